@@ -1,0 +1,221 @@
+//! Postgres 15 and later.
+
+use super::{Cast, ColumnValue, Dialect};
+use crate::hash::{Normal, SentType, SqlColumn, row_digest_sql};
+use crate::schema::TypeFacts;
+use crate::sql;
+use crate::sql::{Ident, Literal, QualifiedName, Sql};
+use crate::types::DataType;
+
+/// The dialect of Postgres.
+pub struct Postgres;
+
+impl Dialect for Postgres {
+    fn quote(&self, name: &Ident) -> String {
+        format!("\"{}\"", name.as_str().replace('"', "\"\""))
+    }
+
+    fn literal(&self, value: &Literal) -> String {
+        match value {
+            // E'' strings mean the same under any standard_conforming_strings.
+            Literal::Text(text) if text.contains('\\') => {
+                format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+            }
+            Literal::Text(text) => format!("'{}'", text.replace('\'', "''")),
+            Literal::Integer(number) => number.to_string(),
+            Literal::Float(number) if number.is_finite() => format!("{number:?}"),
+            Literal::Float(number) if number.is_nan() => "'NaN'".to_owned(),
+            Literal::Float(number) if *number > 0.0 => "'Infinity'".to_owned(),
+            Literal::Float(_) => "'-Infinity'".to_owned(),
+            Literal::Boolean(true) => "TRUE".to_owned(),
+            Literal::Boolean(false) => "FALSE".to_owned(),
+            Literal::Null => "NULL".to_owned(),
+        }
+    }
+
+    fn type_name(&self, data_type: &DataType) -> String {
+        match data_type {
+            DataType::SmallInt => "smallint".to_owned(),
+            DataType::Integer => "integer".to_owned(),
+            DataType::BigInt => "bigint".to_owned(),
+            DataType::Float => "real".to_owned(),
+            DataType::Double => "double precision".to_owned(),
+            DataType::Numeric(None) => "numeric".to_owned(),
+            DataType::Numeric(Some((precision, scale))) => format!("numeric({precision},{scale})"),
+            DataType::String(None) => "character varying".to_owned(),
+            DataType::String(Some(length)) => format!("character varying({length})"),
+            DataType::Text => "text".to_owned(),
+            DataType::Boolean => "boolean".to_owned(),
+            DataType::Date => "date".to_owned(),
+            DataType::Timestamp => "timestamp without time zone".to_owned(),
+            DataType::TimestampTz => "timestamp with time zone".to_owned(),
+            DataType::Json => "json".to_owned(),
+            DataType::Jsonb => "jsonb".to_owned(),
+            DataType::Uuid => "uuid".to_owned(),
+            DataType::Bytes => "bytea".to_owned(),
+            DataType::Native(name) => name.clone(),
+        }
+    }
+
+    fn type_facts(&self, data_type: &DataType) -> Option<TypeFacts> {
+        let sent = |oid| Normal::AsSent(SentType::by_oid(oid).expect("a type in the table of sent types"));
+        let normal = match data_type {
+            DataType::SmallInt | DataType::Integer | DataType::BigInt => Normal::Int8,
+            DataType::Float | DataType::Double => Normal::Float8,
+            DataType::Numeric(_) => Normal::Numeric,
+            DataType::String(_) | DataType::Text => Normal::Text,
+            DataType::Boolean => Normal::Bool,
+            DataType::Date => sent(1082),
+            DataType::Timestamp => sent(1114),
+            DataType::TimestampTz => sent(1184),
+            DataType::Json => Normal::Json,
+            DataType::Jsonb => sent(3802),
+            DataType::Uuid => sent(2950),
+            DataType::Bytes => sent(17),
+            DataType::Native(_) => return None,
+        };
+        Some(TypeFacts { name: self.type_name(data_type), normal: Some(normal), deterministic: true })
+    }
+
+    fn typed_literal(&self, text: &str, type_name: &str) -> Sql {
+        Sql::from_dialect(format!("{}::{type_name}", self.literal(&Literal::Text(text.to_owned()))))
+    }
+
+    fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql {
+        if data_type.equality_is_exact() {
+            return sql!("{left} IS DISTINCT FROM {right}", left, right);
+        }
+        match data_type.normal {
+            Some(Normal::Json) => sql!("{left}::text IS DISTINCT FROM {right}::text", left, right),
+            Some(Normal::Text | Normal::BlankPadded) => {
+                sql!("{left}::text COLLATE \"C\" IS DISTINCT FROM {right}::text COLLATE \"C\"", left, right)
+            }
+            Some(Normal::AsSent(sent)) if sent.oid == 3802 => {
+                sql!("pg_catalog.jsonb_send({left}) IS DISTINCT FROM pg_catalog.jsonb_send({right})", left, right)
+            }
+            Some(normal) => {
+                let bytes = |value: &Sql| {
+                    let value = normal.sql(&format!("({})", value.to_text(self)));
+                    Sql::from_dialect(format!("pg_catalog.record_send(ROW({value}))"))
+                };
+                sql!("{left} IS DISTINCT FROM {right}", left = bytes(left), right = bytes(right))
+            }
+            None => sql!("{left}::text IS DISTINCT FROM {right}::text", left, right),
+        }
+    }
+
+    fn row_digest(&self, columns: &[ColumnValue<'_>]) -> Sql {
+        let columns: Vec<SqlColumn> = columns
+            .iter()
+            .map(|column| {
+                let text = column.sql.to_text(self);
+                // What has no binary form is hashed by its text.
+                let (sql, normal) = match column.data_type.normal {
+                    Some(normal) => (text, normal),
+                    None => (format!("({text}::text)"), Normal::Text),
+                };
+                SqlColumn { name: column.name.as_str().to_owned(), sql, normal }
+            })
+            .collect();
+        Sql::from_dialect(row_digest_sql(&columns))
+    }
+
+    fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast {
+        if from.name == to.name {
+            return Cast::Same;
+        }
+        const WIDENING: &[(&str, &str)] = &[
+            ("smallint", "integer"),
+            ("smallint", "bigint"),
+            ("integer", "bigint"),
+            ("smallint", "numeric"),
+            ("integer", "numeric"),
+            ("bigint", "numeric"),
+            ("real", "double precision"),
+            ("character varying", "text"),
+            ("text", "character varying"),
+            ("name", "text"),
+        ];
+        let (from_base, from_length) = modifier(&from.name);
+        let (to_base, to_length) = modifier(&to.name);
+        let listed = |pair: (&str, &str)| WIDENING.contains(&pair);
+        match (from_length, to_length) {
+            // varchar(64) to text or varchar, numeric(10,2) to numeric: no value can be too long.
+            (_, None) if (from_base == to_base && matches!(to_base, "character varying" | "numeric")) || listed((from_base, to_base)) => Cast::Widening,
+            (Some(from), Some(to)) if from_base == to_base && from_base == "character varying" => {
+                match (from.parse::<u32>(), to.parse::<u32>()) {
+                    (Ok(from), Ok(to)) if from <= to => Cast::Widening,
+                    _ => Cast::ByInsert,
+                }
+            }
+            _ => Cast::ByInsert,
+        }
+    }
+
+    fn create_stage_as(&self, name: &QualifiedName, select: Sql) -> Sql {
+        sql!("CREATE UNLOGGED TABLE {name} AS\n{select}", name, select)
+    }
+
+    fn create_stage(&self, name: &QualifiedName, columns: Vec<(Ident, Sql)>) -> Sql {
+        let list = columns.into_iter().map(|(name, data_type)| sql!("  {name} {data_type}", name, data_type));
+        sql!("CREATE UNLOGGED TABLE {name} (\n{list}\n)", name, list = Sql::join(list, ",\n"))
+    }
+
+    fn lock_table(&self, name: &QualifiedName) -> Sql {
+        sql!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE", name)
+    }
+
+    fn row_address(&self, alias: &str) -> Sql {
+        Sql::from_dialect(format!("{alias}.ctid"))
+    }
+
+    fn row_address_type(&self) -> &'static str {
+        "tid"
+    }
+
+    fn update_from(&self, target: &QualifiedName, assignments: Sql, from: Sql, condition: Sql) -> Sql {
+        sql!(
+            "UPDATE {target} AS t\n   SET {assignments}\n  FROM {from}\n WHERE {condition}",
+            target,
+            assignments,
+            from,
+            condition
+        )
+    }
+
+    fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
+        match data_type.normal {
+            Some(Normal::AsSent(sent)) if sent.oid == 1184 => sql!(
+                "CASE WHEN pg_catalog.isfinite({value}) THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> {path}) || CASE WHEN {value} < TIMESTAMPTZ '0001-01-01 00:00:00+00' THEN ' UTC' ELSE 'Z' END ELSE {value}::text END",
+                value,
+                path = Literal::Text("{}".to_owned())
+            ),
+            Some(Normal::AsSent(sent)) if matches!(sent.oid, 1082 | 1114) => {
+                sql!("pg_catalog.to_json({value}) #>> {path}", value, path = Literal::Text("{}".to_owned()))
+            }
+            _ => sql!("({value})::text", value),
+        }
+    }
+
+    fn instant_type(&self) -> DataType {
+        DataType::TimestampTz
+    }
+
+    fn planner_settings(&self, ordered_by_key: bool) -> Sql {
+        // CREATE TABLE AS plans in parallel only where the planner believes that it pays; the defaults
+        // price every row that passes between processes as if it went over a network.
+        let merge_join = if ordered_by_key { "SET LOCAL enable_hashjoin = off;\n" } else { "" };
+        Sql::from_dialect(format!(
+            "SET LOCAL jit = off;\n{merge_join}SET LOCAL parallel_setup_cost = 100;\nSET LOCAL parallel_tuple_cost = 0.001;\n\
+             SET LOCAL min_parallel_table_scan_size = '8MB';\nSET LOCAL min_parallel_index_scan_size = '512kB'"
+        ))
+    }
+}
+
+/// `character varying(256)` is `character varying` and `256`.
+fn modifier(name: &str) -> (&str, Option<&str>) {
+    match (name.find('('), name.find(')')) {
+        (Some(open), Some(close)) => (&name[..open], Some(&name[open + 1..close])),
+        _ => (name, None),
+    }
+}

@@ -1,0 +1,152 @@
+//! What was read from the databases before a plan is made. Values only: the planner asks nobody.
+
+use crate::report::ExecutionPath;
+use crate::schema::{LiveTable, TypeFacts};
+use std::collections::BTreeMap;
+
+/// Everything a plan depends on beside the pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The run.
+    pub run: RunFacts,
+    /// The path, decided by proof.
+    pub path: ExecutionPath,
+    /// Why that path.
+    pub path_reason: String,
+    /// The source.
+    pub source: SourceFacts,
+    /// The target.
+    pub target: TargetFacts,
+    /// The stored watermark of the pipeline.
+    pub watermark: Option<StoredWatermark>,
+    /// What a late commit cannot be older than.
+    pub cap: Cap,
+    /// Types of declared columns that only the server knows, by their declared text.
+    pub native_types: BTreeMap<String, TypeFacts>,
+    /// Whether everything was assumed, without a server.
+    pub assumed: bool,
+}
+
+/// The run for which a plan is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunFacts {
+    /// Its id.
+    pub id: String,
+    /// Its instant: closes old versions and opens new ones. ISO 8601 with offset.
+    pub instant: String,
+    /// Whether the plan will be rolled back.
+    pub dry_run: bool,
+    /// Rows of the sample that a dry-run shows.
+    pub sample: usize,
+    /// Whether the watermark is ignored.
+    pub full_scan: bool,
+    /// The version of ematix-flow.
+    pub version: &'static str,
+}
+
+/// What is known of the source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceFacts {
+    /// The columns of the query, in their order.
+    pub columns: Vec<SourceColumn>,
+    /// The one table that a simple query reads, if it is a plain table.
+    pub relation: Option<Relation>,
+}
+
+impl SourceFacts {
+    /// The column of that name.
+    pub fn column(&self, name: &str) -> Option<&SourceColumn> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// A column of the source's query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: TypeFacts,
+    /// Whether the table it comes from stamps it with its own clock: a now() default or a BEFORE trigger.
+    pub stamped: bool,
+}
+
+/// A plain table that the source reads whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Relation {
+    /// The table's name as it may stand in SQL.
+    pub sql: String,
+    /// Sets of columns that a unique index covers and that may not be NULL.
+    pub unique: Vec<Vec<String>>,
+    /// Columns that may not be NULL.
+    pub not_null: Vec<String>,
+    /// The columns of the primary key.
+    pub primary_key: Vec<String>,
+    /// Rows, as the planner estimates them.
+    pub estimated_rows: f64,
+    /// How far the table's order follows a column that leads an index, by column.
+    pub correlation: BTreeMap<String, f64>,
+}
+
+/// What is known of the target.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TargetFacts {
+    /// Whether its schema exists.
+    pub schema_exists: bool,
+    /// The table, if it exists.
+    pub live: Option<LiveTable>,
+    /// What our metadata remember of it.
+    pub record: Option<TargetRecord>,
+    /// Whether it holds any row; asked only where it matters.
+    pub has_rows: bool,
+    /// Privileges that the role lacks, as GRANT statements.
+    pub missing_privileges: Vec<MissingPrivilege>,
+}
+
+/// A privilege that the role lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingPrivilege {
+    /// What is missing, in words: `INSERT on table analytics.dim`.
+    pub what: String,
+    /// The statement that mends it.
+    pub grant: String,
+}
+
+/// What the metadata remember of a target.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TargetRecord {
+    /// Grows with every run that wrote rows.
+    pub generation: i64,
+    /// The compare columns of its hashes.
+    pub compare_set: Option<Vec<String>>,
+    /// Sets of compare columns that it had before, oldest first.
+    pub earlier_sets: Vec<Vec<String>>,
+    /// The version of the encoding of its hashes.
+    pub encoding_version: Option<i32>,
+    /// The fingerprint of the declaration under which it was last written.
+    pub fingerprint: Option<String>,
+}
+
+/// A stored watermark.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredWatermark {
+    /// The incremental column.
+    pub column: String,
+    /// The greatest value that was read, as text of the column's type.
+    pub last_value: Option<String>,
+    /// Where the next reading begins; never after `last_value`.
+    pub read_from: Option<String>,
+    /// Since where append's ledger is complete.
+    pub covered_from: Option<String>,
+    /// The columns by which append's ledger knows a row.
+    pub identity: Option<Vec<String>>,
+}
+
+/// How far rows that commit late are covered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cap {
+    /// The start of the oldest transaction that was running before this reading's snapshot, less a second.
+    At(String),
+    /// It cannot be told, and why.
+    Unknown(String),
+}

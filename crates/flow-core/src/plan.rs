@@ -1,0 +1,181 @@
+//! The plan as data: what is done, in which order, and why. It prints as text, SQL and JSON, and the
+//! executor runs the very same value.
+
+use crate::error::ErrorCode;
+use crate::report::ExecutionPath;
+use crate::sql::{QualifiedName, Slot, Statement};
+use serde::Serialize;
+use std::fmt;
+
+/// Everything one run will do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// The load strategy.
+    pub mode: String,
+    /// The keys by which rows are matched.
+    pub keys: Vec<String>,
+    /// Where the keys were declared.
+    pub keys_reason: Option<String>,
+    /// The path.
+    pub path: ExecutionPath,
+    /// Why that path.
+    pub path_reason: String,
+    /// The target.
+    #[serde(serialize_with = "serialize_name")]
+    pub target: QualifiedName,
+    /// Columns whose change counts, for people.
+    #[serde(skip)]
+    pub compared: Vec<String>,
+    /// What differs from the last run.
+    pub marks: Vec<Mark>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// The steps in their order.
+    pub steps: Vec<Step>,
+}
+
+fn serialize_name<S: serde::Serializer>(name: &QualifiedName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(name)
+}
+
+/// What kind of change a mark tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum MarkKind {
+    /// Created.
+    #[serde(rename = "+")]
+    Create,
+    /// Declared otherwise since the last run.
+    #[serde(rename = "~")]
+    Change,
+    /// The live table differs from its declaration.
+    #[serde(rename = "!")]
+    Drift,
+}
+
+impl fmt::Display for MarkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MarkKind::Create => "+",
+            MarkKind::Change => "~",
+            MarkKind::Drift => "!",
+        })
+    }
+}
+
+/// A difference to the last run, or to the live table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mark {
+    /// Its kind.
+    pub mark: MarkKind,
+    /// What it is, in words.
+    pub what: String,
+}
+
+/// What a step is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Locks the target.
+    Lock,
+    /// Creates or changes a table.
+    Ddl,
+    /// Copies the source rows.
+    Stage,
+    /// Ends the run if it finds something.
+    Guard,
+    /// Finds what changed.
+    Diff,
+    /// Rewrites rows in place.
+    Update,
+    /// Deletes rows.
+    Delete,
+    /// Closes versions.
+    Close,
+    /// Empties the target.
+    Truncate,
+    /// Writes new rows.
+    Insert,
+    /// Watermark and run history.
+    Finish,
+    /// Runs after the load.
+    Transform,
+}
+
+impl StepKind {
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StepKind::Lock => "lock",
+            StepKind::Ddl => "ddl",
+            StepKind::Stage => "stage",
+            StepKind::Guard => "guard",
+            StepKind::Diff => "diff",
+            StepKind::Update => "update",
+            StepKind::Delete => "delete",
+            StepKind::Close => "close",
+            StepKind::Truncate => "truncate",
+            StepKind::Insert => "insert",
+            StepKind::Finish => "finish",
+            StepKind::Transform => "transform",
+        }
+    }
+}
+
+/// One statement and what to do with its answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// Number, from 1.
+    pub n: usize,
+    /// What it is about.
+    pub kind: StepKind,
+    /// One sentence, printed as the comment above the SQL.
+    pub purpose: String,
+    /// The statement.
+    pub sql: Statement,
+    /// What to do with the answer.
+    #[serde(skip)]
+    pub answer: Answer,
+    /// Runs only if this holds.
+    #[serde(skip)]
+    pub when: Option<Condition>,
+}
+
+/// When a step runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// A number counted earlier is above zero.
+    Positive(Slot),
+}
+
+/// What the executor does with a statement's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Nothing.
+    Ignore,
+    /// Adds the rows touched to numbers.
+    Count(Vec<Slot>),
+    /// Adds the rows touched to numbers, and fails unless they are as many as the sum of others:
+    /// then somebody else wrote the table in spite of the lock.
+    CountExactly(Vec<Slot>, Vec<Slot>),
+    /// Reads rows of a sample: change, old row, new row, the rows as JSON.
+    Sample,
+    /// Reads one row whose columns are named like slots.
+    Read,
+    /// Every row is a violation: the run ends with this error.
+    NoRows(GuardFailure),
+    /// The last statement must touch exactly one row, else the run was taken over.
+    ExactlyOne,
+}
+
+/// What a guard says when it finds something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardFailure {
+    /// The error's code.
+    pub code: ErrorCode,
+    /// The message; `{count}` stands for the first column of the answer, `{total}` for the second.
+    pub message: String,
+    /// Where the further columns of an answer's row are sample keys: the names of the key's columns.
+    pub sample: Vec<String>,
+    /// What to do next.
+    pub hint: String,
+}

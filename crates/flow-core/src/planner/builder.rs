@@ -1,0 +1,48 @@
+//! Collects steps, marks and notes while a plan is made.
+
+use crate::dialect::Dialect;
+use crate::plan::{Answer, Condition, Mark, MarkKind, Step, StepKind};
+use crate::sql::{Slot, Sql};
+
+/// A plan in the making.
+pub struct PlanBuilder<'a> {
+    dialect: &'a dyn Dialect,
+    /// Steps so far.
+    pub steps: Vec<Step>,
+    /// Marks so far.
+    pub marks: Vec<Mark>,
+    /// Notes so far.
+    pub notes: Vec<String>,
+}
+
+impl<'a> PlanBuilder<'a> {
+    /// An empty plan.
+    pub fn new(dialect: &'a dyn Dialect) -> PlanBuilder<'a> {
+        PlanBuilder { dialect, steps: Vec::new(), marks: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Adds a step.
+    pub fn step(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql, answer: Answer) {
+        self.step_when(kind, purpose, sql, answer, None);
+    }
+
+    /// Adds a step that runs only if a number counted earlier is above zero.
+    pub fn step_if(&mut self, slot: Slot, kind: StepKind, purpose: impl Into<String>, sql: Sql, answer: Answer) {
+        self.step_when(kind, purpose, sql, answer, Some(Condition::Positive(slot)));
+    }
+
+    fn step_when(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql, answer: Answer, when: Option<Condition>) {
+        let n = self.steps.len() + 1;
+        self.steps.push(Step { n, kind, purpose: purpose.into(), sql: sql.render(self.dialect), answer, when });
+    }
+
+    /// Adds a mark.
+    pub fn mark(&mut self, mark: MarkKind, what: impl Into<String>) {
+        self.marks.push(Mark { mark, what: what.into() });
+    }
+
+    /// Adds a note.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+}

@@ -1,0 +1,179 @@
+//! The target's definition as steps: created when it is missing, held against its declaration when
+//! it is there, and given its indexes after the first rows.
+
+use super::builder::PlanBuilder;
+use super::load::Load;
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::pipeline::Strategy;
+use crate::plan::{Answer, MarkKind, StepKind};
+use crate::schema::drift::{Difference, DifferenceKind, differences};
+use crate::schema::{Column, LiveTable, ddl};
+use crate::spec::options::OnDrift;
+use crate::sql;
+use crate::sql::Sql;
+use crate::strategies::{self, Requirement};
+
+/// What must be true of the target before its rows are touched.
+pub fn before_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    match &load.facts.target.live {
+        None => create(load, builder),
+        Some(live) => adopt(load, live, builder)?,
+    }
+    if !load.left_out.is_empty() {
+        let names = load.left_out.join(", ");
+        builder.note(format!("left out, because the target does not declare them: {names}"));
+    }
+    Ok(())
+}
+
+fn create(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    let table = &load.table;
+    if !load.facts.target.schema_exists {
+        builder.mark(MarkKind::Create, format!("schema {}", table.name.schema));
+        let sql = sql!("CREATE SCHEMA {schema}", schema = table.name.schema);
+        builder.step(StepKind::Ddl, format!("create the schema {}", table.name.schema), sql, Answer::Ignore);
+    }
+    builder.mark(MarkKind::Create, format!("table {}", table.name));
+    let columns: Vec<Column> = table.columns.iter().chain(&load.managed).cloned().collect();
+    let sql = ddl::create_table(table, &columns, load.dialect);
+    builder.step(StepKind::Ddl, format!("create the table {}", table.name), sql, Answer::Ignore);
+    for sql in ddl::comments(table) {
+        builder.step(StepKind::Ddl, "describe what it holds", sql, Answer::Ignore);
+    }
+}
+
+fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    let types = |column: &Column| {
+        super::load::declared_type(column, load.facts, load.dialect).unwrap_or_else(|| load.type_of(&column.name).clone())
+    };
+    let found = differences(&load.table, &load.managed, live, &types, load.dialect);
+    let (own, declared): (Vec<Difference>, Vec<Difference>) =
+        found.into_iter().partition(|difference| self_added(load, difference));
+    for difference in own {
+        apply(load, &difference, builder);
+    }
+    let (drift, shown): (Vec<_>, Vec<_>) = declared.into_iter().partition(Difference::is_drift);
+    for difference in shown {
+        builder.note(difference.describe());
+    }
+    let (settled, open): (Vec<_>, Vec<_>) =
+        drift.into_iter().partition(|difference| load.pipeline.migrate && difference.migratable());
+    for difference in settled {
+        apply(load, &difference, builder);
+    }
+    let missing = open.iter().any(|difference| matches!(difference.kind, DifferenceKind::Missing { .. }));
+    if !open.is_empty() && (load.pipeline.on_drift == OnDrift::Error || missing) {
+        return Err(drift_error(load, &open, missing));
+    }
+    for difference in &open {
+        builder.mark(MarkKind::Drift, format!("{} (ignored)", difference.describe()));
+    }
+    requirements(load, live, builder)
+}
+
+/// Columns that the strategy adds by itself: the flag of soft deletes, append's metadata.
+fn self_added(load: &Load<'_>, difference: &Difference) -> bool {
+    let managed = load.managed.iter().any(|column| column.name.as_str() == difference.column);
+    let missing = matches!(difference.kind, DifferenceKind::Missing { .. });
+    managed && missing && matches!(load.pipeline.strategy, Strategy::Merge(_) | Strategy::Append(_))
+}
+
+fn apply(load: &Load<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>) {
+    builder.mark(MarkKind::Change, difference.describe());
+    if let Some(sql) = &difference.remedy {
+        let purpose = match difference.kind {
+            DifferenceKind::Missing { .. } => format!("add the column {} to {}", difference.column, load.table.name),
+            _ => format!("widen the column {} of {}", difference.column, load.table.name),
+        };
+        builder.step(StepKind::Ddl, purpose, sql.clone(), Answer::Ignore);
+    }
+}
+
+fn drift_error(load: &Load<'_>, open: &[Difference], missing: bool) -> FlowError {
+    let table = load.dialect.quote(&load.table.name.schema) + "." + &load.dialect.quote(&load.table.name.name);
+    let mut error = FlowError::new(ErrorCode::Drift, format!("table {table} differs from its declaration"));
+    let mut remedies = Vec::new();
+    for difference in open {
+        error = error.detail(difference.describe());
+        if let Some(sql) = &difference.remedy {
+            remedies.push(format!("{};", sql.to_text(load.dialect)));
+        }
+    }
+    let all_migratable = open.iter().all(Difference::migratable);
+    let mut hint = if all_migratable {
+        "run with --migrate to change the table, or change the declaration".to_owned()
+    } else if missing {
+        "change the declaration or the table; a missing column is never ignored".to_owned()
+    } else {
+        "change the declaration, or run with --on-drift ignore".to_owned()
+    };
+    if !remedies.is_empty() {
+        hint.push_str(&format!("; the table follows the declaration after: {}", remedies.join(" ")));
+    }
+    error
+        .hint(hint)
+        .context("table", load.table.name.to_string())
+        .context("columns", open.iter().map(|difference| difference.column.clone()).collect::<Vec<_>>())
+}
+
+/// Indexes and checks without which the strategy cannot keep its word.
+fn requirements(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    for requirement in strategies::requirements(load) {
+        if requirement.is_met(live) {
+            continue;
+        }
+        match &requirement {
+            // On a table that is not ours a CHECK is an offer; the unique index is the strategy's ground.
+            Requirement::Check { .. } if !live.ours && !load.pipeline.migrate => continue,
+            Requirement::Unique { columns, .. } if !live.ours && !load.pipeline.migrate => {
+                let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
+                let statement = requirement.sql(load).to_text(load.dialect);
+                return Err(FlowError::new(
+                    ErrorCode::MissingIndex,
+                    format!("{} has no unique index on {}, and it is not ours to change", load.table.name, names.join(", ")),
+                )
+                .hint(format!("create it: {statement}; or run with --migrate")));
+            }
+            _ => {}
+        }
+        builder.mark(MarkKind::Change, requirement.describe());
+        builder.step(StepKind::Ddl, requirement.describe(), requirement.sql(load), Answer::Ignore);
+    }
+    Ok(())
+}
+
+/// Indexes come after the rows of a first load: building them once is cheaper than keeping them.
+pub fn after_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    if !load.creates {
+        return;
+    }
+    let name = &load.table.name;
+    for requirement in strategies::requirements(load) {
+        builder.step(StepKind::Ddl, requirement.describe(), requirement.sql(load), Answer::Ignore);
+    }
+    if !matches!(load.pipeline.strategy, Strategy::Scd2(_)) {
+        // What the keys already have needs no second index.
+        let has_key = strategies::requirements(load).iter().any(Requirement::is_primary_key);
+        if !load.table.primary_key.is_empty() && !has_key {
+            let sql = ddl::add_primary_key(name, &load.table.primary_key);
+            builder.step(StepKind::Ddl, "primary key", sql, Answer::Ignore);
+        }
+        for columns in &load.table.unique {
+            builder.step(StepKind::Ddl, unique_purpose(columns), ddl::add_unique(name, columns), Answer::Ignore);
+        }
+    }
+    for index in &load.table.indexes {
+        builder.step(StepKind::Ddl, "a declared index", ddl::create_index(name, index), Answer::Ignore);
+    }
+    builder.step(StepKind::Ddl, "statistics for the planner", sql!("ANALYZE {name}", name), Answer::Ignore);
+}
+
+fn unique_purpose(columns: &[crate::sql::Ident]) -> String {
+    let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
+    format!("unique: {}", names.join(", "))
+}
+
+/// Used by strategies to name their requirements.
+pub fn list(columns: &[crate::sql::Ident]) -> Sql {
+    sql!("{columns}", columns = columns.to_vec())
+}

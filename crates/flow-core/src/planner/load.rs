@@ -1,0 +1,408 @@
+//! What a pipeline means in the light of the facts: the table, the keys, the columns that are
+//! filled and from where, and the form in which the source can be read.
+
+use crate::dialect::{Cast, ColumnValue, Dialect};
+use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
+use crate::facts::{Facts, Relation};
+use crate::metadata;
+use crate::pipeline::{Pipeline, Strategy, Target, declared_keys};
+use crate::schema::{Column, Table, TypeFacts};
+use crate::spec::options::OnDuplicate;
+use crate::sql;
+use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
+use crate::strategies;
+use crate::types::DataType;
+use std::collections::HashMap;
+
+/// A column of the target that the source fills.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadColumn {
+    /// Its name, in source and target.
+    pub name: Ident,
+    /// Its type in the target.
+    pub data_type: TypeFacts,
+    /// How the source's type becomes the target's.
+    pub cast: Cast,
+}
+
+/// How the source's rows are reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rows {
+    /// A plain table whose unique index proves what guards would ask: it may be read again within one statement.
+    Direct(Relation),
+    /// A table of intermediate rows.
+    Stage(QualifiedName),
+}
+
+/// A pipeline in the light of the facts.
+pub struct Load<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// The facts.
+    pub facts: &'a Facts,
+    /// The target's dialect.
+    pub dialect: &'a dyn Dialect,
+    /// The table as declared, or as inferred.
+    pub table: Table,
+    /// The strategy's own columns.
+    pub managed: Vec<Column>,
+    /// The keys.
+    pub keys: Vec<Ident>,
+    /// Where the keys were declared.
+    pub keys_reason: Option<&'static str>,
+    /// Columns that the source fills.
+    pub columns: Vec<LoadColumn>,
+    /// Columns of the source that the target does not declare.
+    pub left_out: Vec<String>,
+    /// Columns whose change counts.
+    pub compared: Vec<Ident>,
+    /// How the source's rows are reached.
+    pub rows: Rows,
+    /// Whether this run creates the table.
+    pub creates: bool,
+    types: HashMap<Ident, TypeFacts>,
+}
+
+impl<'a> Load<'a> {
+    /// Resolves table, keys, columns and rows.
+    ///
+    /// # Errors
+    /// `unknown_column` for what the source lacks, `missing_keys`, `missing_option`, `permission_denied`.
+    pub fn resolve(pipeline: &'a Pipeline, facts: &'a Facts, dialect: &'a dyn Dialect) -> Result<Load<'a>> {
+        let table = match &pipeline.target {
+            Target::Declared(table) => table.clone(),
+            Target::Inferred(name) => infer(pipeline, name, facts, dialect)?,
+        };
+        if let Some(live) = &facts.target.live
+            && !matches!(live.kind, 'r' | 'p')
+        {
+            return Err(FlowError::new(ErrorCode::InvalidValue, format!("{} is not a table that can be loaded", table.name))
+                .hint("a target is an ordinary or a partitioned table: choose another name"));
+        }
+        let (keys, keys_reason) = resolve_keys(pipeline, &table, facts)?;
+        let managed = strategies::managed_columns(pipeline, &table);
+        let types = column_types(&table, &managed, facts, dialect)?;
+        let (columns, left_out) = filled_columns(pipeline, &table, &managed, &types, facts, dialect)?;
+        for key in &keys {
+            if !columns.iter().any(|column| column.name == *key) {
+                return Err(lacks_column(pipeline, key, facts));
+            }
+        }
+        check_privileges(facts)?;
+        let mut load = Load {
+            creates: facts.target.live.is_none(),
+            rows: Rows::Stage(stage_name(pipeline, facts, "stage")),
+            pipeline,
+            facts,
+            dialect,
+            table,
+            managed,
+            keys,
+            keys_reason,
+            columns,
+            left_out,
+            compared: Vec::new(),
+            types,
+        };
+        load.compared = strategies::compared_columns(&load)?;
+        load.rows = load.choose_rows();
+        Ok(load)
+    }
+
+    fn choose_rows(&self) -> Rows {
+        let direct = self.facts.source.relation.as_ref().filter(|relation| {
+            matches!(self.pipeline.strategy, Strategy::Merge(_) | Strategy::Scd2(_))
+                && self.pipeline.incremental.is_none()
+                && self.pipeline.on_duplicate == OnDuplicate::Error
+                && self.columns.iter().all(|column| column.cast != Cast::ByInsert)
+                && self.keys.iter().all(|key| relation.not_null.iter().any(|name| name == key.as_str()))
+                && relation.unique.iter().any(|unique| {
+                    unique.iter().all(|column| self.keys.iter().any(|key| key.as_str() == column))
+                })
+                && !strategies::reads_twice(self)
+        });
+        match direct {
+            Some(relation) => Rows::Direct(relation.clone()),
+            None => self.rows.clone(),
+        }
+    }
+
+    /// The relation from which rows are read, as it stands in FROM.
+    pub fn source(&self) -> Sql {
+        match &self.rows {
+            Rows::Direct(relation) => Sql::from_dialect(relation.sql.clone()),
+            Rows::Stage(name) => sql!("{name}", name),
+        }
+    }
+
+    /// The value of a filled column in a row `s` of [`Load::source`], in the target's type.
+    pub fn value(&self, column: &LoadColumn) -> Sql {
+        match (&self.rows, column.cast) {
+            (Rows::Direct(_), Cast::Widening) => {
+                let name = sql!("s.{name}", name = column.name);
+                sql!("{name}::{type}", name, type = Sql::from_dialect(column.data_type.name.clone()))
+            }
+            _ => sql!("s.{name}", name = column.name),
+        }
+    }
+
+    /// The filled column of that name.
+    pub fn filled(&self, name: &Ident) -> Option<&LoadColumn> {
+        self.columns.iter().find(|column| column.name == *name)
+    }
+
+    /// The type of a column of the target.
+    pub fn type_of(&self, name: &Ident) -> &TypeFacts {
+        &self.types[name]
+    }
+
+    /// The names of the filled columns.
+    pub fn column_names(&self) -> Vec<Ident> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
+    }
+
+    /// `alias.a, alias.b` of the filled columns.
+    pub fn columns_of(&self, alias: &'static str) -> Sql {
+        let alias = Ident::fixed(alias);
+        Sql::join(self.columns.iter().map(|column| sql!("{alias}.{name}", alias, name = column.name)), ", ")
+    }
+
+    /// `left.k = right.k AND …` over the keys.
+    pub fn keys_equal(&self, left: &'static str, right: impl Fn(&Ident) -> Sql) -> Sql {
+        let left = Ident::fixed(left);
+        Sql::join(self.keys.iter().map(|key| sql!("{left}.{key} = {value}", left, key, value = right(key))), " AND ")
+    }
+
+    /// The value of a key column in a source row `s`.
+    pub fn key_value(&self, key: &Ident) -> Sql {
+        self.value(self.filled(key).expect("keys are filled"))
+    }
+
+    /// `left differs from right` over some columns, OR between them.
+    pub fn differ(&self, columns: &[Ident], left: impl Fn(&Ident) -> Sql, right: impl Fn(&Ident) -> Sql) -> Sql {
+        if columns.is_empty() {
+            return Sql::text("FALSE");
+        }
+        let parts = columns.iter().map(|column| self.dialect.differs(self.type_of(column), &left(column), &right(column)));
+        Sql::join(parts, "\n    OR ")
+    }
+
+    /// The row hash over the compared columns of rows `alias`.
+    pub fn row_digest(&self, value: impl Fn(&Ident) -> Sql) -> Sql {
+        let columns: Vec<ColumnValue<'_>> = self
+            .compared
+            .iter()
+            .map(|name| ColumnValue { name, sql: value(name), data_type: self.type_of(name) })
+            .collect();
+        self.dialect.row_digest(&columns)
+    }
+
+    /// The name of an intermediate table of this run.
+    pub fn stage_name(&self, what: &'static str) -> QualifiedName {
+        stage_name(self.pipeline, self.facts, what)
+    }
+
+    /// The run's instant.
+    pub fn instant(&self) -> Sql {
+        let name = self.dialect.type_name(&self.dialect.instant_type());
+        self.dialect.typed_literal(&self.facts.run.instant, &name)
+    }
+}
+
+/// `_ematix_<what>_<pipeline>_<batch>`; the pipeline's name is cut so that the whole batch id fits.
+fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> QualifiedName {
+    let batch: String = facts.run.id.chars().filter(|c| *c != '-').collect();
+    let frame = format!("_ematix_{what}__{batch}").len();
+    let mut cut = pipeline.name.len().min(MAX_NAME_BYTES - frame);
+    while !pipeline.name.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let name = format!("_ematix_{what}_{}_{batch}", &pipeline.name[..cut]);
+    QualifiedName { schema: Ident::fixed(metadata::SCHEMA), name: Ident::new(name).expect("cut to fit") }
+}
+
+/// A target that is only named has the live table's columns, else the source's.
+fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts, dialect: &dyn Dialect) -> Result<Table> {
+    if facts.assumed {
+        return Err(FlowError::new(
+            ErrorCode::MissingOption,
+            format!("the columns of {name} are those of a database, which a preview does not ask"),
+        )
+        .hint("declare the table under [tables], or use `flow plan`"));
+    }
+    let empty = Table {
+        name: name.clone(),
+        columns: Vec::new(),
+        primary_key: Vec::new(),
+        natural_key: Vec::new(),
+        unique: Vec::new(),
+        indexes: Vec::new(),
+        options: Vec::new(),
+        description: None,
+    };
+    let managed: Vec<Ident> = strategies::managed_columns(pipeline, &empty).into_iter().map(|column| column.name).collect();
+    let column = |name: &str, data_type: &TypeFacts, nullable: bool| -> Result<Column> {
+        Ok(Column { name: Ident::new(name)?, data_type: DataType::Native(data_type.name.clone()), nullable, default: None, description: None })
+    };
+    let mut table = empty;
+    match &facts.target.live {
+        Some(live) => {
+            for live_column in live.columns.iter().filter(|c| !c.generated && !managed.iter().any(|m| m.as_str() == c.name)) {
+                let mut column = column(&live_column.name, &live_column.data_type, live_column.nullable)?;
+                column.default = live_column.default.clone().map(crate::schema::ColumnDefault::Expression);
+                table.columns.push(column);
+            }
+            let full_index = live.indexes.iter().find(|index| index.primary && index.usable);
+            if let Some(index) = full_index.filter(|_| !matches!(pipeline.strategy, Strategy::Scd2(_))) {
+                table.primary_key = index.columns.iter().map(Ident::new).collect::<Result<_>>()?;
+            }
+        }
+        None => {
+            let relation = facts.source.relation.as_ref();
+            for source in &facts.source.columns {
+                let not_null = relation.is_some_and(|relation| relation.not_null.contains(&source.name));
+                table.columns.push(column(&source.name, &source.data_type, !not_null)?);
+            }
+            if let Some(relation) = relation {
+                table.primary_key = relation.primary_key.iter().map(Ident::new).collect::<Result<_>>()?;
+            }
+        }
+    }
+    Ok(table)
+}
+
+fn resolve_keys(pipeline: &Pipeline, table: &Table, facts: &Facts) -> Result<(Vec<Ident>, Option<&'static str>)> {
+    let known = |keys: &[Ident]| -> Result<()> {
+        for key in keys.iter().filter(|key| table.column(key).is_none()) {
+            let error = FlowError::new(ErrorCode::UnknownColumn, format!("`keys` names the column `{key}`, which {} does not have", table.name));
+            return Err(match did_you_mean(key.as_str(), table.columns.iter().map(|column| column.name.as_str())) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error,
+            });
+        }
+        Ok(())
+    };
+    if let Some(keys) = &pipeline.keys {
+        known(keys)?;
+        return Ok((keys.clone(), Some("keys")));
+    }
+    let (keys, reason) = declared_keys(table);
+    let inferred = matches!(pipeline.target, Target::Inferred(_));
+    let reason = match (inferred, facts.target.live.is_some()) {
+        (true, true) => "primary key of the live table",
+        (true, false) => "primary key of the source table",
+        _ => reason,
+    };
+    let needed = matches!(pipeline.strategy, Strategy::Merge(_) | Strategy::Scd2(_))
+        || pipeline.on_duplicate == OnDuplicate::Latest;
+    if keys.is_empty() && needed {
+        return Err(FlowError::new(ErrorCode::MissingKeys, format!("pipeline `{}` has no keys", pipeline.name))
+            .hint("set keys = [\"…\"] to the columns that identify a row in the source"));
+    }
+    let reason = (!keys.is_empty()).then_some(reason);
+    Ok((keys, reason))
+}
+
+fn column_types(
+    table: &Table,
+    managed: &[Column],
+    facts: &Facts,
+    dialect: &dyn Dialect,
+) -> Result<HashMap<Ident, TypeFacts>> {
+    let mut types = HashMap::new();
+    for column in table.columns.iter().chain(managed) {
+        let live = facts.target.live.as_ref().and_then(|live| live.column(column.name.as_str()));
+        let declared = declared_type(column, facts, dialect);
+        // Nondeterministic collations are the live column's.
+        let found = match (live, declared) {
+            (Some(live), Some(declared)) if live.data_type.name == declared.name => live.data_type.clone(),
+            (_, Some(declared)) => declared,
+            (Some(live), None) => live.data_type.clone(),
+            (None, None) => {
+                return Err(FlowError::new(
+                    ErrorCode::UnknownType,
+                    format!("column `{}` of {}: the server has no type `{}`", column.name, table.name, column.data_type),
+                )
+                .hint("check the name, and whether its extension is installed"));
+            }
+        };
+        types.insert(column.name.clone(), found);
+    }
+    Ok(types)
+}
+
+/// What is known of a declared type.
+pub fn declared_type(column: &Column, facts: &Facts, dialect: &dyn Dialect) -> Option<TypeFacts> {
+    dialect.type_facts(&column.data_type).or_else(|| match &column.data_type {
+        DataType::Native(name) => facts.native_types.get(name).cloned().or_else(|| {
+            facts.assumed.then(|| TypeFacts { name: name.clone(), normal: Some(crate::hash::Normal::Opaque), deterministic: true })
+        }),
+        _ => None,
+    })
+}
+
+fn filled_columns(
+    pipeline: &Pipeline,
+    table: &Table,
+    managed: &[Column],
+    types: &HashMap<Ident, TypeFacts>,
+    facts: &Facts,
+    dialect: &dyn Dialect,
+) -> Result<(Vec<LoadColumn>, Vec<String>)> {
+    let mut columns = Vec::new();
+    for column in &table.columns {
+        let generated = facts.target.live.as_ref().and_then(|live| live.column(column.name.as_str())).is_some_and(|c| c.generated);
+        match facts.source.column(column.name.as_str()) {
+            Some(source) if !generated => {
+                let data_type = types[&column.name].clone();
+                let cast = dialect.cast(&source.data_type, &data_type);
+                columns.push(LoadColumn { name: column.name.clone(), data_type, cast });
+            }
+            _ if generated || column.default.is_some() => {}
+            _ if strategies::fills_itself(pipeline, &column.name) => {}
+            _ => return Err(lacks_column(pipeline, &column.name, facts)),
+        }
+    }
+    let left_out = facts
+        .source
+        .columns
+        .iter()
+        .filter(|source| !columns.iter().any(|column| column.name.as_str() == source.name))
+        .map(|source| source.name.clone())
+        .collect();
+    if let Some(column) = managed.iter().find(|column| table.column(&column.name).is_some()) {
+        return Err(FlowError::new(
+            ErrorCode::DuplicateName,
+            format!("the column `{}` of {} is managed by the load strategy", column.name, table.name),
+        )
+        .hint("remove it from the declaration, or rename ours"));
+    }
+    if columns.is_empty() {
+        return Err(FlowError::new(ErrorCode::UnknownColumn, format!("the source has no column of {}", table.name))
+            .detail(format!("it has: {}", facts.source.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "))));
+    }
+    Ok((columns, left_out))
+}
+
+fn lacks_column(pipeline: &Pipeline, column: &Ident, facts: &Facts) -> FlowError {
+    let names: Vec<&str> = facts.source.columns.iter().map(|column| column.name.as_str()).collect();
+    let error = FlowError::new(
+        ErrorCode::UnknownColumn,
+        format!("the source of `{}` has no column `{column}`, which the target declares", pipeline.name),
+    )
+    .detail(format!("the source has: {}", names.join(", ")));
+    match did_you_mean(column.as_str(), names.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean `{near}`? add it to the query: SELECT …, {near} AS {column}")),
+        None => error.hint("add it to the query, give the column a default, or remove it from the declaration"),
+    }
+}
+
+fn check_privileges(facts: &Facts) -> Result<()> {
+    let missing = &facts.target.missing_privileges;
+    let Some(first) = missing.first() else { return Ok(()) };
+    let mut error = FlowError::new(ErrorCode::PermissionDenied, format!("the role lacks {}", first.what));
+    for privilege in &missing[1..] {
+        error = error.detail(format!("it lacks {}", privilege.what));
+    }
+    Err(error.hint(missing.iter().map(|privilege| privilege.grant.as_str()).collect::<Vec<_>>().join("; ")))
+}

@@ -1,0 +1,272 @@
+//! The user's query as text: one statement that only reads, ready to stand in a parenthesis.
+//!
+//! Reads tokens, not grammar: strings, quoted names, dollar quotes and comments are told apart, so
+//! that a semicolon inside one of them is not taken for an end. What a query means is the server's.
+
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::sql::QualifiedName;
+
+/// A query that may stand in a parenthesis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadQuery {
+    text: String,
+    simple: Option<SimpleSelect>,
+}
+
+/// `SELECT a, b FROM schema.table` and nothing else: the same rows however often one statement asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimpleSelect {
+    /// The relation as written.
+    pub relation: String,
+    /// The columns as written; `None` for `*`.
+    pub columns: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Word(String),
+    QuotedName(String),
+    Symbol(char),
+    Other,
+}
+
+struct Lexed {
+    tokens: Vec<(usize, Token)>,
+    /// Where the text of the last token ends.
+    end: usize,
+}
+
+impl ReadQuery {
+    /// Checks that the text is one statement that reads, and drops a trailing `;` or comment.
+    ///
+    /// # Errors
+    /// `query_writes` for several statements, for INSERT, UPDATE, DELETE, MERGE (also inside WITH),
+    /// for row locks, and for anything that is not a SELECT, WITH, VALUES or TABLE.
+    ///
+    /// ```
+    /// use ematix_flow_core::query::ReadQuery;
+    /// assert_eq!(ReadQuery::parse("SELECT 1; -- done").unwrap().text(), "SELECT 1");
+    /// ```
+    pub fn parse(text: &str) -> Result<ReadQuery> {
+        let mut lexed = lex(text)?;
+        while let Some((start, Token::Symbol(';'))) = lexed.tokens.last() {
+            lexed.end = *start;
+            lexed.tokens.pop();
+        }
+        let text = text[..lexed.end].trim().to_owned();
+        let tokens: Vec<Token> = lexed.tokens.into_iter().map(|(_, token)| token).collect();
+        if tokens.is_empty() {
+            return Err(FlowError::new(ErrorCode::InvalidValue, "the query is empty"));
+        }
+        if tokens.contains(&Token::Symbol(';')) {
+            return Err(writes("the query has more than one statement"));
+        }
+        let first = tokens.iter().find_map(|token| match token {
+            Token::Symbol('(') => None,
+            Token::Word(word) => Some(word.as_str()),
+            _ => Some(""),
+        });
+        match first {
+            Some("select" | "with" | "values" | "table") => {}
+            Some(word) => {
+                let shown = if word.is_empty() { "it".to_owned() } else { format!("`{}`", word.to_uppercase()) };
+                return Err(writes(format!("a source query must be a SELECT; {shown} is not")));
+            }
+            None => return Err(writes("a source query must be a SELECT")),
+        }
+        if let Some(word) = writing_cte(&tokens) {
+            return Err(writes(format!("a WITH clause of the query contains {}", word.to_uppercase())));
+        }
+        if let Some(word) = row_lock(&tokens) {
+            return Err(writes(format!("the query locks rows with FOR {}", word.to_uppercase())));
+        }
+        let simple = simple_select(&tokens);
+        Ok(ReadQuery { text, simple })
+    }
+
+    /// A query over a whole table.
+    pub fn of_table(quoted: &str) -> ReadQuery {
+        ReadQuery { text: format!("SELECT * FROM {quoted}"), simple: None }
+    }
+
+    /// The text, without a trailing `;` or comment.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The relation, if the query reads the whole of just one.
+    pub fn simple(&self) -> Option<&SimpleSelect> {
+        self.simple.as_ref()
+    }
+}
+
+fn writes(message: impl Into<String>) -> FlowError {
+    FlowError::new(ErrorCode::QueryWrites, message)
+        .hint("a source query is one statement that only reads; it may end in ; or a comment")
+}
+
+fn lex(text: &str) -> Result<Lexed> {
+    let bytes = text.as_bytes();
+    let mut tokens = Vec::new();
+    let mut end = 0;
+    let mut at = 0;
+    let unclosed = |what: &str| FlowError::new(ErrorCode::InvalidValue, format!("{what} of the query is not closed"));
+    while at < bytes.len() {
+        let start = at;
+        let rest = &text[at..];
+        match bytes[at] {
+            byte if byte.is_ascii_whitespace() => {
+                at += 1;
+                continue;
+            }
+            b'-' if rest.starts_with("--") => {
+                at += rest.find('\n').unwrap_or(rest.len());
+                continue;
+            }
+            b'/' if rest.starts_with("/*") => {
+                at += block_comment(rest).ok_or_else(|| unclosed("a comment"))?;
+                continue;
+            }
+            b'\'' => {
+                let escapes = matches!(tokens.last(), Some((_, Token::Word(word))) if word == "e") && text[..at].ends_with(['e', 'E']);
+                at += quoted(rest, '\'', escapes).ok_or_else(|| unclosed("a string"))?;
+                tokens.push((start, Token::Other));
+            }
+            b'"' => {
+                let length = quoted(rest, '"', false).ok_or_else(|| unclosed("a quoted name"))?;
+                tokens.push((start, Token::QuotedName(rest[1..length - 1].replace("\"\"", "\""))));
+                at += length;
+            }
+            b'$' => {
+                at += match dollar_quote(rest) {
+                    Some(Some(length)) => length,
+                    Some(None) => return Err(unclosed("a dollar-quoted string")),
+                    None => 1,
+                };
+                tokens.push((start, Token::Other));
+            }
+            byte if byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80 => {
+                let length =
+                    rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii())).unwrap_or(rest.len());
+                tokens.push((start, Token::Word(rest[..length].to_lowercase())));
+                at += length;
+            }
+            byte if byte.is_ascii_digit() => {
+                at += rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(rest.len());
+                tokens.push((start, Token::Other));
+            }
+            byte => {
+                tokens.push((start, Token::Symbol(byte as char)));
+                at += 1;
+            }
+        }
+        end = at;
+    }
+    Ok(Lexed { tokens, end })
+}
+
+/// Block comments nest in Postgres.
+fn block_comment(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut depth = 0;
+    let mut at = 0;
+    while at + 1 < bytes.len() {
+        match &bytes[at..at + 2] {
+            b"/*" => {
+                depth += 1;
+                at += 2;
+            }
+            b"*/" => {
+                depth -= 1;
+                at += 2;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+fn quoted(text: &str, quote: char, escapes: bool) -> Option<usize> {
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, character)) = characters.next() {
+        if escapes && character == '\\' {
+            characters.next();
+        } else if character == quote {
+            if characters.peek().map(|(_, next)| *next) == Some(quote) {
+                characters.next();
+            } else {
+                return Some(at + character.len_utf8());
+            }
+        }
+    }
+    None
+}
+
+/// `None` where no dollar quote begins, `Some(None)` where one does not end.
+fn dollar_quote(text: &str) -> Option<Option<usize>> {
+    let close = text[1..].find('$')? + 1;
+    let tag = &text[1..close];
+    if !tag.chars().all(|c| c.is_alphanumeric() || c == '_') || tag.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mark = &text[..=close];
+    Some(text[mark.len()..].find(mark).map(|at| at + 2 * mark.len()))
+}
+
+fn writing_cte(tokens: &[Token]) -> Option<&str> {
+    tokens.windows(3).find_map(|window| match window {
+        [Token::Word(before), Token::Symbol('('), Token::Word(word)]
+            if (before == "as" || before == "materialized")
+                && matches!(word.as_str(), "insert" | "update" | "delete" | "merge") =>
+        {
+            Some(word.as_str())
+        }
+        _ => None,
+    })
+}
+
+fn row_lock(tokens: &[Token]) -> Option<&str> {
+    tokens.windows(2).find_map(|window| match window {
+        [Token::Word(first), Token::Word(word)] if first == "for" && matches!(word.as_str(), "update" | "share" | "no" | "key") => {
+            Some(word.as_str())
+        }
+        _ => None,
+    })
+}
+
+fn simple_select(tokens: &[Token]) -> Option<SimpleSelect> {
+    let from = tokens.iter().position(|token| *token == Token::Word("from".to_owned()))?;
+    if tokens.first() != Some(&Token::Word("select".to_owned())) {
+        return None;
+    }
+    let name = |token: &Token| match token {
+        Token::Word(word) => Some(word.clone()),
+        Token::QuotedName(name) => Some(name.clone()),
+        _ => None,
+    };
+    let columns = match &tokens[1..from] {
+        [Token::Symbol('*')] => None,
+        list => Some(list.split(|token| *token == Token::Symbol(',')).map(|item| match item {
+            // A bare word may be a function without parentheses: current_user, now it is one value, now another.
+            [Token::Word(word)] if word.starts_with("current_") || matches!(word.as_str(), "user" | "session_user" | "localtime" | "localtimestamp" | "system_user" | "null" | "true" | "false" | "distinct" | "all") => None,
+            [only] => name(only),
+            _ => None,
+        }).collect::<Option<Vec<String>>>()?),
+    };
+    let quote = |token: &Token| name(token).map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
+    let relation = match &tokens[from + 1..] {
+        [schema, Token::Symbol('.'), table] => format!("{}.{}", quote(schema)?, quote(table)?),
+        [table] => quote(table)?,
+        _ => return None,
+    };
+    Some(SimpleSelect { relation, columns })
+}
+
+/// The text that names a table in a `FROM`.
+pub fn table_query(name: &QualifiedName, quoted: &str) -> ReadQuery {
+    let _ = name;
+    ReadQuery { text: format!("SELECT * FROM {quoted}"), simple: Some(SimpleSelect { relation: quoted.to_owned(), columns: None }) }
+}

@@ -1,0 +1,421 @@
+//! What commands answer: plain data that prints as JSON, as terminal text and as Python objects.
+
+use crate::error::{FlowError, Result};
+use crate::plan::Plan;
+use crate::sql::{Literal, Slot};
+use indexmap::IndexMap;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How a run ended, the same word in reports and in history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Under way (history only).
+    Running,
+    /// The load stands.
+    Success,
+    /// It failed; trying again may help.
+    Failed,
+    /// A guard or drift: nothing written, a person decides.
+    Refused,
+    /// Another run held the target for longer than `lock_timeout`.
+    Locked,
+    /// Ctrl-C or SIGTERM.
+    Cancelled,
+    /// Not started.
+    Skipped,
+    /// Its process disappeared (history only).
+    Lost,
+}
+
+impl Status {
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Success => "success",
+            Status::Failed => "failed",
+            Status::Refused => "refused",
+            Status::Locked => "locked",
+            Status::Cancelled => "cancelled",
+            Status::Skipped => "skipped",
+            Status::Lost => "lost",
+        }
+    }
+
+    /// The status in which an error leaves a run.
+    pub fn of_error(error: &FlowError) -> Status {
+        use crate::error::ExitCode;
+        match error.code.exit() {
+            ExitCode::Refused => Status::Refused,
+            ExitCode::Locked => Status::Locked,
+            ExitCode::Interrupted | ExitCode::Terminated => Status::Cancelled,
+            _ => Status::Failed,
+        }
+    }
+}
+
+/// Where the rows are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ExecutionPath {
+    /// Source and target are one database.
+    #[serde(rename = "same_db")]
+    SameDatabase,
+    /// Rows are staged in the target.
+    #[serde(rename = "staging")]
+    Staging,
+    /// Hashes are compared in the client.
+    #[serde(rename = "client_diff")]
+    ClientDiff,
+}
+
+impl ExecutionPath {
+    /// The word, as in `force_path`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ExecutionPath::SameDatabase => "same_db",
+            ExecutionPath::Staging => "staging",
+            ExecutionPath::ClientDiff => "client_diff",
+        }
+    }
+}
+
+/// The numbers that only a run knows, by slot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    numbers: BTreeMap<Slot, i64>,
+    texts: BTreeMap<Slot, String>,
+}
+
+impl Counters {
+    /// The number; 0 where nothing was counted.
+    pub fn number(&self, slot: Slot) -> i64 {
+        self.numbers.get(&slot).copied().unwrap_or(0)
+    }
+
+    /// Adds to a number.
+    pub fn add(&mut self, slot: Slot, rows: i64) {
+        *self.numbers.entry(slot).or_insert(0) += rows;
+    }
+
+    /// Sets a number.
+    pub fn set(&mut self, slot: Slot, number: i64) {
+        self.numbers.insert(slot, number);
+    }
+
+    /// The text; `None` where there is none.
+    pub fn text(&self, slot: Slot) -> Option<&str> {
+        self.texts.get(&slot).map(String::as_str)
+    }
+
+    /// Sets a text.
+    pub fn set_text(&mut self, slot: Slot, text: impl Into<String>) {
+        self.texts.insert(slot, text.into());
+    }
+
+    /// The value that stands for a slot in SQL.
+    pub fn literal(&self, slot: Slot) -> Literal {
+        match slot {
+            Slot::Watermark | Slot::ReadFrom => match self.text(slot) {
+                Some(text) => Literal::Text(text.to_owned()),
+                None => Literal::Null,
+            },
+            _ => Literal::Integer(self.number(slot)),
+        }
+    }
+}
+
+/// The report of one run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunReport {
+    /// `ematix.run.v1`.
+    pub schema: &'static str,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The run's id, a version 7 UUID.
+    pub run_id: String,
+    /// How it ended.
+    pub status: Status,
+    /// Whether the load stands.
+    pub committed: bool,
+    /// The load strategy.
+    pub mode: String,
+    /// The path taken; absent when the run ended before it was chosen.
+    pub path: Option<ExecutionPath>,
+    /// Why that path.
+    pub path_reason: Option<String>,
+    /// Whether everything was rolled back on purpose.
+    pub dry_run: bool,
+    /// The source's connection.
+    pub source_connection: String,
+    /// The target's connection.
+    pub target_connection: String,
+    /// The target: `schema.table`.
+    pub target: String,
+    /// Start, RFC 3339 in UTC.
+    pub started_at: String,
+    /// End, RFC 3339 in UTC.
+    pub ended_at: String,
+    /// Duration in milliseconds.
+    pub duration_ms: u64,
+    /// Rows that the source gave.
+    pub rows_in: i64,
+    /// New rows; in scd2 the versions opened.
+    pub rows_inserted: i64,
+    /// Rows rewritten in place.
+    pub rows_updated: i64,
+    /// Rows that needed nothing.
+    pub rows_unchanged: i64,
+    /// Versions closed.
+    pub rows_closed_out: i64,
+    /// Keys found gone from the source.
+    pub rows_deleted: i64,
+    /// Rows dropped by `on_duplicate = "latest"`.
+    pub rows_deduplicated: i64,
+    /// Rows loaded before, or without a watermark.
+    pub rows_skipped: i64,
+    /// Rows quarantined.
+    pub rows_rejected: i64,
+    /// Current versions whose hash was computed anew.
+    pub rows_rehashed: i64,
+    /// The watermark from which this run read.
+    pub watermark_before: Option<String>,
+    /// The watermark that it left.
+    pub watermark_after: Option<String>,
+    /// Values that a normalization could not parse, by column.
+    pub parse_failures: IndexMap<String, i64>,
+    /// Transforms after the load.
+    pub transforms: Vec<serde_json::Value>,
+    /// What a person should know although it went well.
+    pub warnings: Vec<String>,
+    /// Why it did not go well.
+    pub error: Option<FlowError>,
+    /// Rows that would change, old beside new (`dry-run --sample`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Vec<SampleRow>>,
+    /// The steps as they ran, for `-v` and `logs`.
+    #[serde(skip)]
+    pub steps: Vec<StepReport>,
+}
+
+impl RunReport {
+    /// The last eight digits of the run's id, as people type them (the first are a clock).
+    pub fn short_id(&self) -> &str {
+        &self.run_id[self.run_id.len().saturating_sub(8)..]
+    }
+
+    /// The report, or the error that ended the run.
+    pub fn into_result(self) -> Result<RunReport> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+}
+
+/// A row that would change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SampleRow {
+    /// `insert`, `update`, `close` or `delete`.
+    pub change: String,
+    /// The row as it stands; absent for a new one.
+    pub old: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The row as it would be; absent for a deleted one.
+    pub new: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// One step as it ran.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Number in the plan, from 1.
+    pub n: usize,
+    /// Kind of step.
+    pub kind: String,
+    /// Its purpose.
+    pub purpose: String,
+    /// Rows it touched, where it counts rows.
+    pub rows: Option<i64>,
+    /// How long it took, in milliseconds.
+    pub milliseconds: f64,
+}
+
+/// A line of `run_history`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunRow {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The run's id.
+    pub run_id: String,
+    /// Its number on the target, in commit order.
+    pub run_number: Option<i64>,
+    /// How it ended.
+    pub status: String,
+    /// Whether the load stands.
+    pub committed: bool,
+    /// The load strategy.
+    pub mode: Option<String>,
+    /// The path taken.
+    pub path: Option<String>,
+    /// The target.
+    pub target: String,
+    /// Start, RFC 3339 in UTC.
+    pub started_at: String,
+    /// End.
+    pub ended_at: Option<String>,
+    /// Commit.
+    pub committed_at: Option<String>,
+    /// Duration in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Counts, as in a report.
+    pub rows_in: Option<i64>,
+    /// New rows.
+    pub rows_inserted: Option<i64>,
+    /// Rows rewritten in place.
+    pub rows_updated: Option<i64>,
+    /// Rows that needed nothing.
+    pub rows_unchanged: Option<i64>,
+    /// Versions closed.
+    pub rows_closed_out: Option<i64>,
+    /// Keys found gone.
+    pub rows_deleted: Option<i64>,
+    /// Rows dropped as duplicates.
+    pub rows_deduplicated: Option<i64>,
+    /// Rows skipped.
+    pub rows_skipped: Option<i64>,
+    /// Rows quarantined.
+    pub rows_rejected: Option<i64>,
+    /// Versions rehashed.
+    pub rows_rehashed: Option<i64>,
+    /// The watermark from which it read.
+    pub watermark_before: Option<String>,
+    /// The watermark that it left.
+    pub watermark_after: Option<String>,
+    /// The code of its error.
+    pub error_code: Option<String>,
+    /// The error in words.
+    pub error: Option<String>,
+    /// Who started it.
+    pub started_by: Option<String>,
+    /// On which host.
+    pub host: Option<String>,
+    /// Its process.
+    pub pid: Option<i64>,
+    /// The version of ematix-flow.
+    pub version: Option<String>,
+}
+
+/// The steps of one run, for `flow logs RUN`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunLog {
+    /// The run.
+    pub run: RunRow,
+    /// Its steps.
+    pub steps: Vec<StepReport>,
+}
+
+/// A stored watermark.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WatermarkRow {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The incremental column.
+    pub column: String,
+    /// The greatest value read.
+    pub last_value: Option<String>,
+    /// When it was stored, RFC 3339 in UTC.
+    pub updated_at: String,
+}
+
+/// The history of one key.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KeyHistory {
+    /// The key's columns and values.
+    pub key: IndexMap<String, serde_json::Value>,
+    /// Its versions, oldest first.
+    pub versions: Vec<Version>,
+}
+
+/// One version of a key.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Version {
+    /// Where it begins, RFC 3339 in UTC (or `-infinity`).
+    pub valid_from: String,
+    /// Where it ends; absent while current.
+    pub valid_to: Option<String>,
+    /// Whether it is the current one.
+    pub is_current: bool,
+    /// The other columns.
+    pub values: IndexMap<String, serde_json::Value>,
+}
+
+/// A broken invariant of a history.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Violation {
+    /// The invariant: `one_current_version`, `no_overlap`, `no_null_key` …
+    pub invariant: String,
+    /// The key that breaks it.
+    pub key: Option<IndexMap<String, serde_json::Value>>,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// The last runs of a pipeline, for `flow status`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StatusRow {
+    /// The pipeline.
+    pub name: String,
+    /// Its last run.
+    pub last_run: Option<RunRow>,
+    /// Milliseconds since the last success.
+    pub lag_ms: Option<i64>,
+    /// The next slot, RFC 3339.
+    pub next: Option<String>,
+    /// The statuses of its last runs, oldest first, for the sparkline.
+    #[serde(skip)]
+    pub recent: Vec<String>,
+}
+
+/// What `flow connections check` found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConnectionReport {
+    /// The connection.
+    pub name: String,
+    /// Host, port, database, user: never the password.
+    pub address: String,
+    /// Where its definition was found.
+    pub found_in: String,
+    /// The server's version.
+    pub server_version: Option<String>,
+    /// Whether the session is encrypted.
+    pub encrypted: Option<bool>,
+    /// How long the log-in took, in milliseconds.
+    pub milliseconds: Option<u64>,
+    /// Why it failed.
+    pub error: Option<FlowError>,
+}
+
+/// What `flow plan` answers for several pipelines.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PlanReport {
+    /// The plans, or the errors that kept them from being made.
+    pub pipelines: Vec<PlannedPipeline>,
+    /// Tables to create.
+    pub create: usize,
+    /// Tables to change.
+    pub change: usize,
+    /// Tables that drifted.
+    pub drifted: usize,
+}
+
+/// One pipeline in a [`PlanReport`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedPipeline {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Its plan, if one could be made.
+    #[serde(flatten)]
+    pub plan: Option<Plan>,
+    /// Why none could be made.
+    pub errors: Vec<FlowError>,
+}

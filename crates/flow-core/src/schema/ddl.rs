@@ -1,0 +1,123 @@
+//! CREATE TABLE and what belongs to it, from a declaration. Pure.
+
+use super::table::{Column, ColumnDefault, Index, Table};
+use crate::dialect::Dialect;
+use crate::sql;
+use crate::sql::{Ident, Literal, MAX_NAME_BYTES, QualifiedName, Sql};
+use sha2::{Digest, Sha256};
+
+/// One column of CREATE TABLE or ADD COLUMN.
+pub fn column_definition(column: &Column, dialect: &dyn Dialect) -> Sql {
+    let mut out = sql!(
+        "{name} {type}",
+        name = column.name,
+        type = Sql::from_dialect(dialect.type_name(&column.data_type)),
+    );
+    if let Some(default) = &column.default {
+        out.push(&sql!(" DEFAULT {value}", value = default_sql(default)));
+    }
+    if !column.nullable {
+        out.push(&Sql::text(" NOT NULL"));
+    }
+    out
+}
+
+/// The expression of a DEFAULT.
+pub fn default_sql(default: &ColumnDefault) -> Sql {
+    match default {
+        ColumnDefault::Value(value) => sql!("{value}", value),
+        ColumnDefault::Expression(text) => Sql::user(text),
+    }
+}
+
+/// CREATE TABLE with columns and storage parameters; indexes come after the rows.
+pub fn create_table(table: &Table, columns: &[Column], dialect: &dyn Dialect) -> Sql {
+    let list = Sql::join(columns.iter().map(|column| sql!("  {column}", column = column_definition(column, dialect))), ",\n");
+    sql!("CREATE TABLE {table} (\n{list}\n){options}", table = table.name, list, options = storage_options(table))
+}
+
+fn storage_options(table: &Table) -> Sql {
+    if table.options.is_empty() {
+        return Sql::empty();
+    }
+    let list = table.options.iter().map(|(name, value)| {
+        let name = name.split('.').map(|part| Ident::new(part).map_or(Sql::empty(), |part| sql!("{part}", part)));
+        sql!("{name} = {value}", name = Sql::join(name, "."), value = Literal::Text(value.clone()))
+    });
+    sql!(" WITH ({list})", list = Sql::join(list, ", "))
+}
+
+/// COMMENT ON for the table and its columns.
+pub fn comments(table: &Table) -> Vec<Sql> {
+    let of_table = table.description.iter().map(|text| {
+        sql!("COMMENT ON TABLE {table} IS {text}", table = table.name, text = Literal::Text(text.clone()))
+    });
+    let of_columns = table.columns.iter().filter_map(|column| {
+        let text = column.description.clone()?;
+        Some(sql!("COMMENT ON COLUMN {table}.{column} IS {text}", table = table.name, column = column.name, text = Literal::Text(text)))
+    });
+    of_table.chain(of_columns).collect()
+}
+
+/// A unique index, partial where a condition is given.
+pub fn unique_index(table: &QualifiedName, suffix: &str, columns: &[Ident], condition: Option<Sql>) -> Sql {
+    let name = object_name(&table.name, columns, suffix);
+    let condition = condition.map_or(Sql::empty(), |condition| sql!(" WHERE {condition}", condition));
+    sql!("CREATE UNIQUE INDEX {name} ON {table} ({columns}){condition}", name, table, columns = columns.to_vec(), condition)
+}
+
+/// PRIMARY KEY.
+pub fn add_primary_key(table: &QualifiedName, columns: &[Ident]) -> Sql {
+    let name = object_name(&table.name, &[], "pkey");
+    sql!("ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY ({columns})", table, name, columns = columns.to_vec())
+}
+
+/// A unique constraint.
+pub fn add_unique(table: &QualifiedName, columns: &[Ident]) -> Sql {
+    let name = object_name(&table.name, columns, "key");
+    sql!("ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE ({columns})", table, name, columns = columns.to_vec())
+}
+
+/// A CHECK constraint.
+pub fn add_check(table: &QualifiedName, suffix: &str, condition: Sql) -> Sql {
+    let name = object_name(&table.name, &[], suffix);
+    sql!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition})", table, name, condition)
+}
+
+/// A declared index.
+pub fn create_index(table: &QualifiedName, index: &Index) -> Sql {
+    let name = index.name.clone().unwrap_or_else(|| object_name(&table.name, &index.columns, "idx"));
+    let method = index.method.as_ref().map_or(Sql::empty(), |method| sql!(" USING {method}", method));
+    let condition = index.condition.as_ref().map_or(Sql::empty(), |text| sql!(" WHERE {condition}", condition = Sql::user(text)));
+    let unique = if index.unique { Sql::text("UNIQUE ") } else { Sql::empty() };
+    sql!(
+        "CREATE {unique}INDEX {name} ON {table}{method} ({columns}){condition}",
+        unique,
+        name,
+        table,
+        method,
+        columns = index.columns,
+        condition,
+    )
+}
+
+/// `table_column_suffix`, cut in the middle and made unique by a hash where it would be too long.
+pub fn object_name(table: &Ident, columns: &[Ident], suffix: &str) -> Ident {
+    let mut stem = table.as_str().to_owned();
+    for column in columns {
+        stem.push('_');
+        stem.push_str(column.as_str());
+    }
+    let full = format!("{stem}_{suffix}");
+    if full.len() <= MAX_NAME_BYTES {
+        return Ident::new(full).expect("made of valid names and short enough");
+    }
+    let digest = Sha256::digest(full.as_bytes());
+    let mark: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let room = MAX_NAME_BYTES - suffix.len() - mark.len() - 2;
+    let mut cut = room;
+    while !stem.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    Ident::new(format!("{}_{mark}_{suffix}", &stem[..cut])).expect("cut to fit")
+}

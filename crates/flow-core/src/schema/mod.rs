@@ -1,0 +1,7 @@
+//! Tables as declared and as they live, and what differs between the two.
+
+pub mod ddl;
+pub mod drift;
+pub mod table;
+
+pub use table::{Column, ColumnDefault, Index, LiveColumn, LiveIndex, LiveTable, Table, TypeFacts};

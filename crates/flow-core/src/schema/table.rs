@@ -1,0 +1,168 @@
+//! A table as declared and a table as it lives. Values only; nothing is judged here.
+
+use crate::hash::Normal;
+use crate::sql::{Ident, Literal, QualifiedName};
+use crate::types::DataType;
+
+/// A declared table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Its name.
+    pub name: QualifiedName,
+    /// Columns in their order.
+    pub columns: Vec<Column>,
+    /// Columns of the primary key.
+    pub primary_key: Vec<Ident>,
+    /// Columns of the natural key.
+    pub natural_key: Vec<Ident>,
+    /// Unique constraints.
+    pub unique: Vec<Vec<Ident>>,
+    /// Further indexes.
+    pub indexes: Vec<Index>,
+    /// Storage parameters.
+    pub options: Vec<(String, String)>,
+    /// What it holds.
+    pub description: Option<String>,
+}
+
+impl Table {
+    /// The column of that name.
+    pub fn column(&self, name: &Ident) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == *name)
+    }
+}
+
+/// A declared column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: Ident,
+    /// Its type.
+    pub data_type: DataType,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// Its DEFAULT.
+    pub default: Option<ColumnDefault>,
+    /// What it holds.
+    pub description: Option<String>,
+}
+
+/// A DEFAULT.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ColumnDefault {
+    /// A value.
+    Value(Literal),
+    /// The user's expression.
+    Expression(String),
+}
+
+/// A declared index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// Its name; made from table and columns when absent.
+    pub name: Option<Ident>,
+    /// Its columns.
+    pub columns: Vec<Ident>,
+    /// Whether it allows a value only once.
+    pub unique: bool,
+    /// Access method.
+    pub method: Option<Ident>,
+    /// Condition of a partial index, the user's SQL.
+    pub condition: Option<String>,
+}
+
+/// What the catalogue says of a column's type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeFacts {
+    /// As `format_type` writes it, with length and precision.
+    pub name: String,
+    /// How it is hashed; `None` where the type has no binary form.
+    pub normal: Option<Normal>,
+    /// Whether text is compared byte by byte (a deterministic collation).
+    pub deterministic: bool,
+}
+
+impl TypeFacts {
+    /// Whether the type's `=` tells apart exactly what the hash tells apart. Elsewhere `=` is looser
+    /// (`24 hours` = `1 day`, jsonb `1` = `1.0`) or missing (json, xml, point).
+    pub fn equality_is_exact(&self) -> bool {
+        match self.normal {
+            Some(Normal::Int8 | Normal::Bool | Normal::Float8 | Normal::Numeric | Normal::Enum) => true,
+            Some(Normal::Text | Normal::BlankPadded) => self.deterministic,
+            Some(Normal::AsSent(sent)) => EXACT.contains(&sent.oid),
+            _ => false,
+        }
+    }
+}
+
+/// bytea, oid, money, macaddr, inet, date, time, timestamp, timestamptz, uuid, int4range, daterange, int8range.
+const EXACT: &[u32] = &[17, 26, 790, 829, 869, 1082, 1083, 1114, 1184, 2950, 3904, 3912, 3926];
+
+/// A table as it lives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveTable {
+    /// `r` table, `p` partitioned, `v` view, `m` materialised view, `f` foreign table.
+    pub kind: char,
+    /// Columns in their order.
+    pub columns: Vec<LiveColumn>,
+    /// Its indexes.
+    pub indexes: Vec<LiveIndex>,
+    /// Definitions of its CHECK constraints.
+    pub checks: Vec<String>,
+    /// Whether our metadata say that we created it.
+    pub ours: bool,
+    /// Rows, as the planner estimates them.
+    pub estimated_rows: f64,
+}
+
+impl LiveTable {
+    /// The column of that name.
+    pub fn column(&self, name: &str) -> Option<&LiveColumn> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Whether a unique index covers just these columns, under that kind of condition.
+    pub fn has_unique_index(&self, columns: &[Ident], partial: bool) -> bool {
+        self.indexes.iter().any(|index| {
+            index.unique
+                && index.usable
+                && index.predicate.is_some() == partial
+                && index.columns.len() == columns.len()
+                && columns.iter().all(|column| index.columns.iter().any(|name| name == column.as_str()))
+        })
+    }
+}
+
+/// A column as it lives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: TypeFacts,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// Its DEFAULT as the server prints it.
+    pub default: Option<String>,
+    /// Whether the server computes it (GENERATED ALWAYS).
+    pub generated: bool,
+}
+
+/// An index as it lives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveIndex {
+    /// Its name.
+    pub name: String,
+    /// Whether it allows a value only once.
+    pub unique: bool,
+    /// Whether it is the primary key's.
+    pub primary: bool,
+    /// Whether it is valid, immediate, and of plain columns only.
+    pub usable: bool,
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// Its condition as the server prints it.
+    pub predicate: Option<String>,
+    /// How far the table's order follows its first column, from -1 to 1.
+    pub correlation: Option<f64>,
+}

@@ -1,0 +1,248 @@
+//! What a project declares, as written: plain data that TOML and Python build alike.
+//!
+//! Nothing is resolved or judged here; that is the work of [`crate::pipeline`]. Where each part was
+//! written is kept beside the data, in [`Places`], so that a spec stays comparable.
+
+pub mod options;
+pub mod source;
+pub mod toml_file;
+
+pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
+pub use source::SourceSpec;
+
+use crate::error::Location;
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Everything that the files of a project declare.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProjectSpec {
+    /// Connections by name.
+    pub connections: IndexMap<String, ConnectionSpec>,
+    /// Tables by the name under which pipelines refer to them.
+    pub tables: IndexMap<String, TableSpec>,
+    /// Pipelines by name, with `[defaults]` applied.
+    pub pipelines: IndexMap<String, PipelineSpec>,
+    /// Python modules with further pipelines.
+    pub python: Vec<String>,
+    /// Where each part was written.
+    pub places: Places,
+}
+
+/// Where things were written, by path: `pipelines.customers.mode`, `tables.dim.columns.email`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Places(HashMap<String, Location>);
+
+impl Places {
+    /// Remembers a place.
+    pub fn insert(&mut self, path: impl Into<String>, location: Location) {
+        self.0.insert(path.into(), location);
+    }
+
+    /// The place of a path, or of the nearest part of it that is known:
+    /// an option that was not written leads to its pipeline.
+    pub fn find(&self, path: &str) -> Option<&Location> {
+        let mut path = path;
+        loop {
+            if let Some(location) = self.0.get(path) {
+                return Some(location);
+            }
+            path = &path[..path.rfind('.')?];
+        }
+    }
+
+    /// Adds the places of another file.
+    pub fn extend(&mut self, other: Places) {
+        self.0.extend(other.0);
+    }
+}
+
+/// Where a connection leads, in libpq's words or as one DSN, before `${…}` is resolved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectionSpec {
+    /// A URL or keyword string, as psql takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dsn: Option<String>,
+    /// Host name, address or socket directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Port; 5432 unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dbname: Option<String>,
+    /// Role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Password; better `${env:NAME}` or `${file:PATH}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sslmode: Option<String>,
+    /// File with the certificates to trust, or `system`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sslrootcert: Option<String>,
+    /// How long to wait for the server, in seconds; 10 unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<u64>,
+    /// Command-line options for the session, as libpq sends them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub options: Option<String>,
+    /// Refused as a target.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// Settings of the session: `{ timezone = "UTC" }`.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub session: IndexMap<String, String>,
+}
+
+/// A destination table as declared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TableSpec {
+    /// Schema; `public` unless said.
+    pub schema: Option<String>,
+    /// Name in the database, where it differs from the key of `[tables]`.
+    pub name: Option<String>,
+    /// What the table holds; becomes its comment.
+    pub description: Option<String>,
+    /// Columns of the primary key; one name needs no brackets.
+    pub primary_key: Option<Names>,
+    /// Columns of the natural key, by which source and target rows are matched.
+    pub natural_key: Option<Names>,
+    /// Further unique constraints, each a list of columns.
+    pub unique: Vec<Names>,
+    /// Further indexes: a list of columns each, or a table with `columns`, `unique`, `using`, `where`.
+    pub indexes: Vec<IndexSpec>,
+    /// Storage parameters: `{ fillfactor = 90 }`.
+    pub options: IndexMap<String, ScalarSpec>,
+    /// Columns in their order: name to type, or to a table.
+    pub columns: IndexMap<String, ColumnSpec>,
+}
+
+/// One name or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Names {
+    /// One name.
+    One(String),
+    /// A list of names.
+    Many(Vec<String>),
+}
+
+impl Names {
+    /// The names as a list.
+    pub fn to_vec(&self) -> Vec<String> {
+        match self {
+            Names::One(name) => vec![name.clone()],
+            Names::Many(names) => names.clone(),
+        }
+    }
+}
+
+/// A column: its type in short (`"text?"`), or a table with more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ColumnSpec {
+    /// `"bigint"`; `?` at the end allows NULL.
+    Type(String),
+    /// The type and what else belongs to the column.
+    Full(Box<FullColumnSpec>),
+}
+
+/// The long form of a column.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FullColumnSpec {
+    /// The type; `?` at the end allows NULL.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Whether the column belongs to the primary key.
+    #[serde(default)]
+    pub primary_key: bool,
+    /// Whether the column belongs to the natural key.
+    #[serde(default)]
+    pub natural_key: bool,
+    /// Whether its values are unique.
+    #[serde(default)]
+    pub unique: bool,
+    /// The column's DEFAULT: a value, or `{ sql = "now()" }`.
+    #[serde(default)]
+    pub default: Option<DefaultSpec>,
+    /// What the column holds; becomes its comment.
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+/// A column's DEFAULT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum DefaultSpec {
+    /// An SQL expression.
+    Sql {
+        /// The expression: `now()`.
+        sql: String,
+    },
+    /// A value.
+    Value(ScalarSpec),
+}
+
+/// A plain value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ScalarSpec {
+    /// A truth value.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string.
+    Text(String),
+}
+
+/// An index: its columns, or a table with more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum IndexSpec {
+    /// The columns; one name needs no brackets.
+    Columns(Names),
+    /// The long form.
+    Full(FullIndexSpec),
+}
+
+/// The long form of an index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FullIndexSpec {
+    /// The columns.
+    pub columns: Names,
+    /// The name; made from table and columns unless said.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Whether it allows a value only once.
+    #[serde(default)]
+    pub unique: bool,
+    /// The access method: `btree`, `gin`, `brin` …
+    #[serde(default)]
+    pub using: Option<String>,
+    /// A condition for a partial index.
+    #[serde(default, rename = "where")]
+    pub condition: Option<String>,
+}
+
+/// A pipeline as declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PipelineSpec {
+    /// Where the rows come from.
+    pub source: SourceSpec,
+    /// A key of `[tables]`, or a qualified name.
+    pub target: String,
+    /// Everything else, `[defaults]` applied.
+    pub options: PipelineOptions,
+}

@@ -1,0 +1,463 @@
+//! SQL as values: names, literals, user queries and templates with typed holes.
+//!
+//! Nothing else in the system quotes. A [`Sql`] is built from literal templates and typed parts and
+//! becomes text only in [`Sql::render`], with a dialect that knows how to quote.
+
+use crate::dialect::Dialect;
+use crate::error::{ErrorCode, FlowError, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Postgres cuts identifiers at 63 bytes with only a NOTICE; we refuse instead.
+pub const MAX_NAME_BYTES: usize = 63;
+
+/// A name in a database, kept exactly as written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Ident(String);
+
+impl Ident {
+    /// Checks and keeps a name.
+    ///
+    /// # Errors
+    /// `name_too_long` above 63 bytes, `invalid_value` for an empty name or one with a zero byte.
+    pub fn new(name: impl Into<String>) -> Result<Ident> {
+        let name = name.into();
+        if name.is_empty() {
+            return Err(FlowError::new(ErrorCode::InvalidValue, "a name is empty"));
+        }
+        if name.contains('\0') {
+            return Err(FlowError::new(ErrorCode::InvalidValue, "a name contains a zero byte"));
+        }
+        if name.len() > MAX_NAME_BYTES {
+            return Err(FlowError::new(
+                ErrorCode::NameTooLong,
+                format!("the name `{name}` has {} bytes; Postgres keeps {MAX_NAME_BYTES}", name.len()),
+            )
+            .hint("choose a shorter name: Postgres would cut it silently"));
+        }
+        Ok(Ident(name))
+    }
+
+    /// A name of ours, known to be valid.
+    pub fn fixed(name: &'static str) -> Ident {
+        Ident::new(name).expect("our own names are valid")
+    }
+
+    /// The name as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Ident {
+    type Error = FlowError;
+    fn try_from(name: String) -> Result<Ident> {
+        Ident::new(name)
+    }
+}
+
+impl From<Ident> for String {
+    fn from(ident: Ident) -> String {
+        ident.0
+    }
+}
+
+impl fmt::Display for Ident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A table or view with its schema.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct QualifiedName {
+    /// The schema.
+    pub schema: Ident,
+    /// The table.
+    pub name: Ident,
+}
+
+impl QualifiedName {
+    /// Both names, checked.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Result<QualifiedName> {
+        Ok(QualifiedName { schema: Ident::new(schema)?, name: Ident::new(name)? })
+    }
+
+    /// Reads `schema.table`; a dot separates, double quotes protect one. Without a schema: `None`.
+    pub fn parse(text: &str) -> Result<(Option<Ident>, Ident)> {
+        let mut parts = Vec::new();
+        let mut part = String::new();
+        let mut characters = text.chars().peekable();
+        let mut quoted = false;
+        while let Some(character) = characters.next() {
+            match character {
+                '"' if quoted && characters.peek() == Some(&'"') => {
+                    characters.next();
+                    part.push('"');
+                }
+                '"' => quoted = !quoted,
+                '.' if !quoted => parts.push(std::mem::take(&mut part)),
+                other => part.push(other),
+            }
+        }
+        parts.push(part);
+        if quoted {
+            return Err(FlowError::new(ErrorCode::InvalidValue, format!("a double quote is not closed in `{text}`")));
+        }
+        let mut parts = parts.into_iter();
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(name), None, None) => Ok((None, Ident::new(name)?)),
+            (Some(schema), Some(name), None) => Ok((Some(Ident::new(schema)?), Ident::new(name)?)),
+            _ => Err(FlowError::new(ErrorCode::InvalidValue, format!("`{text}` has more than one dot"))
+                .hint("write schema.table; double quotes protect a dot: 'schema.\"a.b\"'")),
+        }
+    }
+}
+
+impl fmt::Display for QualifiedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// A value in SQL.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    /// A string.
+    Text(String),
+    /// An integer.
+    Integer(i64),
+    /// A floating point number.
+    Float(f64),
+    /// A truth value.
+    Boolean(bool),
+    /// NULL.
+    Null,
+}
+
+/// A number that is known only while the plan runs; printed as `:rows_in`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slot {
+    /// Rows that the source gave.
+    RowsIn,
+    /// New rows.
+    RowsInserted,
+    /// Rows rewritten in place.
+    RowsUpdated,
+    /// Rows that needed nothing.
+    RowsUnchanged,
+    /// Versions closed.
+    RowsClosedOut,
+    /// Keys found gone.
+    RowsDeleted,
+    /// Rows dropped as duplicates.
+    RowsDeduplicated,
+    /// Rows read again but loaded before, or without a watermark.
+    RowsSkipped,
+    /// Rows quarantined.
+    RowsRejected,
+    /// Current versions whose hash was computed anew.
+    RowsRehashed,
+    /// Changes: rows of keys that the target does not have.
+    RowsNew,
+    /// Changes: rows that differ from their live row.
+    RowsChanged,
+    /// Changes: rows that differ only in columns that are overwritten in place.
+    RowsOverwritten,
+    /// Changes: live rows whose key left the source.
+    RowsGone,
+    /// The watermark of this reading, as text; NULL when nothing was read.
+    Watermark,
+    /// Where the next reading begins, as text.
+    ReadFrom,
+    /// The number of the run on its target.
+    RunNumber,
+}
+
+impl Slot {
+    /// The name in printed SQL and in the column names of answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Slot::RowsIn => "rows_in",
+            Slot::RowsInserted => "rows_inserted",
+            Slot::RowsUpdated => "rows_updated",
+            Slot::RowsUnchanged => "rows_unchanged",
+            Slot::RowsClosedOut => "rows_closed_out",
+            Slot::RowsDeleted => "rows_deleted",
+            Slot::RowsDeduplicated => "rows_deduplicated",
+            Slot::RowsSkipped => "rows_skipped",
+            Slot::RowsRejected => "rows_rejected",
+            Slot::RowsRehashed => "rows_rehashed",
+            Slot::RowsNew => "rows_new",
+            Slot::RowsChanged => "rows_changed",
+            Slot::RowsOverwritten => "rows_overwritten",
+            Slot::RowsGone => "rows_gone",
+            Slot::Watermark => "watermark",
+            Slot::ReadFrom => "read_from",
+            Slot::RunNumber => "run_number",
+        }
+    }
+
+    /// The slot of that name.
+    pub fn from_name(name: &str) -> Option<Slot> {
+        Slot::ALL.iter().copied().find(|slot| slot.name() == name)
+    }
+
+    /// Every slot.
+    pub const ALL: &'static [Slot] = &[
+        Slot::RowsIn,
+        Slot::RowsInserted,
+        Slot::RowsUpdated,
+        Slot::RowsUnchanged,
+        Slot::RowsClosedOut,
+        Slot::RowsDeleted,
+        Slot::RowsDeduplicated,
+        Slot::RowsSkipped,
+        Slot::RowsRejected,
+        Slot::RowsRehashed,
+        Slot::RowsNew,
+        Slot::RowsChanged,
+        Slot::RowsOverwritten,
+        Slot::RowsGone,
+        Slot::Watermark,
+        Slot::ReadFrom,
+        Slot::RunNumber,
+    ];
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Text(String),
+    Name(Ident),
+    Literal(Literal),
+    Slot(Slot),
+}
+
+/// A piece of SQL. Composes with [`sql!`](crate::sql!), prints with a dialect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sql {
+    parts: Vec<Part>,
+}
+
+impl Sql {
+    /// Nothing.
+    pub fn empty() -> Sql {
+        Sql::default()
+    }
+
+    /// Text of ours, without holes.
+    pub fn text(text: &'static str) -> Sql {
+        Sql { parts: vec![Part::Text(text.to_owned())] }
+    }
+
+    /// Text that a dialect made: already quoted by it.
+    pub fn from_dialect(text: String) -> Sql {
+        Sql { parts: vec![Part::Text(text)] }
+    }
+
+    /// The user's own SQL, an expression or a condition, in parentheses on lines of its own, so that
+    /// a trailing comment cannot break out.
+    pub fn user(text: &str) -> Sql {
+        Sql { parts: vec![Part::Text(format!("(\n{}\n)", text.trim_end()))] }
+    }
+
+    /// The user's own SQL where no parenthesis may stand (ORDER BY lists), on lines of its own.
+    pub fn user_list(text: &str) -> Sql {
+        Sql { parts: vec![Part::Text(format!("\n{}\n", text.trim_end()))] }
+    }
+
+    /// Fills the `{name}` holes of a template. A hole that is not given, or given and not there, is
+    /// our own mistake and panics; every template is rendered by a test.
+    pub fn template(template: &'static str, holes: &[(&str, &dyn Hole)]) -> Sql {
+        let mut out = Sql::empty();
+        let mut rest = template;
+        let mut used = vec![false; holes.len()];
+        while let Some(start) = rest.find('{') {
+            let end = start + rest[start..].find('}').expect("every { of a template is closed");
+            let name = &rest[start + 1..end];
+            let index = holes
+                .iter()
+                .position(|(hole, _)| *hole == name)
+                .unwrap_or_else(|| panic!("template hole {name} is filled: {template}"));
+            used[index] = true;
+            out.parts.push(Part::Text(rest[..start].to_owned()));
+            holes[index].1.fill(&mut out);
+            rest = &rest[end + 1..];
+        }
+        out.parts.push(Part::Text(rest.to_owned()));
+        if let Some(index) = used.iter().position(|used| !used) {
+            panic!("template has a hole for {}: {template}", holes[index].0);
+        }
+        out
+    }
+
+    /// Appends another piece.
+    pub fn push(&mut self, other: &dyn Hole) {
+        other.fill(self);
+    }
+
+    /// Pieces with text of ours between them.
+    pub fn join(pieces: impl IntoIterator<Item = Sql>, between: &'static str) -> Sql {
+        let mut out = Sql::empty();
+        for (index, piece) in pieces.into_iter().enumerate() {
+            if index > 0 {
+                out.parts.push(Part::Text(between.to_owned()));
+            }
+            out.parts.extend(piece.parts);
+        }
+        out
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The text of this piece in a dialect, with slots still open.
+    pub fn render(&self, dialect: &dyn Dialect) -> Statement {
+        let mut statement = Statement::default();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => statement.push_text(text),
+                Part::Name(name) => statement.push_text(&dialect.quote(name)),
+                Part::Literal(literal) => statement.push_text(&dialect.literal(literal)),
+                Part::Slot(slot) => statement.pieces.push(Piece::Slot(*slot)),
+            }
+        }
+        statement
+    }
+
+    /// The text of a piece that has no slots.
+    pub fn to_text(&self, dialect: &dyn Dialect) -> String {
+        self.render(dialect).to_string()
+    }
+}
+
+/// What may stand in a hole of a template.
+pub trait Hole {
+    /// Appends itself.
+    fn fill(&self, out: &mut Sql);
+}
+
+impl Hole for Sql {
+    fn fill(&self, out: &mut Sql) {
+        out.parts.extend(self.parts.iter().cloned());
+    }
+}
+
+impl Hole for Ident {
+    fn fill(&self, out: &mut Sql) {
+        out.parts.push(Part::Name(self.clone()));
+    }
+}
+
+impl Hole for QualifiedName {
+    fn fill(&self, out: &mut Sql) {
+        self.schema.fill(out);
+        out.parts.push(Part::Text(".".to_owned()));
+        self.name.fill(out);
+    }
+}
+
+impl Hole for Literal {
+    fn fill(&self, out: &mut Sql) {
+        out.parts.push(Part::Literal(self.clone()));
+    }
+}
+
+impl Hole for Slot {
+    fn fill(&self, out: &mut Sql) {
+        out.parts.push(Part::Slot(*self));
+    }
+}
+
+/// Names with commas between them.
+impl Hole for [Ident] {
+    fn fill(&self, out: &mut Sql) {
+        for (index, name) in self.iter().enumerate() {
+            if index > 0 {
+                out.parts.push(Part::Text(", ".to_owned()));
+            }
+            name.fill(out);
+        }
+    }
+}
+
+impl Hole for Vec<Ident> {
+    fn fill(&self, out: &mut Sql) {
+        self.as_slice().fill(out);
+    }
+}
+
+impl<T: Hole + ?Sized> Hole for &T {
+    fn fill(&self, out: &mut Sql) {
+        (**self).fill(out);
+    }
+}
+
+/// A text value.
+pub fn text(value: impl Into<String>) -> Literal {
+    Literal::Text(value.into())
+}
+
+/// SQL from a template with typed holes: `sql!("DROP TABLE {table}", table)`.
+#[macro_export]
+macro_rules! sql {
+    ($template:literal $(, $name:ident $(= $value:expr)?)* $(,)?) => {
+        $crate::sql::Sql::template($template, &[ $( (stringify!($name), &$crate::sql!(@value $name $(= $value)?) as &dyn $crate::sql::Hole) ),* ])
+    };
+    (@value $name:ident) => { $name };
+    (@value $name:ident = $value:expr) => { $value };
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Piece {
+    Text(String),
+    Slot(Slot),
+}
+
+/// The text of a statement, with the numbers that only the run knows still open.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statement {
+    pieces: Vec<Piece>,
+}
+
+impl Statement {
+    fn push_text(&mut self, text: &str) {
+        match self.pieces.last_mut() {
+            Some(Piece::Text(last)) => last.push_str(text),
+            _ => self.pieces.push(Piece::Text(text.to_owned())),
+        }
+    }
+
+    /// The text to send, with every slot filled.
+    pub fn fill(&self, value: impl Fn(Slot) -> Literal, dialect: &dyn Dialect) -> String {
+        self.pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.clone(),
+                Piece::Slot(slot) => dialect.literal(&value(*slot)),
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => f.write_str(text)?,
+                Piece::Slot(slot) => write!(f, ":{}", slot.name())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Statement {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_string())
+    }
+}

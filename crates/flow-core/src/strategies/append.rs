@@ -1,0 +1,176 @@
+//! Append: every source row is inserted. With an incremental column, a ledger of what was loaded in
+//! the range that can be read again keeps rows at a tie from being lost or doubled.
+
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::metadata;
+use crate::pipeline::{Append, Incremental};
+use crate::plan::{Answer, StepKind};
+use crate::planner::builder::PlanBuilder;
+use crate::planner::load::Load;
+use crate::planner::reading::{self, IDENTITY, WATERMARK};
+use crate::schema::{Column, ColumnDefault, Table};
+use crate::sql;
+use crate::sql::{Ident, Literal, Slot, Sql};
+use crate::types::DataType;
+
+/// The time of loading and the run's id, unless the table declares them itself.
+pub fn managed_columns(append: &Append, table: &Table) -> Vec<Column> {
+    let loaded_at = append.loaded_at.iter().map(|name| Column {
+        name: name.clone(),
+        data_type: DataType::TimestampTz,
+        nullable: true,
+        default: Some(ColumnDefault::Expression("now()".to_owned())),
+        description: None,
+    });
+    let batch_id = append.batch_id.iter().map(|name| Column {
+        name: name.clone(),
+        data_type: DataType::Uuid,
+        nullable: true,
+        default: None,
+        description: None,
+    });
+    loaded_at.chain(batch_id).filter(|column| table.column(&column.name).is_none()).collect()
+}
+
+/// The steps.
+pub fn steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    match &load.pipeline.incremental {
+        Some(incremental) => incremental_steps(load, append, incremental, builder),
+        None => {
+            full_steps(load, append, builder);
+            Ok(())
+        }
+    }
+}
+
+/// The managed columns that the source does not fill, with their values.
+fn own_values(load: &Load<'_>, append: &Append) -> Vec<(Ident, Sql)> {
+    let batch = load.dialect.typed_literal(&load.facts.run.id, "uuid");
+    let loaded_at = append.loaded_at.iter().map(|name| (name.clone(), Sql::text("pg_catalog.now()")));
+    let batch_id = append.batch_id.iter().map(|name| (name.clone(), batch.clone()));
+    loaded_at.chain(batch_id).filter(|(name, _)| load.filled(name).is_none()).collect()
+}
+
+fn insert(load: &Load<'_>, append: &Append, alias: &'static str, from: Sql) -> Sql {
+    let own = own_values(load, append);
+    let mut names = load.column_names();
+    names.extend(own.iter().map(|(name, _)| name.clone()));
+    let mut values = vec![load.columns_of(alias)];
+    values.extend(own.into_iter().map(|(_, value)| value));
+    sql!(
+        "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {from}",
+        target = load.table.name,
+        names,
+        values = Sql::join(values, ", "),
+        from
+    )
+}
+
+fn full_steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
+    reading::lock_source(load, builder);
+    let query = Sql::user(load.pipeline.source.query.text());
+    let sql = insert(load, append, "q", sql!("{query} AS q", query));
+    builder.step(StepKind::Insert, "append every row of the source", sql, Answer::Count(vec![Slot::RowsIn, Slot::RowsInserted]));
+    reading::empty_source(load, builder);
+}
+
+fn incremental_steps(load: &Load<'_>, append: &Append, incremental: &Incremental, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    let data_type = reading::watermark_type(load, incremental)?.clone();
+    let ledger = metadata::table("append_seen");
+    let pipeline = Literal::Text(load.pipeline.name.clone());
+    let identity = identity(load, incremental)?;
+    let keyed = load.pipeline.keys.is_some();
+    reading::steps(load, Some(&identity), builder)?;
+    let stage = load.source();
+    let fresh = load.stage_name("fresh");
+    let (hash, watermark) = (Ident::fixed(IDENTITY), Ident::fixed(WATERMARK));
+    // By keys, a second row of one key and value is the same row; by the whole row, equal rows count.
+    let known = if keyed { Sql::text("CASE WHEN l.n IS NULL THEN 1 ELSE 0 END >= s._ematix_number") } else { Sql::text("s._ematix_number > coalesce(l.n, 0)") };
+    let select = sql!(
+        "SELECT s.*\n  FROM (SELECT s.*, row_number() OVER (PARTITION BY s.{hash}) AS _ematix_number FROM {stage} AS s) AS s\n  LEFT JOIN {ledger} AS l ON l.pipeline_name = {pipeline} AND l.row_hash = s.{hash2}\n WHERE {known}",
+        hash,
+        stage,
+        ledger,
+        pipeline,
+        hash2 = hash,
+        known
+    );
+    let purpose = if keyed {
+        let names: Vec<&str> = identity.iter().map(String::as_str).collect();
+        format!("rows that the ledger does not know by {}", names.join(", "))
+    } else {
+        "rows that the ledger of what was loaded does not know".to_owned()
+    };
+    builder.step(StepKind::Diff, purpose, load.dialect.create_stage_as(&fresh, select), Answer::Ignore);
+    builder.step(
+        StepKind::Insert,
+        "append the rows that are new",
+        insert(load, append, "f", sql!("{fresh} AS f", fresh)),
+        Answer::Count(vec![Slot::RowsInserted]),
+    );
+    reading::watermark(load, builder)?;
+    let text = load.dialect.stable_text(&data_type, &sql!("(f.{watermark})", watermark));
+    builder.step(
+        StepKind::Finish,
+        "enter them into the ledger",
+        sql!(
+            "INSERT INTO {ledger} AS l (pipeline_name, row_hash, wm_value, n)\nSELECT {pipeline}, f.{hash}, {text}, count(*)\n  FROM {fresh} AS f\n GROUP BY f.{hash2}, f.{watermark}\n    ON CONFLICT (pipeline_name, row_hash) DO UPDATE SET n = l.n + excluded.n",
+            ledger,
+            pipeline,
+            hash,
+            text,
+            fresh,
+            hash2 = hash,
+            watermark
+        ),
+        Answer::Ignore,
+    );
+    let type_name = Sql::from_dialect(data_type.name.clone());
+    let bound = match reading::lookback(incremental, &data_type)? {
+        Some(back) => sql!("({read_from}::{type_name} - {back})", read_from = Slot::ReadFrom, type_name, back),
+        None => sql!("{read_from}::{type_name}", read_from = Slot::ReadFrom, type_name),
+    };
+    builder.step(
+        StepKind::Finish,
+        "forget what can no longer be read again",
+        sql!(
+            "DELETE FROM {ledger} AS l WHERE l.pipeline_name = {pipeline} AND l.wm_value::{type_name} < {bound}",
+            ledger,
+            pipeline,
+            type_name,
+            bound
+        ),
+        Answer::Ignore,
+    );
+    builder.step(StepKind::Stage, "drop the new rows", sql!("DROP TABLE {fresh}", fresh), Answer::Ignore);
+    reading::drop_stage(load, builder);
+    Ok(())
+}
+
+/// The source columns by which the ledger knows a row: the pipeline's own keys with the incremental
+/// column, else all of them.
+pub fn identity(load: &Load<'_>, incremental: &Incremental) -> Result<Vec<String>> {
+    let all: Vec<String> = match &load.pipeline.keys {
+        Some(keys) => keys.iter().chain(std::iter::once(&incremental.column)).map(ToString::to_string).collect(),
+        None => load.facts.source.columns.iter().map(|column| column.name.clone()).collect(),
+    };
+    let stored = load.facts.watermark.as_ref().and_then(|stored| stored.identity.as_ref());
+    match stored {
+        // The ledger knows rows by the columns of its own time; as long as they are there, so do we.
+        Some(stored) if stored.iter().all(|name| load.facts.source.column(name).is_some()) && load.pipeline.keys.is_none() => {
+            Ok(stored.clone())
+        }
+        Some(stored) if load.pipeline.keys.is_none() || *stored != all => {
+            let gone: Vec<&str> = stored.iter().filter(|name| !all.contains(name)).map(String::as_str).collect();
+            Err(FlowError::new(
+                ErrorCode::WatermarkMismatch,
+                format!("the ledger of `{}` knows rows by columns that identify them no longer: {}", load.pipeline.name, gone.join(", ")),
+            )
+            .hint(format!(
+                "set keys, or start anew after the watermark: `flow watermark set {} VALUE`",
+                load.pipeline.name
+            )))
+        }
+        _ => Ok(all),
+    }
+}

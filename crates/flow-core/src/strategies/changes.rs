@@ -1,0 +1,211 @@
+//! The table of changes that merge and scd2 share: rows that are new or differ, with the address of
+//! the live row they touch, and the live rows whose key left the source.
+
+use crate::error::ErrorCode;
+use crate::planner::builder::PlanBuilder;
+use crate::planner::load::{Load, Rows};
+use crate::plan::{Answer, GuardFailure, StepKind};
+use crate::sql;
+use crate::sql::{Ident, Literal, QualifiedName, Slot, Sql};
+
+/// The column that holds the address of the live row.
+pub const ADDRESS: &str = "_ematix_address";
+/// The column that says what kind of change a row is.
+pub const CHANGE: &str = "_ematix_change";
+const COUNT: &str = "_ematix_count";
+
+/// How a strategy compares.
+pub struct Comparison {
+    /// Which live rows take part: the current versions.
+    pub live: Option<Sql>,
+    /// Whether a source row `s` differs from its live row `t`.
+    pub differs: Sql,
+    /// The word for what becomes of such a row, as an SQL expression.
+    pub change: Sql,
+    /// Which live rows `t` count as gone when their key left the source; `None`: deletes are ignored.
+    pub gone: Option<Sql>,
+    /// The share of keys that may go.
+    pub max_delete_fraction: f64,
+    /// The purpose, as printed.
+    pub purpose: String,
+}
+
+/// The table of changes of this run.
+pub fn table(load: &Load<'_>) -> QualifiedName {
+    load.stage_name("changes")
+}
+
+/// Fills the table of changes and asks the guards that need it.
+pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
+    let changes = table(load);
+    let (address, change, count) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE), Ident::fixed(COUNT));
+    let target = &load.table.name;
+    let values = Sql::join(
+        load.columns.iter().map(|column| sql!("{value} AS {name}", value = load.value(column), name = column.name)),
+        ", ",
+    );
+    let first_key = &load.keys[0];
+    let live = comparison.live.as_ref().map_or(Sql::empty(), |live| sql!(" AND {live}", live));
+    let on = load.keys_equal("t", |key| load.key_value(key));
+    let direct = matches!(load.rows, Rows::Direct(_));
+    let counted = |value: &'static str| if direct { sql!(", {value} AS {count}", value = Sql::text(value), count) } else { Sql::empty() };
+    let mut select = sql!(
+        "SELECT {values},\n       {row} AS {address},\n       CASE WHEN t.{key} IS NULL THEN 'new' ELSE {kind} END AS {change}{counted}\n  FROM {source} AS s\n  LEFT JOIN {target} AS t ON {on}{live}\n WHERE t.{key2} IS NULL\n    OR {differs}",
+        values,
+        row = load.dialect.row_address("t"),
+        address,
+        key = first_key,
+        kind = comparison.change,
+        change,
+        counted = counted("NULL::bigint"),
+        source = load.source(),
+        target,
+        on,
+        live,
+        key2 = first_key,
+        differs = comparison.differs
+    );
+    let nulls = || Sql::join(load.columns.iter().map(|_| Sql::text("NULL")), ", ");
+    if let Some(gone) = &comparison.gone {
+        let found = load.keys_equal("t", |key| load.key_value(key));
+        select.push(&sql!(
+            "\nUNION ALL\nSELECT {nulls}, {row}, 'gone'{counted}\n  FROM {target} AS t\n WHERE {gone}\n   AND NOT EXISTS (SELECT FROM {source} AS s WHERE {found})",
+            nulls = nulls(),
+            row = load.dialect.row_address("t"),
+            counted = if direct { Sql::text(", NULL") } else { Sql::empty() },
+            target,
+            gone,
+            source = load.source(),
+            found
+        ));
+    }
+    if direct {
+        // One statement, one snapshot: the same reading counts its rows.
+        let address_type = Sql::text(load.dialect.row_address_type());
+        select.push(&sql!(
+            "\nUNION ALL\nSELECT {nulls}, NULL::{address_type}, 'read', count(*)\n  FROM {source} AS s",
+            nulls = nulls(),
+            address_type,
+            source = load.source()
+        ));
+    }
+    let settings = load.dialect.planner_settings(ordered(load));
+    let create = load.dialect.create_stage_as(&changes, select);
+    builder.step(StepKind::Lock, "keep other writers out", load.dialect.lock_table(target), Answer::Ignore);
+    builder.step(StepKind::Diff, comparison.purpose.clone(), sql!("{settings};\n{create}", settings, create), Answer::Ignore);
+    let rows_in = if direct { sql!(",\n       coalesce(max(c.{count}), 0) AS rows_in", count) } else { Sql::empty() };
+    builder.step(
+        StepKind::Diff,
+        "count what was found",
+        sql!(
+            "SELECT count(*) FILTER (WHERE c.{change} = 'new') AS rows_new,\n       count(*) FILTER (WHERE c.{change2} = 'changed') AS rows_changed,\n       count(*) FILTER (WHERE c.{change3} = 'overwritten') AS rows_overwritten,\n       count(*) FILTER (WHERE c.{change4} = 'gone') AS rows_gone{rows_in}\n  FROM {changes} AS c",
+            change,
+            change2 = change,
+            change3 = change,
+            change4 = change,
+            rows_in,
+            changes
+        ),
+        Answer::Read,
+    );
+    if direct {
+        crate::planner::reading::empty_source(load, builder);
+    }
+    if let Some(gone) = &comparison.gone {
+        mass_delete(load, gone, comparison.max_delete_fraction, builder);
+    }
+}
+
+/// A merge join over the key's indexes beats a hash join where both tables lie in the order of the key.
+fn ordered(load: &Load<'_>) -> bool {
+    let Rows::Direct(relation) = &load.rows else { return false };
+    let Some(key) = load.keys.first().map(Ident::as_str) else { return false };
+    let source = relation.correlation.get(key).copied().unwrap_or(0.0);
+    let target = load.facts.target.live.as_ref().and_then(|live| {
+        live.indexes.iter().find(|index| index.columns.first().is_some_and(|column| column == key)).and_then(|index| index.correlation)
+    });
+    source.abs() >= 0.9 && target.is_some_and(|target| target.abs() >= 0.9)
+}
+
+fn mass_delete(load: &Load<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBuilder<'_>) {
+    let target = &load.table.name;
+    builder.step_if(
+        Slot::RowsGone,
+        StepKind::Guard,
+        format!("not more than {} of the current keys left the source   expects no rows", percent(fraction)),
+        sql!(
+            "SELECT {gone} AS count, k.keys AS total\n  FROM (SELECT count(*) AS keys FROM {target} AS t WHERE {live}) AS k\n WHERE k.keys >= 20 AND {gone2} > k.keys * {fraction}",
+            gone = Slot::RowsGone,
+            target,
+            live = gone,
+            gone2 = Slot::RowsGone,
+            fraction = Literal::Float(fraction)
+        ),
+        Answer::NoRows(GuardFailure {
+            code: ErrorCode::MassDelete,
+            message: format!("{{count}} of {{total}} keys of `{}` left the source", load.pipeline.name),
+            sample: Vec::new(),
+            hint: format!("if that is right, run once with --max-delete-fraction 1; the limit is {fraction}"),
+        }),
+    );
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{} %", (fraction * 1000.0).round() / 10.0)
+}
+
+/// Rows that would change, old beside new, for `dry-run --sample`.
+pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    if load.facts.run.sample == 0 {
+        return;
+    }
+    let (address, change) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE));
+    let names = load.column_names();
+    let json = |alias: &'static str| {
+        let alias = Ident::fixed(alias);
+        let pairs = names.iter().map(|name| sql!("{text}, {alias}.{name}", text = Literal::Text(name.to_string()), alias, name));
+        // json_build_object takes a hundred arguments; objects of ten columns are joined.
+        let pairs: Vec<Sql> = pairs.collect();
+        let objects = pairs.chunks(40).map(|chunk| sql!("pg_catalog.jsonb_build_object({pairs})", pairs = Sql::join(chunk.iter().cloned(), ", ")));
+        Sql::join(objects, " || ")
+    };
+    builder.step(
+        StepKind::Diff,
+        "a sample of the rows that would change",
+        sql!(
+            "SELECT c.{change} AS change,\n       CASE WHEN c.{change2} <> 'new' THEN {old} END AS old,\n       CASE WHEN c.{change3} <> 'gone' THEN {new} END AS new\n  FROM {changes} AS c\n  LEFT JOIN {target} AS t ON {row} = c.{address}\n WHERE c.{change4} <> 'read'\n LIMIT {limit}",
+            change,
+            change2 = change,
+            old = json("t"),
+            change3 = change,
+            new = json("c"),
+            changes = table(load),
+            target = load.table.name,
+            row = load.dialect.row_address("t"),
+            address,
+            change4 = change,
+            limit = Literal::Integer(load.facts.run.sample as i64)
+        ),
+        Answer::Sample,
+    );
+}
+
+/// Updates live rows found by their address: `kinds` says which rows of the changes.
+pub fn update_by_address(load: &Load<'_>, assignments: Sql, kinds: &[&'static str]) -> Sql {
+    let (address, change) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE));
+    let list = Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
+    let condition = sql!("{row} = c.{address} AND c.{change} IN ({list})", row = load.dialect.row_address("t"), address, change, list);
+    load.dialect.update_from(&load.table.name, assignments, sql!("{changes} AS c", changes = table(load)), condition)
+}
+
+/// The condition that picks rows of the changes `c` of some kinds.
+pub fn of_kind(kinds: &[&'static str]) -> Sql {
+    let change = Ident::fixed(CHANGE);
+    let list = Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
+    sql!("c.{change} IN ({list})", change, list)
+}
+
+/// Drops the table of changes.
+pub fn drop_table(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    builder.step(StepKind::Diff, "drop the table of changes", sql!("DROP TABLE {changes}", changes = table(load)), Answer::Ignore);
+}

@@ -1,0 +1,125 @@
+//! The load strategies: one file each, and what the planner asks of all of them.
+
+pub mod append;
+pub mod changes;
+pub mod merge;
+pub mod scd2;
+pub mod truncate;
+
+use crate::error::Result;
+use crate::pipeline::{Pipeline, Strategy};
+use crate::planner::load::Load;
+use crate::schema::{Column, LiveTable, Table, ddl};
+use crate::sql::{Ident, Sql};
+
+/// The columns that a strategy keeps beside the declared ones.
+pub fn managed_columns(pipeline: &Pipeline, table: &Table) -> Vec<Column> {
+    match &pipeline.strategy {
+        Strategy::Append(append) => append::managed_columns(append, table),
+        Strategy::Truncate(_) => Vec::new(),
+        Strategy::Merge(merge) => merge::managed_columns(merge),
+        Strategy::Scd2(scd2) => scd2::managed_columns(scd2),
+    }
+}
+
+/// Whether a strategy fills a declared column that the source lacks.
+pub fn fills_itself(pipeline: &Pipeline, column: &Ident) -> bool {
+    match &pipeline.strategy {
+        Strategy::Append(append) => append.loaded_at.as_ref() == Some(column) || append.batch_id.as_ref() == Some(column),
+        _ => false,
+    }
+}
+
+/// The columns whose change counts: those that are hashed, or those that merge writes.
+pub fn compared_columns(load: &Load<'_>) -> Result<Vec<Ident>> {
+    match &load.pipeline.strategy {
+        Strategy::Append(_) | Strategy::Truncate(_) => Ok(Vec::new()),
+        Strategy::Merge(merge) => merge::update_columns(load, merge),
+        Strategy::Scd2(scd2) => scd2::compare_columns(load, scd2),
+    }
+}
+
+/// Whether this run changes the set of compare columns, or the encoding, of hashes that exist.
+pub fn rehashes(load: &Load<'_>) -> bool {
+    match &load.pipeline.strategy {
+        Strategy::Scd2(_) => scd2::rehashes(load),
+        _ => false,
+    }
+}
+
+/// Whether the strategy asks for the source's rows in more than one statement.
+pub fn reads_twice(load: &Load<'_>) -> bool {
+    rehashes(load)
+}
+
+/// What an existing table must have so that the strategy can keep its word.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Requirement {
+    /// A unique index, partial where a condition is given.
+    Unique {
+        /// Its columns.
+        columns: Vec<Ident>,
+        /// The end of its name.
+        suffix: &'static str,
+        /// Its condition.
+        condition: Option<Sql>,
+        /// Whether it becomes the primary key of a table that we create.
+        primary_key: bool,
+    },
+    /// A CHECK constraint.
+    Check {
+        /// The end of its name.
+        suffix: &'static str,
+        /// Its condition.
+        condition: Sql,
+    },
+}
+
+impl Requirement {
+    /// Whether the live table has it already.
+    pub fn is_met(&self, live: &LiveTable) -> bool {
+        match self {
+            Requirement::Unique { columns, condition, .. } => live.has_unique_index(columns, condition.is_some()),
+            Requirement::Check { suffix, .. } => live.checks.iter().any(|name| name.ends_with(&format!("_{suffix}"))),
+        }
+    }
+
+    /// Whether it stands for the primary key.
+    pub fn is_primary_key(&self) -> bool {
+        matches!(self, Requirement::Unique { primary_key: true, .. })
+    }
+
+    /// The statement that makes it.
+    pub fn sql(&self, load: &Load<'_>) -> Sql {
+        let table = &load.table.name;
+        match self {
+            Requirement::Unique { columns, primary_key: true, .. } if load.creates => ddl::add_primary_key(table, columns),
+            Requirement::Unique { columns, suffix, condition, .. } => ddl::unique_index(table, suffix, columns, condition.clone()),
+            Requirement::Check { suffix, condition } => ddl::add_check(table, suffix, condition.clone()),
+        }
+    }
+
+    /// In words.
+    pub fn describe(&self) -> String {
+        match self {
+            Requirement::Unique { columns, condition, .. } => {
+                let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
+                let which = if condition.is_some() { " of current versions" } else { "" };
+                format!("unique index on {}{which}", names.join(", "))
+            }
+            Requirement::Check { suffix, .. } => match *suffix {
+                "period" => "check: a version ends after it begins".to_owned(),
+                _ => "check: the current version is the open one".to_owned(),
+            },
+        }
+    }
+}
+
+/// What the target must have.
+pub fn requirements(load: &Load<'_>) -> Vec<Requirement> {
+    match &load.pipeline.strategy {
+        Strategy::Append(_) | Strategy::Truncate(_) => Vec::new(),
+        Strategy::Merge(_) => merge::requirements(load),
+        Strategy::Scd2(scd2) => scd2::requirements(load, scd2),
+    }
+}

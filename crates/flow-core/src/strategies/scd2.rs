@@ -1,0 +1,375 @@
+//! SCD type 2 by load time: a row that differs closes the current version of its key and opens a new
+//! one at the same instant. Diff to a table, close by address, insert: separate statements, because in
+//! one the insert may come before the close and break the unique index.
+
+use super::{Requirement, changes};
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::pipeline::{FirstValidFrom, Scd2};
+use crate::plan::{Answer, GuardFailure, MarkKind, StepKind};
+use crate::planner::builder::PlanBuilder;
+use crate::planner::load::{Load, Rows};
+use crate::planner::reading;
+use crate::schema::Column;
+use crate::spec::options::OpenEnd;
+use crate::sql;
+use crate::sql::{Ident, Slot, Sql};
+use crate::types::DataType;
+
+/// Begin, end, current flag and row hash of every version.
+pub fn managed_columns(scd2: &Scd2) -> Vec<Column> {
+    let column = |name: &Ident, data_type: DataType, nullable: bool| Column {
+        name: name.clone(),
+        data_type,
+        nullable,
+        default: None,
+        description: None,
+    };
+    vec![
+        column(&scd2.effective_from, DataType::TimestampTz, false),
+        column(&scd2.effective_to, DataType::TimestampTz, scd2.open_end == OpenEnd::Null),
+        column(&scd2.current_flag, DataType::Boolean, false),
+        column(&scd2.hash_column, DataType::Bytes, false),
+    ]
+}
+
+/// The columns whose change opens a version: all that the source fills but the keys, the incremental
+/// column and those that are overwritten in place, unless said.
+pub fn compare_columns(load: &Load<'_>, scd2: &Scd2) -> Result<Vec<Ident>> {
+    let names: Vec<Ident> = match &scd2.compare_columns {
+        Some(names) => names.clone(),
+        None => load
+            .columns
+            .iter()
+            .map(|column| &column.name)
+            .filter(|name| {
+                !load.keys.contains(name)
+                    && !scd2.overwrite_columns.contains(name)
+                    && load.pipeline.incremental.as_ref().is_none_or(|incremental| incremental.column != **name)
+            })
+            .cloned()
+            .collect(),
+    };
+    for name in names.iter().chain(&scd2.overwrite_columns) {
+        if load.filled(name).is_none() {
+            return Err(FlowError::new(ErrorCode::UnknownColumn, format!("the source does not fill the column `{name}`, which is to be compared"))
+                .hint("add it to the query, or leave it out of compare_columns"));
+        }
+    }
+    Ok(names)
+}
+
+fn name_set(names: &[Ident]) -> Vec<String> {
+    let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    names.sort();
+    names
+}
+
+/// The set of compare columns, in the order in which it is stored.
+pub fn compare_set(load: &Load<'_>) -> Vec<String> {
+    name_set(&load.compared)
+}
+
+/// Whether hashes exist that were made from other columns, or by another encoding.
+pub fn rehashes(load: &Load<'_>) -> bool {
+    let Some(record) = &load.facts.target.record else { return false };
+    if load.creates {
+        return false;
+    }
+    let set_changed = record.compare_set.as_ref().is_some_and(|stored| *stored != compare_set(load));
+    let encoding_changed = record.encoding_version.is_some_and(|version| version != crate::hash::ENCODING_VERSION);
+    set_changed || encoding_changed
+}
+
+/// Keys are unique among current versions, and with their beginning in history.
+pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
+    let current = sql!("{flag}", flag = scd2.current_flag);
+    let mut versions = load.keys.clone();
+    versions.push(scd2.effective_from.clone());
+    let mut all = vec![
+        Requirement::Unique { columns: versions, suffix: "version", condition: None, primary_key: true },
+        Requirement::Unique { columns: load.keys.clone(), suffix: "current", condition: Some(current.clone()), primary_key: false },
+    ];
+    let declared = [&load.table.primary_key, &load.table.natural_key].into_iter().chain(&load.table.unique);
+    for columns in declared.filter(|columns| !columns.is_empty() && **columns != load.keys) {
+        let requirement = Requirement::Unique { columns: columns.clone(), suffix: "current", condition: Some(current.clone()), primary_key: false };
+        if !all.contains(&requirement) {
+            all.push(requirement);
+        }
+    }
+    all.push(Requirement::Check {
+        suffix: "period",
+        condition: sql!("{to} IS NULL OR {from} < {to2}", to = scd2.effective_to, from = scd2.effective_from, to2 = scd2.effective_to),
+    });
+    let open = match scd2.open_end {
+        OpenEnd::Null => sql!("{to} IS NULL", to = scd2.effective_to),
+        OpenEnd::Infinity => sql!("{to} = 'infinity'", to = scd2.effective_to),
+    };
+    all.push(Requirement::Check { suffix: "open", condition: sql!("{flag} = ({open})", flag = scd2.current_flag, open) });
+    all
+}
+
+/// The steps.
+pub fn steps(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    let rehash = rehashes(load);
+    if rehash {
+        mark_rehash(load, builder)?;
+    }
+    reading::steps(load, None, builder)?;
+    if let (Rows::Stage(_), FirstValidFrom::Column(name)) = (&load.rows, &scd2.first_valid_from) {
+        first_begin_guard(load, scd2, name, load.source(), builder);
+    }
+    if load.creates {
+        first_load(load, scd2, builder);
+    } else {
+        apply_changes(load, scd2, rehash, builder);
+    }
+    reading::watermark(load, builder)?;
+    reading::drop_stage(load, builder);
+    Ok(())
+}
+
+fn open_end(scd2: &Scd2) -> Sql {
+    match scd2.open_end {
+        OpenEnd::Null => Sql::text("NULL::timestamptz"),
+        OpenEnd::Infinity => Sql::text("'infinity'::timestamptz"),
+    }
+}
+
+/// Where the first version of a key begins, for a row `alias`.
+fn first_begin(load: &Load<'_>, scd2: &Scd2, value: impl Fn(&Ident) -> Sql) -> Sql {
+    match &scd2.first_valid_from {
+        FirstValidFrom::Run => load.instant(),
+        FirstValidFrom::Epoch => load.dialect.typed_literal("1970-01-01 00:00:00+00", "timestamptz"),
+        FirstValidFrom::Column(name) => sql!("{value}::timestamptz", value = value(name)),
+    }
+}
+
+fn managed_names(scd2: &Scd2) -> Vec<Ident> {
+    vec![scd2.effective_from.clone(), scd2.effective_to.clone(), scd2.current_flag.clone(), scd2.hash_column.clone()]
+}
+
+fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+    let direct = matches!(load.rows, Rows::Direct(_));
+    let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
+    let mut names = load.column_names();
+    names.extend(managed_names(scd2));
+    let sql = sql!(
+        "INSERT INTO {target} ({names})\nSELECT {values},\n       {begin}, {end}, TRUE,\n       {digest}\n  FROM {source} AS s",
+        target = load.table.name,
+        names,
+        values = Sql::join(load.columns.iter().map(|column| load.value(column)), ", "),
+        begin = first_begin(load, scd2, value),
+        end = open_end(scd2),
+        digest = load.row_digest(value),
+        source = load.source()
+    );
+    let counts = if direct { vec![Slot::RowsIn, Slot::RowsInserted] } else { vec![Slot::RowsInserted] };
+    builder.step(StepKind::Insert, "open the first version of every key", sql, Answer::Count(counts));
+    if direct {
+        reading::empty_source(load, builder);
+        if let FirstValidFrom::Column(name) = &scd2.first_valid_from {
+            first_begin_guard(load, scd2, name, sql!("{target}", target = load.table.name), builder);
+        }
+    }
+}
+
+fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanBuilder<'_>) {
+    let current = sql!("t.{flag}", flag = scd2.current_flag);
+    let compared = if rehash { common_columns(load) } else { load.compared.clone() };
+    let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
+    let live = |name: &Ident| sql!("t.{name}", name);
+    let differs = load.differ(&compared, value, live);
+    let overwritten = load.differ(&scd2.overwrite_columns, value, live);
+    let (differs_at_all, change) = if scd2.overwrite_columns.is_empty() {
+        (differs, Sql::text("'changed'"))
+    } else {
+        let change = sql!("CASE WHEN {differs} THEN 'changed' ELSE 'overwritten' END", differs);
+        (sql!("{differs}\n    OR {overwritten}", differs, overwritten), change)
+    };
+    let names: Vec<&str> = compared.iter().map(|name| name.as_str()).collect();
+    let purpose = if names.is_empty() { "rows that are new".to_owned() } else { format!("rows that are new or differ in {}", names.join(", ")) };
+    changes::diff(
+        load,
+        &changes::Comparison {
+            live: Some(current.clone()),
+            differs: differs_at_all,
+            change,
+            gone: scd2.close_deleted.then_some(current),
+            max_delete_fraction: scd2.max_delete_fraction,
+            purpose,
+        },
+        builder,
+    );
+    if let (Rows::Direct(_), FirstValidFrom::Column(name)) = (&load.rows, &scd2.first_valid_from) {
+        let new = sql!("(SELECT c.* FROM {changes} AS c WHERE {new})", changes = changes::table(load), new = changes::of_kind(&["new"]));
+        first_begin_guard(load, scd2, name, new, builder);
+    }
+    changes::sample(load, builder);
+    close(load, scd2, builder);
+    overwrite(load, scd2, builder);
+    open(load, scd2, builder);
+    if rehash {
+        rehash_current(load, scd2, builder);
+    }
+    changes::drop_table(load, builder);
+}
+
+fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+    let assignments = sql!("{to} = {instant}, {flag} = FALSE", to = scd2.effective_to, instant = load.instant(), flag = scd2.current_flag);
+    let sql = changes::update_by_address(load, assignments.clone(), &["changed"]);
+    builder.step_if(
+        Slot::RowsChanged,
+        StepKind::Close,
+        "close out the current versions of changed rows",
+        sql,
+        Answer::CountExactly(vec![Slot::RowsClosedOut], vec![Slot::RowsChanged]),
+    );
+    if scd2.close_deleted {
+        let sql = changes::update_by_address(load, assignments, &["gone"]);
+        builder.step_if(
+            Slot::RowsGone,
+            StepKind::Close,
+            "close out the current versions of keys that left the source",
+            sql,
+            Answer::CountExactly(vec![Slot::RowsClosedOut, Slot::RowsDeleted], vec![Slot::RowsGone]),
+        );
+    }
+}
+
+fn overwrite(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+    if scd2.overwrite_columns.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = scd2.overwrite_columns.iter().map(|name| name.as_str()).collect();
+    let assignments = scd2.overwrite_columns.iter().map(|name| sql!("{name} = c.{name2}", name, name2 = name));
+    let sql = changes::update_by_address(load, Sql::join(assignments, ", "), &["overwritten"]);
+    builder.step_if(
+        Slot::RowsOverwritten,
+        StepKind::Update,
+        format!("overwrite {} in current versions", names.join(", ")),
+        sql,
+        Answer::CountExactly(vec![Slot::RowsUpdated], vec![Slot::RowsOverwritten]),
+    );
+}
+
+fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+    let of_change = |name: &Ident| sql!("c.{name}", name);
+    let begin = match &scd2.first_valid_from {
+        FirstValidFrom::Run => load.instant(),
+        // Only the first version of a key: one that returns leaves its gap.
+        _ => sql!(
+            "CASE WHEN c.{change} = 'new' AND NOT EXISTS (SELECT FROM {target} AS t WHERE {same})\n            THEN {first} ELSE {instant} END",
+            change = Ident::fixed(changes::CHANGE),
+            target = load.table.name,
+            same = load.keys_equal("t", of_change),
+            first = first_begin(load, scd2, of_change),
+            instant = load.instant()
+        ),
+    };
+    let mut names = load.column_names();
+    names.extend(managed_names(scd2));
+    let sql = sql!(
+        "INSERT INTO {target} ({names})\nSELECT {values},\n       {begin}, {end}, TRUE,\n       {digest}\n  FROM {changes} AS c\n WHERE {kinds}",
+        target = load.table.name,
+        names,
+        values = load.columns_of("c"),
+        begin,
+        end = open_end(scd2),
+        digest = load.row_digest(of_change),
+        changes = changes::table(load),
+        kinds = changes::of_kind(&["new", "changed"])
+    );
+    builder.step(
+        StepKind::Insert,
+        "open new versions",
+        sql,
+        Answer::CountExactly(vec![Slot::RowsInserted], vec![Slot::RowsNew, Slot::RowsChanged]),
+    );
+}
+
+fn first_begin_guard(load: &Load<'_>, scd2: &Scd2, name: &Ident, rows: Sql, builder: &mut PlanBuilder<'_>) {
+    let _ = scd2;
+    let guard = |code, message: String, hint: &str| {
+        Answer::NoRows(GuardFailure { code, message, sample: Vec::new(), hint: hint.to_owned() })
+    };
+    builder.step(
+        StepKind::Guard,
+        format!("every first version has a beginning ({name})   expects no rows"),
+        sql!("SELECT count(*) AS count FROM {rows} AS s WHERE s.{name} IS NULL HAVING count(*) > 0", rows, name),
+        guard(ErrorCode::NullEventTime, format!("{{count}} rows have NULL in {name}, where their first version begins"), "give them a value in the query, or choose first_valid_from = \"run\" or \"epoch\""),
+    );
+    builder.step(
+        StepKind::Guard,
+        format!("every first version begins before this run ({name})   expects no rows"),
+        sql!("SELECT count(*) AS count FROM {rows} AS s WHERE s.{name}::timestamptz >= {instant} HAVING count(*) > 0", rows, name, instant = load.instant()),
+        guard(ErrorCode::FutureEvent, format!("{{count}} rows have a {name} that does not lie before this run"), "a version cannot begin in the future: mend the values in the query"),
+    );
+}
+
+/// The compare columns that the stored hashes were made from, as far as they are compared still.
+fn common_columns(load: &Load<'_>) -> Vec<Ident> {
+    let stored = load.facts.target.record.as_ref().and_then(|record| record.compare_set.clone()).unwrap_or_default();
+    load.compared.iter().filter(|name| stored.iter().any(|stored| stored == name.as_str())).cloned().collect()
+}
+
+fn joined_columns(load: &Load<'_>) -> Vec<Ident> {
+    let common = common_columns(load);
+    load.compared.iter().filter(|name| !common.contains(name)).cloned().collect()
+}
+
+/// Two deployments with different sets would take turns and miss changes: a set that returns is drift.
+fn mark_rehash(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    let record = load.facts.target.record.as_ref().expect("a rehash has a record");
+    let stored = record.compare_set.clone().unwrap_or_default();
+    let set = compare_set(load);
+    let changed = set != stored;
+    if changed && record.earlier_sets.contains(&set) {
+        return Err(FlowError::new(
+            ErrorCode::Drift,
+            format!("the compare columns of {} go back to an earlier set", load.table.name),
+        )
+        .detail(format!("now: {}", stored.join(", ")))
+        .detail(format!("before, and declared: {}", set.join(", ")))
+        .hint("two deployments may disagree, and each would miss changes; if the return is meant, change the set by a column that was never there, or start a new target"));
+    }
+    let mut words: Vec<String> = set.iter().filter(|name| !stored.contains(name)).map(|name| format!("+ {name}")).collect();
+    words.extend(stored.iter().filter(|name| !set.contains(name)).map(|name| format!("- {name}")));
+    let what = if changed { format!("compare_columns {}", words.join(" ")) } else { "the encoding of row hashes".to_owned() };
+    builder.mark(MarkKind::Change, format!("{what}   current versions rehashed, none opened"));
+    if load.pipeline.incremental.is_some() {
+        builder.note("the compare columns changed: this run reads in full");
+    }
+    Ok(())
+}
+
+/// Columns that join the set are written in place, and every current version is rehashed: their stored
+/// value is NULL or stale, and would open false versions.
+fn rehash_current(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+    let joined = joined_columns(load);
+    let target = &load.table.name;
+    let live = |name: &Ident| sql!("t.{name}", name);
+    if !joined.is_empty() {
+        let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
+        let names: Vec<&str> = joined.iter().map(|name| name.as_str()).collect();
+        let condition = sql!(
+            "{keys} AND t.{flag} AND ({differs})",
+            keys = load.keys_equal("t", |key| load.key_value(key)),
+            flag = scd2.current_flag,
+            differs = load.differ(&joined, value, live)
+        );
+        let assignments = Sql::join(joined.iter().map(|name| sql!("{name} = {value}", name, value = value(name))), ", ");
+        let sql = load.dialect.update_from(target, assignments, sql!("{source} AS s", source = load.source()), condition);
+        builder.step(StepKind::Update, format!("write {} into current versions in place", names.join(", ")), sql, Answer::Ignore);
+    }
+    let digest = load.row_digest(live);
+    let sql = sql!(
+        "UPDATE {target} AS t\n   SET {hash} = {digest}\n WHERE t.{flag}\n   AND t.{hash2} IS DISTINCT FROM {digest2}",
+        target,
+        hash = scd2.hash_column,
+        digest,
+        flag = scd2.current_flag,
+        hash2 = scd2.hash_column,
+        digest2 = digest
+    );
+    builder.step(StepKind::Update, "rehash current versions over the new set of compare columns", sql, Answer::Count(vec![Slot::RowsRehashed]));
+}

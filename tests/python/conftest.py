@@ -1,0 +1,72 @@
+"""The harness: one Postgres server a session, one database a test, the real binary.
+
+The server is EMATIX_FLOW_TEST_DSN (a superuser's DSN), else one that this session makes from local binaries. It is
+made by the process that starts the workers (pytest-xdist), so all of them share it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from database import Database, temporary_database
+from flow_binary import Flow, flow_binary
+from server import ServerError, new_directory, start, stop
+
+_own_server: Path | None = None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-scenarios",
+        action="store_true",
+        default=os.environ.get("EMATIX_FLOW_UPDATE_SCENARIOS", "") not in ("", "0"),
+        help="rewrite the expected sections of tests/scenarios/*.flow with what happened"
+        " (also EMATIX_FLOW_UPDATE_SCENARIOS=1)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _own_server
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or config.option.collectonly or os.environ.get("EMATIX_FLOW_TEST_DSN"):
+        return
+    _own_server = new_directory()
+    try:
+        # Workers inherit the environment.
+        os.environ["EMATIX_FLOW_TEST_DSN"] = start(_own_server)
+    except ServerError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_unconfigure() -> None:
+    if _own_server is not None:
+        os.environ.pop("EMATIX_FLOW_TEST_DSN", None)
+        stop(_own_server)
+
+
+@pytest.fixture
+def new_database() -> Iterator[Callable[[], Database]]:
+    """Makes as many databases as a test asks for, all on one server."""
+    with ExitStack() as databases:
+        yield lambda: databases.enter_context(temporary_database())
+
+
+@pytest.fixture
+def database(new_database: Callable[[], Database]) -> Database:
+    """The test's database: `.dsn`, `.connect()`, `.execute(sql)`, `.rows(sql)`, `.value(sql)`."""
+    return new_database()
+
+
+@pytest.fixture
+def flow(database: Database, tmp_path: Path) -> Iterator[Flow]:
+    """`flow("run", "customers", expect=0)`: the binary, with the test's database as connection `default`."""
+    binary = flow_binary()
+    if not binary.exists():
+        pytest.fail(f"{binary} does not exist: run `cargo build --workspace --bin flow`, or set EMATIX_FLOW_BIN")
+    runner = Flow(binary, tmp_path, {"EMATIX_FLOW_DSN": database.dsn})
+    yield runner
+    runner.stop_all()
