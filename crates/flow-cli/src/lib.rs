@@ -1,1 +1,39 @@
-//! cli
+//! The `flow` command: arguments in, calls to the core, text and JSON out.
+//!
+//! The modules stand in the order in which a command passes through them. Nothing here plans, reads a
+//! database or judges a spec; that is the core's work. The same application serves the native binary
+//! and the Python wheel.
+
+pub mod args;
+pub mod commands;
+pub mod console;
+pub mod dev_server;
+pub mod exit;
+pub mod project;
+pub mod render;
+pub mod selection;
+pub mod signals;
+
+use clap::Parser;
+use console::Console;
+use std::ffi::OsString;
+
+/// Runs one command to its end and answers the exit code of the process.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let [_, only] = arguments.as_slice()
+        && (only == "--version" || only == "-V")
+    {
+        // Asked by scripts and shells at every start: answered before any parser is built.
+        Console::plain().out(&commands::version::line());
+        return 0;
+    }
+    match args::Cli::try_parse_from(&arguments) {
+        Ok(cli) => commands::dispatch(cli),
+        Err(error) => {
+            // Help and version go to stdout with 0, usage errors to stderr with 2. A closed pipe is no error.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).unwrap_or(2)
+        }
+    }
+}

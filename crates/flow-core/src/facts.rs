@@ -97,8 +97,6 @@ pub struct TargetFacts {
     pub live: Option<LiveTable>,
     /// What our metadata remember of it.
     pub record: Option<TargetRecord>,
-    /// Whether it holds any row; asked only where it matters.
-    pub has_rows: bool,
     /// Privileges that the role lacks, as GRANT statements.
     pub missing_privileges: Vec<MissingPrivilege>,
 }

@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod query;
 pub mod schema;
 pub mod spec;
+pub mod connections;
 pub mod schedule;
 pub mod pipeline;
 pub mod plan;
@@ -19,5 +20,7 @@ pub mod facts;
 pub mod metadata;
 pub mod planner;
 pub mod strategies;
+#[cfg(feature = "runtime")]
+pub mod postgres;
 #[cfg(feature = "runtime")]
 pub mod execute;

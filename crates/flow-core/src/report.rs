@@ -4,7 +4,7 @@ use crate::error::{FlowError, Result};
 use crate::plan::Plan;
 use crate::sql::{Literal, Slot};
 use indexmap::IndexMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How a run ended, the same word in reports and in history.
@@ -226,7 +226,7 @@ pub struct SampleRow {
 }
 
 /// One step as it ran.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Number in the plan, from 1.
     pub n: usize,
@@ -241,7 +241,7 @@ pub struct StepReport {
 }
 
 /// A line of `run_history`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRow {
     /// The pipeline.
     pub pipeline: String,
@@ -315,7 +315,7 @@ pub struct RunLog {
 }
 
 /// A stored watermark.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WatermarkRow {
     /// The pipeline.
     pub pipeline: String,

@@ -132,13 +132,12 @@ impl Schedule {
     }
 
     /// The slot that is due now: the last one, if it lies after the last recorded slot or, without
-    /// one, where the first run is to happen at once.
-    pub fn due(&self, last_slot: Option<Timestamp>, declared_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    /// one, if the first run is to happen at once.
+    pub fn due(&self, last_slot: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let slot = self.last_until(now)?;
-        match (last_slot, declared_at) {
-            (Some(last), _) => (slot > last).then_some(slot),
-            (None, Some(seen)) => (slot > seen).then_some(slot),
-            (None, None) => (self.first_run == FirstRun::Now).then_some(slot),
+        match last_slot {
+            Some(last) => (slot > last).then_some(slot),
+            None => (self.first_run == FirstRun::Now).then_some(slot),
         }
     }
 }

@@ -82,33 +82,19 @@ impl Dialect for Postgres {
     }
 
     fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql {
-        if data_type.equality_is_exact() {
-            return sql!("{left} IS DISTINCT FROM {right}", left, right);
-        }
-        match data_type.normal {
-            Some(Normal::Json) => sql!("{left}::text IS DISTINCT FROM {right}::text", left, right),
-            Some(Normal::Text | Normal::BlankPadded) => {
-                sql!("{left}::text COLLATE \"C\" IS DISTINCT FROM {right}::text COLLATE \"C\"", left, right)
-            }
-            Some(Normal::AsSent(sent)) if sent.oid == 3802 => {
-                sql!("pg_catalog.jsonb_send({left}) IS DISTINCT FROM pg_catalog.jsonb_send({right})", left, right)
-            }
-            Some(normal) => {
-                let bytes = |value: &Sql| {
-                    let value = normal.sql(&format!("({})", value.to_text(self)));
-                    Sql::from_dialect(format!("pg_catalog.record_send(ROW({value}))"))
-                };
-                sql!("{left} IS DISTINCT FROM {right}", left = bytes(left), right = bytes(right))
-            }
-            None => sql!("{left}::text IS DISTINCT FROM {right}::text", left, right),
-        }
+        let compared = |value: &Sql| match data_type.normal {
+            Some(Normal::Text | Normal::BlankPadded) if data_type.deterministic => value.clone(),
+            Some(normal) => Sql::from_dialect(normal.compared_sql(&operand(value.to_text(self)))),
+            None => sql!("{value}::text", value),
+        };
+        sql!("{left} IS DISTINCT FROM {right}", left = compared(left), right = compared(right))
     }
 
     fn row_digest(&self, columns: &[ColumnValue<'_>]) -> Sql {
         let columns: Vec<SqlColumn> = columns
             .iter()
             .map(|column| {
-                let text = column.sql.to_text(self);
+                let text = operand(column.sql.to_text(self));
                 // What has no binary form is hashed by its text.
                 let (sql, normal) = match column.data_type.normal {
                     Some(normal) => (text, normal),
@@ -210,6 +196,11 @@ impl Dialect for Postgres {
              SET LOCAL min_parallel_table_scan_size = '8MB';\nSET LOCAL min_parallel_index_scan_size = '512kB'"
         ))
     }
+}
+
+/// A column reference as it is, anything else in parentheses.
+fn operand(text: String) -> String {
+    if text.contains("::") { format!("({text})") } else { text }
 }
 
 /// `character varying(256)` is `character varying` and `256`.

@@ -1,14 +1,35 @@
-//! Runs plans. One executor for every strategy and path.
+//! Runs plans. One executor for every strategy and path, and the questions that commands ask of history.
 
+mod check;
+mod gather;
+mod history;
 pub mod observer;
+mod questions;
+mod run;
+mod supervise;
 
-use crate::error::{FlowError, Result};
+use crate::connections::{self, ConnectionTarget};
+use crate::dialect::postgres::Postgres;
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::{Cap, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
+use crate::pipeline::{Pipeline, Target};
 use crate::plan::Plan;
-use crate::report::*;
+use crate::planner;
+use crate::postgres::connect::connect;
+use crate::postgres::session::Session;
+use crate::report::{ConnectionReport, ExecutionPath, RunReport, Status};
+use crate::schema::{LiveColumn, LiveIndex, LiveTable};
+use crate::spec::environment::{Environment, ProcessEnvironment};
 use crate::spec::{PipelineOptions, ProjectSpec};
+use crate::sql::Slot;
+use gather::Path;
+use indexmap::IndexMap;
 use observer::Observer;
+use run::{Execution, Progress};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// How this process was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,94 +64,320 @@ pub struct Request {
 /// A project with its connections: everything a command does, it does through this.
 pub struct Engine {
     project: Arc<ProjectSpec>,
+    environment: Arc<dyn Environment>,
 }
 
 impl Engine {
-    /// An engine for a project.
+    /// An engine for a project, in the environment of this process.
     pub fn new(project: ProjectSpec) -> Engine {
-        Engine { project: Arc::new(project) }
+        Engine { project: Arc::new(project), environment: Arc::new(ProcessEnvironment) }
     }
+
     /// The project.
     pub fn project(&self) -> &ProjectSpec {
         &self.project
     }
+
     /// Every violated rule of a pipeline, from the files alone.
     pub fn validate(&self, pipeline: &str) -> Vec<FlowError> {
-        let _ = pipeline;
-        todo!()
+        Pipeline::build(&self.project, pipeline, &PipelineOptions::default()).err().unwrap_or_default()
     }
+
     /// What only a database can tell: that the query prepares, columns, types, drift, privileges.
     pub async fn validate_connected(&self, pipeline: &str, request: &Request) -> Vec<FlowError> {
-        let _ = (pipeline, request);
-        todo!()
+        match self.plan(pipeline, request).await {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![self.locate(error, pipeline)],
+        }
     }
-    /// The plan from the files alone, with assumed facts.
+
+    fn build(&self, name: &str, request: &Request) -> Result<Pipeline> {
+        Pipeline::build(&self.project, name, &request.overrides).map_err(|mut errors| errors.remove(0))
+    }
+
+    fn locate(&self, error: FlowError, pipeline: &str) -> FlowError {
+        match self.project.places.find(&format!("pipelines.{pipeline}")) {
+            Some(place) => error.at(place.clone()),
+            None => error,
+        }
+    }
+
+    fn resolve(&self, connection: &str) -> Result<ConnectionTarget> {
+        connections::resolve(connection, &self.project, self.environment.as_ref())
+    }
+
+    async fn open(&self, connection: &str, what: &str) -> Result<Session> {
+        connect(&self.resolve(connection)?, &format!("ematix-flow {what}")).await
+    }
+
+    /// The plan from the files alone, with assumed facts: the table is as declared, the query gives
+    /// the declared columns.
+    ///
+    /// # Errors
+    /// As validation, and where only a database knows the columns.
     pub fn preview(&self, pipeline: &str, request: &Request) -> Result<Plan> {
-        let _ = (pipeline, request);
-        todo!()
+        let built = self.build(pipeline, request)?;
+        planner::plan(&built, &assumed_facts(&built, request), &Postgres).map_err(|error| self.locate(error, pipeline))
     }
+
     /// The plan with the facts of the databases. Writes nothing.
+    ///
+    /// # Errors
+    /// As a run before its first write.
     pub async fn plan(&self, pipeline: &str, request: &Request) -> Result<Plan> {
-        let _ = (pipeline, request);
-        todo!()
+        let built = self.build(pipeline, request)?;
+        let planned = self.plan_built(&built, request).await;
+        planned.map_err(|error| self.locate(error, pipeline))
     }
+
+    async fn plan_built(&self, pipeline: &Pipeline, request: &Request) -> Result<Plan> {
+        let session = self.open(&pipeline.target_connection, &format!("plan {}", pipeline.name)).await?;
+        let path = self.path(pipeline, &session).await?;
+        let exists = history::metadata_exists(&session).await?;
+        session.ask("begin", &session.begin(true)).await?;
+        let run = RunFacts {
+            id: "00000000-0000-7000-8000-000000000000".to_owned(),
+            instant: String::new(),
+            dry_run: false,
+            sample: 0,
+            full_scan: request.full_scan,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let facts = gather::facts(&session, pipeline, &path, run, exists).await?;
+        session.ask("end the plan", "ROLLBACK").await?;
+        session.close().await;
+        planner::plan(pipeline, &facts, &Postgres)
+    }
+
+    /// Decides the path, by proof.
+    async fn path(&self, pipeline: &Pipeline, target: &Session) -> Result<Path> {
+        let (source_name, target_name) = (&pipeline.source.connection, &pipeline.target_connection);
+        if source_name == target_name {
+            let reason = format!("source and target are one connection, {target_name}");
+            return Ok(Path { path: ExecutionPath::SameDatabase, reason });
+        }
+        let source = self.open(source_name, &format!("source {}", pipeline.name)).await?;
+        let random = Uuid::new_v4().as_u128() as i64;
+        let same = run::same_database(&source, target, random).await?;
+        if !same {
+            return Err(FlowError::new(
+                ErrorCode::NotYetSupported,
+                format!("source {source_name} and target {target_name} are different databases, which is not supported yet"),
+            )
+            .hint("load from a source in the target's own database"));
+        }
+        let meanings = (run::meaning(&source).await?, run::meaning(target).await?);
+        source.close().await;
+        for ((name, source_value), (_, target_value)) in meanings.0.iter().zip(&meanings.1) {
+            if source_value != target_value && name != "role" {
+                return Err(FlowError::new(
+                    ErrorCode::NotYetSupported,
+                    format!("the sessions of {source_name} and {target_name} differ in {name}, so the query could mean something else in each"),
+                )
+                .detail(format!("{source_name}: {source_value}"))
+                .detail(format!("{target_name}: {target_value}"))
+                .hint(format!("pin it on both: session = {{ {name} = \"…\" }}")));
+            }
+        }
+        let reason = format!("source {source_name} and target {target_name} are one database (proved)");
+        Ok(Path { path: ExecutionPath::SameDatabase, reason })
+    }
+
     /// Runs a pipeline (or, with `dry_run`, everything but the commit).
     pub async fn run(&self, pipeline: &str, request: &Request, observer: &dyn Observer) -> RunReport {
-        let _ = (pipeline, request, observer);
-        todo!()
+        let started = Instant::now();
+        let started_at = jiff::Timestamp::now();
+        let run_id = Uuid::now_v7().to_string();
+        let mut progress = Progress::default();
+        let built = self.build(pipeline, request);
+        let outcome = match &built {
+            Ok(built) => self.supervise(built, request, observer, &run_id, &mut progress).await,
+            Err(error) => Err(error.clone()),
+        };
+        let outcome = outcome.map_err(|error| self.locate(error, pipeline));
+        let counters = &progress.counters;
+        let committed = outcome.is_ok() && !request.dry_run;
+        let spec = self.project.pipelines.get(pipeline);
+        let number = |slot| counters.number(slot);
+        RunReport {
+            schema: "ematix.run.v1",
+            pipeline: pipeline.to_owned(),
+            run_id,
+            status: outcome.as_ref().map_or_else(Status::of_error, |()| Status::Success),
+            committed,
+            mode: spec.and_then(|spec| spec.options.mode).map_or("", |mode| mode.name()).to_owned(),
+            path: progress.path.as_ref().map(|path| path.path),
+            path_reason: progress.path.as_ref().map(|path| path.reason.clone()),
+            dry_run: request.dry_run,
+            source_connection: built.as_ref().map_or_else(|_| String::new(), |built| built.source.connection.clone()),
+            target_connection: built.as_ref().map_or_else(|_| String::new(), |built| built.target_connection.clone()),
+            target: built.as_ref().map_or_else(|_| String::new(), |built| built.target.name().to_string()),
+            started_at: format!("{started_at:.6}"),
+            ended_at: format!("{:.6}", jiff::Timestamp::now()),
+            duration_ms: started.elapsed().as_millis() as u64,
+            rows_in: number(Slot::RowsIn),
+            rows_inserted: number(Slot::RowsInserted),
+            rows_updated: number(Slot::RowsUpdated),
+            rows_unchanged: number(Slot::RowsUnchanged),
+            rows_closed_out: number(Slot::RowsClosedOut),
+            rows_deleted: number(Slot::RowsDeleted),
+            rows_deduplicated: number(Slot::RowsDeduplicated),
+            rows_skipped: number(Slot::RowsSkipped),
+            rows_rejected: number(Slot::RowsRejected),
+            rows_rehashed: number(Slot::RowsRehashed),
+            watermark_before: progress.watermark_before,
+            watermark_after: counters.text(Slot::Watermark).map(str::to_owned),
+            parse_failures: IndexMap::new(),
+            transforms: Vec::new(),
+            warnings: progress.plan.map(|plan| plan.notes).unwrap_or_default(),
+            sample: (request.sample > 0).then_some(progress.sample),
+            error: outcome.err(),
+            steps: progress.steps,
+        }
     }
-    /// The last runs of a pipeline, or of all, newest first.
-    pub async fn history(&self, pipelines: &[String], limit: usize) -> Result<Vec<RunRow>> {
-        let _ = (pipelines, limit);
-        todo!()
+
+    async fn execute(
+        &self,
+        pipeline: &Pipeline,
+        request: &Request,
+        observer: &dyn Observer,
+        run_id: &str,
+        session: &Session,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let path = self.path(pipeline, session).await?;
+        Execution { session, pipeline, request, observer, run_id }.run(path, progress).await
     }
-    /// The versions of one key; `key` has name and text of each key column, the name empty where there is one.
-    pub async fn key_history(&self, pipeline: &str, key: &[(String, String)]) -> Result<KeyHistory> {
-        let _ = (pipeline, key);
-        todo!()
-    }
-    /// A run and its steps by its id or the last digits of it.
-    pub async fn run_log(&self, run: &str) -> Result<RunLog> {
-        let _ = run;
-        todo!()
-    }
-    /// The invariants of a target's history that are broken.
-    pub async fn check(&self, pipeline: &str) -> Result<Vec<Violation>> {
-        let _ = pipeline;
-        todo!()
-    }
-    /// Pipelines with their last runs.
-    pub async fn status(&self, pipelines: &[String]) -> Result<Vec<StatusRow>> {
-        let _ = pipelines;
-        todo!()
-    }
-    /// The pipelines that are due now, each with its slot (RFC 3339); and those that cannot be judged.
-    pub async fn due(&self, pipelines: &[String]) -> (Vec<(String, String)>, Vec<FlowError>) {
-        let _ = pipelines;
-        todo!()
-    }
-    /// Stored watermarks.
-    pub async fn watermarks(&self, pipelines: &[String]) -> Result<Vec<WatermarkRow>> {
-        let _ = pipelines;
-        todo!()
-    }
-    /// Sets a watermark; what lies after it is read again.
-    pub async fn set_watermark(&self, pipeline: &str, value: &str) -> Result<WatermarkRow> {
-        let _ = (pipeline, value);
-        todo!()
-    }
-    /// Forgets a watermark; the next run reads in full.
-    pub async fn reset_watermark(&self, pipeline: &str) -> Result<()> {
-        let _ = pipeline;
-        todo!()
-    }
+
     /// Logs in to a connection and reports.
     pub async fn check_connection(&self, name: &str) -> ConnectionReport {
-        let _ = name;
-        todo!()
+        let mut report = ConnectionReport {
+            name: name.to_owned(),
+            address: String::new(),
+            found_in: String::new(),
+            server_version: None,
+            encrypted: None,
+            milliseconds: None,
+            error: None,
+        };
+        let target = match self.resolve(name) {
+            Ok(target) => target,
+            Err(error) => return ConnectionReport { error: Some(error), ..report },
+        };
+        report.address = target.to_string();
+        report.found_in = target.found_in.clone();
+        let started = Instant::now();
+        match connect(&target, "ematix-flow check").await {
+            Ok(session) => {
+                report.milliseconds = Some(started.elapsed().as_millis() as u64);
+                report.server_version = Some(session.server_version.clone());
+                let asked = session.ask("ask whether the session is encrypted", "SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()").await;
+                match asked {
+                    Ok(answers) => report.encrypted = answers.first().and_then(|set| set.value()).map(|value| value == "t"),
+                    Err(error) => report.error = Some(error),
+                }
+                session.close().await;
+            }
+            Err(error) => report.error = Some(error),
+        }
+        report
     }
+
     /// The connections that a project can see, without opening one.
     pub fn connections(&self) -> Vec<ConnectionReport> {
-        todo!()
+        connections::known_connections(&self.project, self.environment.as_ref())
+            .into_iter()
+            .map(|(name, found_in, resolved)| ConnectionReport {
+                name,
+                address: resolved.as_ref().map(ToString::to_string).unwrap_or_default(),
+                found_in,
+                server_version: None,
+                encrypted: None,
+                milliseconds: None,
+                error: resolved.err(),
+            })
+            .collect()
+    }
+}
+
+/// Facts for a preview: the table lives as it is declared, and the query gives its columns.
+fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
+    use crate::dialect::Dialect;
+    let table = match &pipeline.target {
+        Target::Declared(table) => Some(table),
+        Target::Inferred(_) => None,
+    };
+    let type_of = |column: &crate::schema::Column| {
+        Postgres.type_facts(&column.data_type).unwrap_or_else(|| crate::schema::TypeFacts {
+            name: Postgres.type_name(&column.data_type),
+            normal: Some(crate::hash::Normal::Opaque),
+            deterministic: true,
+        })
+    };
+    let mut columns: Vec<SourceColumn> = table
+        .iter()
+        .flat_map(|table| &table.columns)
+        .map(|column| SourceColumn { name: column.name.to_string(), data_type: type_of(column), stamped: false })
+        .collect();
+    if let Some(incremental) = &pipeline.incremental
+        && !columns.iter().any(|column| column.name == incremental.column.as_str())
+    {
+        let data_type = Postgres.type_facts(&crate::types::DataType::TimestampTz).expect("a type of ours");
+        columns.push(SourceColumn { name: incremental.column.to_string(), data_type, stamped: false });
+    }
+    let live = table.map(|table| {
+        let managed = crate::strategies::managed_columns(pipeline, table);
+        let keys = pipeline.keys.clone().unwrap_or_else(|| crate::pipeline::declared_keys(table).0);
+        let names = |extra: &[&crate::sql::Ident]| keys.iter().chain(extra.iter().copied()).map(ToString::to_string).collect::<Vec<_>>();
+        let index = |columns: Vec<String>, predicate: Option<String>| LiveIndex {
+            name: String::new(),
+            unique: true,
+            primary: predicate.is_none(),
+            usable: true,
+            columns,
+            predicate,
+            correlation: None,
+        };
+        let mut indexes = vec![index(names(&[]), None), index(names(&[]), Some(String::new()))];
+        if let crate::pipeline::Strategy::Scd2(scd2) = &pipeline.strategy {
+            indexes.push(index(names(&[&scd2.effective_from]), None));
+        }
+        LiveTable {
+            kind: 'r',
+            columns: table
+                .columns
+                .iter()
+                .chain(&managed)
+                .map(|column| LiveColumn {
+                    name: column.name.to_string(),
+                    data_type: type_of(column),
+                    nullable: column.nullable,
+                    default: None,
+                    generated: false,
+                })
+                .collect(),
+            indexes,
+            checks: vec!["_period".to_owned(), "_open".to_owned()],
+            ours: true,
+            estimated_rows: 0.0,
+        }
+    });
+    Facts {
+        run: RunFacts {
+            id: "00000000-0000-7000-8000-000000000000".to_owned(),
+            instant: "2000-01-01T00:00:00Z".to_owned(),
+            dry_run: false,
+            sample: 0,
+            full_scan: request.full_scan,
+            version: env!("CARGO_PKG_VERSION"),
+        },
+        path: ExecutionPath::SameDatabase,
+        path_reason: "assumed: a preview asks no database".to_owned(),
+        source: SourceFacts { columns, relation: None },
+        target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
+        watermark: None,
+        cap: Cap::Unknown("a preview asks no database".to_owned()),
+        native_types: std::collections::BTreeMap::new(),
+        assumed: true,
     }
 }

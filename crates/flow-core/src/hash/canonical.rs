@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 /// Values from this size on go into the digest straight from the row, so the buffer stays small.
 const LARGE_BYTES: usize = 4096;
 
-const NULL_LENGTH: [u8; 4] = (-1i32).to_be_bytes();
+const NULL_LENGTH: i32 = -1;
 const CANONICAL_NAN: u64 = 0x7ff8_0000_0000_0000;
 
 /// One hashed column of a COPY stream.
@@ -80,7 +80,11 @@ fn missing_field(column: &CopyColumn, found: usize) -> FlowError {
 fn malformed_field(column: &CopyColumn, bytes: usize) -> FlowError {
     FlowError::new(
         ErrorCode::CastFailed,
-        format!("column \"{}\": a value of {bytes} bytes is no {} in binary form", column.name, column.normal.name()),
+        format!(
+            "column \"{}\": a value of {bytes} bytes is no {} in binary form",
+            column.name,
+            column.normal.name()
+        ),
     )
     .context("column", column.name.as_str())
 }
@@ -107,8 +111,7 @@ impl Encoding {
     }
 
     fn null(&mut self, normal: Normal) {
-        self.buffer.extend_from_slice(&normal.frame_oid().to_be_bytes());
-        self.buffer.extend_from_slice(&NULL_LENGTH);
+        self.buffer.extend_from_slice(&prefix(normal.frame_oid(), NULL_LENGTH));
     }
 
     /// Frames the normal form of a raw value; `None` where it is malformed.
@@ -140,8 +143,7 @@ impl Encoding {
 
     fn frame(&mut self, oid: u32, head: &[u8], rest: &[u8]) {
         let length = i32::try_from(head.len() + rest.len()).expect("a field's length is an int32 in COPY");
-        self.buffer.extend_from_slice(&oid.to_be_bytes());
-        self.buffer.extend_from_slice(&length.to_be_bytes());
+        self.buffer.extend_from_slice(&prefix(oid, length));
         self.buffer.extend_from_slice(head);
         if self.buffer.len() + rest.len() < LARGE_BYTES {
             self.buffer.extend_from_slice(rest);
@@ -151,6 +153,11 @@ impl Encoding {
             self.digest.update(rest);
         }
     }
+}
+
+/// Type and length, before every value.
+const fn prefix(oid: u32, length: i32) -> [u8; 8] {
+    (((oid as u64) << 32) | (length as u32 as u64)).to_be_bytes()
 }
 
 // The cast of char(n) to text drops blanks only, and all of them (src/backend/utils/adt/varchar.c, rtrim1).
@@ -222,12 +229,11 @@ fn trim_scale(digits: &[u8], mut weight: i32, sign: u16) -> Option<([u8; 8], &[u
     Some(([a, b, c, d, e, f, g, h], groups.as_flattened()))
 }
 
-const fn trailing_zeros(group: u16) -> i32 {
+fn trailing_zeros(group: u16) -> i32 {
     match group {
-        _ if group % 10 != 0 => 0,
-        _ if group % 100 != 0 => 1,
-        _ if group % 1000 != 0 => 2,
-        _ => 3,
+        _ if group.is_multiple_of(1000) => 3,
+        _ if group.is_multiple_of(100) => 2,
+        _ => group.is_multiple_of(10).into(),
     }
 }
 
@@ -279,11 +285,14 @@ mod tests {
     }
 
     fn golden() -> Golden {
-        serde_json::from_str(include_str!("../../../../tests/golden/row_hash.json")).expect("the golden file is JSON")
+        serde_json::from_str(include_str!("../../../../tests/golden/row_hash.json"))
+            .expect("the golden file is JSON")
     }
 
     fn from_hex(text: &str) -> Vec<u8> {
-        (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).expect("hex digits")).collect()
+        (0..text.len() / 2)
+            .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).expect("hex digits"))
+            .collect()
     }
 
     fn to_hex(bytes: &[u8]) -> String {
@@ -358,7 +367,7 @@ mod tests {
             (Normal::Bool, vec![1, 1]),
             (Normal::Float8, vec![0; 5]),
             (Normal::Numeric, vec![0; 7]),
-            (Normal::Numeric, numeric(&[1, 0, 0, 0])),       // a digit is missing
+            (Normal::Numeric, numeric(&[1, 0, 0, 0])), // a digit is missing
             (Normal::Numeric, numeric(&[1, 0, 0, 0, 1, 1])), // one too many
             (Normal::Numeric, numeric(&[1, 0, 0, 0, 10_000])),
             (Normal::Numeric, numeric(&[1, 0, 0x8000, 0, 1])),
@@ -373,7 +382,11 @@ mod tests {
             assert_eq!(error.code, ErrorCode::CastFailed);
             assert_eq!(
                 error.message,
-                format!("column \"c\": a value of {} bytes is no {} in binary form", raw.len(), normal.name())
+                format!(
+                    "column \"c\": a value of {} bytes is no {} in binary form",
+                    raw.len(),
+                    normal.name()
+                )
             );
         }
     }
@@ -403,7 +416,10 @@ mod tests {
             let mut encoding = vec![0, 0, 0, 1, 0, 0, 0, 25];
             encoding.extend_from_slice(&(length as u32).to_be_bytes());
             encoding.extend_from_slice(&text);
-            assert_eq!(hash_one(Normal::Text, &text).expect("text"), <[u8; 32]>::from(Sha256::digest(&encoding)));
+            assert_eq!(
+                hash_one(Normal::Text, &text).expect("text"),
+                <[u8; 32]>::from(Sha256::digest(&encoding))
+            );
         }
     }
 
@@ -426,7 +442,8 @@ mod tests {
         let values: Vec<[u8; 4]> = (0..200i32).map(i32::to_be_bytes).collect();
         let fields: Vec<Option<&[u8]>> = values.iter().map(|value| Some(&value[..])).collect();
         let forward = RowHasher::new(columns.clone()).hash(&fields).expect("well formed");
-        let backward = RowHasher::new(columns.into_iter().rev().collect()).hash(&fields).expect("well formed");
+        let backward =
+            RowHasher::new(columns.into_iter().rev().collect()).hash(&fields).expect("well formed");
         assert_eq!(forward, backward);
     }
 

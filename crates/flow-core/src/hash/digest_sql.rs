@@ -2,7 +2,7 @@
 //! its schema, so no search_path can put another in its place, and no literal holds a backslash, so
 //! standard_conforming_strings does not matter.
 
-use super::Normal;
+use super::{Normal, SentType};
 
 /// One hashed column in SQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,31 @@ pub struct SqlColumn {
 }
 
 impl Normal {
+    /// An expression whose `IS DISTINCT FROM` decides as the hash does: the column itself where its `=` does,
+    /// otherwise what the hash sees. `column` as for [`Normal::sql`]. `IS DISTINCT FROM` itself finds `=` by the
+    /// search_path, so pg_catalog must come first there, as it does unless it is named later.
+    ///
+    /// ```
+    /// use ematix_flow_core::hash::{Normal, TypeFacts};
+    /// let jsonb = Normal::for_type(&TypeFacts::built_in(3802)).unwrap();
+    /// assert_eq!(jsonb.compared_sql("s.\"data\""), "pg_catalog.jsonb_send(s.\"data\"::pg_catalog.jsonb)");
+    /// ```
+    pub fn compared_sql(&self, column: &str) -> String {
+        match self {
+            Normal::Int8 | Normal::Bool | Normal::Float8 | Normal::Numeric => column.to_owned(),
+            // The collation of a column may call different texts equal. A domain over an enum has no `=`, and an
+            // enum with an implicit cast to text has two.
+            Normal::Text | Normal::BlankPadded | Normal::Json | Normal::Enum => {
+                format!("{} COLLATE pg_catalog.\"C\"", self.sql(column))
+            }
+            // Cast too: range_send takes no domain.
+            Normal::AsSent(SentType { compared_by: Some(send), .. }) => {
+                format!("pg_catalog.{send}({})", self.sql(column))
+            }
+            Normal::AsSent(_) | Normal::Array { .. } | Normal::Opaque => self.sql(column),
+        }
+    }
+
     /// The SQL expression of the normal form. `column` is a quoted column reference, or an expression in
     /// parentheses; it may be of a domain over the type.
     ///
@@ -74,7 +99,6 @@ pub fn row_digest_sql(columns: &[SqlColumn]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::SentType;
 
     fn column(name: &str, normal: Normal) -> SqlColumn {
         SqlColumn { name: name.to_owned(), sql: format!("s.\"{name}\""), normal }
@@ -98,6 +122,32 @@ mod tests {
   s.\"\u{10000}\"::pg_catalog.int8
 )))"
         );
+    }
+
+    #[test]
+    fn every_form_has_its_expression_to_compare() {
+        let sent = |oid| Normal::AsSent(SentType::by_oid(oid).expect("it is sent as it is"));
+        let forms = [
+            (Normal::Int8, "c"),
+            (Normal::Bool, "c"),
+            (Normal::Float8, "c"),
+            (Normal::Numeric, "c"),
+            (Normal::Text, "c::pg_catalog.text COLLATE pg_catalog.\"C\""),
+            (Normal::BlankPadded, "c::pg_catalog.text COLLATE pg_catalog.\"C\""),
+            (Normal::Json, "c::pg_catalog.text COLLATE pg_catalog.\"C\""),
+            (
+                Normal::Enum,
+                "pg_catalog.enum_out(COALESCE(c, NULL))::pg_catalog.text COLLATE pg_catalog.\"C\"",
+            ),
+            (sent(1082), "c::pg_catalog.date"),
+            (sent(1186), "pg_catalog.interval_send(c::pg_catalog.interval)"),
+        ];
+        for (normal, sql) in forms {
+            assert_eq!(normal.compared_sql("c"), sql);
+        }
+        for normal in [Normal::Array { element: 23 }, Normal::Opaque] {
+            assert_eq!(normal.compared_sql("c"), normal.sql("c"));
+        }
     }
 
     #[test]

@@ -164,6 +164,8 @@ pub struct SentType {
     pub name: &'static str,
     /// How many bytes every value is sent with; `None` where it varies.
     pub sent_bytes: Option<usize>,
+    /// The send function, where `=` is missing or looser than the bytes.
+    pub compared_by: Option<&'static str>,
 }
 
 impl SentType {
@@ -178,37 +180,42 @@ impl SentType {
 }
 
 const fn fixed(oid: u32, name: &'static str, bytes: usize) -> SentType {
-    SentType { oid, name, sent_bytes: Some(bytes) }
+    SentType { oid, name, sent_bytes: Some(bytes), compared_by: None }
 }
 
 const fn varying(oid: u32, name: &'static str) -> SentType {
-    SentType { oid, name, sent_bytes: None }
+    SentType { oid, name, sent_bytes: None, compared_by: None }
+}
+
+impl SentType {
+    const fn compared_by(self, send: &'static str) -> SentType {
+        SentType { compared_by: Some(send), ..self }
+    }
 }
 
 // A new built-in type goes here before it is first hashed: afterwards it would change from Opaque, and every
-// hash of it with it. `=` is looser than the bytes for interval, numrange and the geometric types, and missing
-// for xml, json, jsonpath and point: what differs is decided by the bytes.
+// hash of it with it.
 static SENT_TYPES: &[SentType] = &[
     varying(17, "bytea"),
     fixed(18, "\"char\"", 1),
-    varying(22, "int2vector"),
+    varying(22, "int2vector").compared_by("int2vectorsend"),
     fixed(24, "regproc", 4),
     fixed(26, "oid", 4),
     fixed(27, "tid", 6),
     fixed(28, "xid", 4),
     fixed(29, "cid", 4),
-    varying(30, "oidvector"),
+    varying(30, "oidvector").compared_by("oidvectorsend"),
     // Sent without a declaration that says nothing (version 1.0, UTF-8), in COPY too: the text of the column is
     // not what a stage receives.
-    varying(142, "xml"),
-    fixed(600, "point", 16),
-    fixed(601, "lseg", 32),
-    varying(602, "path"),
-    fixed(603, "box", 32),
-    varying(604, "polygon"),
-    fixed(628, "line", 24),
+    varying(142, "xml").compared_by("xml_send"),
+    fixed(600, "point", 16).compared_by("point_send"),
+    fixed(601, "lseg", 32).compared_by("lseg_send"),
+    varying(602, "path").compared_by("path_send"),
+    fixed(603, "box", 32).compared_by("box_send"),
+    varying(604, "polygon").compared_by("poly_send"),
+    fixed(628, "line", 24).compared_by("line_send"),
     varying(650, "cidr"),
-    fixed(718, "circle", 24),
+    fixed(718, "circle", 24).compared_by("circle_send"),
     fixed(774, "macaddr8", 8),
     fixed(790, "money", 8),
     fixed(829, "macaddr", 6),
@@ -217,41 +224,41 @@ static SENT_TYPES: &[SentType] = &[
     fixed(1083, "time", 8),
     fixed(1114, "timestamp", 8),
     fixed(1184, "timestamptz", 8),
-    fixed(1186, "interval", 16),
+    fixed(1186, "interval", 16).compared_by("interval_send"),
     fixed(1266, "timetz", 12),
     varying(1560, "bit"),
     varying(1562, "varbit"),
-    varying(1790, "refcursor"),
+    varying(1790, "refcursor").compared_by("textsend"),
     fixed(2202, "regprocedure", 4),
     fixed(2203, "regoper", 4),
     fixed(2204, "regoperator", 4),
     fixed(2205, "regclass", 4),
     fixed(2206, "regtype", 4),
     fixed(2950, "uuid", 16),
-    varying(2970, "txid_snapshot"),
+    varying(2970, "txid_snapshot").compared_by("txid_snapshot_send"),
     fixed(3220, "pg_lsn", 8),
-    varying(3614, "tsvector"),
-    varying(3615, "tsquery"),
+    varying(3614, "tsvector").compared_by("tsvectorsend"),
+    varying(3615, "tsquery").compared_by("tsquerysend"),
     fixed(3734, "regconfig", 4),
     fixed(3769, "regdictionary", 4),
-    varying(3802, "jsonb"),
+    varying(3802, "jsonb").compared_by("jsonb_send"),
     varying(3904, "int4range"),
-    varying(3906, "numrange"),
+    varying(3906, "numrange").compared_by("range_send"),
     varying(3908, "tsrange"),
     varying(3910, "tstzrange"),
     varying(3912, "daterange"),
     varying(3926, "int8range"),
-    varying(4072, "jsonpath"),
+    varying(4072, "jsonpath").compared_by("jsonpath_send"),
     fixed(4089, "regnamespace", 4),
     fixed(4096, "regrole", 4),
     fixed(4191, "regcollation", 4),
     varying(4451, "int4multirange"),
-    varying(4532, "nummultirange"),
+    varying(4532, "nummultirange").compared_by("multirange_send"),
     varying(4533, "tsmultirange"),
     varying(4534, "tstzmultirange"),
     varying(4535, "datemultirange"),
     varying(4536, "int8multirange"),
-    varying(5038, "pg_snapshot"),
+    varying(5038, "pg_snapshot").compared_by("pg_snapshot_send"),
     fixed(5069, "xid8", 8),
 ];
 

@@ -8,7 +8,6 @@ use crate::hash::ENCODING_VERSION;
 use crate::metadata::table;
 use crate::pipeline::Strategy;
 use crate::plan::{Answer, StepKind};
-use crate::schema::Table;
 use crate::sql;
 use crate::sql::{Literal, Slot, Sql};
 use crate::strategies;

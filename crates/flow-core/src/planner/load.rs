@@ -71,7 +71,7 @@ impl<'a> Load<'a> {
     pub fn resolve(pipeline: &'a Pipeline, facts: &'a Facts, dialect: &'a dyn Dialect) -> Result<Load<'a>> {
         let table = match &pipeline.target {
             Target::Declared(table) => table.clone(),
-            Target::Inferred(name) => infer(pipeline, name, facts, dialect)?,
+            Target::Inferred(name) => infer(pipeline, name, facts)?,
         };
         if let Some(live) = &facts.target.live
             && !matches!(live.kind, 'r' | 'p')
@@ -222,7 +222,7 @@ fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> Qualifi
 }
 
 /// A target that is only named has the live table's columns, else the source's.
-fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts, dialect: &dyn Dialect) -> Result<Table> {
+fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Table> {
     if facts.assumed {
         return Err(FlowError::new(
             ErrorCode::MissingOption,

@@ -82,22 +82,6 @@ pub struct TypeFacts {
     pub deterministic: bool,
 }
 
-impl TypeFacts {
-    /// Whether the type's `=` tells apart exactly what the hash tells apart. Elsewhere `=` is looser
-    /// (`24 hours` = `1 day`, jsonb `1` = `1.0`) or missing (json, xml, point).
-    pub fn equality_is_exact(&self) -> bool {
-        match self.normal {
-            Some(Normal::Int8 | Normal::Bool | Normal::Float8 | Normal::Numeric | Normal::Enum) => true,
-            Some(Normal::Text | Normal::BlankPadded) => self.deterministic,
-            Some(Normal::AsSent(sent)) => EXACT.contains(&sent.oid),
-            _ => false,
-        }
-    }
-}
-
-/// bytea, oid, money, macaddr, inet, date, time, timestamp, timestamptz, uuid, int4range, daterange, int8range.
-const EXACT: &[u32] = &[17, 26, 790, 829, 869, 1082, 1083, 1114, 1184, 2950, 3904, 3912, 3926];
-
 /// A table as it lives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveTable {

@@ -3,6 +3,11 @@
 //! Nothing is resolved or judged here; that is the work of [`crate::pipeline`]. Where each part was
 //! written is kept beside the data, in [`Places`], so that a spec stays comparable.
 
+pub mod dsn;
+pub mod environment;
+pub mod interpolation;
+pub mod json_schema;
+pub mod libpq;
 pub mod options;
 pub mod source;
 pub mod toml_file;
@@ -15,6 +20,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt;
 
 /// Everything that the files of a project declare.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +33,8 @@ pub struct ProjectSpec {
     pub pipelines: IndexMap<String, PipelineSpec>,
     /// Python modules with further pipelines.
     pub python: Vec<String>,
+    /// The files that it was read from, in their order.
+    pub files: Vec<String>,
     /// Where each part was written.
     pub places: Places,
 }
@@ -53,6 +61,23 @@ impl Places {
         }
     }
 
+    /// The place of exactly this path.
+    pub fn get(&self, path: &str) -> Option<&Location> {
+        self.0.get(path)
+    }
+
+    /// Gives a path, and what lies in it, the places of another: a default reaches a pipeline.
+    pub(crate) fn copy(&mut self, from: &str, to: &str) {
+        let inside = format!("{from}.");
+        let copies: Vec<(String, Location)> = self
+            .0
+            .iter()
+            .filter(|(path, _)| *path == from || path.starts_with(&inside))
+            .map(|(path, place)| (format!("{to}{}", &path[from.len()..]), place.clone()))
+            .collect();
+        self.0.extend(copies);
+    }
+
     /// Adds the places of another file.
     pub fn extend(&mut self, other: Places) {
         self.0.extend(other.0);
@@ -60,18 +85,21 @@ impl Places {
 }
 
 /// Where a connection leads, in libpq's words or as one DSN, before `${…}` is resolved.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionSpec {
     /// A URL or keyword string, as psql takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dsn: Option<String>,
-    /// Host name, address or socket directory.
+    /// Host name, address or socket directory; several with commas between them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Address to connect to, where `host` shall not be looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostaddr: Option<String>,
     /// Port; 5432 unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
+    pub port: Option<PortSpec>,
     /// Database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dbname: Option<String>,
@@ -93,12 +121,83 @@ pub struct ConnectionSpec {
     /// Command-line options for the session, as libpq sends them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<String>,
+    /// Name in `pg_stat_activity`; pipeline and run unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application_name: Option<String>,
+    /// Which of several hosts will do: `any`, `read-write` or `read-only`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_session_attrs: Option<String>,
+    /// `disable`, or `random` to try the hosts in any order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balance_hosts: Option<String>,
     /// Refused as a target.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
     /// Settings of the session: `{ timezone = "UTC" }`.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub session: IndexMap<String, String>,
+}
+
+impl ConnectionSpec {
+    /// What is said of where it leads, in libpq's words; without `dsn`, `read_only` and `session`.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let text = |name, value: &Option<String>| value.clone().map(|value| (name, value));
+        [
+            text("host", &self.host),
+            text("hostaddr", &self.hostaddr),
+            self.port.as_ref().map(|port| ("port", port.to_string())),
+            text("dbname", &self.dbname),
+            text("user", &self.user),
+            text("password", &self.password),
+            text("sslmode", &self.sslmode),
+            text("sslrootcert", &self.sslrootcert),
+            self.connect_timeout.map(|seconds| ("connect_timeout", seconds.to_string())),
+            text("options", &self.options),
+            text("application_name", &self.application_name),
+            text("target_session_attrs", &self.target_session_attrs),
+            text("load_balance_hosts", &self.load_balance_hosts),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+impl fmt::Debug for ConnectionSpec {
+    /// Without the DSN and the password: both may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("ConnectionSpec");
+        if self.dsn.is_some() {
+            out.field("dsn", &format_args!("…"));
+        }
+        for (name, value) in self.parameters() {
+            if name == "password" {
+                out.field(name, &format_args!("…"));
+            } else {
+                out.field(name, &value);
+            }
+        }
+        out.field("read_only", &self.read_only).field("session", &self.session).finish()
+    }
+}
+
+/// A port, or a string that becomes one: `"${env:PORT:-5432}"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PortSpec {
+    /// A number.
+    Number(#[schemars(range(min = 1))] u16),
+    /// A string, with one port for each of several hosts or with `${…}`.
+    Text(String),
+}
+
+impl fmt::Display for PortSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PortSpec::Number(number) => write!(f, "{number}"),
+            PortSpec::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// A destination table as declared.
@@ -181,7 +280,7 @@ pub struct FullColumnSpec {
 
 /// A column's DEFAULT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum DefaultSpec {
     /// An SQL expression.
     Sql {

@@ -160,7 +160,7 @@ pub enum NameOrOff {
     /// The name.
     Name(String),
     /// `false`: no such column.
-    Off(bool),
+    Off(#[schemars(extend("const" = false))] bool),
 }
 
 /// How far before the watermark a reading begins: a duration, or a number for numeric columns.
@@ -211,6 +211,7 @@ pub struct PipelineOptions {
     /// What happens to keys that left the source.
     pub handle_deletes: Option<HandleDeletes>,
     /// The largest share of the current keys that one run may delete, judged from 20 keys up.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub max_delete_fraction: Option<f64>,
     /// What a source without rows means.
     pub on_empty_source: Option<OnEmptySource>,
@@ -253,6 +254,7 @@ pub struct PipelineOptions {
     /// Takes a path instead of the one found.
     pub force_path: Option<ForcePath>,
     /// Connections that read the source.
+    #[schemars(range(min = 1))]
     pub parallel: Option<u32>,
     /// How long to wait for the target's lock.
     pub lock_timeout: Option<Duration>,

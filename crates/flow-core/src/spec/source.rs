@@ -13,8 +13,8 @@ pub struct SourceSpec {
     /// One SELECT statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// A file with one SELECT statement; relative to the file it stands in. The reader of the file
-    /// puts its text into `query`.
+    /// A file with one SELECT statement; relative to the file it stands in.
+    // The reader of the file puts its text into `query`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_file: Option<String>,
     /// A table or view: `schema.table`.

@@ -6,7 +6,7 @@ pub mod merge;
 pub mod scd2;
 pub mod truncate;
 
-use crate::error::Result;
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{Pipeline, Strategy};
 use crate::planner::load::Load;
 use crate::schema::{Column, LiveTable, Table, ddl};
@@ -32,10 +32,19 @@ pub fn fills_itself(pipeline: &Pipeline, column: &Ident) -> bool {
 
 /// The columns whose change counts: those that are hashed, or those that merge writes.
 pub fn compared_columns(load: &Load<'_>) -> Result<Vec<Ident>> {
-    match &load.pipeline.strategy {
-        Strategy::Append(_) | Strategy::Truncate(_) => Ok(Vec::new()),
-        Strategy::Merge(merge) => merge::update_columns(load, merge),
-        Strategy::Scd2(scd2) => scd2::compare_columns(load, scd2),
+    let names = match &load.pipeline.strategy {
+        Strategy::Append(_) | Strategy::Truncate(_) => Vec::new(),
+        Strategy::Merge(merge) => merge::update_columns(load, merge)?,
+        Strategy::Scd2(scd2) => scd2::compare_columns(load, scd2)?,
+    };
+    // Its text would change with the settings of a session.
+    match names.iter().find(|name| load.type_of(name).normal.is_none()) {
+        Some(name) => Err(FlowError::new(
+            ErrorCode::InvalidValue,
+            format!("the column `{name}` of type {} cannot be compared: the type has no binary form", load.type_of(name).name),
+        )
+        .hint("leave it out of the comparison, or cast it to text in the query and in the declaration")),
+        None => Ok(names),
     }
 }
 

@@ -1,0 +1,263 @@
+//! The command line as types; the doc comments are the help that users read.
+
+mod history;
+mod project;
+mod run;
+mod watermark;
+
+pub use history::{HistoryArgs, KeyPart, LogsArgs};
+pub use project::{
+    CompletionsArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, InitArgs, ManArgs, ShowArgs,
+    ValidateArgs,
+};
+pub use run::{DryRunArgs, OverrideArgs, PlanArgs, RunArgs};
+pub use watermark::WatermarkCommand;
+
+use crate::console::{Format, Manner};
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Declare a table and a load strategy; flow writes only what changed
+#[derive(Debug, Parser)]
+#[command(
+    name = "flow",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    subcommand_help_heading = "Commands",
+    after_help = "\
+Start here:
+  flow demo              watch a history grow, without a database of your own
+  flow init              write a pipelines.toml to begin with
+  flow plan              see what a run would do, and why
+  flow run --all         do it
+
+Exit codes: 0 done · 1 failed · 2 usage or files · 3 plan --exit-code found a change
+            4 refused, a person decides · 5 locked · 6 no connection · 130 interrupted"
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The form of answers on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Text for people
+    #[default]
+    Human,
+    /// One JSON document
+    Json,
+    /// One JSON document a line
+    Ndjson,
+    /// A table for a pull request (plan, preview)
+    #[value(hide = true)]
+    Markdown,
+    /// A comment for GitHub (plan, preview)
+    #[value(hide = true)]
+    Github,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// The project's file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "EMATIX_FLOW_CONFIG",
+        hide_env_values = true,
+        default_value = "pipelines.toml"
+    )]
+    pub config: PathBuf,
+
+    /// Form of the answer on stdout
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
+    pub output: Output,
+
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Tell every step, with its rows and milliseconds
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// No colour (also: NO_COLOR=1)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+
+    /// No lines while the work goes, only the last
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+
+    /// Form of what stderr is told: text or json
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub log_format: LogFormat,
+
+    /// A Python module with further pipelines
+    #[arg(long, global = true, value_name = "PKG.MOD", env = "EMATIX_FLOW_MODULE", hide = true)]
+    pub module: Option<String>,
+
+    /// An environment of the project's file
+    #[arg(long, global = true, value_name = "NAME", env = "EMATIX_FLOW_ENV", hide = true)]
+    pub env: Option<String>,
+
+    /// A variable of the project's file
+    #[arg(long, global = true, value_name = "NAME=VALUE", hide = true)]
+    pub var: Vec<String>,
+}
+
+impl GlobalArgs {
+    /// How the console is to speak.
+    pub fn manner(&self) -> Manner {
+        Manner {
+            format: match self.output {
+                Output::Json => Format::Json,
+                Output::Ndjson => Format::NdJson,
+                Output::Human | Output::Markdown | Output::Github => Format::Human,
+            },
+            quiet: self.quiet,
+            verbose: self.verbose,
+            no_color: self.no_color,
+            no_progress: self.no_progress,
+            log_json: self.log_format == LogFormat::Json,
+        }
+    }
+}
+
+/// The form of lines on stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// The pipelines that a command is about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SelectionArgs {
+    /// Names, globs ('mirror_*'), tag:crm, source:crm, target:analytics.*; a space adds, a comma narrows
+    #[arg(value_name = "SELECTION")]
+    pub names: Vec<String>,
+
+    /// The same as SELECTION
+    #[arg(long, value_name = "SELECTION")]
+    pub select: Vec<String>,
+
+    /// Leave these out
+    #[arg(long, value_name = "SELECTION")]
+    pub exclude: Vec<String>,
+
+    /// Every pipeline
+    #[arg(long, conflicts_with_all = ["names", "select"])]
+    pub all: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented pipelines.toml to begin with
+    #[command(after_help = project::INIT_EXAMPLES)]
+    Init(InitArgs),
+    /// Watch a history grow: a shop's customers over three days, on a server of its own
+    #[command(after_help = project::DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// A private Postgres for trying things out
+    #[command(subcommand, arg_required_else_help = true, after_help = project::DEV_EXAMPLES)]
+    Dev(DevCommand),
+    /// List the pipelines with their schedules
+    #[command(after_help = project::LIST_EXAMPLES)]
+    List(SelectionArgs),
+    /// Print every option of a pipeline, and where it comes from
+    #[command(after_help = project::SHOW_EXAMPLES)]
+    Show(ShowArgs),
+    /// Check the files; with --connect also what only a database can tell
+    #[command(after_help = project::VALIDATE_EXAMPLES)]
+    Validate(ValidateArgs),
+    /// Print the plan from the files alone
+    #[command(after_help = run::PREVIEW_EXAMPLES)]
+    Preview(PlanArgs),
+    /// Print what a run would do, step by step, with the facts of the databases; writes nothing
+    #[command(after_help = run::PLAN_EXAMPLES)]
+    Plan(PlanArgs),
+    /// Run everything, roll it back, and print what it would have done
+    #[command(after_help = run::DRY_RUN_EXAMPLES)]
+    DryRun(DryRunArgs),
+    /// Run pipelines once
+    #[command(after_help = run::RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Run the pipelines whose schedule says so; made to be called every minute
+    #[command(after_help = run::RUN_DUE_EXAMPLES)]
+    RunDue(SelectionArgs),
+    /// Show each pipeline's last runs, its lag and its next slot
+    #[command(after_help = history::STATUS_EXAMPLES)]
+    Status(SelectionArgs),
+    /// Show past runs; with --key, a picture of one key's versions
+    #[command(after_help = history::HISTORY_EXAMPLES)]
+    History(HistoryArgs),
+    /// Show the steps of one run, with rows and milliseconds
+    #[command(after_help = history::LOGS_EXAMPLES)]
+    Logs(LogsArgs),
+    /// Verify the history that a table holds: one current version a key, no overlaps
+    #[command(after_help = history::CHECK_EXAMPLES)]
+    Check(SelectionArgs),
+    /// Show, set or forget the watermarks of incremental pipelines
+    #[command(subcommand, arg_required_else_help = true, after_help = watermark::EXAMPLES)]
+    Watermark(WatermarkCommand),
+    /// List the connections, or log in to them
+    #[command(subcommand, arg_required_else_help = true, after_help = project::CONNECTIONS_EXAMPLES)]
+    Connections(ConnectionsCommand),
+    /// Print the JSON Schema of pipelines.toml, for editors
+    #[command(after_help = project::SCHEMA_EXAMPLES)]
+    Schema,
+    /// Print a completion script for a shell
+    #[command(after_help = project::COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one a command into a directory
+    #[command(after_help = project::MAN_EXAMPLES)]
+    Man(ManArgs),
+    /// Explain an error code
+    #[command(after_help = project::EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Print the version
+    #[command(after_help = project::VERSION_EXAMPLES)]
+    Version,
+    /// Any other word; judged by `commands::unknown`
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}

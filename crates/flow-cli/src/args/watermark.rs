@@ -1,0 +1,41 @@
+//! Arguments of `watermark`.
+
+use super::SelectionArgs;
+use clap::Subcommand;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  flow watermark show
+  flow watermark set orders '2026-03-01 00:00:00+00'
+  flow watermark reset orders           the next run reads everything";
+
+/// What to do with watermarks.
+#[derive(Clone, Debug, Subcommand)]
+pub enum WatermarkCommand {
+    /// Show the stored watermarks
+    Show(SelectionArgs),
+    /// Store a watermark; what lies after it is read again
+    #[command(after_help = "\
+An append pipeline loads those rows a second time where its ledger no longer knows them;
+merge and scd2 find them unchanged.
+
+Example:
+  flow watermark set orders '2026-03-01 00:00:00+00'")]
+    Set {
+        /// The pipeline
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The value, as Postgres reads the column's type
+        #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Forget a watermark; the next run reads everything
+    Reset {
+        /// The pipeline
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}

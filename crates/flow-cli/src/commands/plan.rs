@@ -1,0 +1,92 @@
+//! `flow plan` and `flow preview`: two readers of the same plan, with and without the databases.
+
+use super::{print_items, validate};
+use crate::args::PlanArgs;
+use crate::console::Format;
+use crate::exit;
+use crate::project::{self, Outcome, Session};
+use crate::render::plan::{self as render, Detail};
+use crate::selection::{self, Selection};
+use crate::signals;
+use ematix_flow_core::error::{ExitCode, Result};
+use ematix_flow_core::execute::{Engine, Request};
+use ematix_flow_core::plan::{MarkKind, Plan};
+use ematix_flow_core::report::{PlanReport, PlannedPipeline};
+use serde_json::json;
+
+/// Plans with the facts of the databases.
+pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
+    let (engine, selection) = prepared(session, args)?;
+    let report = signals::block_on(async |stop| {
+        let request =
+            Request { full_scan: args.full_scan, ..project::request(args.overrides.options(), stop) };
+        let mut planned = Vec::new();
+        for name in &selection.names {
+            planned.push((name.clone(), engine.plan(name, &request).await));
+        }
+        summed(planned)
+    })?;
+    answer(session, args, &selection, &report, "ematix.plan.v1")
+}
+
+/// Plans from the files alone.
+pub fn preview(session: &Session, args: &PlanArgs) -> Outcome {
+    let (engine, selection) = prepared(session, args)?;
+    let request = Request { full_scan: args.full_scan, ..project::offline_request(args.overrides.options()) };
+    let planned = selection.names.iter().map(|name| (name.clone(), engine.preview(name, &request))).collect();
+    answer(session, args, &selection, &summed(planned), "ematix.preview.v1")
+}
+
+fn prepared(session: &Session, args: &PlanArgs) -> Result<(Engine, Selection), project::Failure> {
+    let engine = session.engine()?;
+    let selection = selection::choose(engine.project(), &args.selection)?;
+    let faults = validate::faults(&engine, &selection.names);
+    if faults.is_empty() { Ok((engine, selection)) } else { Err(faults.into()) }
+}
+
+fn summed(planned: Vec<(String, Result<Plan>)>) -> PlanReport {
+    let mut report = PlanReport::default();
+    for (pipeline, plan) in planned {
+        let (plan, errors) = match plan {
+            Ok(plan) => (Some(plan), Vec::new()),
+            Err(error) => (None, vec![error]),
+        };
+        let has = |kind| plan.iter().flat_map(|plan| &plan.marks).any(|mark| mark.mark == kind);
+        report.create += usize::from(has(MarkKind::Create));
+        report.change += usize::from(has(MarkKind::Change));
+        report.drifted += usize::from(has(MarkKind::Drift));
+        report.pipelines.push(PlannedPipeline { pipeline, plan, errors });
+    }
+    report
+}
+
+fn answer(
+    session: &Session,
+    args: &PlanArgs,
+    selection: &Selection,
+    report: &PlanReport,
+    schema: &str,
+) -> Outcome {
+    let console = &session.console;
+    match console.format() {
+        Format::Human => {
+            let detail = Detail { sql: args.sql, unmarked: selection.names.len() == 1 };
+            console.out(&render::report(report, detail));
+        }
+        Format::NdJson => print_items(console, schema, "pipelines", &report.pipelines),
+        Format::Json => console.json(&json!({
+            "schema": schema,
+            "pipelines": report.pipelines,
+            "create": report.create,
+            "change": report.change,
+            "drifted": report.drifted,
+        })),
+    }
+    let errors = report.pipelines.iter().flat_map(|planned| &planned.errors).map(|error| error.code.exit());
+    match exit::shared(errors) {
+        ExitCode::Success if args.exit_code && report.create + report.change + report.drifted > 0 => {
+            Ok(ExitCode::Changed)
+        }
+        code => Ok(code),
+    }
+}

@@ -1,0 +1,138 @@
+//! `flow run` and `flow dry-run`: one pipeline after another, each to its report.
+
+use super::{log_line, tell_errors, validate};
+use crate::args::{DryRunArgs, RunArgs, SelectionArgs};
+use crate::console::{Console, Format};
+use crate::exit;
+use crate::project::{self, Outcome, Session};
+use crate::render::progress::Progress;
+use crate::render::{diagnostic, report as render};
+use crate::selection::{self, Selection};
+use crate::signals;
+use ematix_flow_core::execute::{Engine, Request, Stop};
+use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_core::spec::PipelineOptions;
+use serde_json::json;
+
+/// What `run` and `dry-run` want of every pipeline.
+struct Wish {
+    overrides: PipelineOptions,
+    full_scan: bool,
+    dry_run: bool,
+    sample: usize,
+}
+
+/// Runs pipelines once.
+pub fn run(session: &Session, args: &RunArgs) -> Outcome {
+    let wish = Wish {
+        overrides: args.overrides.options(),
+        full_scan: args.full_scan,
+        dry_run: args.dry_run,
+        sample: 0,
+    };
+    perform(session, &args.selection, "run", wish)
+}
+
+/// Runs pipelines and rolls back.
+pub fn dry_run(session: &Session, args: &DryRunArgs) -> Outcome {
+    let wish = Wish {
+        overrides: args.overrides.options(),
+        full_scan: args.full_scan,
+        dry_run: true,
+        sample: args.sample,
+    };
+    perform(session, &args.selection, "dry-run", wish)
+}
+
+fn perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wish) -> Outcome {
+    let engine = session.engine()?;
+    let selection = selection::choose_some(engine.project(), selection, command)?;
+    let faults = validate::faults(&engine, &selection.names);
+    if !faults.is_empty() {
+        return Err(faults.into());
+    }
+    let (reports, stop) = signals::block_on(async |stop| {
+        let mut reports = Vec::new();
+        for name in &selection.names {
+            // Asked to stop: what has not begun does not begin.
+            if *stop.borrow() != Stop::No {
+                break;
+            }
+            let request = Request {
+                full_scan: wish.full_scan,
+                dry_run: wish.dry_run,
+                sample: wish.sample,
+                ..project::request(wish.overrides.clone(), stop.clone())
+            };
+            let report = one(session, &engine, name, &request).await;
+            if session.console.format() == Format::NdJson {
+                session.console.json(&report);
+            }
+            reports.push(report);
+        }
+        let stop = *stop.borrow();
+        (reports, stop)
+    })?;
+    answer(&session.console, &selection, &reports);
+    Ok(exit::shared(reports.iter().map(|report| exit::of_report(report, stop))))
+}
+
+/// Runs one pipeline and tells how it ended.
+pub async fn one(session: &Session, engine: &Engine, name: &str, request: &Request) -> RunReport {
+    let console = &session.console;
+    let spec = &engine.project().pipelines[name];
+    let progress = Progress::new(console, project::source_connection(spec), project::target_connection(spec));
+    let report = engine.run(name, request, &progress).await;
+    progress.finish(&report);
+    tell_end(console, &report);
+    if let Some(sample) = report.sample.as_ref().filter(|_| console.is_human()) {
+        console.out(&render::sample(sample, &progress.keys()));
+    }
+    report
+}
+
+/// The error, the warnings and the last line of a run, on stderr.
+fn tell_end(console: &Console, report: &RunReport) {
+    if console.logs_json() {
+        for warning in &report.warnings {
+            log_line(
+                console,
+                "warn",
+                warning,
+                json!({ "pipeline": report.pipeline, "run_id": report.run_id }),
+            );
+        }
+        let level = if report.error.is_some() { "error" } else { "info" };
+        let message = format!("{} {}", report.pipeline, report.status.name());
+        log_line(console, level, &message, json!({ "run": report }));
+        return;
+    }
+    if let Some(error) = &report.error {
+        tell_errors(console, std::slice::from_ref(error));
+    }
+    for warning in &report.warnings {
+        console.tell(&diagnostic::warning(warning));
+    }
+    let line = render::line(report);
+    match report.status {
+        Status::Success | Status::Skipped => console.tell(&line),
+        // With -q the error says it all.
+        _ if console.quiet() => {}
+        _ => console.err(&line),
+    }
+}
+
+fn answer(console: &Console, selection: &Selection, reports: &[RunReport]) {
+    match console.format() {
+        Format::Json => match reports {
+            [only] if selection.single => console.json(only),
+            _ => console.json(&json!({ "schema": "ematix.runs.v1", "runs": reports })),
+        },
+        // Printed as they came.
+        Format::NdJson => {}
+        Format::Human if reports.len() > 1 && console.shows_progress() => {
+            console.tell(&render::footer(reports))
+        }
+        Format::Human => {}
+    }
+}

@@ -1,0 +1,73 @@
+//! `flow run-due`: what the schedules say is due, one pipeline after another. Made to be called every
+//! minute; a pipeline with faults in its files is reported and does not stop the others.
+
+use super::{run, tell_errors};
+use crate::args::SelectionArgs;
+use crate::console::Format;
+use crate::exit;
+use crate::project::{self, Outcome, Session};
+use crate::selection;
+use crate::signals;
+use ematix_flow_core::error::FlowError;
+use ematix_flow_core::execute::{Request, Stop};
+use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_core::spec::PipelineOptions;
+use serde_json::json;
+
+/// Runs the pipelines that are due.
+pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
+    let console = &session.console;
+    let engine = session.engine()?;
+    let selection = selection::choose(engine.project(), args)?;
+    let mut errors: Vec<FlowError> = Vec::new();
+    let mut sound: Vec<String> = Vec::new();
+    for name in selection.names {
+        match engine.validate(&name) {
+            faults if faults.is_empty() => sound.push(name),
+            faults => errors.extend(faults),
+        }
+    }
+    let (reports, stop) = signals::block_on(async |stop| {
+        let (due, faults) = engine.due(&sound).await;
+        errors.extend(faults);
+        tell_errors(console, &errors);
+        if due.is_empty() && errors.is_empty() {
+            console.tell("nothing due\n");
+        }
+        let mut reports: Vec<RunReport> = Vec::new();
+        for (name, slot) in due {
+            if *stop.borrow() != Stop::No {
+                break;
+            }
+            let request = Request {
+                started_by: "run-due".to_owned(),
+                slot: Some(slot),
+                ..project::request(PipelineOptions::default(), stop.clone())
+            };
+            let report = run::one(session, &engine, &name, &request).await;
+            if console.format() == Format::NdJson {
+                console.json(&report);
+            }
+            reports.push(report);
+        }
+        let stop = *stop.borrow();
+        (reports, stop)
+    })?;
+    match console.format() {
+        Format::Json => console.json(&document(&reports, &errors)),
+        Format::NdJson if !errors.is_empty() => console.json(&super::errors_document(&errors)),
+        Format::NdJson | Format::Human => {}
+    }
+    let runs = reports.iter().map(|report| exit::of_report(report, stop));
+    let faults = errors.iter().map(|error| error.code.exit());
+    Ok(exit::shared(runs.chain(faults)))
+}
+
+fn document(reports: &[RunReport], errors: &[FlowError]) -> serde_json::Value {
+    let skipped: Vec<&str> = reports
+        .iter()
+        .filter(|report| report.status == Status::Skipped)
+        .map(|report| report.pipeline.as_str())
+        .collect();
+    json!({ "schema": "ematix.runs.v1", "runs": reports, "skipped": skipped, "errors": errors })
+}

@@ -1,0 +1,104 @@
+//! `flow show NAME`: every option of a pipeline, its value, and where it comes from.
+
+use super::DONE;
+use crate::args::ShowArgs;
+use crate::project::{self, Outcome, Session};
+use crate::render::show::{Setting, settings};
+use crate::selection;
+use ematix_flow_core::error::Location;
+use ematix_flow_core::spec::options::{OPTIONS, Support};
+use ematix_flow_core::spec::{OptionInfo, PipelineSpec, ProjectSpec};
+use serde_json::{Map, Value, json};
+
+/// Shows one pipeline.
+pub fn show(session: &Session, args: &ShowArgs) -> Outcome {
+    let project = session.project()?;
+    let spec = selection::one(&project, &args.name)?;
+    let all = all_settings(&project, &args.name, spec);
+    let console = &session.console;
+    if console.is_human() {
+        let place = project.places.find(&format!("pipelines.{}", args.name)).map(line_of);
+        let head = match &place {
+            Some(place) => format!("{}  {place}", args.name),
+            None => args.name.clone(),
+        };
+        console.out(&settings(&head, &all));
+    } else {
+        console.json(&json!({ "schema": "ematix.show.v1", "name": args.name, "options": all }));
+    }
+    DONE
+}
+
+fn all_settings(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<Setting> {
+    let from = |option: &str| {
+        project.places.find(&format!("pipelines.{name}.{option}")).map_or_else(|| "given".to_owned(), origin)
+    };
+    let mut all = vec![
+        Setting { name: "source".to_owned(), value: Some(source(spec)), from: from("source") },
+        Setting { name: "target".to_owned(), value: Some(target(project, spec)), from: from("target") },
+    ];
+    let written = match serde_json::to_value(&spec.options) {
+        Ok(Value::Object(written)) => written,
+        _ => Map::new(),
+    };
+    let mode = spec.options.mode;
+    let applies = |option: &&OptionInfo| {
+        option.support == Support::Here
+            && (option.modes.is_empty() || mode.is_none_or(|mode| option.modes.contains(&mode)))
+    };
+    for option in OPTIONS.iter().filter(applies) {
+        let value = written.get(option.name).filter(|value| !value.is_null());
+        all.push(match value {
+            Some(value) => Setting {
+                name: option.name.to_owned(),
+                value: Some(toml_text(value)),
+                from: from(option.name),
+            },
+            None => Setting {
+                name: option.name.to_owned(),
+                value: option.default.map(str::to_owned),
+                from: "default".to_owned(),
+            },
+        });
+    }
+    all
+}
+
+fn source(spec: &PipelineSpec) -> String {
+    let connection = project::source_connection(spec);
+    let source = &spec.source;
+    match (&source.table, &source.query_file, &source.query) {
+        (Some(table), ..) => format!("{connection} {table}"),
+        (_, Some(file), _) => format!("{connection} {file}"),
+        (.., Some(query)) => format!("{connection}: {}", query.trim()),
+        _ => connection.to_owned(),
+    }
+}
+
+fn target(project: &ProjectSpec, spec: &PipelineSpec) -> String {
+    format!("{} {}", project::target_connection(spec), project::target_name(project, spec))
+}
+
+fn origin(location: &Location) -> String {
+    match location.section.as_deref() {
+        Some("[defaults]") => format!("[defaults] {}", line_of(location)),
+        _ => line_of(location),
+    }
+}
+
+fn line_of(location: &Location) -> String {
+    format!("{}:{}", location.file, location.line)
+}
+
+/// A value as it would stand in the file.
+fn toml_text(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(toml_text).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let pairs: Vec<String> =
+                map.iter().map(|(name, value)| format!("{name} = {}", toml_text(value))).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        plain => plain.to_string(),
+    }
+}

@@ -1,0 +1,100 @@
+//! `flow validate`: every mistake at once, from the files or with the databases.
+
+use super::tell_errors;
+use crate::args::ValidateArgs;
+use crate::console::Format;
+use crate::project::{self, Outcome, Session};
+use crate::render::number::counted;
+use crate::render::style::{ERROR, FAINT, GOOD, paint};
+use crate::selection;
+use crate::signals;
+use ematix_flow_core::error::{ExitCode, FlowError};
+use ematix_flow_core::execute::Engine;
+use ematix_flow_core::spec::PipelineOptions;
+use serde_json::json;
+
+/// What only a database can tell, of each pipeline.
+const UNCHECKED: &str = "that the query prepares, its columns and types, drift, privileges";
+
+/// Validates the pipelines that were asked for.
+pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {
+    let console = &session.console;
+    let engine = match session.engine() {
+        Ok(engine) => engine,
+        Err(failure) => {
+            if console.format() != Format::Human {
+                console.json(&document(&failure.0, &[]));
+            }
+            tell_errors(console, &failure.0);
+            return Ok(failure.exit());
+        }
+    };
+    let selection = selection::choose(engine.project(), &args.selection)?;
+    let mut findings: Vec<(String, Vec<FlowError>)> =
+        selection.names.iter().map(|name| (name.clone(), engine.validate(name))).collect();
+    if args.connect {
+        connect(&engine, &mut findings)?;
+    }
+    let unchecked: Vec<String> = if args.connect {
+        Vec::new()
+    } else {
+        selection.names.iter().map(|name| format!("{name}: {UNCHECKED}")).collect()
+    };
+    let errors: Vec<FlowError> = findings.iter().flat_map(|(_, errors)| errors.clone()).collect();
+    if console.is_human() {
+        console.out(&text(&findings, args.connect));
+    } else {
+        console.json(&document(&errors, &unchecked));
+    }
+    if errors.is_empty() {
+        return Ok(ExitCode::Success);
+    }
+    tell_errors(console, &errors);
+    // A server that cannot be reached is not a finding about the files.
+    let codes = errors.iter().map(|error| error.code.exit());
+    let unreachable = codes.clone().all(|code| code == ExitCode::Unreachable);
+    Ok(if unreachable { ExitCode::Unreachable } else { ExitCode::Usage })
+}
+
+fn connect(engine: &Engine, findings: &mut [(String, Vec<FlowError>)]) -> Result<(), FlowError> {
+    signals::block_on(async |stop| {
+        let request = project::request(PipelineOptions::default(), stop);
+        for (name, errors) in findings {
+            // A pipeline that is wrong by its files alone has nothing to ask a server.
+            if errors.is_empty() {
+                errors.extend(engine.validate_connected(name, &request).await);
+            }
+        }
+    })
+}
+
+fn document(errors: &[FlowError], unchecked: &[String]) -> serde_json::Value {
+    json!({ "schema": "ematix.validate.v1", "ok": errors.is_empty(), "errors": errors, "unchecked": unchecked })
+}
+
+fn text(findings: &[(String, Vec<FlowError>)], connected: bool) -> String {
+    let mut text = String::new();
+    for (name, errors) in findings {
+        let state = match errors.len() {
+            0 => paint(GOOD, "ok     "),
+            _ => paint(ERROR, "invalid"),
+        };
+        text.push_str(&format!("{state}  {name}\n"));
+    }
+    let faulty = findings.iter().filter(|(_, errors)| !errors.is_empty()).count();
+    let all = counted(findings.len() as i64, "pipeline", "pipelines");
+    match faulty {
+        0 => text.push_str(&format!("{all}: all valid\n")),
+        _ => text.push_str(&format!("{all}: {faulty} invalid\n")),
+    }
+    if !connected && !findings.is_empty() {
+        text.push_str(&paint(FAINT, format_args!("not checked without --connect: {UNCHECKED}")));
+        text.push('\n');
+    }
+    text
+}
+
+/// Every fault of some pipelines, from the files alone: found before anything runs.
+pub fn faults(engine: &Engine, names: &[String]) -> Vec<FlowError> {
+    names.iter().flat_map(|name| engine.validate(name)).collect()
+}

@@ -1,0 +1,151 @@
+//! The two streams of the process. Data goes to stdout, everything else to stderr; a stream that nobody
+//! reads any more is no error, and colour is left out wherever it does not belong.
+
+use anstream::{AutoStream, ColorChoice};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What commands print their answers as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Text for people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    NdJson,
+}
+
+/// How much is told on stderr, and in which form.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// The form of answers.
+    pub format: Format,
+    /// Errors only.
+    pub quiet: bool,
+    /// Every step.
+    pub verbose: u8,
+    /// No colour, whatever the terminal can do.
+    pub no_color: bool,
+    /// No lines while the work goes.
+    pub no_progress: bool,
+    /// Lines on stderr are JSON objects.
+    pub log_json: bool,
+}
+
+/// Where a command prints.
+#[derive(Debug)]
+pub struct Console {
+    manner: Manner,
+    stdout_closed: AtomicBool,
+}
+
+/// Columns of a page that is no terminal.
+const PAGE_WIDTH: usize = 80;
+
+impl Console {
+    /// A console of that manner.
+    pub fn new(manner: Manner) -> Console {
+        Console { manner, stdout_closed: AtomicBool::new(false) }
+    }
+
+    /// A console that prints text as it comes.
+    pub fn plain() -> Console {
+        Console::new(Manner::default())
+    }
+
+    /// The form of answers.
+    pub fn format(&self) -> Format {
+        self.manner.format
+    }
+
+    /// Whether answers are text for people.
+    pub fn is_human(&self) -> bool {
+        self.manner.format == Format::Human
+    }
+
+    /// Whether only errors are told.
+    pub fn quiet(&self) -> bool {
+        self.manner.quiet
+    }
+
+    /// How much more than usual is told.
+    pub fn verbose(&self) -> u8 {
+        self.manner.verbose
+    }
+
+    /// Whether lines on stderr are JSON objects.
+    pub fn logs_json(&self) -> bool {
+        self.manner.log_json
+    }
+
+    /// Whether somebody watches the work as it goes.
+    pub fn shows_progress(&self) -> bool {
+        !self.manner.quiet
+            && !self.manner.no_progress
+            && !self.manner.log_json
+            && std::io::stderr().is_terminal()
+    }
+
+    /// Whether a question would be answered.
+    pub fn can_ask(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Columns of the terminal, or of a page.
+    pub fn width(&self) -> usize {
+        let terminal =
+            || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+        let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        said.or_else(terminal).filter(|width| *width >= 20).unwrap_or(PAGE_WIDTH)
+    }
+
+    fn colour(&self) -> Option<ColorChoice> {
+        self.manner.no_color.then_some(ColorChoice::Never)
+    }
+
+    /// Prints data. Once the reader has left, the rest is dropped.
+    pub fn out(&self, text: &str) {
+        if self.stdout_closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let stdout = std::io::stdout().lock();
+        let choice = self.colour().unwrap_or_else(|| AutoStream::choice(&stdout));
+        let mut stream = AutoStream::new(stdout, choice);
+        if stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_err() {
+            self.stdout_closed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Prints one JSON document on a line of its own.
+    pub fn json(&self, value: &impl Serialize) {
+        let mut text = serde_json::to_string(value).expect("answers are plain data, which JSON can hold");
+        text.push('\n');
+        self.out(&text);
+    }
+
+    /// Tells what a person should see whatever happens.
+    pub fn err(&self, text: &str) {
+        let stderr = std::io::stderr().lock();
+        let choice = self.colour().unwrap_or_else(|| AutoStream::choice(&stderr));
+        // Nobody is left to hear of an error here.
+        let _ = AutoStream::new(stderr, choice).write_all(text.as_bytes());
+    }
+
+    /// Tells what `-q` keeps back.
+    pub fn tell(&self, text: &str) {
+        if !self.manner.quiet {
+            self.err(text);
+        }
+    }
+
+    /// Asks for a yes; anything else is a no.
+    pub fn confirm(&self, question: &str) -> bool {
+        self.err(&format!("{question} [y/N] "));
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+}

@@ -1,0 +1,50 @@
+//! What a process ends with, from what its runs ended with.
+
+use ematix_flow_core::error::{ExitCode, FlowError};
+use ematix_flow_core::execute::Stop;
+use ematix_flow_core::report::{RunReport, Status};
+
+/// The exit code of one run.
+pub fn of_report(report: &RunReport, stop: Stop) -> ExitCode {
+    match report.status {
+        Status::Success | Status::Skipped | Status::Running => ExitCode::Success,
+        Status::Refused => ExitCode::Refused,
+        Status::Locked => ExitCode::Locked,
+        Status::Cancelled if stop == Stop::Terminate => ExitCode::Terminated,
+        Status::Cancelled => ExitCode::Interrupted,
+        Status::Failed | Status::Lost => match report.error.as_ref().map(|error| error.code.exit()) {
+            Some(code @ (ExitCode::Unreachable | ExitCode::Usage)) => code,
+            _ => ExitCode::Failed,
+        },
+    }
+}
+
+/// The exit code of some errors that kept a command from its work.
+pub fn of_errors(errors: &[FlowError]) -> ExitCode {
+    shared(errors.iter().map(|error| error.code.exit()))
+}
+
+/// Of several: success if all are, else the code that the failures share, else 1.
+pub fn shared(codes: impl IntoIterator<Item = ExitCode>) -> ExitCode {
+    let mut failures = codes.into_iter().filter(|code| *code != ExitCode::Success);
+    match failures.next() {
+        None => ExitCode::Success,
+        Some(first) if failures.all(|code| code == first) => first,
+        Some(_) => ExitCode::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_failures_end_with_the_code_they_share_else_with_1() {
+        use ExitCode::*;
+        assert_eq!(shared([]), Success);
+        assert_eq!(shared([Success, Success]), Success);
+        assert_eq!(shared([Success, Refused, Success, Refused]), Refused);
+        assert_eq!(shared([Refused, Locked]), Failed);
+        assert_eq!(shared([Unreachable]), Unreachable);
+    }
+}

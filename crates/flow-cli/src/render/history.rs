@@ -1,0 +1,239 @@
+//! Past runs: a line each, or one with all its steps.
+
+use super::number::{duration, instant, step_duration, thousands};
+use super::report::Counts;
+use super::style::{self, STRONG, paint};
+use super::table::Table;
+use ematix_flow_core::report::{RunLog, RunRow};
+use jiff::tz::TimeZone;
+
+/// A count of a run under its heading.
+type CountColumn = (&'static str, fn(&RunRow) -> Option<i64>);
+
+/// The counts that get a column where any run has them; `IN` always has one.
+const COUNTS: &[CountColumn] = &[
+    (">IN", |row| row.rows_in),
+    (">INSERTED", |row| row.rows_inserted),
+    (">UPDATED", |row| row.rows_updated),
+    (">CLOSED", |row| row.rows_closed_out),
+    (">DELETED", |row| row.rows_deleted),
+    (">SKIPPED", |row| row.rows_skipped),
+];
+
+/// A line a run, newest first. What no line needs has no column.
+pub fn runs(rows: &[RunRow], one_pipeline: bool, zone: &TimeZone) -> String {
+    if rows.is_empty() {
+        return "no runs yet\n".to_owned();
+    }
+    let any = |value: fn(&RunRow) -> Option<i64>| rows.iter().any(|row| value(row).unwrap_or(0) != 0);
+    let counts: Vec<&CountColumn> =
+        COUNTS.iter().filter(|(head, value)| *head == ">IN" || any(*value)).collect();
+    let errors = rows.iter().any(|row| row.error_code.is_some());
+    let mut head = vec!["STATUS"];
+    if !one_pipeline {
+        head.push("PIPELINE");
+    }
+    head.extend(["STARTED", ">TOOK"]);
+    head.extend(counts.iter().map(|(head, _)| *head));
+    head.extend(["BY", "RUN"]);
+    if errors {
+        head.push("ERROR");
+    }
+    let mut table = Table::new(&head);
+    for row in rows {
+        let mut cells = vec![paint(style::of_status(&row.status), &row.status)];
+        if !one_pipeline {
+            cells.push(row.pipeline.clone());
+        }
+        cells.push(instant(&row.started_at, zone));
+        cells.push(row.duration_ms.map(|ms| duration(ms.unsigned_abs())).unwrap_or_default());
+        let counted = row.status == "success" || row.committed;
+        cells.extend(
+            counts.iter().map(|(_, value)| value(row).filter(|_| counted).map(thousands).unwrap_or_default()),
+        );
+        cells.push(row.started_by.clone().unwrap_or_default());
+        cells.push(short(&row.run_id).to_owned());
+        cells.extend(errors.then(|| row.error_code.clone().unwrap_or_default()));
+        table.row(cells);
+    }
+    table.render()
+}
+
+/// One run: its line in words, its error, its steps.
+pub fn log(log: &RunLog, zone: &TimeZone) -> String {
+    let run = &log.run;
+    let status = paint(style::of_status(&run.status), &run.status);
+    let mut text = format!("{}  {status}  {}\n", paint(STRONG, &run.pipeline), run.run_id);
+    let mut fact = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            text.push_str(&format!("  {name:<10} {value}\n"));
+        }
+    };
+    fact("target", Some(run.target.clone()));
+    fact("mode", run.mode.clone());
+    fact("path", run.path.clone());
+    fact("started", Some(instant(&run.started_at, zone)));
+    fact("took", run.duration_ms.map(|ms| duration(ms.unsigned_abs())));
+    fact("rows", Some(outcome(run)).filter(|_| run.error.is_none()));
+    fact("watermark", watermark(run));
+    fact("by", by(run));
+    fact("version", run.version.clone());
+    if let Some(error) = &run.error {
+        fact(
+            "error",
+            Some(format!(
+                "[{}] {}",
+                run.error_code.as_deref().unwrap_or("?"),
+                error.replace('\n', "\n             ")
+            )),
+        );
+    }
+    if log.steps.is_empty() {
+        return text + "  no steps were recorded\n";
+    }
+    text.push('\n');
+    let mut table = Table::new(&[">N", "KIND", ">ROWS", ">TOOK", "PURPOSE"]);
+    for step in &log.steps {
+        table.row([
+            step.n.to_string(),
+            step.kind.clone(),
+            step.rows.map(thousands).unwrap_or_default(),
+            step_duration(step.milliseconds),
+            step.purpose.clone(),
+        ]);
+    }
+    text + &table.render()
+}
+
+fn short(run_id: &str) -> &str {
+    run_id.get(run_id.len().saturating_sub(8)..).unwrap_or(run_id)
+}
+
+fn outcome(row: &RunRow) -> String {
+    match (row.status.as_str(), &row.error_code) {
+        ("success", _) => counts(row).line(row.mode.as_deref().unwrap_or_default()),
+        (_, Some(code)) => code.clone(),
+        _ => String::new(),
+    }
+}
+
+fn counts(row: &RunRow) -> Counts {
+    let number = |value: Option<i64>| value.unwrap_or(0);
+    Counts {
+        rows_in: number(row.rows_in),
+        inserted: number(row.rows_inserted),
+        updated: number(row.rows_updated),
+        closed_out: number(row.rows_closed_out),
+        deleted: number(row.rows_deleted),
+        unchanged: number(row.rows_unchanged),
+        deduplicated: number(row.rows_deduplicated),
+        skipped: number(row.rows_skipped),
+        rejected: number(row.rows_rejected),
+        rehashed: number(row.rows_rehashed),
+    }
+}
+
+fn watermark(row: &RunRow) -> Option<String> {
+    match (&row.watermark_before, &row.watermark_after) {
+        (None, None) => None,
+        (before, after) => {
+            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+            Some(format!("{} → {}", text(before), text(after)))
+        }
+    }
+}
+
+fn by(row: &RunRow) -> Option<String> {
+    let host = row.host.as_deref().map(|host| format!(" on {host}")).unwrap_or_default();
+    let pid = row.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
+    row.started_by.as_deref().map(|by| format!("{by}{host}{pid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::plain;
+    use ematix_flow_core::report::StepReport;
+
+    fn row(status: &str) -> RunRow {
+        let good = status == "success";
+        RunRow {
+            pipeline: "customers".into(),
+            run_id: "01a207ab-0000-7000-8000-66b25d21c0fe".into(),
+            run_number: Some(3),
+            status: status.into(),
+            committed: good,
+            mode: Some("scd2".into()),
+            path: Some("same_db".into()),
+            target: "analytics.dim_customers".into(),
+            started_at: "2026-03-01T10:00:00.25Z".into(),
+            ended_at: Some("2026-03-01T10:00:00.36Z".into()),
+            committed_at: None,
+            duration_ms: Some(110),
+            rows_in: Some(5000),
+            rows_inserted: Some(12),
+            rows_updated: Some(0),
+            rows_unchanged: Some(4988),
+            rows_closed_out: Some(3),
+            rows_deleted: Some(0),
+            rows_deduplicated: Some(0),
+            rows_skipped: Some(0),
+            rows_rejected: Some(0),
+            rows_rehashed: Some(0),
+            watermark_before: None,
+            watermark_after: None,
+            error_code: (!good).then(|| "mass_delete".into()),
+            error: (!good).then(|| "60 of 100 keys left the source".into()),
+            started_by: Some("cli".into()),
+            host: Some("etl-1".into()),
+            pid: Some(4711),
+            version: Some("0.1.0".into()),
+        }
+    }
+
+    #[test]
+    fn a_run_is_a_line() {
+        assert_eq!(
+            plain(&runs(&[row("refused"), row("success")], true, &TimeZone::UTC)),
+            "\
+STATUS   STARTED                TOOK     IN  INSERTED  CLOSED  BY   RUN       ERROR
+refused  2026-03-01 10:00:00  0.11 s                           cli  5d21c0fe  mass_delete
+success  2026-03-01 10:00:00  0.11 s  5,000        12       3  cli  5d21c0fe
+"
+        );
+        assert_eq!(plain(&runs(&[], true, &TimeZone::UTC)), "no runs yet\n");
+    }
+
+    #[test]
+    fn a_log_has_facts_and_steps() {
+        let step = |n, kind: &str, rows, milliseconds| StepReport {
+            n,
+            kind: kind.into(),
+            purpose: format!("{kind} something"),
+            rows,
+            milliseconds,
+        };
+        let log = RunLog {
+            run: row("refused"),
+            steps: vec![step(1, "diff", Some(5000), 21.7), step(2, "guard", None, 0.42)],
+        };
+        assert_eq!(
+            plain(&super::log(&log, &TimeZone::UTC)),
+            "\
+customers  refused  01a207ab-0000-7000-8000-66b25d21c0fe
+  target     analytics.dim_customers
+  mode       scd2
+  path       same_db
+  started    2026-03-01 10:00:00
+  took       0.11 s
+  by         cli on etl-1, process 4711
+  version    0.1.0
+  error      [mass_delete] 60 of 100 keys left the source
+
+N  KIND    ROWS    TOOK  PURPOSE
+1  diff   5,000   22 ms  diff something
+2  guard         0.4 ms  guard something
+"
+        );
+    }
+}

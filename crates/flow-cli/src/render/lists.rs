@@ -1,0 +1,274 @@
+//! Pipelines, their state, watermarks, connections and findings, a line each.
+
+use super::number::{duration, instant};
+use super::style::{self, ERROR, FAINT, GOOD, STRONG, paint};
+use super::table::Table;
+use ematix_flow_core::report::{ConnectionReport, StatusRow, Violation, WatermarkRow};
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+/// A pipeline as `flow list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The name.
+    pub name: String,
+    /// The load strategy.
+    pub mode: Option<String>,
+    /// The cron line, or the interval as `every 15m`.
+    pub schedule: Option<String>,
+    /// The zone of the schedule.
+    pub timezone: String,
+    /// The next slot, RFC 3339.
+    pub next: Option<String>,
+    /// Where it reads.
+    pub source_connection: String,
+    /// Where it writes.
+    pub target_connection: String,
+    /// The table it writes.
+    pub target: String,
+    /// Words to select it by.
+    pub tags: Vec<String>,
+    /// Whether its schedule fires.
+    pub enabled: bool,
+}
+
+/// `NAME MODE SCHEDULE NEXT SOURCE TARGET`.
+pub fn pipelines(listed: &[Listed], zone: &TimeZone) -> String {
+    if listed.is_empty() {
+        return "no pipelines are declared\n".to_owned();
+    }
+    let mut table = Table::new(&["NAME", "MODE", "SCHEDULE", "NEXT", "SOURCE", "TARGET"]);
+    for pipeline in listed {
+        let next = match (&pipeline.schedule, &pipeline.next) {
+            (Some(_), _) if !pipeline.enabled => "disabled".to_owned(),
+            (_, Some(next)) => minute(next, zone),
+            _ => dash(),
+        };
+        table.row([
+            paint(STRONG, &pipeline.name),
+            pipeline.mode.clone().unwrap_or_else(dash),
+            pipeline.schedule.clone().unwrap_or_else(dash),
+            next,
+            pipeline.source_connection.clone(),
+            if pipeline.target_connection == pipeline.source_connection {
+                pipeline.target.clone()
+            } else {
+                format!("{} {}", pipeline.target_connection, pipeline.target)
+            },
+        ]);
+    }
+    table.render()
+}
+
+/// `NAME LAST STARTED TOOK LAG NEXT RUNS`.
+pub fn states(rows: &[StatusRow], zone: &TimeZone) -> String {
+    if rows.is_empty() {
+        return "no pipelines are declared\n".to_owned();
+    }
+    let mut table = Table::new(&["NAME", "LAST", "STARTED", ">TOOK", ">LAG", "NEXT", "RUNS"]);
+    for row in rows {
+        let last = row.last_run.as_ref();
+        table.row([
+            paint(STRONG, &row.name),
+            last.map_or_else(
+                || paint(FAINT, "never ran"),
+                |run| paint(style::of_status(&run.status), &run.status),
+            ),
+            last.map(|run| minute(&run.started_at, zone)).unwrap_or_else(dash),
+            last.and_then(|run| run.duration_ms).map(|ms| duration(ms.unsigned_abs())).unwrap_or_else(dash),
+            row.lag_ms.map(|ms| lag(ms.unsigned_abs())).unwrap_or_else(dash),
+            row.next.as_deref().map(|next| minute(next, zone)).unwrap_or_else(dash),
+            sparkline(&row.recent),
+        ]);
+    }
+    table.render()
+}
+
+/// Last runs, oldest first; the taller, the worse.
+fn sparkline(recent: &[String]) -> String {
+    let bar = |status: &str| match status {
+        "skipped" => "▁",
+        "success" => "▂",
+        "locked" | "cancelled" => "▄",
+        "refused" => "▆",
+        "running" => "·",
+        _ => "█",
+    };
+    recent.iter().map(|status| paint(style::of_status(status), bar(status))).collect()
+}
+
+/// Time since the last success, in its largest unit.
+fn lag(milliseconds: u64) -> String {
+    match milliseconds / 1000 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Stored watermarks.
+pub fn watermarks(rows: &[WatermarkRow], zone: &TimeZone) -> String {
+    if rows.is_empty() {
+        return "no watermarks are stored\n".to_owned();
+    }
+    let mut table = Table::new(&["PIPELINE", "COLUMN", "LAST VALUE", "STORED"]);
+    for row in rows {
+        table.row([
+            paint(STRONG, &row.pipeline),
+            row.column.clone(),
+            row.last_value.clone().unwrap_or_else(|| "none".to_owned()),
+            instant(&row.updated_at, zone),
+        ]);
+    }
+    table.render()
+}
+
+/// Connections, opened or not.
+pub fn connections(rows: &[ConnectionReport], checked: bool) -> String {
+    if rows.is_empty() {
+        return "no connections are declared\n".to_owned();
+    }
+    let mut table = if checked {
+        Table::new(&["NAME", "STATE", "ADDRESS", "SERVER", "TLS", ">TOOK"])
+    } else {
+        Table::new(&["NAME", "ADDRESS", "FOUND IN"])
+    };
+    for row in rows {
+        let name = paint(STRONG, &row.name);
+        if !checked {
+            let address = match &row.error {
+                Some(error) => paint(ERROR, &error.message),
+                None => row.address.clone(),
+            };
+            table.row([name, address, row.found_in.clone()]);
+            continue;
+        }
+        let state = match &row.error {
+            Some(error) => paint(ERROR, error.code),
+            None => paint(GOOD, "ok"),
+        };
+        table.row([
+            name,
+            state,
+            row.address.clone(),
+            row.server_version.clone().unwrap_or_else(dash),
+            row.encrypted
+                .map(|encrypted| if encrypted { "yes" } else { "no" }.to_owned())
+                .unwrap_or_else(dash),
+            row.milliseconds.map(|ms| format!("{ms} ms")).unwrap_or_else(dash),
+        ]);
+    }
+    table.render()
+}
+
+/// What is wrong with a history, or that nothing is.
+pub fn violations(pipeline: &str, found: &[Violation]) -> String {
+    if found.is_empty() {
+        return format!("{}  {pipeline}\n", paint(GOOD, "ok"));
+    }
+    let mut text = format!("{}  {pipeline}\n", paint(ERROR, "broken"));
+    for violation in found {
+        let key: Vec<String> = violation
+            .key
+            .iter()
+            .flatten()
+            .map(|(name, value)| format!("{name} = {}", super::report::cell(value)))
+            .collect();
+        let key = if key.is_empty() { String::new() } else { format!("  {}", key.join(", ")) };
+        text.push_str(&format!("  {}{key}  {}\n", paint(STRONG, &violation.invariant), violation.detail));
+    }
+    text
+}
+
+fn minute(text: &str, zone: &TimeZone) -> String {
+    let instant = instant(text, zone);
+    match instant.len() {
+        // Without the seconds, which a list of slots does not need.
+        19 => instant[..16].to_owned(),
+        _ => instant,
+    }
+}
+
+fn dash() -> String {
+    "–".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::plain;
+    use indexmap::IndexMap;
+    use serde_json::json;
+
+    #[test]
+    fn a_pipeline_is_a_line() {
+        let listed = [
+            Listed {
+                name: "customers".into(),
+                mode: Some("scd2".into()),
+                schedule: Some("0 * * * *".into()),
+                timezone: "UTC".into(),
+                next: Some("2026-03-01T11:00:00Z".into()),
+                source_connection: "crm".into(),
+                target_connection: "warehouse".into(),
+                target: "analytics.dim_customers".into(),
+                tags: Vec::new(),
+                enabled: true,
+            },
+            Listed {
+                name: "orders".into(),
+                mode: Some("merge".into()),
+                schedule: Some("every 15m".into()),
+                timezone: "UTC".into(),
+                next: Some("2026-03-01T11:00:00Z".into()),
+                source_connection: "crm".into(),
+                target_connection: "crm".into(),
+                target: "public.orders".into(),
+                tags: Vec::new(),
+                enabled: false,
+            },
+        ];
+        assert_eq!(
+            plain(&pipelines(&listed, &TimeZone::UTC)),
+            "\
+NAME       MODE   SCHEDULE   NEXT              SOURCE  TARGET
+customers  scd2   0 * * * *  2026-03-01 11:00  crm     warehouse analytics.dim_customers
+orders     merge  every 15m  disabled          crm     public.orders
+"
+        );
+    }
+
+    #[test]
+    fn a_state_has_its_last_runs_as_a_sparkline() {
+        let recent = ["success", "failed", "refused", "locked", "skipped", "running"].map(str::to_owned);
+        let rows = [StatusRow {
+            name: "customers".into(),
+            last_run: None,
+            lag_ms: Some(7_500_000),
+            next: None,
+            recent: recent.into(),
+        }];
+        assert_eq!(
+            plain(&states(&rows, &TimeZone::UTC)),
+            "\
+NAME       LAST       STARTED  TOOK  LAG  NEXT  RUNS
+customers  never ran  –           –  2 h  –     ▂█▆▄▁·
+"
+        );
+    }
+
+    #[test]
+    fn findings_name_invariant_key_and_reason() {
+        let found = [Violation {
+            invariant: "one_current_version".into(),
+            key: Some(IndexMap::from([("id".to_owned(), json!(17))])),
+            detail: "2 current versions".into(),
+        }];
+        assert_eq!(
+            plain(&violations("customers", &found)),
+            "broken  customers\n  one_current_version  id = 17  2 current versions\n"
+        );
+        assert_eq!(plain(&violations("customers", &[])), "ok  customers\n");
+    }
+}

@@ -1,0 +1,20 @@
+//! Values to text for people. Every function is pure and answers styled text; the console leaves the
+//! styles out where nobody sees them, so colour never carries meaning alone.
+
+pub mod diagnostic;
+pub mod history;
+pub mod lists;
+pub mod number;
+pub mod plan;
+pub mod progress;
+pub mod report;
+pub mod show;
+pub mod style;
+pub mod table;
+pub mod timeline;
+
+/// Text as a file or a pipe gets it, for tests that compare it whole.
+#[cfg(test)]
+pub(crate) fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}

@@ -1,0 +1,241 @@
+//! Plans as text: what differs, then every step as it will run.
+
+use super::diagnostic;
+use super::style::{self, ERROR, FAINT, STRONG, paint};
+use ematix_flow_core::plan::{Mark, MarkKind, Plan, Step};
+use ematix_flow_core::report::{PlanReport, PlannedPipeline};
+
+/// How much of each plan is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Detail {
+    /// Each step's SQL under its purpose.
+    pub sql: bool,
+    /// Plans without a mark in full, too.
+    pub unmarked: bool,
+}
+
+/// Every plan, and the line that sums them up.
+pub fn report(report: &PlanReport, detail: Detail) -> String {
+    let mut blocks: Vec<(String, bool)> =
+        report.pipelines.iter().map(|planned| pipeline(planned, detail)).collect();
+    let sum = format!(
+        "Plan: {} to create, {} to change, {} drifted\n",
+        report.create, report.change, report.drifted
+    );
+    blocks.push((paint(STRONG, sum.trim_end()) + "\n", false));
+    let mut text = String::new();
+    for (index, (block, long)) in blocks.iter().enumerate() {
+        let after_long = index > 0 && blocks[index - 1].1;
+        // Between plans in full a blank line; a single plan and its sum belong together.
+        if index > 0 && (*long || after_long) && blocks.len() > 2 {
+            text.push('\n');
+        }
+        text.push_str(block);
+    }
+    text
+}
+
+/// One pipeline, and whether it was shown in full.
+fn pipeline(planned: &PlannedPipeline, detail: Detail) -> (String, bool) {
+    let Some(plan) = &planned.plan else {
+        let head = format!("{}  {}\n", paint(STRONG, &planned.pipeline), paint(ERROR, "no plan"));
+        return (head + &diagnostic::errors(&planned.errors), true);
+    };
+    let mut text = head(&planned.pipeline, plan);
+    let full = detail.unmarked || !plan.marks.is_empty();
+    if full {
+        text.push_str(&marks(plan));
+        for note in &plan.notes {
+            text.push_str(&format!("  {}\n", paint(FAINT, format_args!("note: {note}"))));
+        }
+        text.push_str(&steps(&plan.steps, detail.sql));
+    }
+    if !planned.errors.is_empty() {
+        text.push_str(&diagnostic::errors(&planned.errors));
+    }
+    (text, full)
+}
+
+fn head(name: &str, plan: &Plan) -> String {
+    let keys = match (plan.keys.as_slice(), &plan.keys_reason) {
+        ([], _) => String::new(),
+        (keys, Some(reason)) => format!("  keys: {} ({reason})", keys.join(", ")),
+        (keys, None) => format!("  keys: {}", keys.join(", ")),
+    };
+    let path = format!("  path: {} ({})", plan.path.name(), plan.path_reason);
+    format!("{}  {}{keys}{path}\n", paint(STRONG, name), plan.mode)
+}
+
+fn marks(plan: &Plan) -> String {
+    let mut text = String::new();
+    for kind in [MarkKind::Create, MarkKind::Change, MarkKind::Drift] {
+        let of_kind: Vec<&Mark> = plan.marks.iter().filter(|mark| mark.mark == kind).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        let style = match kind {
+            MarkKind::Create => style::GOOD,
+            MarkKind::Change => style::WARNING,
+            MarkKind::Drift => style::ERROR,
+        };
+        text.push_str(&format!("{}\n", paint(style, format_args!("{kind} {}", plan.target))));
+        for line in of_kind.iter().flat_map(|mark| mark.what.lines()) {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
+    text
+}
+
+const KIND_WIDTH: usize = 9;
+
+fn steps(steps: &[Step], sql: bool) -> String {
+    let digits = steps.len().max(1).to_string().len().max(3);
+    let mut text = String::new();
+    for step in steps {
+        if sql {
+            let comment = format!("-- {} {}: {}", step.n, step.kind.name(), step.purpose);
+            text.push_str(&format!("\n{}\n{}\n", paint(FAINT, comment), statement(&step.sql.to_string())));
+        } else {
+            let kind = format!("{:<KIND_WIDTH$}", step.kind.name());
+            text.push_str(&format!("{:>digits$} {} {}\n", step.n, paint(STRONG, kind), step.purpose));
+        }
+    }
+    text
+}
+
+/// A statement as psql takes it.
+fn statement(sql: &str) -> String {
+    let sql = sql.trim_end();
+    match sql {
+        "" => String::new(),
+        _ if sql.ends_with(';') => sql.to_owned(),
+        // A comment at the end would swallow the semicolon.
+        _ if sql.lines().last().is_some_and(|line| line.contains("--")) => format!("{sql}\n;"),
+        _ => format!("{sql};"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::plain;
+    use ematix_flow_core::error::{ErrorCode, FlowError};
+    use ematix_flow_core::plan::{Answer, StepKind};
+    use ematix_flow_core::report::ExecutionPath;
+    use ematix_flow_core::sql::{QualifiedName, Statement};
+
+    fn step(n: usize, kind: StepKind, purpose: &str) -> Step {
+        Step {
+            n,
+            kind,
+            purpose: purpose.into(),
+            sql: Statement::default(),
+            answer: Answer::Ignore,
+            when: None,
+        }
+    }
+
+    fn plan(marks: Vec<Mark>) -> Plan {
+        Plan {
+            mode: "scd2".into(),
+            keys: vec!["customer_id".into()],
+            keys_reason: Some("primary_key".into()),
+            path: ExecutionPath::Staging,
+            path_reason: "source crm is another server".into(),
+            target: QualifiedName::new("analytics", "dim_customers").unwrap(),
+            compared: Vec::new(),
+            marks,
+            notes: Vec::new(),
+            steps: vec![
+                step(
+                    1,
+                    StepKind::Stage,
+                    "copy the source query into ematix_flow._ematix_stage_customers_<batch>",
+                ),
+                step(2, StepKind::Guard, "no duplicate or NULL keys (customer_id)"),
+                step(3, StepKind::Diff, "rows that are new or differ in email, name, score"),
+                step(4, StepKind::Close, "close out the current versions of changed rows"),
+                step(5, StepKind::Insert, "open new versions"),
+                step(6, StepKind::Finish, "watermark, run history"),
+            ],
+        }
+    }
+
+    fn planned(name: &str, plan: Option<Plan>, errors: Vec<FlowError>) -> PlannedPipeline {
+        PlannedPipeline { pipeline: name.into(), plan, errors }
+    }
+
+    #[test]
+    fn one_plan_is_shown_in_full() {
+        let mark = Mark {
+            mark: MarkKind::Change,
+            what: "compare_columns + score   4,980 current versions rehashed, none opened".into(),
+        };
+        let plans = PlanReport {
+            pipelines: vec![planned("customers", Some(plan(vec![mark])), Vec::new())],
+            change: 1,
+            ..PlanReport::default()
+        };
+        assert_eq!(
+            plain(&report(&plans, Detail { sql: false, unmarked: true })),
+            "\
+customers  scd2  keys: customer_id (primary_key)  path: staging (source crm is another server)
+~ analytics.dim_customers
+    compare_columns + score   4,980 current versions rehashed, none opened
+  1 stage     copy the source query into ematix_flow._ematix_stage_customers_<batch>
+  2 guard     no duplicate or NULL keys (customer_id)
+  3 diff      rows that are new or differ in email, name, score
+  4 close     close out the current versions of changed rows
+  5 insert    open new versions
+  6 finish    watermark, run history
+Plan: 0 to create, 1 to change, 0 drifted
+"
+        );
+    }
+
+    #[test]
+    fn of_several_only_the_marked_are_shown_in_full() {
+        let mut marked = plan(vec![Mark { mark: MarkKind::Create, what: "table with 7 columns".into() }]);
+        marked.steps.truncate(1);
+        let plans = PlanReport {
+            pipelines: vec![
+                planned("a", Some(plan(Vec::new())), Vec::new()),
+                planned("b", Some(plan(Vec::new())), Vec::new()),
+                planned("c", Some(marked), Vec::new()),
+                planned("d", None, vec![FlowError::new(ErrorCode::UnknownColumn, "no column `x`")]),
+            ],
+            create: 1,
+            ..PlanReport::default()
+        };
+        let head = "scd2  keys: customer_id (primary_key)  path: staging (source crm is another server)";
+        assert_eq!(
+            plain(&report(&plans, Detail { sql: false, unmarked: false })),
+            format!(
+                "\
+a  {head}
+b  {head}
+
+c  {head}
++ analytics.dim_customers
+    table with 7 columns
+  1 stage     copy the source query into ematix_flow._ematix_stage_customers_<batch>
+
+d  no plan
+error[unknown_column]: no column `x`
+
+Plan: 1 to create, 0 to change, 0 drifted
+"
+            )
+        );
+    }
+
+    #[test]
+    fn sql_stands_under_its_purpose_and_ends_with_a_semicolon() {
+        assert_eq!(statement("SELECT 1"), "SELECT 1;");
+        assert_eq!(statement("SELECT 1 -- one"), "SELECT 1 -- one\n;");
+        assert_eq!(
+            plain(&steps(&[step(1, StepKind::Diff, "find changes")], true)),
+            "\n-- 1 diff: find changes\n\n"
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! What a run tells while it goes: lines a phase for whoever watches, a line a step with `-v`.
+
+use super::number::{counted, step_duration, thousands};
+use super::report::Counts;
+use super::style::{FAINT, STRONG, WARNING, paint};
+use crate::console::Console;
+use ematix_flow_core::execute::observer::Observer;
+use ematix_flow_core::plan::{Plan, Step, StepKind};
+use ematix_flow_core::report::{RunReport, StepReport};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Follows one run on stderr.
+pub struct Progress<'a> {
+    console: &'a Console,
+    source: String,
+    target_connection: String,
+    spinner: Option<ProgressBar>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    keys: Vec<String>,
+    waiting: bool,
+}
+
+impl<'a> Progress<'a> {
+    /// Follows a run from one connection to another; silent where nobody watches.
+    pub fn new(console: &'a Console, source: &str, target_connection: &str) -> Progress<'a> {
+        let spinner = console.shows_progress().then(|| {
+            let style =
+                ProgressStyle::with_template("  {spinner} {wide_msg}").expect("the template is our own");
+            ProgressBar::new_spinner().with_style(style)
+        });
+        Progress {
+            console,
+            source: source.to_owned(),
+            target_connection: target_connection.to_owned(),
+            spinner,
+            seen: Mutex::new(Seen::default()),
+        }
+    }
+
+    /// Takes the moving line away and says what was written.
+    pub fn finish(&self, report: &RunReport) {
+        if let Some(spinner) = &self.spinner {
+            spinner.finish_and_clear();
+            if report.error.is_none() && self.console.verbose() == 0 {
+                self.line(&phase("load", &[Counts::of(report).written(&report.mode)]));
+            }
+        }
+    }
+
+    /// The keys of the plan that ran.
+    pub fn keys(&self) -> Vec<String> {
+        self.seen().keys.clone()
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn line(&self, text: &str) {
+        match &self.spinner {
+            Some(spinner) => spinner.suspend(|| self.console.tell(text)),
+            None => self.console.tell(text),
+        }
+    }
+
+    /// Somebody watches, or asked for every step.
+    fn tells(&self) -> bool {
+        self.spinner.is_some() || self.verbose()
+    }
+
+    fn verbose(&self) -> bool {
+        self.console.verbose() > 0 && !self.console.logs_json()
+    }
+}
+
+impl Observer for Progress<'_> {
+    fn planned(&self, pipeline: &str, plan: &Plan) {
+        self.seen().keys.clone_from(&plan.keys);
+        if self.tells() {
+            self.line(&head(pipeline, plan, &self.source, &self.target_connection));
+        }
+    }
+
+    fn waiting(&self, pipeline: &str) {
+        if std::mem::replace(&mut self.seen().waiting, true) {
+            return;
+        }
+        if self.tells() {
+            self.line(&format!(
+                "  {} another run holds the target of {pipeline}\n",
+                paint(WARNING, "waiting:")
+            ));
+        }
+    }
+
+    fn step_started(&self, step: &Step) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(format!("{}  {}", step.kind.name(), step.purpose));
+            spinner.enable_steady_tick(Duration::from_millis(120));
+        }
+    }
+
+    fn step_finished(&self, step: &StepReport) {
+        if self.verbose() {
+            self.line(&step_line(step));
+        } else if self.spinner.is_some() && step.kind == StepKind::Stage.name() {
+            let rows = step.rows.map(|rows| counted(rows, "row", "rows"));
+            let took = step_duration(step.milliseconds);
+            self.line(&phase("source", &rows.into_iter().chain([took]).collect::<Vec<_>>()));
+        }
+    }
+}
+
+/// `customers  scd2  crm → warehouse analytics.dim_customers`.
+fn head(pipeline: &str, plan: &Plan, source: &str, target_connection: &str) -> String {
+    format!("{}  {}  {source} → {target_connection} {}\n", paint(STRONG, pipeline), plan.mode, plan.target)
+}
+
+fn phase(name: &str, facts: &[String]) -> String {
+    format!("  {name:<8} {}\n", facts.join("  "))
+}
+
+/// `  3 diff      rows that are new or differ  5,000 rows  22 ms`.
+fn step_line(step: &StepReport) -> String {
+    let rows =
+        step.rows.map(|rows| format!("{} {}  ", thousands(rows), if rows == 1 { "row" } else { "rows" }));
+    let facts = format!("{}{}", rows.unwrap_or_default(), step_duration(step.milliseconds));
+    format!(
+        "{:>3} {} {}  {}\n",
+        step.n,
+        paint(STRONG, format_args!("{:<9}", step.kind)),
+        step.purpose,
+        paint(FAINT, facts)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::plain;
+
+    #[test]
+    fn a_step_has_number_kind_purpose_rows_and_time() {
+        let step = StepReport {
+            n: 3,
+            kind: "diff".into(),
+            purpose: "rows that differ".into(),
+            rows: Some(5000),
+            milliseconds: 21.7,
+        };
+        assert_eq!(plain(&step_line(&step)), "  3 diff      rows that differ  5,000 rows  22 ms\n");
+        let step = StepReport {
+            n: 12,
+            kind: "truncate".into(),
+            purpose: "empty the target".into(),
+            rows: None,
+            milliseconds: 0.42,
+        };
+        assert_eq!(plain(&step_line(&step)), " 12 truncate  empty the target  0.4 ms\n");
+    }
+
+    #[test]
+    fn a_phase_is_a_line() {
+        assert_eq!(phase("source", &["5,000 rows".into(), "22 ms".into()]), "  source   5,000 rows  22 ms\n");
+    }
+}

@@ -1,0 +1,309 @@
+//! A run's report as the line that every run ends with, and the sample of a dry-run.
+
+use super::number::{counted, duration, thousands};
+use super::style::{self, FAINT, STRONG, paint};
+use ematix_flow_core::report::{RunReport, SampleRow, Status};
+use serde_json::Value;
+
+/// The counts of a run, as its mode has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows that the source gave.
+    pub rows_in: i64,
+    /// New rows.
+    pub inserted: i64,
+    /// Rows rewritten in place.
+    pub updated: i64,
+    /// Versions closed.
+    pub closed_out: i64,
+    /// Keys found gone.
+    pub deleted: i64,
+    /// Rows that needed nothing.
+    pub unchanged: i64,
+    /// Rows dropped as duplicates.
+    pub deduplicated: i64,
+    /// Rows loaded before, or without a watermark.
+    pub skipped: i64,
+    /// Rows quarantined.
+    pub rejected: i64,
+    /// Hashes computed anew.
+    pub rehashed: i64,
+}
+
+impl Counts {
+    /// The counts of a report.
+    pub fn of(report: &RunReport) -> Counts {
+        Counts {
+            rows_in: report.rows_in,
+            inserted: report.rows_inserted,
+            updated: report.rows_updated,
+            closed_out: report.rows_closed_out,
+            deleted: report.rows_deleted,
+            unchanged: report.rows_unchanged,
+            deduplicated: report.rows_deduplicated,
+            skipped: report.rows_skipped,
+            rejected: report.rows_rejected,
+            rehashed: report.rows_rehashed,
+        }
+    }
+
+    /// `5,000 in  12 inserted  3 closed out  4,988 unchanged`: what belongs to the mode always, the
+    /// rest where it is not zero.
+    pub fn line(&self, mode: &str) -> String {
+        self.words(mode, true).join("  ")
+    }
+
+    /// What was written, for the line `load`.
+    pub fn written(&self, mode: &str) -> String {
+        let mut words = self.words(mode, false);
+        if words.is_empty() {
+            words.push("nothing to write".to_owned());
+        }
+        words.join("  ")
+    }
+
+    fn words(&self, mode: &str, whole: bool) -> Vec<String> {
+        let scd2 = mode == "scd2";
+        let merge = mode == "merge";
+        // The count, its word, whether it is part of what was written, whether it is shown at zero.
+        let all = [
+            (self.rows_in, "in", false, true),
+            (self.inserted, "inserted", true, true),
+            (self.updated, "updated", true, merge),
+            (self.closed_out, "closed out", true, scd2),
+            (self.deleted, "deleted", true, false),
+            (self.unchanged, "unchanged", false, scd2 || merge),
+            (self.deduplicated, "deduplicated", false, false),
+            (self.skipped, "skipped", false, false),
+            (self.rejected, "rejected", true, false),
+            (self.rehashed, "rehashed", true, false),
+        ];
+        all.into_iter()
+            .filter(
+                |(count, _, written, always)| {
+                    if whole { *count != 0 || *always } else { *count != 0 && *written }
+                },
+            )
+            .map(|(count, word, _, _)| format!("{} {word}", thousands(count)))
+            .collect()
+    }
+}
+
+/// The line that a run ends with; its first word is the status.
+pub fn line(report: &RunReport) -> String {
+    let status = paint(style::of_status(report.status.name()), report.status.name());
+    let name = paint(STRONG, &report.pipeline);
+    let run = paint(FAINT, format_args!("(run {})", report.short_id()));
+    let took = duration(report.duration_ms);
+    match report.status {
+        Status::Success if report.dry_run => {
+            let note = paint(FAINT, "(dry run: rolled back)");
+            format!("{status}  {name}  {}  {took}  {note}\n", Counts::of(report).line(&report.mode))
+        }
+        Status::Success => {
+            format!("{status}  {name}  {}  {took}  {run}\n", Counts::of(report).line(&report.mode))
+        }
+        Status::Skipped => format!("{status}  {name}  not started\n"),
+        _ if report.committed => format!("{status}  {name}  the load stands  {took}  {run}\n"),
+        Status::Refused => format!("{status}  {name}  nothing was written  {run}\n"),
+        _ => format!("{status}  {name}  nothing was written  {took}  {run}\n"),
+    }
+}
+
+/// Rows that would change: a new or a lost row whole, a changed one as old → new.
+pub fn sample(rows: &[SampleRow], keys: &[String]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let present = row.new.as_ref().or(row.old.as_ref());
+        let key: Vec<String> = keys
+            .iter()
+            .filter_map(|key| {
+                present.and_then(|row| row.get(key)).map(|value| format!("{key} = {}", cell(value)))
+            })
+            .collect();
+        let other = |name: &&String| !keys.contains(name);
+        let change: Vec<String> = match (&row.old, &row.new) {
+            (Some(old), Some(new)) => new
+                .keys()
+                .filter(other)
+                .filter(|name| old.get(*name) != new.get(*name))
+                .map(|name| {
+                    let before = old.get(name).map_or_else(|| "–".to_owned(), cell);
+                    format!("{name}: {before} → {}", cell(&new[name.as_str()]))
+                })
+                .collect(),
+            _ => present
+                .map(|row| {
+                    row.iter()
+                        .filter(|(name, _)| other(name))
+                        .map(|(name, value)| format!("{name}: {}", cell(value)))
+                        .collect()
+                })
+                .unwrap_or_default(),
+        };
+        let parts: Vec<String> = key.into_iter().chain(change).collect();
+        text.push_str(&format!(
+            "  {}  {}\n",
+            paint(STRONG, format_args!("{:<6}", row.change)),
+            parts.join("  ")
+        ));
+    }
+    if rows.is_empty() {
+        text.push_str("  no row would change\n");
+    }
+    text
+}
+
+/// A value as in a sentence: text without quotes, NULL as NULL.
+pub fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::String(text) if text.is_empty() => "''".to_owned(),
+        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        other => other.to_string(),
+    }
+}
+
+/// What several runs came to: `3 pipelines: 2 success, 1 refused  0.31 s`.
+pub fn footer(reports: &[RunReport]) -> String {
+    let mut by_status: Vec<(Status, usize)> = Vec::new();
+    for report in reports {
+        match by_status.iter_mut().find(|(status, _)| *status == report.status) {
+            Some((_, count)) => *count += 1,
+            None => by_status.push((report.status, 1)),
+        }
+    }
+    let words: Vec<String> = by_status
+        .iter()
+        .map(|(status, count)| {
+            paint(style::of_status(status.name()), format_args!("{count} {}", status.name()))
+        })
+        .collect();
+    let milliseconds: u64 = reports.iter().map(|report| report.duration_ms).sum();
+    let all = counted(reports.len() as i64, "pipeline", "pipelines");
+    format!("{all}: {}  {}\n", words.join(", "), duration(milliseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::plain;
+    use ematix_flow_core::report::ExecutionPath;
+    use serde_json::json;
+
+    fn report(mode: &str, status: Status) -> RunReport {
+        RunReport {
+            schema: "ematix.run.v1",
+            pipeline: "customers".into(),
+            run_id: "01a207ab-0000-7000-8000-66b25d21c0fe".into(),
+            status,
+            committed: status == Status::Success,
+            mode: mode.into(),
+            path: Some(ExecutionPath::SameDatabase),
+            path_reason: None,
+            dry_run: false,
+            source_connection: "crm".into(),
+            target_connection: "warehouse".into(),
+            target: "analytics.dim_customers".into(),
+            started_at: "2026-03-01T10:00:00Z".into(),
+            ended_at: "2026-03-01T10:00:00.11Z".into(),
+            duration_ms: 110,
+            rows_in: 5000,
+            rows_inserted: 5000,
+            rows_updated: 0,
+            rows_unchanged: 0,
+            rows_closed_out: 0,
+            rows_deleted: 0,
+            rows_deduplicated: 0,
+            rows_skipped: 0,
+            rows_rejected: 0,
+            rows_rehashed: 0,
+            watermark_before: None,
+            watermark_after: None,
+            parse_failures: indexmap::IndexMap::new(),
+            transforms: Vec::new(),
+            warnings: Vec::new(),
+            error: None,
+            sample: None,
+            steps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_mode_has_its_counts_and_others_only_above_zero() {
+        let of = |mode: &str, change: fn(&mut RunReport)| {
+            let mut report = report(mode, Status::Success);
+            change(&mut report);
+            plain(&line(&report))
+        };
+        assert_eq!(
+            of("scd2", |_| ()),
+            "success  customers  5,000 in  5,000 inserted  0 closed out  0 unchanged  0.11 s  (run 5d21c0fe)\n"
+        );
+        assert_eq!(
+            of("merge", |report| report.rows_deleted = 3),
+            "success  customers  5,000 in  5,000 inserted  0 updated  3 deleted  0 unchanged  0.11 s  (run 5d21c0fe)\n"
+        );
+        assert_eq!(
+            of("append", |report| report.rows_skipped = 7),
+            "success  customers  5,000 in  5,000 inserted  7 skipped  0.11 s  (run 5d21c0fe)\n"
+        );
+        assert_eq!(
+            of("truncate", |_| ()),
+            "success  customers  5,000 in  5,000 inserted  0.11 s  (run 5d21c0fe)\n"
+        );
+        assert_eq!(
+            of("truncate", |report| report.dry_run = true),
+            "success  customers  5,000 in  5,000 inserted  0.11 s  (dry run: rolled back)\n"
+        );
+    }
+
+    #[test]
+    fn what_did_not_go_well_says_whether_something_was_written() {
+        let of = |status, committed| plain(&line(&RunReport { committed, ..report("scd2", status) }));
+        assert_eq!(of(Status::Refused, false), "refused  customers  nothing was written  (run 5d21c0fe)\n");
+        assert_eq!(
+            of(Status::Failed, false),
+            "failed  customers  nothing was written  0.11 s  (run 5d21c0fe)\n"
+        );
+        assert_eq!(of(Status::Failed, true), "failed  customers  the load stands  0.11 s  (run 5d21c0fe)\n");
+        assert_eq!(of(Status::Skipped, false), "skipped  customers  not started\n");
+    }
+
+    #[test]
+    fn what_was_written_leaves_out_what_was_not() {
+        let mut counts = Counts { rows_in: 9, inserted: 2, closed_out: 2, unchanged: 7, ..Counts::default() };
+        assert_eq!(counts.written("scd2"), "2 inserted  2 closed out");
+        counts = Counts { rows_in: 9, unchanged: 9, ..Counts::default() };
+        assert_eq!(counts.written("scd2"), "nothing to write");
+    }
+
+    #[test]
+    fn a_sample_shows_old_beside_new() {
+        let row = |value: Value| value.as_object().unwrap().clone();
+        let rows = [
+            SampleRow {
+                change: "update".into(),
+                old: Some(row(json!({"id": 17, "city": "London", "tier": "silver"}))),
+                new: Some(row(json!({"id": 17, "city": "Suez", "tier": "silver"}))),
+            },
+            SampleRow {
+                change: "insert".into(),
+                old: None,
+                new: Some(row(json!({"id": 18, "city": null, "tier": ""}))),
+            },
+        ];
+        assert_eq!(
+            plain(&sample(&rows, &["id".to_owned()])),
+            "  update  id = 17  city: London → Suez\n  insert  id = 18  city: NULL  tier: ''\n"
+        );
+        assert_eq!(plain(&sample(&[], &[])), "  no row would change\n");
+    }
+
+    #[test]
+    fn several_runs_end_with_a_line_that_counts_them() {
+        let reports =
+            [Status::Success, Status::Refused, Status::Success].map(|status| report("scd2", status));
+        assert_eq!(plain(&footer(&reports)), "3 pipelines: 2 success, 1 refused  0.33 s\n");
+    }
+}

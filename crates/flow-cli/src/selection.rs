@@ -1,0 +1,289 @@
+//! Which pipelines a command is about. A space adds, a comma narrows, `--exclude` removes; the answer
+//! stands in the order of the declarations.
+
+use crate::args::SelectionArgs;
+use crate::project;
+use ematix_flow_core::error::{ErrorCode, FlowError, Result, did_you_mean};
+use ematix_flow_core::spec::{PipelineSpec, ProjectSpec};
+
+/// Pipelines by name, and whether one was named exactly: then a command answers with one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The names, in the order of the declarations.
+    pub names: Vec<String>,
+    /// Whether exactly one pipeline was asked for by its name.
+    pub single: bool,
+}
+
+/// The pipelines that were asked for; all of them where nothing was said.
+///
+/// # Errors
+/// `unknown_pipeline` for a name, glob, tag, source or target that matches nothing.
+pub fn choose(project: &ProjectSpec, args: &SelectionArgs) -> Result<Selection> {
+    let wanted: Vec<&String> = args.names.iter().chain(&args.select).collect();
+    let mut chosen = vec![wanted.is_empty(); project.pipelines.len()];
+    for selector in &wanted {
+        mark(project, selector, &mut chosen, true)?;
+    }
+    for selector in &args.exclude {
+        mark(project, selector, &mut chosen, false)?;
+    }
+    let names: Vec<String> = project
+        .pipelines
+        .keys()
+        .zip(&chosen)
+        .filter(|(_, chosen)| **chosen)
+        .map(|(name, _)| name.clone())
+        .collect();
+    if names.is_empty() && !project.pipelines.is_empty() {
+        return Err(FlowError::new(ErrorCode::UnknownPipeline, "--exclude leaves no pipeline"));
+    }
+    let single = matches!(wanted.as_slice(), [only] if project.pipelines.contains_key(only.as_str()));
+    Ok(Selection { names, single })
+}
+
+/// The pipelines that were asked for, where something must be said.
+///
+/// # Errors
+/// `missing_option` with the names of the pipelines, and those of [`choose`].
+pub fn choose_some(project: &ProjectSpec, args: &SelectionArgs, command: &str) -> Result<Selection> {
+    if args.names.is_empty() && args.select.is_empty() && !args.all {
+        let mut error = FlowError::new(
+            ErrorCode::MissingOption,
+            format!("`flow {command}` needs the name of a pipeline, or --all"),
+        );
+        if !project.pipelines.is_empty() {
+            error = error.detail(format!("pipelines: {}", names_of(project)));
+        }
+        let example = project.pipelines.keys().next().map_or("NAME", String::as_str);
+        return Err(error.hint(format!(
+            "flow {command} {}, flow {command} tag:NAME, flow {command} --all",
+            quoted(example)
+        )));
+    }
+    choose(project, args)
+}
+
+/// One pipeline by its exact name.
+///
+/// # Errors
+/// `unknown_pipeline`.
+pub fn one<'a>(project: &'a ProjectSpec, name: &str) -> Result<&'a PipelineSpec> {
+    project.pipelines.get(name).ok_or_else(|| unknown(project, name))
+}
+
+fn mark(project: &ProjectSpec, selector: &str, chosen: &mut [bool], to: bool) -> Result<()> {
+    if let Some(index) = project.pipelines.get_index_of(selector) {
+        chosen[index] = to;
+        return Ok(());
+    }
+    let parts: Vec<&str> = selector.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    for part in &parts {
+        // Each part must mean something by itself, so that a slip in one of them is named.
+        if !project.pipelines.iter().any(|(name, spec)| matches(project, name, spec, part)) {
+            return Err(matches_nothing(project, part));
+        }
+    }
+    let mut found = false;
+    for (index, (name, spec)) in project.pipelines.iter().enumerate() {
+        if !parts.is_empty() && parts.iter().all(|part| matches(project, name, spec, part)) {
+            chosen[index] = to;
+            found = true;
+        }
+    }
+    if found {
+        Ok(())
+    } else {
+        Err(FlowError::new(ErrorCode::UnknownPipeline, format!("no pipeline matches `{selector}`")))
+    }
+}
+
+fn matches(project: &ProjectSpec, name: &str, spec: &PipelineSpec, part: &str) -> bool {
+    match part.split_once(':') {
+        Some(("tag", tag)) => spec.options.tags.iter().flatten().any(|have| glob(tag, have)),
+        Some(("source", source)) => glob(source, project::source_connection(spec)),
+        Some(("target", target)) => {
+            glob(target, &project::target_name(project, spec)) || glob(target, &spec.target)
+        }
+        _ => glob(part, name),
+    }
+}
+
+/// Whether a glob covers a text: `*` stands for any characters, `?` for one.
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if p < pattern.len() && pattern[p] == '*' {
+            star = Some((p, t));
+            p += 1;
+        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((star_p, star_t)) = star {
+            star = Some((star_p, star_t + 1));
+            p = star_p + 1;
+            t = star_t + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|character| *character == '*')
+}
+
+fn matches_nothing(project: &ProjectSpec, part: &str) -> FlowError {
+    let distinct = |names: Vec<String>| {
+        let mut seen: Vec<String> = Vec::new();
+        for name in names {
+            if !seen.contains(&name) {
+                seen.push(name);
+            }
+        }
+        seen
+    };
+    let specs = || project.pipelines.values();
+    let (kind, word, known) = match part.split_once(':') {
+        Some(("tag", word)) => {
+            ("tag", word, specs().flat_map(|spec| spec.options.tags.clone().unwrap_or_default()).collect())
+        }
+        Some(("source", word)) => {
+            ("source", word, specs().map(|spec| project::source_connection(spec).to_owned()).collect())
+        }
+        Some(("target", word)) => {
+            ("target", word, specs().map(|spec| project::target_name(project, spec)).collect())
+        }
+        _ if part.starts_with('+') || part.ends_with('+') => {
+            return FlowError::new(
+                ErrorCode::NotYetSupported,
+                format!("`{part}`: selecting along `after` is not in this version yet"),
+            );
+        }
+        _ => return unknown(project, part),
+    };
+    let known = distinct(known);
+    let error = FlowError::new(ErrorCode::UnknownPipeline, format!("no pipeline has the {kind} `{word}`"));
+    match did_you_mean(word, known.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{kind}:{near}`?")),
+        None if known.is_empty() => error.hint(format!("no pipeline has a {kind}")),
+        None => error.hint(format!("{kind}s: {}", known.join(", "))),
+    }
+}
+
+fn unknown(project: &ProjectSpec, name: &str) -> FlowError {
+    if project.pipelines.is_empty() {
+        return FlowError::new(
+            ErrorCode::UnknownPipeline,
+            format!("there is no pipeline `{name}`: the project declares none"),
+        );
+    }
+    let is_glob = name.contains(['*', '?']);
+    let message = if is_glob {
+        format!("no pipeline matches `{name}`")
+    } else {
+        format!("there is no pipeline `{name}`")
+    };
+    let error = FlowError::new(ErrorCode::UnknownPipeline, message);
+    match did_you_mean(name, project.pipelines.keys().map(String::as_str)) {
+        Some(near) if !is_glob => error.hint(format!("did you mean `{near}`?")),
+        _ => error.hint(format!("pipelines: {}", names_of(project))),
+    }
+}
+
+fn names_of(project: &ProjectSpec) -> String {
+    const SHOWN: usize = 12;
+    let mut names: Vec<&str> = project.pipelines.keys().map(String::as_str).take(SHOWN).collect();
+    let more = project.pipelines.len().saturating_sub(SHOWN);
+    let rest = format!("… and {more} more");
+    if more > 0 {
+        names.push(&rest);
+    }
+    names.join(", ")
+}
+
+/// A name as a shell takes it.
+fn quoted(name: &str) -> String {
+    if name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')) {
+        name.to_owned()
+    } else {
+        format!("'{name}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ematix_flow_core::spec::{PipelineOptions, SourceSpec, TableSpec};
+
+    fn project() -> ProjectSpec {
+        let pipeline = |source: &str, target: &str, tags: &[&str]| PipelineSpec {
+            source: SourceSpec { connection: Some(source.into()), ..SourceSpec::default() },
+            target: target.into(),
+            options: PipelineOptions {
+                tags: Some(tags.iter().map(|tag| (*tag).to_owned()).collect()),
+                ..PipelineOptions::default()
+            },
+        };
+        let mut project = ProjectSpec::default();
+        project.tables.insert(
+            "dim_customers".into(),
+            TableSpec { schema: Some("analytics".into()), ..TableSpec::default() },
+        );
+        project.pipelines.insert("customers".into(), pipeline("crm", "dim_customers", &["crm", "daily"]));
+        project.pipelines.insert("mirror_a".into(), pipeline("crm", "mirror.a", &["crm"]));
+        project.pipelines.insert("mirror_b".into(), pipeline("shop", "mirror.b", &[]));
+        project
+    }
+
+    fn chosen(names: &[&str], exclude: &[&str]) -> Result<Vec<String>> {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let args = SelectionArgs { names: own(names), exclude: own(exclude), ..SelectionArgs::default() };
+        choose(&project(), &args).map(|selection| selection.names)
+    }
+
+    #[test]
+    fn a_space_adds_a_comma_narrows_and_exclude_removes() {
+        assert_eq!(chosen(&[], &[]).unwrap(), ["customers", "mirror_a", "mirror_b"]);
+        assert_eq!(chosen(&["mirror_*"], &[]).unwrap(), ["mirror_a", "mirror_b"]);
+        assert_eq!(chosen(&["tag:crm,mirror_*"], &[]).unwrap(), ["mirror_a"]);
+        assert_eq!(chosen(&["source:shop", "customers"], &[]).unwrap(), ["customers", "mirror_b"]);
+        assert_eq!(chosen(&["target:analytics.*"], &[]).unwrap(), ["customers"]);
+        assert_eq!(chosen(&["tag:crm"], &["customers"]).unwrap(), ["mirror_a"]);
+    }
+
+    #[test]
+    fn what_matches_nothing_is_an_error_with_the_nearest_name() {
+        let hint = |names: &[&str]| chosen(names, &[]).map_err(|error| (error.message, error.hint.unwrap()));
+        assert_eq!(
+            hint(&["custmers"]),
+            Err(("there is no pipeline `custmers`".into(), "did you mean `customers`?".into()))
+        );
+        assert_eq!(
+            hint(&["x*"]),
+            Err(("no pipeline matches `x*`".into(), "pipelines: customers, mirror_a, mirror_b".into()))
+        );
+        assert_eq!(
+            hint(&["tag:dialy"]),
+            Err(("no pipeline has the tag `dialy`".into(), "did you mean `tag:daily`?".into()))
+        );
+    }
+
+    #[test]
+    fn one_exact_name_is_single_and_a_glob_with_one_match_is_not() {
+        let single = |name: &str| {
+            let args = SelectionArgs { names: vec![name.into()], ..SelectionArgs::default() };
+            choose(&project(), &args).unwrap().single
+        };
+        assert!(single("customers"));
+        assert!(!single("cust*"));
+    }
+
+    #[test]
+    fn globs_cover_whole_names() {
+        assert!(glob("*", ""));
+        assert!(glob("a*b*c", "aXXbYYc"));
+        assert!(!glob("a*b*c", "aXXbYY"));
+        assert!(glob("?b", "äb"));
+        assert!(!glob("a", "ab"));
+    }
+}

@@ -1,0 +1,62 @@
+//! Ctrl-C and SIGTERM: the first asks the work to stop and roll back, a second Ctrl-C ends the process at once.
+
+use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, Result};
+use ematix_flow_core::execute::Stop;
+use std::future::Future;
+use tokio::sync::watch;
+
+/// Runs asynchronous work to its end, with a receiver that turns when the process is asked to stop.
+///
+/// # Errors
+/// `target_failed` when the operating system gives no event loop.
+pub fn block_on<F: Future>(work: impl FnOnce(watch::Receiver<Stop>) -> F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        FlowError::new(ErrorCode::TargetFailed, format!("the operating system gives no event loop: {error}"))
+    })?;
+    let (sender, receiver) = watch::channel(Stop::No);
+    runtime.block_on(async {
+        let listener = tokio::spawn(listen(sender));
+        let output = work(receiver).await;
+        listener.abort();
+        Ok(output)
+    })
+}
+
+#[cfg(unix)]
+async fn listen(sender: watch::Sender<Stop>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without a handler the signals end the process, and the server rolls back.
+        return std::future::pending().await;
+    };
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {
+                if asked {
+                    std::process::exit(ExitCode::Interrupted as i32);
+                }
+                sender.send_replace(Stop::Interrupt);
+            }
+            _ = terminate.recv() => {
+                sender.send_replace(Stop::Terminate);
+            }
+        }
+        asked = true;
+    }
+}
+
+#[cfg(not(unix))]
+async fn listen(sender: watch::Sender<Stop>) {
+    let mut asked = false;
+    while tokio::signal::ctrl_c().await.is_ok() {
+        if asked {
+            std::process::exit(ExitCode::Interrupted as i32);
+        }
+        asked = true;
+        sender.send_replace(Stop::Interrupt);
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,169 @@
+//! A resolved connection: libpq's parameters, complete, with a password that nothing prints.
+
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::spec::environment::Environment;
+use indexmap::IndexMap;
+use secrecy::SecretString;
+use std::fmt;
+use std::path::Path;
+
+/// The directories in which a server's socket is looked for.
+const SOCKET_DIRECTORIES: &[&str] = &["/var/run/postgresql", "/tmp"];
+
+const DEFAULT_PORT: &str = "5432";
+const DEFAULT_CONNECT_TIMEOUT_SECONDS: &str = "10";
+
+/// Where a connection leads and what holds in it. Neither Display nor Debug show the password.
+#[derive(Clone, Debug)]
+pub struct ConnectionTarget {
+    /// libpq's parameters, without the password. Always there: `host` or `hostaddr`, `port`, `dbname`,
+    /// `user`, `sslmode`, `connect_timeout`. Of several hosts, `host`, `hostaddr` and `port` are lists
+    /// of one length with commas.
+    pub parameters: IndexMap<String, String>,
+    /// The password.
+    pub password: Option<SecretString>,
+    /// Refused as a target.
+    pub read_only: bool,
+    /// Settings of the session.
+    pub session: IndexMap<String, String>,
+    /// The place that says where it leads: a variable or a file.
+    pub found_in: String,
+}
+
+impl ConnectionTarget {
+    /// A parameter by libpq's name; never the password.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    /// Hosts (names, addresses or socket directories), each with its port.
+    pub fn addresses(&self) -> Vec<(&str, &str)> {
+        let hosts = self.parameter("host").or_else(|| self.parameter("hostaddr")).unwrap_or_default();
+        let ports = self.parameter("port").unwrap_or(DEFAULT_PORT);
+        hosts.split(',').zip(ports.split(',')).collect()
+    }
+}
+
+impl fmt::Display for ConnectionTarget {
+    /// `user@host:port/dbname`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@", self.parameter("user").unwrap_or_default())?;
+        for (index, (host, port)) in self.addresses().into_iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            if host.contains(':') {
+                write!(f, "{comma}[{host}]:{port}")?;
+            } else {
+                write!(f, "{comma}{host}:{port}")?;
+            }
+        }
+        write!(f, "/{}", self.parameter("dbname").unwrap_or_default())
+    }
+}
+
+/// Fills what was not said as libpq would, and checks what belongs together.
+pub(super) fn complete(
+    name: &str,
+    said: Vec<(String, String)>,
+    found_in: String,
+    environment: &dyn Environment,
+) -> Result<ConnectionTarget> {
+    let mut said: IndexMap<String, String> = said.into_iter().collect();
+    let password = said.shift_remove("password").map(SecretString::from);
+    let (hosts, addresses, ports) = places(name, &mut said, environment)?;
+    let mut parameters = IndexMap::new();
+    let mut put = |name: &str, value: String| {
+        parameters.insert(name.to_owned(), value);
+    };
+    if let Some(hosts) = hosts {
+        put("host", hosts);
+    }
+    if let Some(addresses) = addresses {
+        put("hostaddr", addresses);
+    }
+    put("port", ports);
+    let user = match said.shift_remove("user") {
+        Some(user) => user,
+        None => system_user(name, environment)?,
+    };
+    put("dbname", said.shift_remove("dbname").unwrap_or_else(|| user.clone()));
+    put("user", user);
+    put("sslmode", sslmode(name, &mut said)?);
+    put(
+        "connect_timeout",
+        said.shift_remove("connect_timeout").unwrap_or_else(|| DEFAULT_CONNECT_TIMEOUT_SECONDS.to_owned()),
+    );
+    parameters.extend(said);
+    Ok(ConnectionTarget { parameters, password, read_only: false, session: IndexMap::new(), found_in })
+}
+
+fn system_user(name: &str, environment: &dyn Environment) -> Result<String> {
+    ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|variable| environment.variable(variable).filter(|user| !user.is_empty()))
+        .ok_or_else(|| {
+            FlowError::new(ErrorCode::MissingOption, format!("the connection `{name}` names no user, and the system has no name for you"))
+                .hint("set user=")
+        })
+}
+
+/// libpq does not let `sslrootcert=system` go with less than a full check.
+fn sslmode(name: &str, said: &mut IndexMap<String, String>) -> Result<String> {
+    let system = said.get("sslrootcert").is_some_and(|certificate| certificate == "system");
+    match said.shift_remove("sslmode") {
+        None if system => Ok("verify-full".to_owned()),
+        None => Ok("prefer".to_owned()),
+        Some(mode) if system && mode != "verify-full" => Err(FlowError::new(
+            ErrorCode::InvalidValue,
+            format!("the connection `{name}` has sslrootcert=system with a weaker sslmode than verify-full"),
+        )
+        .hint("set sslmode=verify-full, or leave it out")),
+        Some(mode) => Ok(mode),
+    }
+}
+
+type Places = (Option<String>, Option<String>, String);
+
+/// Hosts, addresses and ports as lists of one length.
+fn places(name: &str, said: &mut IndexMap<String, String>, environment: &dyn Environment) -> Result<Places> {
+    let list = |text: Option<String>| text.map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>());
+    let mut hosts = list(said.shift_remove("host"));
+    let addresses = list(said.shift_remove("hostaddr"));
+    let ports = list(said.shift_remove("port")).unwrap_or_else(|| vec![String::new()]);
+    let count = match (&hosts, &addresses) {
+        (Some(hosts), Some(addresses)) if hosts.len() != addresses.len() => {
+            return Err(uneven(name, "hosts", hosts.len(), "addresses in hostaddr", addresses.len()));
+        }
+        (Some(hosts), _) => hosts.len(),
+        (None, Some(addresses)) => addresses.len(),
+        (None, None) => 1,
+    };
+    let mut ports = match ports.len() {
+        1 => vec![ports[0].clone(); count],
+        length if length == count => ports,
+        length => return Err(uneven(name, "hosts", count, "ports", length)),
+    };
+    for port in ports.iter_mut().filter(|port| port.is_empty()) {
+        *port = DEFAULT_PORT.to_owned();
+    }
+    if addresses.is_none() {
+        let hosts = hosts.get_or_insert_with(|| vec![String::new()]);
+        for (host, port) in hosts.iter_mut().zip(&ports).filter(|(host, _)| host.is_empty()) {
+            *host = default_host(port, environment);
+        }
+    }
+    let join = |list: Vec<String>| list.join(",");
+    Ok((hosts.map(join), addresses.map(join), ports.join(",")))
+}
+
+fn uneven(name: &str, one: &str, ones: usize, other: &str, others: usize) -> FlowError {
+    FlowError::new(ErrorCode::InvalidValue, format!("the connection `{name}` has {ones} {one} but {others} {other}"))
+        .hint("write one for each host, or one for all")
+}
+
+/// The first directory with a server's socket, else this machine by its name.
+fn default_host(port: &str, environment: &dyn Environment) -> String {
+    SOCKET_DIRECTORIES
+        .iter()
+        .find(|directory| environment.exists(&Path::new(directory).join(format!(".s.PGSQL.{port}"))))
+        .map_or_else(|| "localhost".to_owned(), |directory| (*directory).to_owned())
+}

@@ -1,0 +1,246 @@
+//! Gathers the facts of a plan, inside the load transaction and under its lock.
+
+use crate::dialect::Dialect;
+use crate::dialect::postgres::Postgres;
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::{Cap, Facts, RunFacts, SourceFacts, StoredWatermark, TargetFacts, TargetRecord};
+use crate::metadata;
+use crate::pipeline::{Pipeline, Strategy, Target};
+use crate::postgres::inspect::{self, Privilege};
+use crate::postgres::session::{ResultSet, Session};
+use crate::report::ExecutionPath;
+use crate::spec::options::{HandleDeletes, ReplaceMethod};
+use crate::sql::{Literal, QualifiedName};
+use crate::types::DataType;
+use serde::Deserialize;
+
+/// The path, and why.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// The path.
+    pub path: ExecutionPath,
+    /// Why.
+    pub reason: String,
+}
+
+/// Gathers everything.
+///
+/// # Errors
+/// What the server says of the query, its columns and the declared types.
+pub async fn facts(session: &Session, pipeline: &Pipeline, path: &Path, run: RunFacts, metadata_exists: bool) -> Result<Facts> {
+    let name = pipeline.target.name();
+    let mut questions = vec![inspect::table_question(name)];
+    questions.push(inspect::relation_question(pipeline.source.query.simple().map_or("", |simple| &simple.relation)));
+    if metadata_exists {
+        questions.push(record_question(&pipeline.target_key()));
+        questions.push(watermark_question(&pipeline.name));
+    }
+    let capped = pipeline.incremental.is_some();
+    if capped {
+        questions.push(CAP.to_owned());
+    }
+    let answers = session.ask("look at the target", &questions.join(";\n")).await?;
+    let mut answers = answers.iter();
+    let mut next = || answers.next().and_then(ResultSet::value).map(str::to_owned);
+    let (schema_exists, live) = inspect::read_table(&next().unwrap_or_default())?;
+    let relation = next().map(|answer| inspect::read_relation(&answer)).transpose()?;
+    let (mut record, mut watermark, mut instant, mut ours) = (None, None, None, false);
+    if metadata_exists {
+        if let Some(answer) = next() {
+            let json: RecordJson = read(&answer)?;
+            instant = Some(json.instant.clone());
+            ours = json.ours;
+            record = Some(json.into());
+        }
+        if let Some(answer) = next() {
+            let json: WatermarkJson = read(&answer)?;
+            watermark = Some(json.into());
+        }
+    }
+    let cap = match (capped, next()) {
+        (true, Some(answer)) => {
+            let json: CapJson = read(&answer)?;
+            match (json.cap, json.why) {
+                (Some(cap), None) => Cap::At(cap),
+                (_, why) => Cap::Unknown(why.unwrap_or_else(|| "no transaction could be seen".to_owned())),
+            }
+        }
+        _ => Cap::Unknown("it was not asked".to_owned()),
+    };
+    let columns = inspect::describe_query(session, pipeline.source.query.text()).await?;
+    let relation = relation.filter(|relation| names_columns_of(pipeline, relation));
+    let natives = native_names(&pipeline.target, &columns);
+    let native_types = inspect::native_types(session, &natives).await?;
+    let privileges = needed_privileges(pipeline, schema_exists, live.is_some());
+    let question = format!("{};\nSELECT {NOW}", inspect::privileges_question(&privileges));
+    let answers = session.ask("look up privileges", &question).await?;
+    let missing_privileges = answers.first().map(|set| inspect::read_missing_privileges(&set.rows)).unwrap_or_default();
+    let now = answers.get(1).and_then(ResultSet::value).unwrap_or_default().to_owned();
+    let run = RunFacts { instant: instant.unwrap_or(now), ..run };
+    let live = live.map(|mut live| {
+        live.ours = ours;
+        live
+    });
+    Ok(Facts {
+        run,
+        path: path.path,
+        path_reason: path.reason.clone(),
+        source: SourceFacts { columns, relation },
+        target: TargetFacts { schema_exists, live, record, missing_privileges },
+        watermark,
+        cap,
+        native_types,
+        assumed: false,
+    })
+}
+
+fn names_columns_of(pipeline: &Pipeline, relation: &crate::facts::Relation) -> bool {
+    // A subset of the table's columns is as good as all of them, as long as the unique index is among them.
+    match pipeline.source.query.simple().and_then(|simple| simple.columns.as_ref()) {
+        None => true,
+        Some(columns) => relation.unique.iter().any(|unique| unique.iter().all(|column| columns.contains(column))),
+    }
+}
+
+fn native_names(target: &Target, columns: &[crate::facts::SourceColumn]) -> Vec<String> {
+    let mut names: Vec<String> = match target {
+        Target::Declared(table) => table
+            .columns
+            .iter()
+            .filter_map(|column| match &column.data_type {
+                DataType::Native(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect(),
+        Target::Inferred(_) => columns.iter().map(|column| column.data_type.name.clone()).collect(),
+    };
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T> {
+    serde_json::from_str(answer)
+        .map_err(|error| FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}")))
+}
+
+fn literal(value: &str) -> String {
+    Postgres.literal(&Literal::Text(value.to_owned()))
+}
+
+const NOW: &str = "(pg_catalog.to_json(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC') #>> '{}') || 'Z'";
+
+fn record_question(target: &str) -> String {
+    format!(
+        "SELECT pg_catalog.json_build_object(
+  'generation', t.generation, 'compare_set', t.compare_set, 'earlier_sets', t.earlier_sets,
+  'encoding_version', t.encoding_version, 'fingerprint', t.fingerprint,
+  'ours', COALESCE((SELECT h.created FROM ematix_flow.schema_history AS h WHERE h.target = q.target ORDER BY h.recorded_at LIMIT 1), false),
+  'instant', (pg_catalog.to_json(GREATEST(pg_catalog.clock_timestamp(), t.last_instant + interval '1 microsecond') AT TIME ZONE 'UTC') #>> '{{}}') || 'Z')
+  FROM (SELECT {target}::text AS target) AS q LEFT JOIN ematix_flow.targets AS t ON t.target = q.target",
+        target = literal(target)
+    )
+}
+
+#[derive(Deserialize)]
+struct RecordJson {
+    generation: Option<i64>,
+    compare_set: Option<Vec<String>>,
+    earlier_sets: Option<Vec<Vec<String>>>,
+    encoding_version: Option<i32>,
+    fingerprint: Option<String>,
+    ours: bool,
+    instant: String,
+}
+
+impl From<RecordJson> for TargetRecord {
+    fn from(json: RecordJson) -> TargetRecord {
+        TargetRecord {
+            generation: json.generation.unwrap_or(0),
+            compare_set: json.compare_set,
+            earlier_sets: json.earlier_sets.unwrap_or_default(),
+            encoding_version: json.encoding_version,
+            fingerprint: json.fingerprint,
+        }
+    }
+}
+
+fn watermark_question(pipeline: &str) -> String {
+    format!(
+        "SELECT pg_catalog.json_build_object('column', w.column_name, 'last_value', w.last_value, 'read_from', w.read_from,
+  'covered_from', w.covered_from, 'identity', w.identity)
+  FROM ematix_flow.watermarks AS w WHERE w.pipeline_name = {}",
+        literal(pipeline)
+    )
+}
+
+#[derive(Deserialize)]
+struct WatermarkJson {
+    column: String,
+    last_value: Option<String>,
+    read_from: Option<String>,
+    covered_from: Option<String>,
+    identity: Option<Vec<String>>,
+}
+
+impl From<WatermarkJson> for StoredWatermark {
+    fn from(json: WatermarkJson) -> StoredWatermark {
+        StoredWatermark {
+            column: json.column,
+            last_value: json.last_value,
+            read_from: json.read_from,
+            covered_from: json.covered_from,
+            identity: json.identity,
+        }
+    }
+}
+
+/// A statement of its own before the one that reads: read after the snapshot, it loses rows. It counts
+/// its own transaction, which supplies the present.
+const CAP: &str = "SELECT pg_catalog.json_build_object(
+  'cap', (SELECT (pg_catalog.to_json((pg_catalog.min(a.xact_start) - interval '1 second') AT TIME ZONE 'UTC') #>> '{}') || 'Z'
+            FROM pg_catalog.pg_stat_activity AS a
+           WHERE a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+             AND a.backend_type IS DISTINCT FROM 'autovacuum worker'),
+  'why', CASE
+    WHEN NOT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN 'the role may not see other sessions (grant pg_read_all_stats)'
+    WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby does not see the transactions of its primary'
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = pg_catalog.current_database()) THEN 'a prepared transaction is open'
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a
+                  WHERE a.backend_type LIKE 'logical replication%worker'
+                    AND a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()))
+      THEN 'the source is fed by logical replication'
+  END)";
+
+#[derive(Deserialize)]
+struct CapJson {
+    cap: Option<String>,
+    why: Option<String>,
+}
+
+fn needed_privileges(pipeline: &Pipeline, schema_exists: bool, table_exists: bool) -> Vec<Privilege> {
+    let name: &QualifiedName = pipeline.target.name();
+    let mut needed = Vec::new();
+    if !schema_exists {
+        needed.push(Privilege::CreateSchema);
+    } else {
+        needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
+    }
+    let staged = !matches!(pipeline.strategy, Strategy::Append(_)) || pipeline.incremental.is_some();
+    if staged {
+        needed.push(Privilege::Schema("CREATE", metadata::SCHEMA.to_owned()));
+    }
+    if !table_exists {
+        needed.push(Privilege::Schema("CREATE", name.schema.to_string()));
+        return needed;
+    }
+    let words: &[&str] = match &pipeline.strategy {
+        Strategy::Append(_) => &["INSERT"],
+        Strategy::Truncate(truncate) if truncate.method == ReplaceMethod::Truncate => &["TRUNCATE", "INSERT"],
+        Strategy::Truncate(_) => &["DELETE", "INSERT"],
+        Strategy::Merge(merge) if merge.deletes == HandleDeletes::Hard => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+        Strategy::Merge(_) | Strategy::Scd2(_) => &["SELECT", "INSERT", "UPDATE"],
+    };
+    needed.extend(words.iter().map(|word| Privilege::Table(word, name.clone())));
+    needed
+}

@@ -1,0 +1,325 @@
+//! Executes one plan: waits for the target, gathers facts under its lock, runs the steps, commits.
+
+use super::gather::{self, Path};
+use super::history;
+use super::observer::Observer;
+use super::{Request, Stop};
+use crate::dialect::postgres::Postgres;
+use crate::dialect::Dialect;
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::RunFacts;
+use crate::pipeline::{Pipeline, Strategy};
+use crate::plan::{Answer, Condition, GuardFailure, Plan, Step, StepKind};
+use crate::planner;
+use crate::postgres::error::{Side, statement_error};
+use crate::postgres::session::{Canceller, ResultSet, Session};
+use crate::report::{Counters, SampleRow, StepReport};
+use crate::sql::{Literal, Slot};
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What a run leaves behind, however it ends.
+#[derive(Default)]
+pub struct Progress {
+    /// The path, once it is chosen.
+    pub path: Option<Path>,
+    /// The plan, once it is made.
+    pub plan: Option<Plan>,
+    /// Numbers counted so far.
+    pub counters: Counters,
+    /// Steps done so far.
+    pub steps: Vec<StepReport>,
+    /// Rows of the sample.
+    pub sample: Vec<SampleRow>,
+    /// The watermark from which the run read.
+    pub watermark_before: Option<String>,
+    /// Whether COMMIT was sent.
+    pub commit_sent: bool,
+}
+
+/// What is running on a server right now, for whoever has to stop it.
+pub type Running = Arc<Mutex<Option<Canceller>>>;
+
+/// One run on its way.
+pub struct Execution<'a> {
+    /// The load's session on the target.
+    pub session: &'a Session,
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// What was asked for.
+    pub request: &'a Request,
+    /// Who follows it.
+    pub observer: &'a dyn Observer,
+    /// The run's id.
+    pub run_id: &'a str,
+}
+
+impl Execution<'_> {
+    /// Takes the target, plans, executes and commits (or, in a dry-run, rolls back).
+    pub async fn run(&self, path: Path, progress: &mut Progress) -> Result<()> {
+        let metadata_exists = if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
+        self.take_target().await?;
+        if self.request.dry_run && !metadata_exists {
+            history::create_metadata(self.session, false).await?;
+        }
+        progress.path = Some(path.clone());
+        let run = RunFacts {
+            id: self.run_id.to_owned(),
+            instant: String::new(),
+            dry_run: self.request.dry_run,
+            sample: self.request.sample,
+            full_scan: self.request.full_scan,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let facts = gather::facts(self.session, self.pipeline, &path, run, true).await?;
+        progress.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
+        let plan = planner::plan(self.pipeline, &facts, &Postgres)?;
+        self.observer.planned(&self.pipeline.name, &plan);
+        progress.plan = Some(plan.clone());
+        for step in &plan.steps {
+            self.step(step, progress).await?;
+        }
+        settle(&self.pipeline.strategy, &mut progress.counters);
+        self.stop_if_asked()?;
+        if self.request.dry_run {
+            self.session.ask("roll the dry-run back", "ROLLBACK").await?;
+            return Ok(());
+        }
+        progress.commit_sent = true;
+        self.session.ask("commit", "COMMIT").await?;
+        Ok(())
+    }
+
+    /// Begins the transaction that holds the target's lock. Whoever waits, waits outside of it: a
+    /// transaction that waits would keep a pooler's connection from the one that it waits for.
+    async fn take_target(&self) -> Result<()> {
+        let key = lock_key(&self.pipeline.target_key());
+        let limit = self.pipeline.limits.lock_timeout.as_std();
+        let waiting = Instant::now();
+        let mut told = false;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            self.stop_if_asked()?;
+            let sql = format!("{}; SELECT pg_catalog.pg_try_advisory_xact_lock({key}){}", self.session.begin(false), self.limits());
+            let answers = self.session.ask("take the target", &sql).await?;
+            let taken = answers.iter().any(|set| set.columns.first().is_some_and(|name| name == "pg_try_advisory_xact_lock") && set.value() == Some("t"));
+            if taken {
+                return Ok(());
+            }
+            self.session.ask("wait for the target", "ROLLBACK").await?;
+            if waiting.elapsed() >= limit {
+                return Err(FlowError::new(
+                    ErrorCode::Locked,
+                    format!("another run holds {}", self.pipeline.target.name()),
+                )
+                .detail(format!("waited {} s (lock_timeout)", self.pipeline.limits.lock_timeout.milliseconds() as f64 / 1000.0))
+                .hint("`flow status` shows which; run again when it is done, or raise lock_timeout"));
+            }
+            if !told {
+                self.observer.waiting(&self.pipeline.name);
+                told = true;
+            }
+            // Jitter from the run's own id keeps waiting runs from stepping on each other's feet.
+            let jitter = u64::from(self.run_id.bytes().last().unwrap_or(0)) % 17;
+            tokio::time::sleep(pause.min(limit.saturating_sub(waiting.elapsed())) + Duration::from_millis(jitter)).await;
+            pause = (pause * 2).min(Duration::from_millis(250));
+        }
+    }
+
+    fn limits(&self) -> String {
+        let limits = &self.pipeline.limits;
+        let mut sql = format!(
+            "; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+            limits.lock_timeout.milliseconds().max(1),
+            limits.lease.milliseconds() * 2
+        );
+        if let Some(limit) = &limits.statement_timeout {
+            sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.milliseconds()));
+        }
+        sql
+    }
+
+    fn stop_if_asked(&self) -> Result<()> {
+        match *self.request.stop.borrow() {
+            Stop::No => Ok(()),
+            stop => Err(cancelled(stop)),
+        }
+    }
+
+    async fn step(&self, step: &Step, progress: &mut Progress) -> Result<()> {
+        self.stop_if_asked()?;
+        if let Some(Condition::Positive(slot)) = &step.when
+            && progress.counters.number(*slot) <= 0
+        {
+            return Ok(());
+        }
+        if step.kind == StepKind::Finish {
+            settle(&self.pipeline.strategy, &mut progress.counters);
+        }
+        self.observer.step_started(step);
+        let started = Instant::now();
+        let sql = step.sql.fill(|slot| progress.counters.literal(slot), &Postgres);
+        let answers = self.session.run(&sql).await.map_err(|error| self.step_error(&error, step))?;
+        let rows = self.answer(step, &answers, progress)?;
+        let report = StepReport {
+            n: step.n,
+            kind: step.kind.name().to_owned(),
+            purpose: step.purpose.clone(),
+            rows,
+            milliseconds: started.elapsed().as_secs_f64() * 1000.0,
+        };
+        self.observer.step_finished(&report);
+        progress.steps.push(report);
+        Ok(())
+    }
+
+    fn answer(&self, step: &Step, answers: &[ResultSet], progress: &mut Progress) -> Result<Option<i64>> {
+        let last = answers.last().cloned().unwrap_or_default();
+        match &step.answer {
+            Answer::Ignore => Ok(None),
+            Answer::Count(slots) => {
+                slots.iter().for_each(|slot| progress.counters.add(*slot, last.affected));
+                Ok(Some(last.affected))
+            }
+            Answer::CountExactly(slots, expected) => {
+                let expected: i64 = expected.iter().map(|slot| progress.counters.number(*slot)).sum();
+                if last.affected != expected {
+                    return Err(FlowError::new(
+                        ErrorCode::TargetFailed,
+                        format!("{} of {expected} rows were touched by the step \"{}\"", last.affected, step.purpose),
+                    )
+                    .hint("a trigger or a rule of the target kept rows from being written; nothing stands of this run"));
+                }
+                slots.iter().for_each(|slot| progress.counters.add(*slot, last.affected));
+                Ok(Some(last.affected))
+            }
+            Answer::Read => {
+                let Some(row) = last.rows.first() else { return Ok(None) };
+                for (name, value) in last.columns.iter().zip(row) {
+                    let Some(slot) = Slot::from_name(name) else { continue };
+                    match (slot, value) {
+                        (Slot::Watermark | Slot::ReadFrom, Some(text)) => progress.counters.set_text(slot, text),
+                        (_, Some(number)) => progress.counters.set(slot, number.parse().unwrap_or(0)),
+                        (_, None) => {}
+                    }
+                }
+                Ok(None)
+            }
+            Answer::Sample => {
+                let object = |cell: &Option<String>| cell.as_deref().and_then(|text| serde_json::from_str(text).ok());
+                for row in &last.rows {
+                    let change = match row.first().and_then(|cell| cell.as_deref()) {
+                        Some("new") => "insert",
+                        Some("gone") => "delete",
+                        Some("overwritten") => "update",
+                        _ if matches!(self.pipeline.strategy, Strategy::Scd2(_)) => "close",
+                        _ => "update",
+                    };
+                    progress.sample.push(SampleRow { change: change.to_owned(), old: object(&row[1]), new: object(&row[2]) });
+                }
+                Ok(None)
+            }
+            Answer::NoRows(failure) => {
+                if last.rows.is_empty() { Ok(Some(0)) } else { Err(guard_error(failure, &last)) }
+            }
+            Answer::ExactlyOne => {
+                if last.affected == 1 {
+                    return Ok(None);
+                }
+                Err(FlowError::new(ErrorCode::LeaseLost, "the run was taken for dead while it was running, and rolls back")
+                    .hint("its process was paused for longer than its lease: run it again, or raise lease"))
+            }
+        }
+    }
+
+    fn step_error(&self, error: &tokio_postgres::Error, step: &Step) -> FlowError {
+        let state = error.as_db_error().map(|db| db.code().code().to_owned()).unwrap_or_default();
+        let reads_query = matches!(step.kind, StepKind::Stage) || step.sql.to_string().starts_with("SELECT FROM");
+        let appends = step.kind == StepKind::Insert
+            && matches!(self.pipeline.strategy, Strategy::Append(_))
+            && self.pipeline.incremental.is_none()
+            && !(state.starts_with("23") || state.starts_with("P0") || state == "42501");
+        let side = if reads_query || appends { Side::Source } else { Side::Target };
+        statement_error(error, side, &step.purpose)
+    }
+}
+
+/// The error of a run that was asked to stop.
+pub fn cancelled(stop: Stop) -> FlowError {
+    let by = if stop == Stop::Terminate { "SIGTERM" } else { "Ctrl-C" };
+    FlowError::new(ErrorCode::Cancelled, format!("the run was stopped by {by}"))
+        .hint("it was cancelled on the server and rolled back: nothing was written")
+        .context("signal", if stop == Stop::Terminate { "SIGTERM" } else { "SIGINT" })
+}
+
+/// The numbers that follow from others: what is left of the rows read.
+fn settle(strategy: &Strategy, counters: &mut Counters) {
+    let n = |slot| counters.number(slot);
+    let rest = n(Slot::RowsIn) - n(Slot::RowsInserted) - n(Slot::RowsUpdated) - n(Slot::RowsDeduplicated) - n(Slot::RowsRejected);
+    match strategy {
+        Strategy::Append(_) => counters.set(Slot::RowsSkipped, rest),
+        Strategy::Truncate(_) => {}
+        Strategy::Merge(_) | Strategy::Scd2(_) => counters.set(Slot::RowsUnchanged, rest - n(Slot::RowsSkipped)),
+    }
+}
+
+fn guard_error(failure: &GuardFailure, found: &ResultSet) -> FlowError {
+    let cell = |row: &[Option<String>], index: usize| row.get(index).cloned().flatten().unwrap_or_default();
+    let first = &found.rows[0];
+    let count = cell(first, 0);
+    let message = failure.message.replace("{count}", &count).replace("{total}", &cell(first, 1));
+    let mut error = FlowError::new(failure.code, message).hint(failure.hint.clone());
+    if let Ok(number) = count.parse::<i64>() {
+        error = error.context("count", number);
+    }
+    if failure.sample.is_empty() {
+        return error;
+    }
+    let mut shown = Vec::new();
+    let mut keys = Vec::new();
+    for row in &found.rows {
+        let values: Vec<String> = (0..failure.sample.len()).map(|index| cell(row, index + 1)).collect();
+        let rows = cell(row, failure.sample.len() + 1);
+        let value = if values.len() == 1 { values[0].clone() } else { format!("({})", values.join(", ")) };
+        shown.push(format!("{value} ({rows} rows)"));
+        keys.push(serde_json::Value::from(failure.sample.iter().cloned().zip(values.into_iter().map(serde_json::Value::from)).collect::<serde_json::Map<_, _>>()));
+    }
+    let names = if failure.sample.len() == 1 { failure.sample[0].clone() } else { format!("({})", failure.sample.join(", ")) };
+    error.detail(format!("  {names}: {}", shown.join(", "))).context("keys", keys)
+}
+
+/// The advisory lock of a target.
+pub fn lock_key(target: &str) -> i64 {
+    let digest = Sha256::digest(format!("ematix-flow target {target}").as_bytes());
+    i64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+/// Proves whether two sessions are in one database: the source takes an advisory lock on a random
+/// key, the target tries it; refused means the same database, through sockets, poolers and clones alike.
+pub async fn same_database(source: &Session, target: &Session, key: i64) -> Result<bool> {
+    let take = format!("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({key})");
+    source.ask("prove which database the source is", &take).await?;
+    let tried = target.ask("prove which database the target is", &format!("BEGIN; SELECT pg_catalog.pg_try_advisory_xact_lock({key}); ROLLBACK")).await;
+    let ended = source.ask("end the proof", "ROLLBACK").await;
+    let tried = tried?;
+    ended?;
+    Ok(tried.iter().any(|set| set.value() == Some("f")))
+}
+
+/// How a session understands a query: its settings and its role.
+pub async fn meaning(session: &Session) -> Result<Vec<(String, String)>> {
+    let sql = format!(
+        "{}; SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('row_security'), current_user; ROLLBACK",
+        session.begin(true)
+    );
+    let answers = session.ask("compare the sessions", &sql).await?;
+    let row = answers.iter().rev().find_map(|set| set.rows.first().cloned()).unwrap_or_default();
+    let names = ["search_path", "timezone", "datestyle", "intervalstyle", "row_security", "role"];
+    Ok(names.iter().zip(row).map(|(name, value)| ((*name).to_owned(), value.unwrap_or_default())).collect())
+}
+
+/// A value as it stands in SQL.
+pub fn literal(value: &str) -> String {
+    Postgres.literal(&Literal::Text(value.to_owned()))
+}

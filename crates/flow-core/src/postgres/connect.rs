@@ -1,0 +1,242 @@
+//! Opens a session on a resolved connection: distinct errors for each way to fail, no secret in any.
+
+use super::error::root_cause;
+use super::session::Session;
+use super::tls::{SslMode, connector};
+use crate::connections::ConnectionTarget;
+use crate::error::{ErrorCode, FlowError, Result};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+use tokio_postgres::Config;
+use tokio_postgres::config::{LoadBalanceHosts, SslMode as DriverSslMode, TargetSessionAttrs};
+
+/// What psql waits for a server that does not answer is for ever; we wait ten seconds unless told.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens a session.
+///
+/// # Errors
+/// `connect_failed`, `connect_timeout`, `authentication_failed`, `unknown_database`, `tls_failed`,
+/// `unsupported_server`.
+pub async fn connect(target: &ConnectionTarget, application_name: &str) -> Result<Session> {
+    let parameters = Parameters::read(target)?;
+    let modes: &[SslMode] = match parameters.ssl_mode {
+        // As libpq: in the clear first, and encrypted if the server refuses that.
+        SslMode::Allow => &[SslMode::Disable, SslMode::Require],
+        _ => &[],
+    };
+    let mut last = None;
+    for mode in if modes.is_empty() { std::slice::from_ref(&parameters.ssl_mode) } else { modes } {
+        match attempt(target, &parameters, *mode, application_name).await {
+            Ok(session) => return Ok(session),
+            Err(error) if error.code == ErrorCode::AuthenticationFailed => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.expect("at least one mode was tried"))
+}
+
+async fn attempt(target: &ConnectionTarget, parameters: &Parameters, mode: SslMode, name: &str) -> Result<Session> {
+    let config = parameters.config(mode, name)?;
+    let connector = connector(mode, parameters.root_certificates.as_deref())?;
+    let connecting = config.connect(connector.clone());
+    let connected = match parameters.timeout {
+        Some(limit) => tokio::time::timeout(limit, connecting).await,
+        None => Ok(connecting.await),
+    };
+    let (client, connection) = match connected {
+        Err(_) => {
+            let seconds = parameters.timeout.unwrap_or(CONNECT_TIMEOUT).as_secs_f64();
+            return Err(FlowError::new(ErrorCode::ConnectTimeout, format!("{target} did not answer within {seconds} s"))
+                .hint("check host, port and firewall; connect_timeout sets the limit in seconds"));
+        }
+        Ok(Err(error)) => return Err(connect_error(&error, target, mode)),
+        Ok(Ok(parts)) => parts,
+    };
+    let version = connection.parameter("server_version").unwrap_or_default().to_owned();
+    let major: u32 = version.split(['.', ' ', 'd', 'b', 'r']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    let session = Session::new(client, connection, connector, mode != SslMode::Disable, version.clone(), target.session.clone());
+    if major < 15 && major != 0 {
+        return Err(FlowError::new(ErrorCode::UnsupportedServer, format!("{target} is Postgres {version}"))
+            .hint("Postgres 15 and later are supported"));
+    }
+    Ok(session)
+}
+
+struct Parameters {
+    hosts: Vec<String>,
+    host_addresses: Vec<String>,
+    ports: Vec<u16>,
+    user: Option<String>,
+    password: Option<SecretString>,
+    dbname: Option<String>,
+    options: Option<String>,
+    timeout: Option<Duration>,
+    ssl_mode: SslMode,
+    root_certificates: Option<String>,
+    session_attributes: Option<String>,
+    load_balance: bool,
+    keepalives: bool,
+    keepalives_idle: Option<Duration>,
+}
+
+impl Parameters {
+    fn read(target: &ConnectionTarget) -> Result<Parameters> {
+        let get = |name: &str| target.parameter(name).filter(|value| !value.is_empty());
+        let list = |name: &str| get(name).map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default();
+        let ports = list("port")
+            .iter()
+            .map(|port| if port.is_empty() { Ok(5432) } else { port.parse() })
+            .collect::<std::result::Result<Vec<u16>, _>>()
+            .map_err(|_| FlowError::new(ErrorCode::InvalidValue, format!("{target}: the port is not a number from 1 to 65535")))?;
+        let timeout = match get("connect_timeout") {
+            None => Some(CONNECT_TIMEOUT),
+            Some(text) => match text.parse::<i64>() {
+                Ok(0) => None,
+                Ok(seconds) if seconds > 0 => Some(Duration::from_secs(seconds as u64)),
+                _ => {
+                    return Err(FlowError::new(ErrorCode::InvalidValue, format!("{target}: connect_timeout is not a number of seconds")));
+                }
+            },
+        };
+        Ok(Parameters {
+            hosts: list("host"),
+            host_addresses: list("hostaddr"),
+            ports,
+            user: get("user").map(str::to_owned),
+            password: target.password.clone(),
+            dbname: get("dbname").map(str::to_owned),
+            options: get("options").map(str::to_owned),
+            timeout,
+            ssl_mode: SslMode::parse(get("sslmode").unwrap_or("prefer"))?,
+            root_certificates: get("sslrootcert").map(str::to_owned),
+            session_attributes: get("target_session_attrs").map(str::to_owned),
+            load_balance: get("load_balance_hosts") == Some("random"),
+            keepalives: get("keepalives") != Some("0"),
+            keepalives_idle: get("keepalives_idle").and_then(|text| text.parse().ok()).map(Duration::from_secs),
+        })
+    }
+
+    fn config(&self, mode: SslMode, application_name: &str) -> Result<Config> {
+        let mut config = Config::new();
+        let addresses: Vec<std::net::IpAddr> = self
+            .host_addresses
+            .iter()
+            .map(|address| address.parse())
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|_| FlowError::new(ErrorCode::InvalidValue, "hostaddr is not an IP address"))?;
+        let port_at = |index: usize| match self.ports.as_slice() {
+            [] => 5432,
+            [only] => *only,
+            several => several.get(index).copied().unwrap_or(5432),
+        };
+        let mut socket = !self.hosts.is_empty();
+        for (index, host) in self.hosts.iter().enumerate() {
+            socket &= host.starts_with('/');
+            // RFC 6761: localhost is this machine, also where no /etc/hosts says so.
+            let local = host == "localhost" || host.ends_with(".localhost");
+            if local && addresses.is_empty() && self.hosts.len() == 1 {
+                for address in ["127.0.0.1", "::1"] {
+                    config.host(host).hostaddr(address.parse().expect("a fixed address")).port(port_at(index));
+                }
+            } else {
+                config.host(host).port(port_at(index));
+            }
+        }
+        for (index, address) in addresses.iter().enumerate() {
+            config.hostaddr(*address);
+            if self.hosts.is_empty() {
+                config.port(port_at(index));
+            }
+        }
+        if let Some(user) = &self.user {
+            config.user(user);
+        }
+        if let Some(password) = &self.password {
+            config.password(password.expose_secret());
+        }
+        if let Some(dbname) = &self.dbname {
+            config.dbname(dbname);
+        }
+        if let Some(options) = &self.options {
+            config.options(options);
+        }
+        if let Some(limit) = self.timeout {
+            config.connect_timeout(limit);
+        }
+        config.keepalives(self.keepalives);
+        if let Some(idle) = self.keepalives_idle {
+            config.keepalives_idle(idle);
+        }
+        config.target_session_attrs(match self.session_attributes.as_deref() {
+            None | Some("any") => TargetSessionAttrs::Any,
+            Some("read-write" | "primary") => TargetSessionAttrs::ReadWrite,
+            Some("read-only" | "standby") => TargetSessionAttrs::ReadOnly,
+            Some(word) => {
+                return Err(FlowError::new(ErrorCode::NotYetSupported, format!("target_session_attrs = `{word}` is not supported yet"))
+                    .hint("it may be any, read-write or read-only"));
+            }
+        });
+        if self.load_balance {
+            config.load_balance_hosts(LoadBalanceHosts::Random);
+        }
+        // As libpq: a socket of this machine is not encrypted whatever sslmode says.
+        config.ssl_mode(match mode {
+            SslMode::Disable => DriverSslMode::Disable,
+            _ if socket => DriverSslMode::Disable,
+            SslMode::Allow | SslMode::Prefer => DriverSslMode::Prefer,
+            _ => DriverSslMode::Require,
+        });
+        let mut cut = application_name.len().min(63);
+        while !application_name.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        config.application_name(&application_name[..cut]);
+        Ok(config)
+    }
+}
+
+fn connect_error(error: &tokio_postgres::Error, target: &ConnectionTarget, mode: SslMode) -> FlowError {
+    if let Some(db) = error.as_db_error() {
+        let state = db.code().code();
+        let (code, hint) = match state {
+            "28P01" | "28000" => (ErrorCode::AuthenticationFailed, "check user and password of the connection"),
+            "3D000" => (ErrorCode::UnknownDatabase, "check dbname, or create the database"),
+            "53300" => (ErrorCode::ConnectFailed, "the server has no connection left: try again, or raise max_connections"),
+            "57P03" => (ErrorCode::ConnectFailed, "the server is starting up or shutting down: try again"),
+            _ => (ErrorCode::ConnectFailed, "the server refused the connection"),
+        };
+        return FlowError::new(code, format!("{target}: {}", db.message())).sqlstate(state).hint(hint);
+    }
+    let cause = root_cause(error);
+    let text = error.to_string();
+    let timed_out = find_io(error).is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) || text.contains("timed out");
+    if timed_out {
+        return FlowError::new(ErrorCode::ConnectTimeout, format!("{target} did not answer in time"))
+            .hint("check host, port and firewall; connect_timeout sets the limit in seconds");
+    }
+    if text.contains("authentication") || text.contains("password missing") || cause.contains("password missing") {
+        return FlowError::new(ErrorCode::AuthenticationFailed, format!("{target}: {cause}"))
+            .hint("set password, best as \"${env:NAME}\" or \"${file:PATH}\"");
+    }
+    if text.contains("TLS") || cause.contains("certificate") || cause.contains("server does not support TLS") {
+        let hint = match mode {
+            SslMode::VerifyFull | SslMode::VerifyCa => "check sslrootcert, and that the certificate names the host",
+            _ => "the server has no TLS: sslmode \"prefer\" or \"disable\" would connect in the clear",
+        };
+        return FlowError::new(ErrorCode::TlsFailed, format!("{target}: no encrypted connection: {cause}")).hint(hint);
+    }
+    FlowError::new(ErrorCode::ConnectFailed, format!("{target} cannot be reached: {}", cause.to_lowercase()))
+        .hint("check host and port, and that the server is running")
+}
+
+fn find_io<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a std::io::Error> {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+            return Some(io);
+        }
+        cause = current.source();
+    }
+    None
+}

@@ -1,0 +1,147 @@
+//! One session on a server. Statements go as simple queries, which need no name on the server, so
+//! that everything works behind a transaction pooler; several in one text take one round trip.
+
+use super::error::{Side, statement_error};
+use crate::dialect::Dialect;
+use crate::dialect::postgres::Postgres;
+use crate::error::Result;
+use crate::sql::Literal;
+use indexmap::IndexMap;
+use tokio::task::JoinHandle;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{CancelToken, Client, Connection, SimpleQueryMessage, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A session.
+pub struct Session {
+    client: Client,
+    connection: JoinHandle<()>,
+    tls: MakeRustlsConnect,
+    /// Whether TLS was allowed.
+    pub may_encrypt: bool,
+    /// The server's version as it says it.
+    pub server_version: String,
+    /// Settings that the connection's definition pins.
+    pub settings: IndexMap<String, String>,
+}
+
+/// The answer to one statement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResultSet {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// Rows of texts.
+    pub rows: Vec<Vec<Option<String>>>,
+    /// Rows returned or touched.
+    pub affected: i64,
+}
+
+impl ResultSet {
+    /// The only value.
+    pub fn value(&self) -> Option<&str> {
+        self.rows.first()?.first()?.as_deref()
+    }
+}
+
+impl Session {
+    /// Takes over a fresh connection.
+    pub fn new<T>(
+        client: Client,
+        connection: Connection<Socket, T>,
+        tls: MakeRustlsConnect,
+        may_encrypt: bool,
+        server_version: String,
+        settings: IndexMap<String, String>,
+    ) -> Session
+    where
+        T: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
+    {
+        let connection = tokio::spawn(async move {
+            // Its error reaches whoever waits for an answer.
+            let _ = connection.await;
+        });
+        Session { client, connection, tls, may_encrypt, server_version, settings }
+    }
+
+    /// Runs statements and gives an answer each.
+    pub async fn run(&self, sql: &str) -> std::result::Result<Vec<ResultSet>, tokio_postgres::Error> {
+        let mut sets = Vec::new();
+        let mut current = ResultSet::default();
+        for message in self.client.simple_query(sql).await? {
+            match message {
+                SimpleQueryMessage::RowDescription(columns) => {
+                    current.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+                }
+                SimpleQueryMessage::Row(row) => {
+                    current.rows.push((0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect());
+                }
+                SimpleQueryMessage::CommandComplete(affected) => {
+                    current.affected = affected as i64;
+                    sets.push(std::mem::take(&mut current));
+                }
+                _ => {}
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Runs statements of ours; the error says what they were to do.
+    pub async fn ask(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
+        self.run(sql).await.map_err(|error| statement_error(&error, Side::Target, doing))
+    }
+
+    /// The driver's client, for the few questions that need types.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Begins a transaction of the isolation that everything relies on, with the settings that the
+    /// connection pins.
+    pub fn begin(&self, read_only: bool) -> String {
+        let access = if read_only { "READ ONLY" } else { "READ WRITE" };
+        let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED {access}");
+        for (name, value) in &self.settings {
+            let name = Postgres.literal(&Literal::Text(name.clone()));
+            let value = Postgres.literal(&Literal::Text(value.clone()));
+            sql.push_str(&format!("; SELECT pg_catalog.set_config({name}, {value}, true)"));
+        }
+        sql
+    }
+
+    /// What cancels the statement that runs.
+    pub fn canceller(&self) -> Canceller {
+        Canceller { token: self.client.cancel_token(), tls: self.tls.clone() }
+    }
+
+    /// Says good-bye, so that the server has not to find out.
+    pub async fn close(self) {
+        let Session { client, connection, .. } = self;
+        drop(client);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), connection).await;
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+/// Cancels the running statement of a session, on the server.
+#[derive(Clone)]
+pub struct Canceller {
+    token: CancelToken,
+    tls: MakeRustlsConnect,
+}
+
+impl Canceller {
+    /// Asks the server to cancel; a server that cannot be reached any more has nothing to cancel.
+    pub async fn cancel(&self) {
+        let _ = self.token.cancel_query(self.tls.clone()).await;
+    }
+}
+
+/// Holds the driver's word that the TLS connector fits.
+const _: fn() = || {
+    fn fits<T: MakeTlsConnect<Socket>>() {}
+    fits::<MakeRustlsConnect>();
+};

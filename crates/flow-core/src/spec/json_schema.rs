@@ -1,0 +1,139 @@
+//! The JSON Schema of `pipelines.toml`, made from the types that read it. Editors use it for
+//! completion, the reader of the file for the shape of every value, so that the two never disagree.
+
+use super::options::{MODES, OPTIONS, PipelineOptions, Support};
+use super::{ConnectionSpec, SourceSpec, TableSpec};
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
+use std::sync::OnceLock;
+
+/// Pipelines of ematix-flow: sources, targets and how rows get from one to the other.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)] // only its schema is used
+struct ProjectFile {
+    /// Further files, relative to this one; `*`, `?` and `**` are allowed.
+    #[schemars(default)]
+    include: Vec<String>,
+    /// Connections by name.
+    #[schemars(default)]
+    connections: IndexMap<String, ConnectionSpec>,
+    /// Options that reach every pipeline whose mode knows them.
+    defaults: Option<PipelineOptions>,
+    /// Tables by the name under which pipelines refer to them.
+    #[schemars(default)]
+    tables: IndexMap<String, TableSpec>,
+    /// Pipelines by name.
+    #[schemars(default)]
+    pipelines: IndexMap<String, PipelineSection>,
+}
+
+/// A pipeline: where rows come from, where they go, and how.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)] // only its schema is used
+struct PipelineSection {
+    /// Where the rows come from.
+    source: SourceSpec,
+    /// A key of `[tables]`, or a qualified name: `schema.table`.
+    target: String,
+}
+
+/// The JSON Schema of `pipelines.toml`.
+pub fn json_schema() -> Value {
+    document().clone()
+}
+
+/// The same, made once.
+pub(crate) fn document() -> &'static Value {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    DOCUMENT.get_or_init(build)
+}
+
+/// The part of the document that a `$ref` leads to, with its name; a schema without one is itself.
+pub(crate) fn dereference(schema: &'static Value) -> (Option<&'static str>, &'static Value) {
+    match schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix("#/$defs/")) {
+        Some(name) => (Some(name), definition(name)),
+        None => (None, schema),
+    }
+}
+
+/// A type of the document by its name.
+pub(crate) fn definition(name: &str) -> &'static Value {
+    document().pointer(&format!("/$defs/{name}")).expect("the schema defines every type that it names")
+}
+
+fn build() -> Value {
+    let mut document = schemars::schema_for!(ProjectFile).to_value();
+    without_null(&mut document);
+    let definitions = document["$defs"].as_object_mut().expect("there are types");
+    options_with_defaults(definitions);
+    let modes = definitions["Mode"]["oneOf"].as_array_mut().expect("a mode is one of several");
+    if !modes.iter().any(|mode| mode["const"] == "scd1") {
+        modes.push(json!({"description": "Another name for `merge`.", "type": "string", "const": "scd1"}));
+    }
+    debug_assert_eq!(modes.len(), MODES.len());
+    document["title"] = json!("pipelines.toml");
+    document
+}
+
+/// Writes the defaults and the modes of every option, and gives a pipeline the options.
+fn options_with_defaults(definitions: &mut Map<String, Value>) {
+    let options = definitions["PipelineOptions"]["properties"].as_object_mut().expect("options are properties");
+    for info in OPTIONS.iter().filter(|info| info.support == Support::Here) {
+        let option = options.get_mut(info.name).and_then(Value::as_object_mut).expect("every option of the list is a property");
+        if !info.modes.is_empty() {
+            let modes: Vec<&str> = info.modes.iter().map(|mode| mode.name()).collect();
+            let text = option.get("description").and_then(Value::as_str).unwrap_or_default();
+            option.insert("description".to_owned(), json!(format!("{text} For {}.", modes.join(", "))));
+        }
+        if let Some(default) = info.default {
+            option.insert("default".to_owned(), toml_value(default));
+        }
+    }
+    let options = options.clone();
+    let pipeline = definitions["PipelineSection"]["properties"].as_object_mut().expect("a pipeline has properties");
+    pipeline.extend(options);
+}
+
+/// A value of the list of options as JSON.
+pub(crate) fn toml_value(text: &str) -> Value {
+    let parsed = toml::de::ValueDeserializer::parse(text).expect("the defaults of the list are TOML");
+    serde::Deserialize::deserialize(parsed).expect("the defaults of the list have a JSON form")
+}
+
+/// TOML has no null: what is optional may be absent, and that is all.
+fn without_null(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Object(object) => {
+            object.remove("format");
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
+            if object.get("default") == Some(&Value::Null) {
+                object.remove("default");
+            }
+            if let Some(Value::Array(types)) = object.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    object.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+                choices.retain(|choice| choice != &json!({"type": "null"}));
+                if let [Value::Object(only)] = choices.as_slice() {
+                    let only = only.clone();
+                    object.shift_remove("anyOf");
+                    for (name, part) in only {
+                        object.entry(name).or_insert(part);
+                    }
+                }
+            }
+            object.values_mut().for_each(without_null);
+        }
+        _ => {}
+    }
+}

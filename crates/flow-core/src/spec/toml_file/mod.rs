@@ -1,0 +1,180 @@
+//! Reads `pipelines.toml` and the files that it includes. Every mistake of every file is reported at
+//! once, each at its line and column; what comes out is as written, with `[defaults]` applied.
+
+mod check;
+mod finish;
+mod sections;
+mod text;
+mod words;
+
+use super::environment::{Environment, is_pattern};
+use super::interpolation::reason;
+use super::{ConnectionSpec, Places, ProjectSpec};
+use crate::error::{ErrorCode, FlowError, Location};
+use finish::ReadPipeline;
+use indexmap::IndexMap;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+/// Reads a project from its file and the files that it includes.
+///
+/// # Errors
+/// Every mistake that the files alone show.
+pub fn read_project(path: &Path, files: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
+    let text = files.read_file(path).map_err(|error| {
+        vec![
+            unreadable(path, &error)
+                .hint("`flow init` writes a first one; --config FILE names another"),
+        ]
+    })?;
+    read_text(&text, &path.display().to_string(), files)
+}
+
+/// Reads a project from a text that stands for a file of that name.
+///
+/// # Errors
+/// Every mistake that the text, and the files that it includes, alone show.
+///
+/// ```
+/// use ematix_flow_core::spec::environment::ProcessEnvironment;
+/// use ematix_flow_core::spec::toml_file::read_text;
+/// let project = read_text("[connections.crm]\nhost = 'db'", "pipelines.toml", &ProcessEnvironment).unwrap();
+/// assert_eq!(project.connections["crm"].host.as_deref(), Some("db"));
+/// ```
+pub fn read_text(text: &str, file_name: &str, files: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
+    let mut reader = Reader::new(files, false);
+    reader.text(text, Path::new(file_name));
+    reader.finish()
+}
+
+/// Reads the `[connections]` of the user's own file.
+///
+/// # Errors
+/// Every mistake in it.
+pub(crate) fn read_connections(
+    path: &Path,
+    files: &dyn Environment,
+) -> Result<(IndexMap<String, ConnectionSpec>, Places), Vec<FlowError>> {
+    let text = files.read_file(path).map_err(|error| vec![unreadable(path, &error)])?;
+    let mut reader = Reader::new(files, true);
+    reader.text(&text, path);
+    reader.finish().map(|project| (project.connections, project.places))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> FlowError {
+    FlowError::new(ErrorCode::InvalidValue, format!("`{}` cannot be read: {}", path.display(), reason(error)))
+}
+
+/// What is known of a project while its files are read.
+struct Reader<'e> {
+    environment: &'e dyn Environment,
+    /// Whether this is the user's own file, which holds connections and nothing else.
+    only_connections: bool,
+    /// The files in the order in which they were met.
+    files: Vec<String>,
+    /// The files that are open now, each included by the one before it.
+    open: Vec<(PathBuf, String)>,
+    /// Where each file was included.
+    included: HashMap<PathBuf, Option<Location>>,
+    project: ProjectSpec,
+    pipelines: IndexMap<String, ReadPipeline>,
+    defaults: IndexMap<String, serde_json::Value>,
+    /// The options that `[defaults]` name, right or wrong.
+    attempted_defaults: HashSet<String>,
+    /// Whether a file is not TOML, so that what is missing may be there.
+    broken: bool,
+    errors: Vec<FlowError>,
+}
+
+impl<'e> Reader<'e> {
+    fn new(environment: &'e dyn Environment, only_connections: bool) -> Reader<'e> {
+        Reader {
+            environment,
+            only_connections,
+            files: Vec::new(),
+            open: Vec::new(),
+            included: HashMap::new(),
+            project: ProjectSpec::default(),
+            pipelines: IndexMap::new(),
+            defaults: IndexMap::new(),
+            attempted_defaults: HashSet::new(),
+            broken: false,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Reads one file's text, then the files that it includes.
+    fn text(&mut self, text: &str, path: &Path) {
+        let identity = self.environment.identity(path);
+        self.included.entry(identity.clone()).or_insert(None);
+        let name = path.display().to_string();
+        self.files.push(name.clone());
+        self.open.push((identity, name.clone()));
+        let patterns = self.sections(text, name, path);
+        for (pattern, place) in patterns {
+            self.include(&pattern, path, &place);
+        }
+        self.open.pop();
+    }
+
+    fn include(&mut self, pattern: &str, from: &Path, place: &Location) {
+        let directory = from.parent().unwrap_or(Path::new(""));
+        let found = if is_pattern(pattern) {
+            self.environment.glob(directory, pattern).unwrap_or_default()
+        } else {
+            vec![directory.join(pattern)]
+        };
+        if found.is_empty() {
+            let error = FlowError::new(ErrorCode::InvalidValue, format!("no file matches `{pattern}`"));
+            let from = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+            self.errors.push(error.hint(format!("the pattern starts at `{}`", from.display())).at(place.clone()));
+        }
+        for path in found {
+            if let Err(error) = self.include_file(&path, place) {
+                self.errors.push(error.at(place.clone()));
+            }
+        }
+    }
+
+    fn include_file(&mut self, path: &Path, place: &Location) -> Result<(), FlowError> {
+        let identity = self.environment.identity(path);
+        let name = path.display();
+        if let Some(start) = self.open.iter().position(|(open, _)| *open == identity) {
+            let circle: Vec<&str> = self.open[start..].iter().map(|(_, name)| name.as_str()).collect();
+            return Err(FlowError::new(ErrorCode::InvalidValue, format!("`{name}` includes itself"))
+                .detail(format!("{} → {name}", circle.join(" → "))));
+        }
+        if let Some(first) = self.included.get(&identity) {
+            let error = FlowError::new(ErrorCode::InvalidValue, format!("`{name}` is included twice"));
+            return Err(match first {
+                Some(first) => error.detail(format!("first at {}", position(first))),
+                None => error,
+            });
+        }
+        let text = self.environment.read_file(path).map_err(|error| unreadable(path, &error))?;
+        self.included.insert(identity, Some(place.clone()));
+        self.text(&text, path);
+        Ok(())
+    }
+
+    /// Everything that was read, or every mistake in the order of the files.
+    fn finish(mut self) -> Result<ProjectSpec, Vec<FlowError>> {
+        self.finish_pipelines();
+        if self.errors.is_empty() {
+            self.project.files = self.files;
+            return Ok(self.project);
+        }
+        let files = self.files;
+        self.errors.sort_by_key(|error| {
+            error.location.as_ref().map(|location| {
+                (files.iter().position(|file| *file == location.file), location.line, location.column)
+            })
+        });
+        Err(self.errors)
+    }
+}
+
+/// `pipelines.toml:3:1`.
+fn position(location: &Location) -> String {
+    format!("{}:{}:{}", location.file, location.line, location.column)
+}

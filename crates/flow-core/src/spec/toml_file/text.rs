@@ -1,0 +1,157 @@
+//! The text of a file, and places in it: bytes become lines and columns, a line becomes an excerpt.
+//! What may be a secret is blotted out of every excerpt.
+
+use crate::error::{Excerpt, Location};
+use std::ops::Range;
+
+/// What stands in an excerpt for each character of a possible secret.
+const BLOT: char = '*';
+
+/// A file that is being read.
+pub(super) struct SourceText<'t> {
+    /// The file as the user named it.
+    pub(super) file: String,
+    /// Its whole text.
+    pub(super) text: &'t str,
+    line_starts: Vec<usize>,
+    /// Bytes that no excerpt shows.
+    secrets: Vec<Range<usize>>,
+}
+
+impl<'t> SourceText<'t> {
+    pub(super) fn new(file: String, text: &'t str) -> SourceText<'t> {
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        SourceText { file, text, line_starts, secrets: Vec::new() }
+    }
+
+    /// Blots out a value, up to its `${…}`, from every excerpt that is made later.
+    pub(super) fn hide(&mut self, value: Range<usize>) {
+        let mut start = value.start;
+        let inside = &self.text[value.clone()];
+        for (open, _) in inside.match_indices("${") {
+            let Some(length) = inside[open..].find(['}', '\n']) else { continue };
+            if value.start + open >= start {
+                self.secrets.push(start..value.start + open);
+                start = value.start + open + length + 1;
+            }
+        }
+        self.secrets.push(start..value.end.max(start));
+    }
+
+    /// Blots out whatever looks like a secret on a line that is not TOML.
+    pub(super) fn hide_in_broken_line(&mut self, at: usize) {
+        let line = self.line_range(self.line_index(at));
+        let text = self.text[line.clone()].to_ascii_lowercase();
+        let secret = ["pass", "pwd", "secret", "token", "dsn", "://"].iter().any(|word| text.contains(word));
+        if secret {
+            let start = text.find('=').map_or(0, |equals| equals + 1);
+            self.hide(line.start + start..line.end);
+        }
+    }
+
+    /// Line and column of a byte, both from 1.
+    pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
+        let line = self.line_index(at);
+        let before = &self.text[self.line_range(line).start..at];
+        (line + 1, before.chars().count() + 1)
+    }
+
+    /// The place of some bytes, marked up to the end of their first line.
+    pub(super) fn location(&self, span: Range<usize>, section: &str) -> Location {
+        let start = self.character_start(span.start);
+        let line_range = self.line_range(self.line_index(start));
+        let start = start.clamp(line_range.start, line_range.end);
+        let end = self.character_start(span.end).clamp(start, line_range.end);
+        let (line, column) = self.line_and_column(start);
+        Location {
+            file: self.file.clone(),
+            line,
+            column,
+            section: (!section.is_empty()).then(|| section.to_owned()),
+            excerpt: Some(Excerpt {
+                line: self.visible(line_range),
+                length: self.text[start..end].chars().count().max(1),
+                label: None,
+            }),
+        }
+    }
+
+    /// The bytes of the part of a value that begins with its nth `${`.
+    pub(super) fn interpolation(&self, value: Range<usize>, index: usize) -> Range<usize> {
+        let inside = &self.text[value.clone()];
+        match inside.match_indices("${").nth(index) {
+            Some((open, _)) => {
+                let length = inside[open..].find('}').map_or(2, |close| close + 1);
+                value.start + open..value.start + open + length
+            }
+            None => value,
+        }
+    }
+
+    fn line_index(&self, at: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= at) - 1
+    }
+
+    /// The bytes of a line without its end, and without the mark that some editors put first.
+    fn line_range(&self, line: usize) -> Range<usize> {
+        let mut start = self.line_starts[line];
+        let end = self.line_starts.get(line + 1).map_or(self.text.len(), |next| next - 1);
+        if start == 0 && self.text.starts_with('\u{feff}') {
+            start = '\u{feff}'.len_utf8();
+        }
+        let end = if self.text[start..end].ends_with('\r') { end - 1 } else { end };
+        start..end
+    }
+
+    fn visible(&self, line: Range<usize>) -> String {
+        self.text[line.clone()]
+            .char_indices()
+            .map(|(at, character)| {
+                let at = line.start + at;
+                let secret = self.secrets.iter().any(|range| range.contains(&at));
+                if secret && !matches!(character, '"' | '\'' | ' ') { BLOT } else { character }
+            })
+            .collect()
+    }
+
+    fn character_start(&self, at: usize) -> usize {
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> SourceText<'_> {
+        SourceText::new("a.toml".to_owned(), text)
+    }
+
+    #[test]
+    fn places_count_lines_and_characters_from_one() {
+        let source = text("\u{feff}a = 1\r\néé = 2\n");
+        let at = source.text.find('2').unwrap();
+        let place = source.location(at..at + 1, "[x]");
+        assert_eq!((place.line, place.column), (2, 6));
+        assert_eq!(place.excerpt.unwrap(), Excerpt { line: "éé = 2".to_owned(), length: 1, label: None });
+        let place = source.location(3..source.text.len(), "");
+        assert_eq!((place.line, place.column), (1, 1));
+        assert_eq!(place.excerpt.unwrap(), Excerpt { line: "a = 1".to_owned(), length: 5, label: None });
+        let end = source.text.len();
+        assert_eq!(source.location(end..end, "").line, 3);
+    }
+
+    #[test]
+    fn secrets_are_blotted_out_but_not_what_they_ask_for() {
+        let mut source = text("p = \"hunter2${env:X}tail\"\nq = 1");
+        source.hide(4..25);
+        assert_eq!(source.visible(0..25), "p = \"*******${env:X}****\"");
+        let mut source = text("password = \"a ${b\nq = 1");
+        source.hide_in_broken_line(12);
+        assert_eq!(source.visible(0..17), "password = \"* ***");
+    }
+}
