@@ -45,7 +45,8 @@ impl Duration {
                 _ => return Err(invalid()),
             };
             rest = &rest[letters..];
-            milliseconds = number.checked_mul(unit).and_then(|n| milliseconds.checked_add(n)).ok_or_else(invalid)?;
+            milliseconds =
+                number.checked_mul(unit).and_then(|n| milliseconds.checked_add(n)).ok_or_else(invalid)?;
         }
         // A hundred years keep every sum with a timestamp inside what Postgres can hold.
         if milliseconds > 100 * 366 * 86_400_000 {

@@ -4,10 +4,13 @@
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::query::{ReadQuery, table_query};
-use crate::schema::{Column, ColumnDefault, Index, Table};
 use crate::schedule::Schedule;
+use crate::schema::{Column, ColumnDefault, Index, Table};
 use crate::spec::options::*;
-use crate::spec::{ColumnSpec, DefaultSpec, FullColumnSpec, IndexSpec, Names, PipelineSpec, ProjectSpec, ScalarSpec, TableSpec};
+use crate::spec::{
+    ColumnSpec, DefaultSpec, FullColumnSpec, IndexSpec, Names, PipelineSpec, ProjectSpec, ScalarSpec,
+    TableSpec,
+};
 use crate::sql::{Ident, Literal, QualifiedName};
 use crate::types::DataType;
 
@@ -202,7 +205,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// Every violated rule, each at its place.
-    pub fn build(project: &ProjectSpec, name: &str, overrides: &PipelineOptions) -> Result<Pipeline, Vec<FlowError>> {
+    pub fn build(
+        project: &ProjectSpec,
+        name: &str,
+        overrides: &PipelineOptions,
+    ) -> Result<Pipeline, Vec<FlowError>> {
         let Some(spec) = project.pipelines.get(name) else {
             return Err(vec![unknown_pipeline(project, name)]);
         };
@@ -236,12 +243,47 @@ fn overlay(written: &PipelineOptions, once: &PipelineOptions) -> PipelineOptions
         ($($field:ident),+ $(,)?) => { PipelineOptions { $($field: once.$field.clone().or_else(|| written.$field.clone())),+ } };
     }
     lay!(
-        mode, target_connection, description, owner, tags, enabled, keys, compare_columns, update_columns,
-        overwrite_columns, handle_deletes, max_delete_fraction, on_empty_source, on_duplicate, order_by, on_drift,
-        migrate, incremental_column, lookback, null_watermark, late_commits, first_valid_from, open_end,
-        effective_from, effective_to, current_flag, hash_column, deleted_flag, loaded_at_column, batch_id_column,
-        replace_method, force_path, parallel, lock_timeout, statement_timeout, run_timeout, lease, schedule, every,
-        timezone, first_run,
+        mode,
+        target_connection,
+        description,
+        owner,
+        tags,
+        enabled,
+        keys,
+        compare_columns,
+        update_columns,
+        overwrite_columns,
+        handle_deletes,
+        max_delete_fraction,
+        on_empty_source,
+        on_duplicate,
+        order_by,
+        on_drift,
+        migrate,
+        incremental_column,
+        lookback,
+        null_watermark,
+        late_commits,
+        first_valid_from,
+        open_end,
+        effective_from,
+        effective_to,
+        current_flag,
+        hash_column,
+        deleted_flag,
+        loaded_at_column,
+        batch_id_column,
+        replace_method,
+        force_path,
+        parallel,
+        lock_timeout,
+        statement_timeout,
+        run_timeout,
+        lease,
+        schedule,
+        every,
+        timezone,
+        first_run,
     )
 }
 
@@ -275,14 +317,21 @@ impl Check<'_> {
         for name in &names {
             if let Some(ident) = self.keep(part, Ident::new(name)) {
                 if out.contains(&ident) {
-                    let error = FlowError::new(ErrorCode::InvalidValue, format!("`{part}` names the column `{name}` twice"));
+                    let error = FlowError::new(
+                        ErrorCode::InvalidValue,
+                        format!("`{part}` names the column `{name}` twice"),
+                    );
                     self.fail(part, error);
                 } else {
                     out.push(ident);
                 }
             }
         }
-        if names.is_empty() && part != "overwrite_columns" && part != "compare_columns" && part != "update_columns" {
+        if names.is_empty()
+            && part != "overwrite_columns"
+            && part != "compare_columns"
+            && part != "update_columns"
+        {
             self.fail(part, FlowError::new(ErrorCode::InvalidValue, format!("`{part}` names no column")));
         }
         Some(out)
@@ -301,7 +350,8 @@ impl Check<'_> {
         let mode = match options.mode {
             Some(mode) => mode,
             None => {
-                let error = FlowError::new(ErrorCode::MissingOption, format!("pipeline `{name}` has no `mode`"));
+                let error =
+                    FlowError::new(ErrorCode::MissingOption, format!("pipeline `{name}` has no `mode`"));
                 self.fail("", error.hint("set mode = \"append\", \"truncate\", \"merge\" or \"scd2\""));
                 return None;
             }
@@ -325,7 +375,10 @@ impl Check<'_> {
                 ErrorCode::ReadOnlyTarget,
                 format!("the target's connection `{target_connection}` is declared read_only"),
             );
-            self.fail("target_connection", error.hint("set target_connection to a connection that may write"));
+            self.fail(
+                "target_connection",
+                error.hint("set target_connection to a connection that may write"),
+            );
         }
         let deletes = match &strategy {
             Strategy::Merge(merge) => merge.deletes != HandleDeletes::Ignore,
@@ -359,12 +412,21 @@ impl Check<'_> {
     fn source(&mut self, spec: &PipelineSpec) -> Option<Source> {
         let connection = spec.source.connection.clone().unwrap_or_else(|| DEFAULT_CONNECTION.to_owned());
         let query = match (&spec.source.query, &spec.source.table) {
-            (Some(text), _) => self.keep(if spec.source.query_file.is_some() { "source.query_file" } else { "source.query" }, ReadQuery::parse(text))?,
+            (Some(text), _) => self.keep(
+                if spec.source.query_file.is_some() { "source.query_file" } else { "source.query" },
+                ReadQuery::parse(text),
+            )?,
             (None, Some(table)) => {
                 let (schema, name) = self.keep("source.table", QualifiedName::parse(table))?;
                 let Some(schema) = schema else {
-                    let error = FlowError::new(ErrorCode::InvalidValue, format!("the source table `{table}` has no schema"));
-                    self.fail("source.table", error.hint(format!("write \"public.{table}\", or the schema it lives in")));
+                    let error = FlowError::new(
+                        ErrorCode::InvalidValue,
+                        format!("the source table `{table}` has no schema"),
+                    );
+                    self.fail(
+                        "source.table",
+                        error.hint(format!("write \"public.{table}\", or the schema it lives in")),
+                    );
                     return None;
                 };
                 let quoted = |ident: &Ident| format!("\"{}\"", ident.as_str().replace('"', "\"\""));
@@ -428,7 +490,9 @@ impl Check<'_> {
             let part = format!("columns.{column_name}");
             let Some(ident) = self.keep(&part, Ident::new(column_name)) else { continue };
             let full = match column {
-                ColumnSpec::Type(data_type) => FullColumnSpec { data_type: data_type.clone(), ..FullColumnSpec::default() },
+                ColumnSpec::Type(data_type) => {
+                    FullColumnSpec { data_type: data_type.clone(), ..FullColumnSpec::default() }
+                }
                 ColumnSpec::Full(full) => (**full).clone(),
             };
             let written = full.data_type.trim();
@@ -450,15 +514,28 @@ impl Check<'_> {
                 DefaultSpec::Sql { sql } => ColumnDefault::Expression(sql.clone()),
                 DefaultSpec::Value(value) => ColumnDefault::Value(literal(value)),
             });
-            columns.push(Column { name: ident, data_type, nullable, default, description: full.description.clone() });
+            columns.push(Column {
+                name: ident,
+                data_type,
+                nullable,
+                default,
+                description: full.description.clone(),
+            });
         }
         if spec.columns.is_empty() {
-            let error = FlowError::new(ErrorCode::MissingOption, format!("table `{key}` declares no columns"));
-            self.fail("", error.hint(format!("add [tables.{key}.columns], or name the target with its schema to take the live table's")));
+            let error =
+                FlowError::new(ErrorCode::MissingOption, format!("table `{key}` declares no columns"));
+            self.fail(
+                "",
+                error.hint(format!(
+                    "add [tables.{key}.columns], or name the target with its schema to take the live table's"
+                )),
+            );
         }
-        for (part, list, from_columns) in
-            [("primary_key", &spec.primary_key, &mut primary_key), ("natural_key", &spec.natural_key, &mut natural_key)]
-        {
+        for (part, list, from_columns) in [
+            ("primary_key", &spec.primary_key, &mut primary_key),
+            ("natural_key", &spec.natural_key, &mut natural_key),
+        ] {
             if let Some(names) = self.names(part, list) {
                 if !from_columns.is_empty() && *from_columns != names {
                     let error = FlowError::new(
@@ -476,9 +553,9 @@ impl Check<'_> {
         let mut indexes = Vec::new();
         for index in &spec.indexes {
             let built = match index {
-                IndexSpec::Columns(names) => self
-                    .names("indexes", &Some(names.clone()))
-                    .map(|columns| Index { name: None, columns, unique: false, method: None, condition: None }),
+                IndexSpec::Columns(names) => self.names("indexes", &Some(names.clone())).map(|columns| {
+                    Index { name: None, columns, unique: false, method: None, condition: None }
+                }),
                 IndexSpec::Full(full) => {
                     let name = full.name.as_ref().and_then(|name| self.keep("indexes", Ident::new(name)));
                     let method = full.using.as_ref().and_then(|name| self.keep("indexes", Ident::new(name)));
@@ -517,7 +594,11 @@ impl Check<'_> {
             description: spec.description.clone(),
         };
         let lists = [("primary_key", &table.primary_key), ("natural_key", &table.natural_key)];
-        for (part, names) in lists.into_iter().chain(table.unique.iter().map(|names| ("unique", names))).chain(table.indexes.iter().map(|index| ("indexes", &index.columns))) {
+        for (part, names) in lists
+            .into_iter()
+            .chain(table.unique.iter().map(|names| ("unique", names)))
+            .chain(table.indexes.iter().map(|index| ("indexes", &index.columns)))
+        {
             self.known_columns(part, names, &table);
         }
         (self.errors.len() == errors).then_some(table)
@@ -525,12 +606,18 @@ impl Check<'_> {
 
     fn known_columns(&mut self, part: &str, names: &[Ident], table: &Table) {
         for name in names {
-            if table.column(name).is_none() && self.errors.iter().all(|error| error.code != ErrorCode::UnknownType) {
+            if table.column(name).is_none()
+                && self.errors.iter().all(|error| error.code != ErrorCode::UnknownType)
+            {
                 let error = FlowError::new(
                     ErrorCode::UnknownColumn,
-                    format!("`{part}` names the column `{name}`, which table `{}` does not have", table.name.name),
+                    format!(
+                        "`{part}` names the column `{name}`, which table `{}` does not have",
+                        table.name.name
+                    ),
                 );
-                let near = did_you_mean(name.as_str(), table.columns.iter().map(|column| column.name.as_str()));
+                let near =
+                    did_you_mean(name.as_str(), table.columns.iter().map(|column| column.name.as_str()));
                 self.fail(
                     part,
                     match near {
@@ -553,7 +640,9 @@ impl Check<'_> {
         if needs_keys && effective.is_empty() {
             let error = FlowError::new(
                 ErrorCode::MissingKeys,
-                format!("pipeline has no keys: neither `keys` nor a natural or primary key of table `{table_name}`"),
+                format!(
+                    "pipeline has no keys: neither `keys` nor a natural or primary key of table `{table_name}`"
+                ),
             );
             self.fail("", error.hint("set keys = [\"…\"] to the columns that identify a row in the source"));
         }
@@ -563,7 +652,12 @@ impl Check<'_> {
                     self.known_columns("update_columns", names, table);
                     self.not_keys("update_columns", names, &effective);
                 }
-                self.not_declared("deleted_flag", &merge.deleted_flag, table, merge.deletes == HandleDeletes::Soft);
+                self.not_declared(
+                    "deleted_flag",
+                    &merge.deleted_flag,
+                    table,
+                    merge.deletes == HandleDeletes::Soft,
+                );
             }
             Strategy::Scd2(scd2) => {
                 if let Some(names) = &scd2.compare_columns {
@@ -572,9 +666,14 @@ impl Check<'_> {
                     for name in names.iter().filter(|name| scd2.overwrite_columns.contains(name)) {
                         let error = FlowError::new(
                             ErrorCode::ConflictingOptions,
-                            format!("the column `{name}` stands in both compare_columns and overwrite_columns"),
+                            format!(
+                                "the column `{name}` stands in both compare_columns and overwrite_columns"
+                            ),
                         );
-                        self.fail("overwrite_columns", error.hint("a change either opens a version or is written in place"));
+                        self.fail(
+                            "overwrite_columns",
+                            error.hint("a change either opens a version or is written in place"),
+                        );
                     }
                 }
                 self.known_columns("overwrite_columns", &scd2.overwrite_columns, table);
@@ -605,12 +704,18 @@ impl Check<'_> {
 
     fn wants_latest(&self) -> bool {
         let name = self.path.trim_start_matches("pipelines.");
-        self.project.pipelines.get(name).is_some_and(|spec| spec.options.on_duplicate == Some(OnDuplicate::Latest))
+        self.project
+            .pipelines
+            .get(name)
+            .is_some_and(|spec| spec.options.on_duplicate == Some(OnDuplicate::Latest))
     }
 
     fn not_keys(&mut self, part: &str, names: &[Ident], keys: &[Ident]) {
         for name in names.iter().filter(|name| keys.contains(name)) {
-            let error = FlowError::new(ErrorCode::ConflictingOptions, format!("`{part}` names the key column `{name}`"));
+            let error = FlowError::new(
+                ErrorCode::ConflictingOptions,
+                format!("`{part}` names the key column `{name}`"),
+            );
             self.fail(part, error.hint("a key identifies a row and never changes: leave it out"));
         }
     }
@@ -621,26 +726,34 @@ impl Check<'_> {
                 ErrorCode::DuplicateName,
                 format!("the column `{name}` of table `{}` is managed by the load strategy", table.name.name),
             );
-            self.fail(part, error.hint(format!("remove it from [tables], or rename ours with {part} = \"…\"")));
+            self.fail(
+                part,
+                error.hint(format!("remove it from [tables], or rename ours with {part} = \"…\"")),
+            );
         }
     }
 
     fn exclusions(&mut self, mode: Mode, options: &PipelineOptions) {
         let deletes = options.handle_deletes.unwrap_or_default();
         let conflict = |message: &str| FlowError::new(ErrorCode::ConflictingOptions, message);
-        if options.incremental_column.is_some() && deletes != HandleDeletes::Ignore && matches!(mode, Mode::Merge | Mode::Scd2) {
+        if options.incremental_column.is_some()
+            && deletes != HandleDeletes::Ignore
+            && matches!(mode, Mode::Merge | Mode::Scd2)
+        {
             let error = conflict("`handle_deletes` and `incremental_column` exclude each other")
                 .hint("deletes are seen only in a full reading: remove one of the two");
             self.fail("handle_deletes", error);
         }
         if options.incremental_column.is_some() && mode == Mode::Truncate {
-            let error = conflict("`truncate` replaces the whole table, so it cannot read from a watermark on")
-                .hint("remove incremental_column, or choose merge or append");
+            let error =
+                conflict("`truncate` replaces the whole table, so it cannot read from a watermark on")
+                    .hint("remove incremental_column, or choose merge or append");
             self.fail("incremental_column", error);
         }
         if mode == Mode::Scd2 && deletes == HandleDeletes::Hard {
-            let error = conflict("`handle_deletes = \"hard\"` would delete history, which scd2 exists to keep")
-                .hint("use \"soft\": it closes the current version of a key that left the source");
+            let error =
+                conflict("`handle_deletes = \"hard\"` would delete history, which scd2 exists to keep")
+                    .hint("use \"soft\": it closes the current version of a key that left the source");
             self.fail("handle_deletes", error);
         }
         if options.incremental_column.is_none() {
@@ -650,18 +763,26 @@ impl Check<'_> {
                 ("late_commits", options.late_commits.is_some_and(|word| word != LateCommits::Auto)),
             ] {
                 if written {
-                    let error = FlowError::new(ErrorCode::MissingOption, format!("`{part}` needs `incremental_column`"));
+                    let error = FlowError::new(
+                        ErrorCode::MissingOption,
+                        format!("`{part}` needs `incremental_column`"),
+                    );
                     self.fail(part, error.hint("name the column that only grows, or remove the option"));
                 }
             }
         }
         match (options.on_duplicate.unwrap_or_default(), &options.order_by) {
             (OnDuplicate::Latest, None) => {
-                let error = FlowError::new(ErrorCode::MissingOption, "`on_duplicate = \"latest\"` needs `order_by`");
-                self.fail("on_duplicate", error.hint("say which row of a key is kept: order_by = \"updated_at DESC\""));
+                let error =
+                    FlowError::new(ErrorCode::MissingOption, "`on_duplicate = \"latest\"` needs `order_by`");
+                self.fail(
+                    "on_duplicate",
+                    error.hint("say which row of a key is kept: order_by = \"updated_at DESC\""),
+                );
             }
             (OnDuplicate::Error, Some(_)) => {
-                let error = FlowError::new(ErrorCode::MissingOption, "`order_by` needs `on_duplicate = \"latest\"`");
+                let error =
+                    FlowError::new(ErrorCode::MissingOption, "`order_by` needs `on_duplicate = \"latest\"`");
                 self.fail("order_by", error.hint("add on_duplicate = \"latest\", or remove order_by"));
             }
             _ => {}
@@ -669,7 +790,10 @@ impl Check<'_> {
         if let Some(fraction) = options.max_delete_fraction
             && !(0.0..=1.0).contains(&fraction)
         {
-            let error = FlowError::new(ErrorCode::InvalidValue, format!("max_delete_fraction = {fraction} is not between 0 and 1"));
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("max_delete_fraction = {fraction} is not between 0 and 1"),
+            );
             self.fail("max_delete_fraction", error.hint("it is a share: 0.1 allows one key in ten"));
         }
         if options.parallel.is_some_and(|parallel| parallel != 1) {
@@ -678,8 +802,14 @@ impl Check<'_> {
         }
         if let Some(path @ (ForcePath::Staging | ForcePath::ClientDiff)) = options.force_path {
             let word = if path == ForcePath::Staging { "staging" } else { "client_diff" };
-            let error = FlowError::new(ErrorCode::NotYetSupported, format!("`force_path = \"{word}\"` is not supported yet"));
-            self.fail("force_path", error.hint("remove it: source and target in one database take the path same_db"));
+            let error = FlowError::new(
+                ErrorCode::NotYetSupported,
+                format!("`force_path = \"{word}\"` is not supported yet"),
+            );
+            self.fail(
+                "force_path",
+                error.hint("remove it: source and target in one database take the path same_db"),
+            );
         }
     }
 
@@ -689,7 +819,9 @@ impl Check<'_> {
                 loaded_at: self.optional_name("loaded_at_column", &options.loaded_at_column, "_loaded_at"),
                 batch_id: self.optional_name("batch_id_column", &options.batch_id_column, "_batch_id"),
             }),
-            Mode::Truncate => Strategy::Truncate(Truncate { method: options.replace_method.unwrap_or_default() }),
+            Mode::Truncate => {
+                Strategy::Truncate(Truncate { method: options.replace_method.unwrap_or_default() })
+            }
             Mode::Merge => Strategy::Merge(Merge {
                 update_columns: self.names("update_columns", &options.update_columns),
                 deletes: options.handle_deletes.unwrap_or_default(),
@@ -698,7 +830,9 @@ impl Check<'_> {
             }),
             Mode::Scd2 => Strategy::Scd2(Scd2 {
                 compare_columns: self.names("compare_columns", &options.compare_columns),
-                overwrite_columns: self.names("overwrite_columns", &options.overwrite_columns).unwrap_or_default(),
+                overwrite_columns: self
+                    .names("overwrite_columns", &options.overwrite_columns)
+                    .unwrap_or_default(),
                 close_deleted: options.handle_deletes == Some(HandleDeletes::Soft),
                 max_delete_fraction: options.max_delete_fraction.unwrap_or(0.5),
                 effective_from: self.name_or("effective_from", &options.effective_from, "valid_from"),
@@ -717,7 +851,12 @@ impl Check<'_> {
         }
     }
 
-    fn optional_name(&mut self, part: &str, value: &Option<NameOrOff>, default: &'static str) -> Option<Ident> {
+    fn optional_name(
+        &mut self,
+        part: &str,
+        value: &Option<NameOrOff>,
+        default: &'static str,
+    ) -> Option<Ident> {
         match value {
             None => Some(Ident::fixed(default)),
             Some(NameOrOff::Off(false)) => None,
@@ -741,7 +880,10 @@ impl Check<'_> {
         let first_run = options.first_run.unwrap_or_default();
         match (&options.schedule, &options.every) {
             (Some(_), Some(_)) => {
-                let error = FlowError::new(ErrorCode::ConflictingOptions, "`schedule` and `every` exclude each other");
+                let error = FlowError::new(
+                    ErrorCode::ConflictingOptions,
+                    "`schedule` and `every` exclude each other",
+                );
                 self.fail("every", error.hint("keep the cron line or the interval"));
                 None
             }
@@ -757,13 +899,23 @@ impl Check<'_> {
     }
 
     fn limits(&mut self, options: &PipelineOptions) -> Limits {
-        let lease = options.lease.clone().unwrap_or_else(|| Duration::parse("60s").expect("a duration of ours"));
+        let lease =
+            options.lease.clone().unwrap_or_else(|| Duration::parse("60s").expect("a duration of ours"));
         if lease.milliseconds() < 1_000 {
-            let error = FlowError::new(ErrorCode::InvalidValue, format!("lease = \"{lease}\" is shorter than a second"));
-            self.fail("lease", error.hint("it is renewed four times in its length: give the network time to answer"));
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("lease = \"{lease}\" is shorter than a second"),
+            );
+            self.fail(
+                "lease",
+                error.hint("it is renewed four times in its length: give the network time to answer"),
+            );
         }
         Limits {
-            lock_timeout: options.lock_timeout.clone().unwrap_or_else(|| Duration::parse("60s").expect("a duration of ours")),
+            lock_timeout: options
+                .lock_timeout
+                .clone()
+                .unwrap_or_else(|| Duration::parse("60s").expect("a duration of ours")),
             statement_timeout: options.statement_timeout.clone(),
             run_timeout: options.run_timeout.clone(),
             lease,

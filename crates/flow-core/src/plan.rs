@@ -28,8 +28,10 @@ pub struct Plan {
     pub compared: Vec<String>,
     /// What differs from the last run.
     pub marks: Vec<Mark>,
-    /// What a person should know.
+    /// How the plan came to be: what is left out, why a path or a form was taken.
     pub notes: Vec<String>,
+    /// What a person should know although it goes well.
+    pub warnings: Vec<String>,
     /// The steps in their order.
     pub steps: Vec<Step>,
 }

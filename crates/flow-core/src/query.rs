@@ -69,7 +69,8 @@ impl ReadQuery {
         match first {
             Some("select" | "with" | "values" | "table") => {}
             Some(word) => {
-                let shown = if word.is_empty() { "it".to_owned() } else { format!("`{}`", word.to_uppercase()) };
+                let shown =
+                    if word.is_empty() { "it".to_owned() } else { format!("`{}`", word.to_uppercase()) };
                 return Err(writes(format!("a source query must be a SELECT; {shown} is not")));
             }
             None => return Err(writes("a source query must be a SELECT")),
@@ -110,7 +111,8 @@ fn lex(text: &str) -> Result<Lexed> {
     let mut tokens = Vec::new();
     let mut end = 0;
     let mut at = 0;
-    let unclosed = |what: &str| FlowError::new(ErrorCode::InvalidValue, format!("{what} of the query is not closed"));
+    let unclosed =
+        |what: &str| FlowError::new(ErrorCode::InvalidValue, format!("{what} of the query is not closed"));
     while at < bytes.len() {
         let start = at;
         let rest = &text[at..];
@@ -128,7 +130,8 @@ fn lex(text: &str) -> Result<Lexed> {
                 continue;
             }
             b'\'' => {
-                let escapes = matches!(tokens.last(), Some((_, Token::Word(word))) if word == "e") && text[..at].ends_with(['e', 'E']);
+                let escapes = matches!(tokens.last(), Some((_, Token::Word(word))) if word == "e")
+                    && text[..at].ends_with(['e', 'E']);
                 at += quoted(rest, '\'', escapes).ok_or_else(|| unclosed("a string"))?;
                 tokens.push((start, Token::Other));
             }
@@ -146,8 +149,9 @@ fn lex(text: &str) -> Result<Lexed> {
                 tokens.push((start, Token::Other));
             }
             byte if byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80 => {
-                let length =
-                    rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii())).unwrap_or(rest.len());
+                let length = rest
+                    .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()))
+                    .unwrap_or(rest.len());
                 tokens.push((start, Token::Word(rest[..length].to_lowercase())));
                 at += length;
             }
@@ -209,7 +213,8 @@ fn quoted(text: &str, quote: char, escapes: bool) -> Option<usize> {
 fn dollar_quote(text: &str) -> Option<Option<usize>> {
     let close = text[1..].find('$')? + 1;
     let tag = &text[1..close];
-    if !tag.chars().all(|c| c.is_alphanumeric() || c == '_') || tag.starts_with(|c: char| c.is_ascii_digit()) {
+    if !tag.chars().all(|c| c.is_alphanumeric() || c == '_') || tag.starts_with(|c: char| c.is_ascii_digit())
+    {
         return None;
     }
     let mark = &text[..=close];
@@ -230,7 +235,9 @@ fn writing_cte(tokens: &[Token]) -> Option<&str> {
 
 fn row_lock(tokens: &[Token]) -> Option<&str> {
     tokens.windows(2).find_map(|window| match window {
-        [Token::Word(first), Token::Word(word)] if first == "for" && matches!(word.as_str(), "update" | "share" | "no" | "key") => {
+        [Token::Word(first), Token::Word(word)]
+            if first == "for" && matches!(word.as_str(), "update" | "share" | "no" | "key") =>
+        {
             Some(word.as_str())
         }
         _ => None,
@@ -249,12 +256,33 @@ fn simple_select(tokens: &[Token]) -> Option<SimpleSelect> {
     };
     let columns = match &tokens[1..from] {
         [Token::Symbol('*')] => None,
-        list => Some(list.split(|token| *token == Token::Symbol(',')).map(|item| match item {
-            // A bare word may be a function without parentheses: current_user, now it is one value, now another.
-            [Token::Word(word)] if word.starts_with("current_") || matches!(word.as_str(), "user" | "session_user" | "localtime" | "localtimestamp" | "system_user" | "null" | "true" | "false" | "distinct" | "all") => None,
-            [only] => name(only),
-            _ => None,
-        }).collect::<Option<Vec<String>>>()?),
+        list => Some(
+            list.split(|token| *token == Token::Symbol(','))
+                .map(|item| match item {
+                    // A bare word may be a function without parentheses: current_user, now it is one value, now another.
+                    [Token::Word(word)]
+                        if word.starts_with("current_")
+                            || matches!(
+                                word.as_str(),
+                                "user"
+                                    | "session_user"
+                                    | "localtime"
+                                    | "localtimestamp"
+                                    | "system_user"
+                                    | "null"
+                                    | "true"
+                                    | "false"
+                                    | "distinct"
+                                    | "all"
+                            ) =>
+                    {
+                        None
+                    }
+                    [only] => name(only),
+                    _ => None,
+                })
+                .collect::<Option<Vec<String>>>()?,
+        ),
     };
     let quote = |token: &Token| name(token).map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
     let relation = match &tokens[from + 1..] {
@@ -268,5 +296,8 @@ fn simple_select(tokens: &[Token]) -> Option<SimpleSelect> {
 /// The text that names a table in a `FROM`.
 pub fn table_query(name: &QualifiedName, quoted: &str) -> ReadQuery {
     let _ = name;
-    ReadQuery { text: format!("SELECT * FROM {quoted}"), simple: Some(SimpleSelect { relation: quoted.to_owned(), columns: None }) }
+    ReadQuery {
+        text: format!("SELECT * FROM {quoted}"),
+        simple: Some(SimpleSelect { relation: quoted.to_owned(), columns: None }),
+    }
 }

@@ -36,8 +36,9 @@ impl Schedule {
     /// `invalid_schedule` for a line that crontab would not take, or an unknown time zone.
     pub fn cron(line: &str, timezone: &str, first_run: FirstRun) -> Result<Schedule> {
         let invalid = |why: String| {
-            FlowError::new(ErrorCode::InvalidSchedule, format!("`{line}` is not a cron line: {why}"))
-                .hint("write minute, hour, day of month, month, day of week: \"5 * * * *\" is five past every hour")
+            FlowError::new(ErrorCode::InvalidSchedule, format!("`{line}` is not a cron line: {why}")).hint(
+                "write minute, hour, day of month, month, day of week: \"5 * * * *\" is five past every hour",
+            )
         };
         let fields = line.split_whitespace().count();
         if fields != 5 {
@@ -55,8 +56,13 @@ impl Schedule {
             .build()
             .parse(line)
             .map_err(|error| invalid(error.to_string().to_lowercase()))?;
-        let schedule =
-            Schedule { text: line.to_owned(), beat: Beat::Cron(Box::new(cron)), timezone_name: timezone.to_owned(), timezone: zone(timezone)?, first_run };
+        let schedule = Schedule {
+            text: line.to_owned(),
+            beat: Beat::Cron(Box::new(cron)),
+            timezone_name: timezone.to_owned(),
+            timezone: zone(timezone)?,
+            first_run,
+        };
         let from = Timestamp::from_second(1_700_000_000).expect("a fixed instant");
         if schedule.next_after(from).is_none() {
             return Err(invalid("it never fires".to_owned()));
@@ -71,10 +77,19 @@ impl Schedule {
     pub fn every(every: &Duration, timezone: &str, first_run: FirstRun) -> Result<Schedule> {
         let seconds = (every.milliseconds() / 1000) as i64;
         if seconds < 1 || every.milliseconds() % 1000 != 0 {
-            return Err(FlowError::new(ErrorCode::InvalidSchedule, format!("every = \"{every}\" is not a whole number of seconds"))
-                .hint("write \"15m\", \"1h\", \"1d\""));
+            return Err(FlowError::new(
+                ErrorCode::InvalidSchedule,
+                format!("every = \"{every}\" is not a whole number of seconds"),
+            )
+            .hint("write \"15m\", \"1h\", \"1d\""));
         }
-        Ok(Schedule { text: format!("every {every}"), beat: Beat::Every(seconds), timezone_name: timezone.to_owned(), timezone: zone(timezone)?, first_run })
+        Ok(Schedule {
+            text: format!("every {every}"),
+            beat: Beat::Every(seconds),
+            timezone_name: timezone.to_owned(),
+            timezone: zone(timezone)?,
+            first_run,
+        })
     }
 
     /// As it was written: the cron line, or `every 15m`.
@@ -102,7 +117,8 @@ impl Schedule {
                     return Some(next);
                 }
                 // A day begins its own count: the last interval before midnight may be shorter or longer.
-                let tomorrow = instant.to_zoned(self.timezone.clone()).tomorrow().ok()?.start_of_day().ok()?.timestamp();
+                let tomorrow =
+                    instant.to_zoned(self.timezone.clone()).tomorrow().ok()?.start_of_day().ok()?.timestamp();
                 Some(next.min(tomorrow))
             }
         }

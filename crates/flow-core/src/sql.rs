@@ -103,7 +103,10 @@ impl QualifiedName {
         }
         parts.push(part);
         if quoted {
-            return Err(FlowError::new(ErrorCode::InvalidValue, format!("a double quote is not closed in `{text}`")));
+            return Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("a double quote is not closed in `{text}`"),
+            ));
         }
         let mut parts = parts.into_iter();
         match (parts.next(), parts.next(), parts.next()) {

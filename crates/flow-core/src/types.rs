@@ -45,8 +45,22 @@ pub enum DataType {
 
 /// The spelling of every named type, for "did you mean", the JSON Schema and the documentation.
 pub const TYPE_NAMES: &[&str] = &[
-    "smallint", "integer", "bigint", "float", "double", "numeric", "string", "text", "boolean", "date", "timestamp",
-    "timestamptz", "json", "jsonb", "uuid", "bytes",
+    "smallint",
+    "integer",
+    "bigint",
+    "float",
+    "double",
+    "numeric",
+    "string",
+    "text",
+    "boolean",
+    "date",
+    "timestamp",
+    "timestamptz",
+    "json",
+    "jsonb",
+    "uuid",
+    "bytes",
 ];
 
 impl DataType {
@@ -58,15 +72,23 @@ impl DataType {
         let text = text.trim();
         let lower = text.to_ascii_lowercase();
         let (name, arguments) = match (lower.find('('), lower.strip_suffix(')')) {
-            (Some(open), Some(closed)) => (lower[..open].trim().to_owned(), Some(closed[open + 1..].to_owned())),
+            (Some(open), Some(closed)) => {
+                (lower[..open].trim().to_owned(), Some(closed[open + 1..].to_owned()))
+            }
             _ => (lower.clone(), None),
         };
         let numbers: Option<Vec<u32>> = arguments
             .as_ref()
-            .map(|arguments| arguments.split(',').map(|part| part.trim().parse().ok()).collect::<Option<Vec<u32>>>())
+            .map(|arguments| {
+                arguments.split(',').map(|part| part.trim().parse().ok()).collect::<Option<Vec<u32>>>()
+            })
             .unwrap_or(Some(Vec::new()));
         let plain = |data_type: DataType| {
-            if arguments.is_some() { Err(unknown(text, Some("this type takes no arguments"))) } else { Ok(data_type) }
+            if arguments.is_some() {
+                Err(unknown(text, Some("this type takes no arguments")))
+            } else {
+                Ok(data_type)
+            }
         };
         match name.as_str() {
             "smallint" => plain(DataType::SmallInt),
@@ -123,7 +145,8 @@ fn native(text: &str) -> Result<DataType> {
             '.' | ' ' => 1,
             '(' => {
                 let close = rest.find(')').ok_or_else(|| unknown(text, None))?;
-                if !rest[1..close].chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ',' | ' ' | '-')) {
+                if !rest[1..close].chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ',' | ' ' | '-'))
+                {
                     return Err(unknown(text, None));
                 }
                 close + 1
@@ -148,7 +171,10 @@ fn native(text: &str) -> Result<DataType> {
 fn unknown(text: &str, why: Option<&str>) -> FlowError {
     let error = FlowError::new(ErrorCode::UnknownType, format!("`{text}` is not a column type"));
     error.hint(why.map(str::to_owned).unwrap_or_else(|| {
-        format!("the types are {}; any type of the server may be named too, and ? at the end allows NULL", TYPE_NAMES.join(", "))
+        format!(
+            "the types are {}; any type of the server may be named too, and ? at the end allows NULL",
+            TYPE_NAMES.join(", ")
+        )
     }))
 }
 

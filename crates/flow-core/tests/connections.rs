@@ -21,7 +21,8 @@ fn project(text: &str) -> ProjectSpec {
 
 /// `host=… port=… …`, the password in the clear, then what comes from the files, then the place.
 fn told(target: &ConnectionTarget) -> String {
-    let mut out: Vec<String> = target.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut out: Vec<String> =
+        target.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     out.extend(target.password.as_ref().map(|password| format!("password={}", password.expose_secret())));
     out.extend(target.read_only.then(|| "read_only".to_owned()));
     out.extend(target.session.iter().map(|(name, value)| format!("session.{name}={value}")));
@@ -29,10 +30,17 @@ fn told(target: &ConnectionTarget) -> String {
 }
 
 fn told_error(error: &FlowError) -> String {
-    let place = error.location.as_ref().map(|place| format!("\n--> {}:{}:{}", place.file, place.line, place.column));
+    let place =
+        error.location.as_ref().map(|place| format!("\n--> {}:{}:{}", place.file, place.line, place.column));
     let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}"));
     let details: String = error.details.iter().map(|line| format!("\n  {line}")).collect();
-    format!("{}: {}{details}{}{}", error.code, error.message, place.unwrap_or_default(), hint.unwrap_or_default())
+    format!(
+        "{}: {}{details}{}{}",
+        error.code,
+        error.message,
+        place.unwrap_or_default(),
+        hint.unwrap_or_default()
+    )
 }
 
 fn look_up(name: &str, text: &str, machine: &Memory) -> String {
@@ -57,9 +65,10 @@ const USER_FILE: &str = "/home/ann/.ematix-flow/connections.toml";
 
 #[test]
 fn a_connection_comes_whole_from_the_first_place_that_says_it() {
-    let files = machine()
-        .file("secrets/crm", "s3cret\n")
-        .file(USER_FILE, "[connections.crm]\nhost = 'mine'\npassword = 'own'\n[connections.own]\ndsn = 'host=mine user=me'");
+    let files = machine().file("secrets/crm", "s3cret\n").file(
+        USER_FILE,
+        "[connections.crm]\nhost = 'mine'\npassword = 'own'\n[connections.own]\ndsn = 'host=mine user=me'",
+    );
     let rest = "read_only session.timezone=UTC";
     assert_eq!(
         look_up("crm", CRM, &files),
@@ -71,7 +80,9 @@ fn a_connection_comes_whole_from_the_first_place_that_says_it() {
     let variable = files.clone().variable("EMATIX_FLOW_DSN_CRM", "postgresql://other/db");
     assert_eq!(
         look_up("crm", CRM, &variable),
-        format!("host=other port=5432 dbname=db user=ann sslmode=prefer connect_timeout=10 {rest} [EMATIX_FLOW_DSN_CRM]")
+        format!(
+            "host=other port=5432 dbname=db user=ann sslmode=prefer connect_timeout=10 {rest} [EMATIX_FLOW_DSN_CRM]"
+        )
     );
     // The files still say that it is read-only, though they do not say where it leads.
     assert_eq!(
@@ -87,7 +98,11 @@ fn a_connection_comes_whole_from_the_first_place_that_says_it() {
 
 #[test]
 fn the_default_is_looked_up_in_its_own_order() {
-    let pg = machine().variable("PGHOST", "pg").variable("PGDATABASE", "d").variable("PGPASSWORD", "p").variable("PGPORT", "");
+    let pg = machine()
+        .variable("PGHOST", "pg")
+        .variable("PGDATABASE", "d")
+        .variable("PGPASSWORD", "p")
+        .variable("PGPORT", "");
     assert_eq!(
         look_up("default", "", &pg),
         "host=pg port=5432 dbname=d user=ann sslmode=prefer connect_timeout=10 password=p [PGHOST, PGPASSWORD, PGDATABASE]"
@@ -96,8 +111,12 @@ fn the_default_is_looked_up_in_its_own_order() {
     assert_eq!(resolved_host("default", "", &user), "user-file");
     let file = "[connections.default]\nhost = 'file'";
     assert_eq!(resolved_host("default", file, &user), "file");
-    assert_eq!(resolved_host("default", file, &user.clone().variable("EMATIX_FLOW_DSN_DEFAULT", "host=named")), "named");
-    let variable = user.variable("EMATIX_FLOW_DSN", "host=variable").variable("EMATIX_FLOW_DSN_DEFAULT", "host=named");
+    assert_eq!(
+        resolved_host("default", file, &user.clone().variable("EMATIX_FLOW_DSN_DEFAULT", "host=named")),
+        "named"
+    );
+    let variable =
+        user.variable("EMATIX_FLOW_DSN", "host=variable").variable("EMATIX_FLOW_DSN_DEFAULT", "host=named");
     assert_eq!(resolved_host("default", file, &variable), "variable");
     assert_eq!(
         look_up("default", "", &machine()),
@@ -113,7 +132,8 @@ fn resolved_host(name: &str, text: &str, machine: &Memory) -> String {
 
 #[test]
 fn what_is_not_said_is_filled_as_libpq_does() {
-    let dsn = |dsn: &str, machine: &Memory| look_up("x", &format!("[connections.x]\ndsn = \"{dsn}\""), machine);
+    let dsn =
+        |dsn: &str, machine: &Memory| look_up("x", &format!("[connections.x]\ndsn = \"{dsn}\""), machine);
     let end = "[pipelines.toml]";
     let socket = machine().file("/tmp/.s.PGSQL.5432", "").file("/var/run/postgresql/.s.PGSQL.6432", "");
     assert_eq!(
@@ -122,11 +142,14 @@ fn what_is_not_said_is_filled_as_libpq_does() {
     );
     assert_eq!(
         dsn("port=6432", &socket),
-        format!("host=/var/run/postgresql port=6432 dbname=ann user=ann sslmode=prefer connect_timeout=10 {end}")
+        format!(
+            "host=/var/run/postgresql port=6432 dbname=ann user=ann sslmode=prefer connect_timeout=10 {end}"
+        )
     );
     assert_eq!(
         dsn("postgresql://a,[::1]:7,/d?user=u", &socket),
-        format!("host=a,::1, port=5432,7,5432 dbname=d user=u sslmode=prefer connect_timeout=10 {end}").replace("::1,", "::1,/tmp")
+        format!("host=a,::1, port=5432,7,5432 dbname=d user=u sslmode=prefer connect_timeout=10 {end}")
+            .replace("::1,", "::1,/tmp")
     );
     assert_eq!(
         dsn("postgresql://a,b:1,c/d?user=u&port=6", &socket),
@@ -134,14 +157,19 @@ fn what_is_not_said_is_filled_as_libpq_does() {
     );
     assert_eq!(
         dsn("hostaddr=10.0.0.1 connect_timeout=3 sslrootcert=system", &machine()),
-        format!("hostaddr=10.0.0.1 port=5432 dbname=ann user=ann sslmode=verify-full connect_timeout=3 sslrootcert=system {end}")
+        format!(
+            "hostaddr=10.0.0.1 port=5432 dbname=ann user=ann sslmode=verify-full connect_timeout=3 sslrootcert=system {end}"
+        )
     );
     let nobody = Memory::new();
     assert_eq!(
         dsn("host=h", &nobody),
         "missing_option: the connection `x` names no user, and the system has no name for you\n--> pipelines.toml:2:1\nhint: set user="
     );
-    assert_eq!(dsn("host=h", &nobody.variable("LOGNAME", "bo")), format!("host=h port=5432 dbname=bo user=bo sslmode=prefer connect_timeout=10 {end}"));
+    assert_eq!(
+        dsn("host=h", &nobody.variable("LOGNAME", "bo")),
+        format!("host=h port=5432 dbname=bo user=bo sslmode=prefer connect_timeout=10 {end}")
+    );
     assert_eq!(
         dsn("host=a,b,c port=1,2", &machine()),
         "invalid_value: the connection `x` has 3 hosts but 2 ports\n--> pipelines.toml:2:1\nhint: write one for each host, or one for all"
@@ -176,7 +204,8 @@ fn an_unknown_name_lists_every_place_that_was_searched() {
 
 #[test]
 fn a_missing_variable_names_itself_its_connection_and_its_place() {
-    let text = "[connections.w]\nread_only = true\n  dsn = \"${env:WAREHOUSE_DSN}\"\n[connections.ok]\nhost = 'h'";
+    let text =
+        "[connections.w]\nread_only = true\n  dsn = \"${env:WAREHOUSE_DSN}\"\n[connections.ok]\nhost = 'h'";
     assert_eq!(
         look_up("w", text, &machine()),
         "missing_variable: the environment variable `WAREHOUSE_DSN` is not set; `dsn` of connection `w` asks for it\n\
@@ -275,7 +304,10 @@ fn every_connection_that_can_be_seen_is_listed() {
     let listed: Vec<String> = known_connections(&project, &environment)
         .into_iter()
         .map(|(name, found_in, target)| {
-            format!("{name} | {found_in} | {}", target.map_or_else(|error| error.code.name().to_owned(), |target| target.to_string()))
+            format!(
+                "{name} | {found_in} | {}",
+                target.map_or_else(|error| error.code.name().to_owned(), |target| target.to_string())
+            )
         })
         .collect();
     assert_eq!(

@@ -60,8 +60,10 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
     let found = locate(name, project, &user_file, environment)?;
     let found_in = found.shown();
     let parameters = found.parameters(environment)?;
-    let mut target = target::complete(name, parameters, found_in, environment).map_err(|error| found.place(error, "dsn"))?;
-    let project_side = project.connections.get(name).map(|spec| Declared { name, spec, places: &project.places });
+    let mut target = target::complete(name, parameters, found_in, environment)
+        .map_err(|error| found.place(error, "dsn"))?;
+    let project_side =
+        project.connections.get(name).map(|spec| Declared { name, spec, places: &project.places });
     let user_side = user_file.declared(name);
     for declared in project_side.into_iter().chain(user_side) {
         target.read_only |= declared.spec.read_only;
@@ -101,7 +103,10 @@ pub fn dsn_variable(name: &str) -> String {
 
 /// The place that says where a connection leads.
 enum Found<'a> {
-    Variable { name: String, dsn: String },
+    Variable {
+        name: String,
+        dsn: String,
+    },
     Project(Declared<'a>),
     User(Declared<'a>),
     /// libpq's variables, for `default`.
@@ -156,24 +161,36 @@ fn leads_somewhere(spec: &ConnectionSpec) -> bool {
     spec.dsn.is_some() || !spec.parameters().is_empty()
 }
 
-fn unknown(name: &str, project: &ProjectSpec, user_file: &UserFile, environment: &dyn Environment) -> FlowError {
+fn unknown(
+    name: &str,
+    project: &ProjectSpec,
+    user_file: &UserFile,
+    environment: &dyn Environment,
+) -> FlowError {
     let declared = project.connections.contains_key(name) || user_file.declared(name).is_some();
     let message = if declared {
         format!("nothing says where the connection `{name}` leads")
     } else {
         format!("there is no connection `{name}`")
     };
-    let files = if project.files.is_empty() { "the project's files".to_owned() } else { project.files.join(", ") };
+    let files =
+        if project.files.is_empty() { "the project's files".to_owned() } else { project.files.join(", ") };
     let mut error = FlowError::new(ErrorCode::UnknownConnection, message)
         .context("connection", name)
         .detail(format!("searched: the environment variable {}, which is not set", dsn_variable(name)))
         .detail(format!("searched: [connections.{name}] in {files}"))
         .detail(format!("searched: {}", user_file.shown()));
-    let known: Vec<String> = names(project, user_file, environment).into_iter().filter(|known| known != name).collect();
+    let known: Vec<String> =
+        names(project, user_file, environment).into_iter().filter(|known| known != name).collect();
     let near = did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned);
     error = match near {
-        Some(near) if !declared => error.hint(format!("did you mean `{near}`? `flow connections list` shows all")),
-        _ => error.hint(format!("set {} to a DSN, or write dsn = \"…\" in [connections.{name}]", dsn_variable(name))),
+        Some(near) if !declared => {
+            error.hint(format!("did you mean `{near}`? `flow connections list` shows all"))
+        }
+        _ => error.hint(format!(
+            "set {} to a DSN, or write dsn = \"…\" in [connections.{name}]",
+            dsn_variable(name)
+        )),
     };
     match project.places.get(&format!("connections.{name}")) {
         Some(place) if declared => error.at(place.clone()),
@@ -183,19 +200,23 @@ fn unknown(name: &str, project: &ProjectSpec, user_file: &UserFile, environment:
 
 /// The names of all connections, in the order of their places; `default` where something needs it.
 fn names(project: &ProjectSpec, user_file: &UserFile, environment: &dyn Environment) -> Vec<String> {
-    let mut names: Vec<String> = project.connections.keys().chain(user_file.connections().keys()).cloned().collect();
+    let mut names: Vec<String> =
+        project.connections.keys().chain(user_file.connections().keys()).cloned().collect();
     let uses_default = project.pipelines.values().any(|pipeline| {
         let source = pipeline.source.connection.as_deref().unwrap_or(DEFAULT);
         source == DEFAULT || pipeline.options.target_connection.as_deref() == Some(DEFAULT)
     });
     let sets_default = PG_VARIABLES.iter().map(|(variable, _)| *variable).chain([DSN_VARIABLE]);
-    if uses_default || sets_default.into_iter().any(|variable| set_variable(variable, environment).is_some()) {
+    if uses_default || sets_default.into_iter().any(|variable| set_variable(variable, environment).is_some())
+    {
         names.push(DEFAULT.to_owned());
     }
     let mut variables = environment.variable_names();
     variables.sort();
     for variable in variables.iter().filter(|variable| set_variable(variable, environment).is_some()) {
-        let Some(name) = variable.strip_prefix(DSN_VARIABLE).and_then(|rest| rest.strip_prefix('_')) else { continue };
+        let Some(name) = variable.strip_prefix(DSN_VARIABLE).and_then(|rest| rest.strip_prefix('_')) else {
+            continue;
+        };
         if !name.is_empty() && !names.iter().any(|known| dsn_variable(known) == *variable) {
             names.push(name.to_ascii_lowercase());
         }
@@ -210,13 +231,17 @@ impl Found<'_> {
     fn shown(&self) -> String {
         match self {
             Found::Variable { name, .. } => name.clone(),
-            Found::Project(declared) => match declared.places.get(&format!("connections.{}", declared.name)) {
-                Some(place) => place.file.clone(),
-                None => "the project".to_owned(),
-            },
+            Found::Project(declared) => {
+                match declared.places.get(&format!("connections.{}", declared.name)) {
+                    Some(place) => place.file.clone(),
+                    None => "the project".to_owned(),
+                }
+            }
             Found::User(_) => USER_FILE_SHOWN.to_owned(),
             Found::PgVariables(set) if set.is_empty() => "libpq's defaults".to_owned(),
-            Found::PgVariables(set) => set.iter().map(|(variable, ..)| *variable).collect::<Vec<_>>().join(", "),
+            Found::PgVariables(set) => {
+                set.iter().map(|(variable, ..)| *variable).collect::<Vec<_>>().join(", ")
+            }
         }
     }
 
@@ -228,8 +253,9 @@ impl Found<'_> {
             Found::PgVariables(set) => {
                 let mut parameters = Vec::new();
                 for (variable, parameter, value) in set {
-                    let kept = check_parameter(parameter, value)
-                        .map_err(|error| error.detail(format!("it comes from the environment variable {variable}")))?;
+                    let kept = check_parameter(parameter, value).map_err(|error| {
+                        error.detail(format!("it comes from the environment variable {variable}"))
+                    })?;
                     if kept {
                         parameters.push(((*parameter).to_owned(), value.clone()));
                     }
@@ -242,7 +268,9 @@ impl Found<'_> {
     /// Says where the mistake stands.
     fn place(&self, error: FlowError, parameter: &str) -> FlowError {
         match self {
-            Found::Variable { name, .. } => error.detail(format!("it stands in the environment variable {name}")),
+            Found::Variable { name, .. } => {
+                error.detail(format!("it stands in the environment variable {name}"))
+            }
             Found::Project(declared) | Found::User(declared) => declared.place(error, parameter),
             Found::PgVariables(_) => error,
         }
@@ -274,8 +302,11 @@ impl Declared<'_> {
             self.place(FlowError { hint: malformed.hint, ..error }, parameter)
         })?;
         template.resolve(environment, directory).map_err(|missing| {
-            let error = FlowError::new(ErrorCode::MissingVariable, format!("{missing}; `{parameter}` of connection `{}` asks for it", self.name))
-                .context("connection", self.name);
+            let error = FlowError::new(
+                ErrorCode::MissingVariable,
+                format!("{missing}; `{parameter}` of connection `{}` asks for it", self.name),
+            )
+            .context("connection", self.name);
             let instead = dsn_variable(self.name);
             let error = match &missing {
                 Missing::Variable(variable) => error
@@ -321,7 +352,9 @@ impl UserFile {
             Err(errors) => {
                 let mut errors = errors.into_iter();
                 match errors.next() {
-                    Some(first) => UserFile::Wrong(errors.fold(first, |first, next| first.detail(next.message))),
+                    Some(first) => {
+                        UserFile::Wrong(errors.fold(first, |first, next| first.detail(next.message)))
+                    }
                     None => UserFile::Absent,
                 }
             }
@@ -329,7 +362,8 @@ impl UserFile {
     }
 
     fn connections(&self) -> &IndexMap<String, ConnectionSpec> {
-        static NONE: std::sync::LazyLock<IndexMap<String, ConnectionSpec>> = std::sync::LazyLock::new(IndexMap::new);
+        static NONE: std::sync::LazyLock<IndexMap<String, ConnectionSpec>> =
+            std::sync::LazyLock::new(IndexMap::new);
         match self {
             UserFile::Read(connections, _) => connections,
             _ => &NONE,

@@ -101,8 +101,11 @@ fn system_user(name: &str, environment: &dyn Environment) -> Result<String> {
         .into_iter()
         .find_map(|variable| environment.variable(variable).filter(|user| !user.is_empty()))
         .ok_or_else(|| {
-            FlowError::new(ErrorCode::MissingOption, format!("the connection `{name}` names no user, and the system has no name for you"))
-                .hint("set user=")
+            FlowError::new(
+                ErrorCode::MissingOption,
+                format!("the connection `{name}` names no user, and the system has no name for you"),
+            )
+            .hint("set user=")
         })
 }
 
@@ -125,7 +128,9 @@ type Places = (Option<String>, Option<String>, String);
 
 /// Hosts, addresses and ports as lists of one length.
 fn places(name: &str, said: &mut IndexMap<String, String>, environment: &dyn Environment) -> Result<Places> {
-    let list = |text: Option<String>| text.map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>());
+    let list = |text: Option<String>| {
+        text.map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>())
+    };
     let mut hosts = list(said.shift_remove("host"));
     let addresses = list(said.shift_remove("hostaddr"));
     let ports = list(said.shift_remove("port")).unwrap_or_else(|| vec![String::new()]);
@@ -156,8 +161,11 @@ fn places(name: &str, said: &mut IndexMap<String, String>, environment: &dyn Env
 }
 
 fn uneven(name: &str, one: &str, ones: usize, other: &str, others: usize) -> FlowError {
-    FlowError::new(ErrorCode::InvalidValue, format!("the connection `{name}` has {ones} {one} but {others} {other}"))
-        .hint("write one for each host, or one for all")
+    FlowError::new(
+        ErrorCode::InvalidValue,
+        format!("the connection `{name}` has {ones} {one} but {others} {other}"),
+    )
+    .hint("write one for each host, or one for all")
 }
 
 /// The first directory with a server's socket, else this machine by its name.

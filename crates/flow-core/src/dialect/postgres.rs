@@ -127,7 +127,12 @@ impl Dialect for Postgres {
         let listed = |pair: (&str, &str)| WIDENING.contains(&pair);
         match (from_length, to_length) {
             // varchar(64) to text or varchar, numeric(10,2) to numeric: no value can be too long.
-            (_, None) if (from_base == to_base && matches!(to_base, "character varying" | "numeric")) || listed((from_base, to_base)) => Cast::Widening,
+            (_, None)
+                if (from_base == to_base && matches!(to_base, "character varying" | "numeric"))
+                    || listed((from_base, to_base)) =>
+            {
+                Cast::Widening
+            }
             (Some(from), Some(to)) if from_base == to_base && from_base == "character varying" => {
                 match (from.parse::<u32>(), to.parse::<u32>()) {
                     (Ok(from), Ok(to)) if from <= to => Cast::Widening,

@@ -27,24 +27,38 @@ impl Engine {
     /// # Errors
     /// As connecting, and `unknown_table` when the target does not exist yet.
     pub async fn check(&self, pipeline: &str) -> Result<Vec<Violation>> {
-        let built = Pipeline::build(&self.project, pipeline, &PipelineOptions::default()).map_err(|mut errors| errors.remove(0))?;
+        let built = Pipeline::build(&self.project, pipeline, &PipelineOptions::default())
+            .map_err(|mut errors| errors.remove(0))?;
         let session = self.open(&built.target_connection, &format!("check {pipeline}")).await?;
         let name = built.target.name();
-        let answers = session.ask("look at the target", &crate::postgres::inspect::table_question(name)).await?;
-        let (_, live) = crate::postgres::inspect::read_table(answers.first().and_then(|set| set.value()).unwrap_or_default())?;
+        let answers =
+            session.ask("look at the target", &crate::postgres::inspect::table_question(name)).await?;
+        let (_, live) = crate::postgres::inspect::read_table(
+            answers.first().and_then(|set| set.value()).unwrap_or_default(),
+        )?;
         let Some(live) = live else {
-            return Err(FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet")).hint(format!("`flow run {pipeline}` creates it")));
+            return Err(FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
+                .hint(format!("`flow run {pipeline}` creates it")));
         };
         let keys: Vec<Ident> = match (&built.keys, &built.target) {
             (Some(keys), _) => keys.clone(),
             (None, Target::Declared(table)) => declared_keys(table).0,
             (None, Target::Inferred(_)) => {
-                let primary = live.indexes.iter().find(|index| index.primary).map(|index| index.columns.clone()).unwrap_or_default();
+                let primary = live
+                    .indexes
+                    .iter()
+                    .find(|index| index.primary)
+                    .map(|index| index.columns.clone())
+                    .unwrap_or_default();
                 let begin = match &built.strategy {
                     Strategy::Scd2(scd2) => Some(scd2.effective_from.as_str()),
                     _ => None,
                 };
-                primary.iter().filter(|name| Some(name.as_str()) != begin).map(Ident::new).collect::<Result<_>>()?
+                primary
+                    .iter()
+                    .filter(|name| Some(name.as_str()) != begin)
+                    .map(Ident::new)
+                    .collect::<Result<_>>()?
             }
         };
         let names = Names {
@@ -62,7 +76,11 @@ impl Engine {
                     .zip(&row)
                     .map(|(name, value)| (name.to_string(), value.clone().map_or(Value::Null, Value::from)))
                     .collect();
-                violations.push(Violation { invariant: invariant.to_owned(), key: (!key.is_empty()).then_some(key), detail: detail.to_owned() });
+                violations.push(Violation {
+                    invariant: invariant.to_owned(),
+                    key: (!key.is_empty()).then_some(key),
+                    detail: detail.to_owned(),
+                });
             }
         }
         session.close().await;
@@ -75,24 +93,42 @@ fn invariants(strategy: &Strategy, names: &Names) -> Vec<(&'static str, &'static
         return Vec::new();
     }
     let Names { target, keys, key_list } = names;
-    let texts = keys.iter().map(|key| format!("t.{}::text", Postgres.quote(key))).collect::<Vec<_>>().join(", ");
-    let null = keys.iter().map(|key| format!("t.{} IS NULL", Postgres.quote(key))).collect::<Vec<_>>().join(" OR ");
-    let mut all = vec![("no_null_key", "a column of its key is NULL", format!("SELECT {texts} FROM {target} AS t WHERE {null} LIMIT {SHOWN}"))];
+    let texts =
+        keys.iter().map(|key| format!("t.{}::text", Postgres.quote(key))).collect::<Vec<_>>().join(", ");
+    let null =
+        keys.iter().map(|key| format!("t.{} IS NULL", Postgres.quote(key))).collect::<Vec<_>>().join(" OR ");
+    let mut all = vec![(
+        "no_null_key",
+        "a column of its key is NULL",
+        format!("SELECT {texts} FROM {target} AS t WHERE {null} LIMIT {SHOWN}"),
+    )];
     match strategy {
         Strategy::Scd2(scd2) => all.extend(history_invariants(scd2, target, key_list, &texts)),
         Strategy::Merge(_) => all.push((
             "one_row_per_key",
             "the key has several rows",
-            format!("SELECT {texts} FROM {target} AS t GROUP BY {key_list} HAVING count(*) > 1 LIMIT {SHOWN}"),
+            format!(
+                "SELECT {texts} FROM {target} AS t GROUP BY {key_list} HAVING count(*) > 1 LIMIT {SHOWN}"
+            ),
         )),
         _ => return Vec::new(),
     }
     all
 }
 
-fn history_invariants(scd2: &Scd2, target: &str, key_list: &str, texts: &str) -> Vec<(&'static str, &'static str, String)> {
+fn history_invariants(
+    scd2: &Scd2,
+    target: &str,
+    key_list: &str,
+    texts: &str,
+) -> Vec<(&'static str, &'static str, String)> {
     let quote = |name: &Ident| Postgres.quote(name);
-    let (from, to, flag, hash) = (quote(&scd2.effective_from), quote(&scd2.effective_to), quote(&scd2.current_flag), quote(&scd2.hash_column));
+    let (from, to, flag, hash) = (
+        quote(&scd2.effective_from),
+        quote(&scd2.effective_to),
+        quote(&scd2.current_flag),
+        quote(&scd2.hash_column),
+    );
     let open = match scd2.open_end {
         OpenEnd::Null => format!("t.{to} IS NULL"),
         OpenEnd::Infinity => format!("t.{to} = 'infinity'"),

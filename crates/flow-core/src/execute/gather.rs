@@ -27,10 +27,18 @@ pub struct Path {
 ///
 /// # Errors
 /// What the server says of the query, its columns and the declared types.
-pub async fn facts(session: &Session, pipeline: &Pipeline, path: &Path, run: RunFacts, metadata_exists: bool) -> Result<Facts> {
+pub async fn facts(
+    session: &Session,
+    pipeline: &Pipeline,
+    path: &Path,
+    run: RunFacts,
+    metadata_exists: bool,
+) -> Result<Facts> {
     let name = pipeline.target.name();
     let mut questions = vec![inspect::table_question(name)];
-    questions.push(inspect::relation_question(pipeline.source.query.simple().map_or("", |simple| &simple.relation)));
+    questions.push(inspect::relation_question(
+        pipeline.source.query.simple().map(|simple| simple.relation.as_str()),
+    ));
     if metadata_exists {
         questions.push(record_question(&pipeline.target_key()));
         questions.push(watermark_question(&pipeline.name));
@@ -74,7 +82,8 @@ pub async fn facts(session: &Session, pipeline: &Pipeline, path: &Path, run: Run
     let privileges = needed_privileges(pipeline, schema_exists, live.is_some());
     let question = format!("{};\nSELECT {NOW}", inspect::privileges_question(&privileges));
     let answers = session.ask("look up privileges", &question).await?;
-    let missing_privileges = answers.first().map(|set| inspect::read_missing_privileges(&set.rows)).unwrap_or_default();
+    let missing_privileges =
+        answers.first().map(|set| inspect::read_missing_privileges(&set.rows)).unwrap_or_default();
     let now = answers.get(1).and_then(ResultSet::value).unwrap_or_default().to_owned();
     let run = RunFacts { instant: instant.unwrap_or(now), ..run };
     let live = live.map(|mut live| {
@@ -98,7 +107,9 @@ fn names_columns_of(pipeline: &Pipeline, relation: &crate::facts::Relation) -> b
     // A subset of the table's columns is as good as all of them, as long as the unique index is among them.
     match pipeline.source.query.simple().and_then(|simple| simple.columns.as_ref()) {
         None => true,
-        Some(columns) => relation.unique.iter().any(|unique| unique.iter().all(|column| columns.contains(column))),
+        Some(columns) => {
+            relation.unique.iter().any(|unique| unique.iter().all(|column| columns.contains(column)))
+        }
     }
 }
 
@@ -120,8 +131,9 @@ fn native_names(target: &Target, columns: &[crate::facts::SourceColumn]) -> Vec<
 }
 
 fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T> {
-    serde_json::from_str(answer)
-        .map_err(|error| FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}")))
+    serde_json::from_str(answer).map_err(|error| {
+        FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}"))
+    })
 }
 
 fn literal(value: &str) -> String {
@@ -238,7 +250,9 @@ fn needed_privileges(pipeline: &Pipeline, schema_exists: bool, table_exists: boo
         Strategy::Append(_) => &["INSERT"],
         Strategy::Truncate(truncate) if truncate.method == ReplaceMethod::Truncate => &["TRUNCATE", "INSERT"],
         Strategy::Truncate(_) => &["DELETE", "INSERT"],
-        Strategy::Merge(merge) if merge.deletes == HandleDeletes::Hard => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+        Strategy::Merge(merge) if merge.deletes == HandleDeletes::Hard => {
+            &["SELECT", "INSERT", "UPDATE", "DELETE"]
+        }
         Strategy::Merge(_) | Strategy::Scd2(_) => &["SELECT", "INSERT", "UPDATE"],
     };
     needed.extend(words.iter().map(|word| Privilege::Table(word, name.clone())));

@@ -42,14 +42,19 @@ fn optional(value: Option<&str>) -> String {
 /// # Errors
 /// `metadata_newer`.
 pub async fn metadata_exists(session: &Session) -> Result<bool> {
-    let answers = session.ask("look for the metadata", "SELECT pg_catalog.to_regclass('ematix_flow.run_steps') IS NOT NULL").await;
+    let answers = session
+        .ask("look for the metadata", "SELECT pg_catalog.to_regclass('ematix_flow.run_steps') IS NOT NULL")
+        .await;
     let exists = match answers {
         // Without USAGE on the schema the question itself is refused.
         Err(error) if error.code == ErrorCode::PermissionDenied => return Err(metadata_hint(error)),
         answers => answers?.first().and_then(ResultSet::value) == Some("t"),
     };
     if exists {
-        let answers = session.ask("read the version of the metadata", "SELECT version FROM ematix_flow.metadata").await.map_err(metadata_hint)?;
+        let answers = session
+            .ask("read the version of the metadata", "SELECT version FROM ematix_flow.metadata")
+            .await
+            .map_err(metadata_hint)?;
         check_version(answers.first().and_then(ResultSet::value))?;
     }
     Ok(exists)
@@ -58,8 +63,14 @@ pub async fn metadata_exists(session: &Session) -> Result<bool> {
 fn check_version(version: Option<&str>) -> Result<()> {
     let version: i32 = version.and_then(|version| version.parse().ok()).unwrap_or(metadata::VERSION);
     if version > metadata::VERSION {
-        return Err(FlowError::new(ErrorCode::MetadataNewer, format!("the metadata in the target are of version {version}, and this program knows {}", metadata::VERSION))
-            .hint("use the newer ematix-flow that wrote them"));
+        return Err(FlowError::new(
+            ErrorCode::MetadataNewer,
+            format!(
+                "the metadata in the target are of version {version}, and this program knows {}",
+                metadata::VERSION
+            ),
+        )
+        .hint("use the newer ematix-flow that wrote them"));
     }
     Ok(())
 }
@@ -122,7 +133,11 @@ pub async fn begin(session: &Session, start: &RunStart<'_>) -> Result<()> {
         Err(error) => {
             let state = error.as_db_error().map(|db| db.code().code().to_owned()).unwrap_or_default();
             if !matches!(state.as_str(), "42P01" | "3F000") {
-                return Err(metadata_hint(statement_error(&error, Side::Target, "enter the run into the history")));
+                return Err(metadata_hint(statement_error(
+                    &error,
+                    Side::Target,
+                    "enter the run into the history",
+                )));
             }
             create_metadata(session, true).await?;
             session.ask("enter the run into the history", &sql).await.map_err(metadata_hint)?;
@@ -158,7 +173,10 @@ VALUES ({run_id}, {pipeline}, pg_catalog.clock_timestamp(), 'running', {mode}, {
 
 /// The name of this machine; a static binary has only the kernel to ask.
 fn host() -> Option<String> {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned()).or_else(|| std::env::var("HOSTNAME").ok())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|name| name.trim().to_owned())
+        .or_else(|| std::env::var("HOSTNAME").ok())
 }
 
 /// Renews the lease. `false`: the run was taken for dead.
@@ -173,7 +191,13 @@ pub async fn renew_lease(session: &Session, run_id: &str, lease: &Duration) -> R
 }
 
 /// Records how a run ended that did not succeed.
-pub async fn fail(session: &Session, run_id: &str, status: Status, error: &FlowError, counters: &Counters) -> Result<()> {
+pub async fn fail(
+    session: &Session,
+    run_id: &str,
+    status: Status,
+    error: &FlowError,
+    counters: &Counters,
+) -> Result<()> {
     let mut message = error.message.clone();
     for line in &error.details {
         message.push('\n');
@@ -213,7 +237,14 @@ fn steps_sql(run_id: &str, steps: &[StepReport]) -> String {
         .iter()
         .map(|step| {
             let rows = step.rows.map_or_else(|| "NULL".to_owned(), |rows| rows.to_string());
-            format!("({}, {}, {}, {}, {rows}, {:.3})", text(run_id), step.n, text(&step.kind), text(&step.purpose), step.milliseconds)
+            format!(
+                "({}, {}, {}, {}, {rows}, {:.3})",
+                text(run_id),
+                step.n,
+                text(&step.kind),
+                text(&step.purpose),
+                step.milliseconds
+            )
         })
         .collect();
     format!(

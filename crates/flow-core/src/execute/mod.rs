@@ -117,7 +117,8 @@ impl Engine {
     /// As validation, and where only a database knows the columns.
     pub fn preview(&self, pipeline: &str, request: &Request) -> Result<Plan> {
         let built = self.build(pipeline, request)?;
-        planner::plan(&built, &assumed_facts(&built, request), &Postgres).map_err(|error| self.locate(error, pipeline))
+        planner::plan(&built, &assumed_facts(&built, request), &Postgres)
+            .map_err(|error| self.locate(error, pipeline))
     }
 
     /// The plan with the facts of the databases. Writes nothing.
@@ -209,8 +210,12 @@ impl Engine {
             path: progress.path.as_ref().map(|path| path.path),
             path_reason: progress.path.as_ref().map(|path| path.reason.clone()),
             dry_run: request.dry_run,
-            source_connection: built.as_ref().map_or_else(|_| String::new(), |built| built.source.connection.clone()),
-            target_connection: built.as_ref().map_or_else(|_| String::new(), |built| built.target_connection.clone()),
+            source_connection: built
+                .as_ref()
+                .map_or_else(|_| String::new(), |built| built.source.connection.clone()),
+            target_connection: built
+                .as_ref()
+                .map_or_else(|_| String::new(), |built| built.target_connection.clone()),
             target: built.as_ref().map_or_else(|_| String::new(), |built| built.target.name().to_string()),
             started_at: format!("{started_at:.6}"),
             ended_at: format!("{:.6}", jiff::Timestamp::now()),
@@ -229,7 +234,7 @@ impl Engine {
             watermark_after: counters.text(Slot::Watermark).map(str::to_owned),
             parse_failures: IndexMap::new(),
             transforms: Vec::new(),
-            warnings: progress.plan.map(|plan| plan.notes).unwrap_or_default(),
+            warnings: progress.plan.map(|plan| plan.warnings).unwrap_or_default(),
             sample: (request.sample > 0).then_some(progress.sample),
             error: outcome.err(),
             steps: progress.steps,
@@ -271,9 +276,17 @@ impl Engine {
             Ok(session) => {
                 report.milliseconds = Some(started.elapsed().as_millis() as u64);
                 report.server_version = Some(session.server_version.clone());
-                let asked = session.ask("ask whether the session is encrypted", "SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()").await;
+                let asked = session
+                    .ask(
+                        "ask whether the session is encrypted",
+                        "SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()",
+                    )
+                    .await;
                 match asked {
-                    Ok(answers) => report.encrypted = answers.first().and_then(|set| set.value()).map(|value| value == "t"),
+                    Ok(answers) => {
+                        report.encrypted =
+                            answers.first().and_then(|set| set.value()).map(|value| value == "t")
+                    }
                     Err(error) => report.error = Some(error),
                 }
                 session.close().await;
@@ -317,7 +330,11 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
     let mut columns: Vec<SourceColumn> = table
         .iter()
         .flat_map(|table| &table.columns)
-        .map(|column| SourceColumn { name: column.name.to_string(), data_type: type_of(column), stamped: false })
+        .map(|column| SourceColumn {
+            name: column.name.to_string(),
+            data_type: type_of(column),
+            stamped: false,
+        })
         .collect();
     if let Some(incremental) = &pipeline.incremental
         && !columns.iter().any(|column| column.name == incremental.column.as_str())
@@ -328,7 +345,9 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
     let live = table.map(|table| {
         let managed = crate::strategies::managed_columns(pipeline, table);
         let keys = pipeline.keys.clone().unwrap_or_else(|| crate::pipeline::declared_keys(table).0);
-        let names = |extra: &[&crate::sql::Ident]| keys.iter().chain(extra.iter().copied()).map(ToString::to_string).collect::<Vec<_>>();
+        let names = |extra: &[&crate::sql::Ident]| {
+            keys.iter().chain(extra.iter().copied()).map(ToString::to_string).collect::<Vec<_>>()
+        };
         let index = |columns: Vec<String>, predicate: Option<String>| LiveIndex {
             name: String::new(),
             unique: true,

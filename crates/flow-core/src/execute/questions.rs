@@ -35,9 +35,17 @@ impl Engine {
     fn by_connection(&self, pipelines: &[String]) -> Result<IndexMap<String, Vec<String>>> {
         let mut found: IndexMap<String, Vec<String>> = IndexMap::new();
         for name in pipelines {
-            let spec = self.project.pipelines.get(name).ok_or_else(|| crate::pipeline::unknown_pipeline(&self.project, name))?;
-            let connection = spec.options.target_connection.clone().or_else(|| spec.source.connection.clone());
-            found.entry(connection.unwrap_or_else(|| crate::pipeline::DEFAULT_CONNECTION.to_owned())).or_default().push(name.clone());
+            let spec = self
+                .project
+                .pipelines
+                .get(name)
+                .ok_or_else(|| crate::pipeline::unknown_pipeline(&self.project, name))?;
+            let connection =
+                spec.options.target_connection.clone().or_else(|| spec.source.connection.clone());
+            found
+                .entry(connection.unwrap_or_else(|| crate::pipeline::DEFAULT_CONNECTION.to_owned()))
+                .or_default()
+                .push(name.clone());
         }
         Ok(found)
     }
@@ -52,7 +60,8 @@ impl Engine {
     }
 
     fn built(&self, name: &str) -> Result<Pipeline> {
-        Pipeline::build(&self.project, name, &PipelineOptions::default()).map_err(|mut errors| errors.remove(0))
+        Pipeline::build(&self.project, name, &PipelineOptions::default())
+            .map_err(|mut errors| errors.remove(0))
     }
 
     /// The last runs of some pipelines, newest first.
@@ -104,8 +113,11 @@ impl Engine {
         match found.len() {
             0 => Err(no_run(run)),
             1 => Ok(found.remove(0)),
-            count => Err(FlowError::new(ErrorCode::InvalidValue, format!("{count} runs have an id that ends in `{run}`"))
-                .hint("give more digits, from the end")),
+            count => Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("{count} runs have an id that ends in `{run}`"),
+            )
+            .hint("give more digits, from the end")),
         }
     }
 
@@ -127,9 +139,16 @@ impl Engine {
                     );
                     runs = rows_of(&session.ask("read the history", &sql).await?)?;
                 }
-                let next = self.built(&name).ok().and_then(|built| built.schedule.filter(|_| built.enabled)).and_then(|schedule| schedule.next_after(now));
-                let success = runs.iter().find(|run| run.status == "success").and_then(|run| run.ended_at.clone());
-                let lag = success.and_then(|at| at.parse::<Timestamp>().ok()).map(|at| now.as_millisecond() - at.as_millisecond());
+                let next = self
+                    .built(&name)
+                    .ok()
+                    .and_then(|built| built.schedule.filter(|_| built.enabled))
+                    .and_then(|schedule| schedule.next_after(now));
+                let success =
+                    runs.iter().find(|run| run.status == "success").and_then(|run| run.ended_at.clone());
+                let lag = success
+                    .and_then(|at| at.parse::<Timestamp>().ok())
+                    .map(|at| now.as_millisecond() - at.as_millisecond());
                 rows.push(StatusRow {
                     name,
                     lag_ms: lag,
@@ -172,7 +191,12 @@ impl Engine {
 
     /// A pipeline that has no run yet is entered with the slot before its declaration was first seen,
     /// so that its first slot after that is its first run.
-    async fn due_on(&self, connection: &str, pipelines: &[Pipeline], now: Timestamp) -> Result<Vec<(String, String)>> {
+    async fn due_on(
+        &self,
+        connection: &str,
+        pipelines: &[Pipeline],
+        now: Timestamp,
+    ) -> Result<Vec<(String, String)>> {
         let session = self.open(connection, "run-due").await?;
         if !history::metadata_exists(&session).await? {
             history::create_metadata(&session, true).await?;
@@ -186,7 +210,8 @@ impl Engine {
                         (SELECT max(s.slot) FROM ematix_flow.slots AS s WHERE s.pipeline = {name})) AT TIME ZONE 'UTC') #>> '{{}}') || 'Z'"
             );
             let answers = session.ask("look for the last slot", &sql).await?;
-            let last: Option<Timestamp> = answers.first().and_then(ResultSet::value).and_then(|text| text.parse().ok());
+            let last: Option<Timestamp> =
+                answers.first().and_then(ResultSet::value).and_then(|text| text.parse().ok());
             if let Some(slot) = schedule.due(last, now) {
                 due.push((pipeline.name.clone(), slot.to_string()));
             } else if last.is_none()
@@ -231,13 +256,18 @@ impl Engine {
         session.ask("begin", &session.begin(false)).await?;
         let columns = crate::postgres::inspect::describe_query(&session, built.source.query.text()).await?;
         let Some(column) = columns.iter().find(|column| column.name == incremental.column.as_str()) else {
-            return Err(FlowError::new(ErrorCode::UnknownColumn, format!("the source has no column `{}`", incremental.column)));
+            return Err(FlowError::new(
+                ErrorCode::UnknownColumn,
+                format!("the source has no column `{}`", incremental.column),
+            ));
         };
-        let value_sql = crate::sql::Sql::from_dialect(format!("({}::{})", literal(value), column.data_type.name));
+        let value_sql =
+            crate::sql::Sql::from_dialect(format!("({}::{})", literal(value), column.data_type.name));
         let text = Postgres.stable_text(&column.data_type, &value_sql).to_text(&Postgres);
         let answers = session.run(&format!("SELECT {text}")).await.map_err(|error| {
             let why = error.as_db_error().map(|db| db.message().to_owned()).unwrap_or_default();
-            FlowError::new(ErrorCode::InvalidValue, format!("`{value}` is not a {}", column.data_type.name)).detail(why)
+            FlowError::new(ErrorCode::InvalidValue, format!("`{value}` is not a {}", column.data_type.name))
+                .detail(why)
         })?;
         let stored = literal(answers.first().and_then(ResultSet::value).unwrap_or(value));
         let name = literal(pipeline);
@@ -283,8 +313,11 @@ COMMIT",
     pub async fn key_history(&self, pipeline: &str, key: &[(String, String)]) -> Result<KeyHistory> {
         let built = self.built(pipeline)?;
         let Strategy::Scd2(scd2) = &built.strategy else {
-            return Err(FlowError::new(ErrorCode::OptionNotForMode, format!("`{pipeline}` is {}: only scd2 keeps versions of a key", built.strategy.mode()))
-                .hint("`flow history` without --key shows its runs"));
+            return Err(FlowError::new(
+                ErrorCode::OptionNotForMode,
+                format!("`{pipeline}` is {}: only scd2 keeps versions of a key", built.strategy.mode()),
+            )
+            .hint("`flow history` without --key shows its runs"));
         };
         let request = Request {
             overrides: PipelineOptions::default(),
@@ -309,9 +342,14 @@ COMMIT",
         let target = format!("{}.{}", Postgres.quote(&name.schema), Postgres.quote(&name.name));
         let instant = |column: &Ident| {
             let value = format!("t.{}", Postgres.quote(column));
-            format!("CASE WHEN pg_catalog.isfinite({value}) THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> '{{}}') || 'Z' ELSE {value}::text END")
+            format!(
+                "CASE WHEN pg_catalog.isfinite({value}) THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> '{{}}') || 'Z' ELSE {value}::text END"
+            )
         };
-        let condition: Vec<String> = key.iter().map(|(column, value)| format!("t.{}::text = {}", Postgres.quote(column), literal(value))).collect();
+        let condition: Vec<String> = key
+            .iter()
+            .map(|(column, value)| format!("t.{}::text = {}", Postgres.quote(column), literal(value)))
+            .collect();
         let sql = format!(
             "SELECT {from}, {to}, t.{flag}, (pg_catalog.to_jsonb(t) - {managed})::text FROM {target} AS t WHERE {condition} ORDER BY t.{order}",
             from = instant(&scd2.effective_from),
@@ -319,14 +357,18 @@ COMMIT",
             flag = Postgres.quote(&scd2.current_flag),
             managed = format!(
                 "ARRAY[{}]::text[]",
-                [&scd2.effective_from, &scd2.effective_to, &scd2.current_flag, &scd2.hash_column].map(|name| literal(name.as_str())).join(", ")
+                [&scd2.effective_from, &scd2.effective_to, &scd2.current_flag, &scd2.hash_column]
+                    .map(|name| literal(name.as_str()))
+                    .join(", ")
             ),
             condition = condition.join(" AND "),
             order = Postgres.quote(&scd2.effective_from),
         );
         let answers = session.ask("read the versions of the key", &sql).await?;
         let columns = match &built.target {
-            Target::Declared(table) => table.columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>(),
+            Target::Declared(table) => {
+                table.columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>()
+            }
             Target::Inferred(_) => Vec::new(),
         };
         session.close().await;
@@ -335,17 +377,26 @@ COMMIT",
         let mut versions = Vec::new();
         for row in rows {
             let cell = |index: usize| row.get(index).cloned().flatten();
-            let mut object: serde_json::Map<String, Value> = cell(3).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let mut object: serde_json::Map<String, Value> =
+                cell(3).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
             for (column, _) in &key {
-                shown_key.insert(column.to_string(), object.shift_remove(column.as_str()).unwrap_or(Value::Null));
+                shown_key
+                    .insert(column.to_string(), object.shift_remove(column.as_str()).unwrap_or(Value::Null));
             }
-            let mut values: IndexMap<String, Value> = columns.iter().filter_map(|name| Some((name.clone(), object.shift_remove(name)?))).collect();
+            let mut values: IndexMap<String, Value> =
+                columns.iter().filter_map(|name| Some((name.clone(), object.shift_remove(name)?))).collect();
             values.extend(object);
             let valid_to = cell(1).filter(|to| to != "infinity");
-            versions.push(Version { valid_from: cell(0).unwrap_or_default(), valid_to, is_current: cell(2).as_deref() == Some("t"), values });
+            versions.push(Version {
+                valid_from: cell(0).unwrap_or_default(),
+                valid_to,
+                is_current: cell(2).as_deref() == Some("t"),
+                values,
+            });
         }
         if versions.is_empty() {
-            shown_key = key.iter().map(|(column, value)| (column.to_string(), Value::from(value.clone()))).collect();
+            shown_key =
+                key.iter().map(|(column, value)| (column.to_string(), Value::from(value.clone()))).collect();
         }
         Ok(KeyHistory { key: shown_key, versions })
     }
@@ -359,23 +410,38 @@ fn match_key(keys: &[Ident], said: &[(String, String)]) -> Result<Vec<(Ident, St
         match value {
             Some((_, value)) => matched.push((key.clone(), value.clone())),
             None => {
-                return Err(FlowError::new(ErrorCode::MissingOption, format!("the key ({names}) needs a value for `{key}`"))
-                    .hint(format!("write {}", keys.iter().map(|key| format!("--key {key}=…")).collect::<Vec<_>>().join(" "))));
+                return Err(FlowError::new(
+                    ErrorCode::MissingOption,
+                    format!("the key ({names}) needs a value for `{key}`"),
+                )
+                .hint(format!(
+                    "write {}",
+                    keys.iter().map(|key| format!("--key {key}=…")).collect::<Vec<_>>().join(" ")
+                )));
             }
         }
     }
-    if let Some((name, _)) = said.iter().find(|(name, _)| !name.is_empty() && !keys.iter().any(|key| key.as_str() == name)) {
-        return Err(FlowError::new(ErrorCode::UnknownColumn, format!("`{name}` is not a column of the key ({names})")));
+    if let Some((name, _)) =
+        said.iter().find(|(name, _)| !name.is_empty() && !keys.iter().any(|key| key.as_str() == name))
+    {
+        return Err(FlowError::new(
+            ErrorCode::UnknownColumn,
+            format!("`{name}` is not a column of the key ({names})"),
+        ));
     }
     Ok(matched)
 }
 
 fn no_run(run: &str) -> FlowError {
-    FlowError::new(ErrorCode::InvalidValue, format!("there is no run `{run}`")).hint("`flow history` shows the runs; the last eight digits of an id will do")
+    FlowError::new(ErrorCode::InvalidValue, format!("there is no run `{run}`"))
+        .hint("`flow history` shows the runs; the last eight digits of an id will do")
 }
 
 fn no_watermark(pipeline: &str) -> FlowError {
-    FlowError::new(ErrorCode::MissingOption, format!("pipeline `{pipeline}` has no incremental_column, and so no watermark"))
+    FlowError::new(
+        ErrorCode::MissingOption,
+        format!("pipeline `{pipeline}` has no incremental_column, and so no watermark"),
+    )
 }
 
 async fn watermark_rows(session: &Session, names: &[String]) -> Result<Vec<WatermarkRow>> {
@@ -393,7 +459,9 @@ fn values<T: serde::de::DeserializeOwned>(answers: &[ResultSet]) -> Result<Vec<T
     rows.iter()
         .filter_map(|row| row.first().cloned().flatten())
         .map(|text| {
-            serde_json::from_str(&text).map_err(|error| FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}")))
+            serde_json::from_str(&text).map_err(|error| {
+                FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}"))
+            })
         })
         .collect()
 }

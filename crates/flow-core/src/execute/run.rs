@@ -4,19 +4,18 @@ use super::gather::{self, Path};
 use super::history;
 use super::observer::Observer;
 use super::{Request, Stop};
-use crate::dialect::postgres::Postgres;
 use crate::dialect::Dialect;
+use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::RunFacts;
 use crate::pipeline::{Pipeline, Strategy};
 use crate::plan::{Answer, Condition, GuardFailure, Plan, Step, StepKind};
 use crate::planner;
 use crate::postgres::error::{Side, statement_error};
-use crate::postgres::session::{Canceller, ResultSet, Session};
+use crate::postgres::session::{ResultSet, Session};
 use crate::report::{Counters, SampleRow, StepReport};
 use crate::sql::{Literal, Slot};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What a run leaves behind, however it ends.
@@ -38,9 +37,6 @@ pub struct Progress {
     pub commit_sent: bool,
 }
 
-/// What is running on a server right now, for whoever has to stop it.
-pub type Running = Arc<Mutex<Option<Canceller>>>;
-
 /// One run on its way.
 pub struct Execution<'a> {
     /// The load's session on the target.
@@ -58,7 +54,8 @@ pub struct Execution<'a> {
 impl Execution<'_> {
     /// Takes the target, plans, executes and commits (or, in a dry-run, rolls back).
     pub async fn run(&self, path: Path, progress: &mut Progress) -> Result<()> {
-        let metadata_exists = if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
+        let metadata_exists =
+            if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
         self.take_target().await?;
         if self.request.dry_run && !metadata_exists {
             history::create_metadata(self.session, false).await?;
@@ -101,9 +98,16 @@ impl Execution<'_> {
         let mut pause = Duration::from_millis(20);
         loop {
             self.stop_if_asked()?;
-            let sql = format!("{}; SELECT pg_catalog.pg_try_advisory_xact_lock({key}){}", self.session.begin(false), self.limits());
+            let sql = format!(
+                "{}; SELECT pg_catalog.pg_try_advisory_xact_lock({key}){}",
+                self.session.begin(false),
+                self.limits()
+            );
             let answers = self.session.ask("take the target", &sql).await?;
-            let taken = answers.iter().any(|set| set.columns.first().is_some_and(|name| name == "pg_try_advisory_xact_lock") && set.value() == Some("t"));
+            let taken = answers.iter().any(|set| {
+                set.columns.first().is_some_and(|name| name == "pg_try_advisory_xact_lock")
+                    && set.value() == Some("t")
+            });
             if taken {
                 return Ok(());
             }
@@ -113,7 +117,10 @@ impl Execution<'_> {
                     ErrorCode::Locked,
                     format!("another run holds {}", self.pipeline.target.name()),
                 )
-                .detail(format!("waited {} s (lock_timeout)", self.pipeline.limits.lock_timeout.milliseconds() as f64 / 1000.0))
+                .detail(format!(
+                    "waited {} s (lock_timeout)",
+                    self.pipeline.limits.lock_timeout.milliseconds() as f64 / 1000.0
+                ))
                 .hint("`flow status` shows which; run again when it is done, or raise lock_timeout"));
             }
             if !told {
@@ -122,7 +129,10 @@ impl Execution<'_> {
             }
             // Jitter from the run's own id keeps waiting runs from stepping on each other's feet.
             let jitter = u64::from(self.run_id.bytes().last().unwrap_or(0)) % 17;
-            tokio::time::sleep(pause.min(limit.saturating_sub(waiting.elapsed())) + Duration::from_millis(jitter)).await;
+            tokio::time::sleep(
+                pause.min(limit.saturating_sub(waiting.elapsed())) + Duration::from_millis(jitter),
+            )
+            .await;
             pause = (pause * 2).min(Duration::from_millis(250));
         }
     }
@@ -199,7 +209,9 @@ impl Execution<'_> {
                 for (name, value) in last.columns.iter().zip(row) {
                     let Some(slot) = Slot::from_name(name) else { continue };
                     match (slot, value) {
-                        (Slot::Watermark | Slot::ReadFrom, Some(text)) => progress.counters.set_text(slot, text),
+                        (Slot::Watermark | Slot::ReadFrom, Some(text)) => {
+                            progress.counters.set_text(slot, text)
+                        }
                         (_, Some(number)) => progress.counters.set(slot, number.parse().unwrap_or(0)),
                         (_, None) => {}
                     }
@@ -207,7 +219,8 @@ impl Execution<'_> {
                 Ok(None)
             }
             Answer::Sample => {
-                let object = |cell: &Option<String>| cell.as_deref().and_then(|text| serde_json::from_str(text).ok());
+                let object =
+                    |cell: &Option<String>| cell.as_deref().and_then(|text| serde_json::from_str(text).ok());
                 for row in &last.rows {
                     let change = match row.first().and_then(|cell| cell.as_deref()) {
                         Some("new") => "insert",
@@ -216,26 +229,38 @@ impl Execution<'_> {
                         _ if matches!(self.pipeline.strategy, Strategy::Scd2(_)) => "close",
                         _ => "update",
                     };
-                    progress.sample.push(SampleRow { change: change.to_owned(), old: object(&row[1]), new: object(&row[2]) });
+                    progress.sample.push(SampleRow {
+                        change: change.to_owned(),
+                        old: object(&row[1]),
+                        new: object(&row[2]),
+                    });
                 }
                 Ok(None)
             }
             Answer::NoRows(failure) => {
-                if last.rows.is_empty() { Ok(Some(0)) } else { Err(guard_error(failure, &last)) }
+                if last.rows.is_empty() {
+                    Ok(Some(0))
+                } else {
+                    Err(guard_error(failure, &last))
+                }
             }
             Answer::ExactlyOne => {
                 if last.affected == 1 {
                     return Ok(None);
                 }
-                Err(FlowError::new(ErrorCode::LeaseLost, "the run was taken for dead while it was running, and rolls back")
-                    .hint("its process was paused for longer than its lease: run it again, or raise lease"))
+                Err(FlowError::new(
+                    ErrorCode::LeaseLost,
+                    "the run was taken for dead while it was running, and rolls back",
+                )
+                .hint("its process was paused for longer than its lease: run it again, or raise lease"))
             }
         }
     }
 
     fn step_error(&self, error: &tokio_postgres::Error, step: &Step) -> FlowError {
         let state = error.as_db_error().map(|db| db.code().code().to_owned()).unwrap_or_default();
-        let reads_query = matches!(step.kind, StepKind::Stage) || step.sql.to_string().starts_with("SELECT FROM");
+        let reads_query =
+            matches!(step.kind, StepKind::Stage) || step.sql.to_string().starts_with("SELECT FROM");
         let appends = step.kind == StepKind::Insert
             && matches!(self.pipeline.strategy, Strategy::Append(_))
             && self.pipeline.incremental.is_none()
@@ -256,11 +281,17 @@ pub fn cancelled(stop: Stop) -> FlowError {
 /// The numbers that follow from others: what is left of the rows read.
 fn settle(strategy: &Strategy, counters: &mut Counters) {
     let n = |slot| counters.number(slot);
-    let rest = n(Slot::RowsIn) - n(Slot::RowsInserted) - n(Slot::RowsUpdated) - n(Slot::RowsDeduplicated) - n(Slot::RowsRejected);
+    let rest = n(Slot::RowsIn)
+        - n(Slot::RowsInserted)
+        - n(Slot::RowsUpdated)
+        - n(Slot::RowsDeduplicated)
+        - n(Slot::RowsRejected);
     match strategy {
         Strategy::Append(_) => counters.set(Slot::RowsSkipped, rest),
         Strategy::Truncate(_) => {}
-        Strategy::Merge(_) | Strategy::Scd2(_) => counters.set(Slot::RowsUnchanged, rest - n(Slot::RowsSkipped)),
+        Strategy::Merge(_) | Strategy::Scd2(_) => {
+            counters.set(Slot::RowsUnchanged, rest - n(Slot::RowsSkipped))
+        }
     }
 }
 
@@ -283,9 +314,20 @@ fn guard_error(failure: &GuardFailure, found: &ResultSet) -> FlowError {
         let rows = cell(row, failure.sample.len() + 1);
         let value = if values.len() == 1 { values[0].clone() } else { format!("({})", values.join(", ")) };
         shown.push(format!("{value} ({rows} rows)"));
-        keys.push(serde_json::Value::from(failure.sample.iter().cloned().zip(values.into_iter().map(serde_json::Value::from)).collect::<serde_json::Map<_, _>>()));
+        keys.push(serde_json::Value::from(
+            failure
+                .sample
+                .iter()
+                .cloned()
+                .zip(values.into_iter().map(serde_json::Value::from))
+                .collect::<serde_json::Map<_, _>>(),
+        ));
     }
-    let names = if failure.sample.len() == 1 { failure.sample[0].clone() } else { format!("({})", failure.sample.join(", ")) };
+    let names = if failure.sample.len() == 1 {
+        failure.sample[0].clone()
+    } else {
+        format!("({})", failure.sample.join(", "))
+    };
     error.detail(format!("  {names}: {}", shown.join(", "))).context("keys", keys)
 }
 
@@ -300,7 +342,12 @@ pub fn lock_key(target: &str) -> i64 {
 pub async fn same_database(source: &Session, target: &Session, key: i64) -> Result<bool> {
     let take = format!("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({key})");
     source.ask("prove which database the source is", &take).await?;
-    let tried = target.ask("prove which database the target is", &format!("BEGIN; SELECT pg_catalog.pg_try_advisory_xact_lock({key}); ROLLBACK")).await;
+    let tried = target
+        .ask(
+            "prove which database the target is",
+            &format!("BEGIN; SELECT pg_catalog.pg_try_advisory_xact_lock({key}); ROLLBACK"),
+        )
+        .await;
     let ended = source.ask("end the proof", "ROLLBACK").await;
     let tried = tried?;
     ended?;

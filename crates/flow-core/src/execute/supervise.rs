@@ -59,7 +59,11 @@ impl Engine {
         let work = self.execute(pipeline, request, observer, run_id, &load, progress);
         let mut outcome = watch(work, &load, Some(&own), pipeline, request, run_id).await;
         load.close().await;
-        let own = if own.is_closed() { self.open(&pipeline.target_connection, &format!("history {name}")).await.ok() } else { Some(own) };
+        let own = if own.is_closed() {
+            self.open(&pipeline.target_connection, &format!("history {name}")).await.ok()
+        } else {
+            Some(own)
+        };
         if let (Err(_), true, Some(own)) = (&outcome, progress.commit_sent, &own) {
             outcome = resolve_lost_commit(own, run_id, outcome).await;
         }
@@ -133,13 +137,17 @@ async fn watch(
         (Err(_), End::Asked(stop)) => Err(cancelled(stop)),
         (Err(_), End::TimeUp) => {
             let limit = pipeline.limits.run_timeout.as_ref().map(ToString::to_string).unwrap_or_default();
-            Err(FlowError::new(ErrorCode::Timeout, format!("the run took longer than run_timeout = \"{limit}\""))
-                .hint("it was cancelled on the server and rolled back: nothing was written"))
+            Err(FlowError::new(
+                ErrorCode::Timeout,
+                format!("the run took longer than run_timeout = \"{limit}\""),
+            )
+            .hint("it was cancelled on the server and rolled back: nothing was written"))
         }
-        (Err(_), End::LeaseLost) => {
-            Err(FlowError::new(ErrorCode::LeaseLost, "the run was taken for dead while it was running, and rolls back")
-                .hint("its process was paused for longer than its lease: run it again, or raise lease"))
-        }
+        (Err(_), End::LeaseLost) => Err(FlowError::new(
+            ErrorCode::LeaseLost,
+            "the run was taken for dead while it was running, and rolls back",
+        )
+        .hint("its process was paused for longer than its lease: run it again, or raise lease")),
     }
 }
 

@@ -13,12 +13,14 @@ pub struct PlanBuilder<'a> {
     pub marks: Vec<Mark>,
     /// Notes so far.
     pub notes: Vec<String>,
+    /// Warnings so far.
+    pub warnings: Vec<String>,
 }
 
 impl<'a> PlanBuilder<'a> {
     /// An empty plan.
     pub fn new(dialect: &'a dyn Dialect) -> PlanBuilder<'a> {
-        PlanBuilder { dialect, steps: Vec::new(), marks: Vec::new(), notes: Vec::new() }
+        PlanBuilder { dialect, steps: Vec::new(), marks: Vec::new(), notes: Vec::new(), warnings: Vec::new() }
     }
 
     /// Adds a step.
@@ -27,18 +29,44 @@ impl<'a> PlanBuilder<'a> {
     }
 
     /// Adds a step that runs only if a number counted earlier is above zero.
-    pub fn step_if(&mut self, slot: Slot, kind: StepKind, purpose: impl Into<String>, sql: Sql, answer: Answer) {
+    pub fn step_if(
+        &mut self,
+        slot: Slot,
+        kind: StepKind,
+        purpose: impl Into<String>,
+        sql: Sql,
+        answer: Answer,
+    ) {
         self.step_when(kind, purpose, sql, answer, Some(Condition::Positive(slot)));
     }
 
-    fn step_when(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql, answer: Answer, when: Option<Condition>) {
+    fn step_when(
+        &mut self,
+        kind: StepKind,
+        purpose: impl Into<String>,
+        sql: Sql,
+        answer: Answer,
+        when: Option<Condition>,
+    ) {
         let n = self.steps.len() + 1;
-        self.steps.push(Step { n, kind, purpose: purpose.into(), sql: sql.render(self.dialect), answer, when });
+        self.steps.push(Step {
+            n,
+            kind,
+            purpose: purpose.into(),
+            sql: sql.render(self.dialect),
+            answer,
+            when,
+        });
     }
 
     /// Adds a mark.
     pub fn mark(&mut self, mark: MarkKind, what: impl Into<String>) {
         self.marks.push(Mark { mark, what: what.into() });
+    }
+
+    /// Adds a warning: what a person should know although it goes well.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
     }
 
     /// Adds a note.

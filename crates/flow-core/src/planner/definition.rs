@@ -10,7 +10,6 @@ use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
 use crate::spec::options::OnDrift;
 use crate::sql;
-use crate::sql::Sql;
 use crate::strategies::{self, Requirement};
 
 /// What must be true of the target before its rows are touched.
@@ -44,7 +43,8 @@ fn create(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 
 fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let types = |column: &Column| {
-        super::load::declared_type(column, load.facts, load.dialect).unwrap_or_else(|| load.type_of(&column.name).clone())
+        super::load::declared_type(column, load.facts, load.dialect)
+            .unwrap_or_else(|| load.type_of(&column.name).clone())
     };
     let found = differences(&load.table, &load.managed, live, &types, load.dialect);
     let (own, declared): (Vec<Difference>, Vec<Difference>) =
@@ -67,6 +67,7 @@ fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Re
     }
     for difference in &open {
         builder.mark(MarkKind::Drift, format!("{} (ignored)", difference.describe()));
+        builder.warn(format!("drift ignored: {}", difference.describe()));
     }
     requirements(load, live, builder)
 }
@@ -82,7 +83,9 @@ fn apply(load: &Load<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>
     builder.mark(MarkKind::Change, difference.describe());
     if let Some(sql) = &difference.remedy {
         let purpose = match difference.kind {
-            DifferenceKind::Missing { .. } => format!("add the column {} to {}", difference.column, load.table.name),
+            DifferenceKind::Missing { .. } => {
+                format!("add the column {} to {}", difference.column, load.table.name)
+            }
             _ => format!("widen the column {} of {}", difference.column, load.table.name),
         };
         builder.step(StepKind::Ddl, purpose, sql.clone(), Answer::Ignore);
@@ -90,7 +93,8 @@ fn apply(load: &Load<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>
 }
 
 fn drift_error(load: &Load<'_>, open: &[Difference], missing: bool) -> FlowError {
-    let table = load.dialect.quote(&load.table.name.schema) + "." + &load.dialect.quote(&load.table.name.name);
+    let table =
+        load.dialect.quote(&load.table.name.schema) + "." + &load.dialect.quote(&load.table.name.name);
     let mut error = FlowError::new(ErrorCode::Drift, format!("table {table} differs from its declaration"));
     let mut remedies = Vec::new();
     for difference in open {
@@ -130,7 +134,11 @@ fn requirements(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>
                 let statement = requirement.sql(load).to_text(load.dialect);
                 return Err(FlowError::new(
                     ErrorCode::MissingIndex,
-                    format!("{} has no unique index on {}, and it is not ours to change", load.table.name, names.join(", ")),
+                    format!(
+                        "{} has no unique index on {}, and it is not ours to change",
+                        load.table.name,
+                        names.join(", ")
+                    ),
                 )
                 .hint(format!("create it: {statement}; or run with --migrate")));
             }
@@ -159,7 +167,12 @@ pub fn after_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
             builder.step(StepKind::Ddl, "primary key", sql, Answer::Ignore);
         }
         for columns in &load.table.unique {
-            builder.step(StepKind::Ddl, unique_purpose(columns), ddl::add_unique(name, columns), Answer::Ignore);
+            builder.step(
+                StepKind::Ddl,
+                unique_purpose(columns),
+                ddl::add_unique(name, columns),
+                Answer::Ignore,
+            );
         }
     }
     for index in &load.table.indexes {
@@ -171,9 +184,4 @@ pub fn after_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 fn unique_purpose(columns: &[crate::sql::Ident]) -> String {
     let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
     format!("unique: {}", names.join(", "))
-}
-
-/// Used by strategies to name their requirements.
-pub fn list(columns: &[crate::sql::Ident]) -> Sql {
-    sql!("{columns}", columns = columns.to_vec())
 }

@@ -30,18 +30,25 @@ fn remember_target(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         sql!("fingerprint = {fingerprint}", fingerprint = Literal::Text(fingerprint(load))),
     ];
     let written = Sql::join(
-        [Slot::RowsInserted, Slot::RowsUpdated, Slot::RowsClosedOut, Slot::RowsDeleted, Slot::RowsRehashed].iter().map(|slot| sql!("{slot}", slot)),
+        [Slot::RowsInserted, Slot::RowsUpdated, Slot::RowsClosedOut, Slot::RowsDeleted, Slot::RowsRehashed]
+            .iter()
+            .map(|slot| sql!("{slot}", slot)),
         " + ",
     );
     let rehash = strategies::rehashes(load);
     let changed = if rehash { Sql::text("TRUE") } else { sql!("{written} > 0", written) };
     assignments.push(sql!("generation = t.generation + CASE WHEN {changed} THEN 1 ELSE 0 END", changed));
-    assignments.push(sql!("last_instant = CASE WHEN {changed} THEN {instant} ELSE t.last_instant END", changed, instant = load.instant()));
+    assignments.push(sql!(
+        "last_instant = CASE WHEN {changed} THEN {instant} ELSE t.last_instant END",
+        changed,
+        instant = load.instant()
+    ));
     if matches!(load.pipeline.strategy, Strategy::Scd2(_)) {
         let set = strategies::scd2::compare_set(load);
         let list = Sql::join(set.iter().map(|name| sql!("{name}", name = Literal::Text(name.clone()))), ", ");
         assignments.push(sql!("compare_set = ARRAY[{list}]::text[]", list));
-        assignments.push(sql!("encoding_version = {version}", version = Literal::Integer(ENCODING_VERSION.into())));
+        assignments
+            .push(sql!("encoding_version = {version}", version = Literal::Integer(ENCODING_VERSION.into())));
         if rehash {
             assignments.push(Sql::text("earlier_sets = t.earlier_sets || pg_catalog.jsonb_build_array(pg_catalog.to_jsonb(t.compare_set))"));
         }
@@ -52,7 +59,12 @@ fn remember_target(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         assignments = Sql::join(assignments, ",\n       "),
         target = Literal::Text(load.pipeline.target_key())
     );
-    builder.step(StepKind::Finish, "number the run, and remember what the target was written with", sql, Answer::Read);
+    builder.step(
+        StepKind::Finish,
+        "number the run, and remember what the target was written with",
+        sql,
+        Answer::Read,
+    );
 }
 
 fn remember_declaration(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
@@ -83,7 +95,11 @@ fn remember_watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         Ok(Some(back)) => sql!("({read_from} - {back})", read_from, back),
         _ => read_from,
     };
-    let covered = if append { load.dialect.stable_text(data_type, &bound_in_type(&bound, &type_name)) } else { Sql::text("NULL") };
+    let covered = if append {
+        load.dialect.stable_text(data_type, &bound_in_type(&bound, &type_name))
+    } else {
+        Sql::text("NULL")
+    };
     let covered_column = if append {
         let stored = load.facts.watermark.as_ref().and_then(|stored| stored.covered_from.clone());
         match stored {
@@ -99,7 +115,8 @@ fn remember_watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     };
     let identity = match strategies::append::identity(load, incremental) {
         Ok(names) if append => {
-            let list = Sql::join(names.iter().map(|name| sql!("{name}", name = Literal::Text(name.clone()))), ", ");
+            let list =
+                Sql::join(names.iter().map(|name| sql!("{name}", name = Literal::Text(name.clone()))), ", ");
             sql!("ARRAY[{list}]::text[]", list)
         }
         _ => Sql::text("NULL"),
@@ -151,7 +168,12 @@ fn success(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         assignments = Sql::join(assignments, ", "),
         run = Literal::Text(load.facts.run.id.clone())
     );
-    builder.step(StepKind::Finish, "the run succeeded, unless it was taken for dead meanwhile", sql, Answer::ExactlyOne);
+    builder.step(
+        StepKind::Finish,
+        "the run succeeded, unless it was taken for dead meanwhile",
+        sql,
+        Answer::ExactlyOne,
+    );
 }
 
 /// The declaration as it is recorded.

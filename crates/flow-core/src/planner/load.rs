@@ -76,8 +76,11 @@ impl<'a> Load<'a> {
         if let Some(live) = &facts.target.live
             && !matches!(live.kind, 'r' | 'p')
         {
-            return Err(FlowError::new(ErrorCode::InvalidValue, format!("{} is not a table that can be loaded", table.name))
-                .hint("a target is an ordinary or a partitioned table: choose another name"));
+            return Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("{} is not a table that can be loaded", table.name),
+            )
+            .hint("a target is an ordinary or a partitioned table: choose another name"));
         }
         let (keys, keys_reason) = resolve_keys(pipeline, &table, facts)?;
         let managed = strategies::managed_columns(pipeline, &table);
@@ -170,7 +173,10 @@ impl<'a> Load<'a> {
     /// `left.k = right.k AND …` over the keys.
     pub fn keys_equal(&self, left: &'static str, right: impl Fn(&Ident) -> Sql) -> Sql {
         let left = Ident::fixed(left);
-        Sql::join(self.keys.iter().map(|key| sql!("{left}.{key} = {value}", left, key, value = right(key))), " AND ")
+        Sql::join(
+            self.keys.iter().map(|key| sql!("{left}.{key} = {value}", left, key, value = right(key))),
+            " AND ",
+        )
     }
 
     /// The value of a key column in a source row `s`.
@@ -179,11 +185,18 @@ impl<'a> Load<'a> {
     }
 
     /// `left differs from right` over some columns, OR between them.
-    pub fn differ(&self, columns: &[Ident], left: impl Fn(&Ident) -> Sql, right: impl Fn(&Ident) -> Sql) -> Sql {
+    pub fn differ(
+        &self,
+        columns: &[Ident],
+        left: impl Fn(&Ident) -> Sql,
+        right: impl Fn(&Ident) -> Sql,
+    ) -> Sql {
         if columns.is_empty() {
             return Sql::text("FALSE");
         }
-        let parts = columns.iter().map(|column| self.dialect.differs(self.type_of(column), &left(column), &right(column)));
+        let parts = columns
+            .iter()
+            .map(|column| self.dialect.differs(self.type_of(column), &left(column), &right(column)));
         Sql::join(parts, "\n    OR ")
     }
 
@@ -240,14 +253,23 @@ fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Tab
         options: Vec::new(),
         description: None,
     };
-    let managed: Vec<Ident> = strategies::managed_columns(pipeline, &empty).into_iter().map(|column| column.name).collect();
+    let managed: Vec<Ident> =
+        strategies::managed_columns(pipeline, &empty).into_iter().map(|column| column.name).collect();
     let column = |name: &str, data_type: &TypeFacts, nullable: bool| -> Result<Column> {
-        Ok(Column { name: Ident::new(name)?, data_type: DataType::Native(data_type.name.clone()), nullable, default: None, description: None })
+        Ok(Column {
+            name: Ident::new(name)?,
+            data_type: DataType::Native(data_type.name.clone()),
+            nullable,
+            default: None,
+            description: None,
+        })
     };
     let mut table = empty;
     match &facts.target.live {
         Some(live) => {
-            for live_column in live.columns.iter().filter(|c| !c.generated && !managed.iter().any(|m| m.as_str() == c.name)) {
+            for live_column in
+                live.columns.iter().filter(|c| !c.generated && !managed.iter().any(|m| m.as_str() == c.name))
+            {
                 let mut column = column(&live_column.name, &live_column.data_type, live_column.nullable)?;
                 column.default = live_column.default.clone().map(crate::schema::ColumnDefault::Expression);
                 table.columns.push(column);
@@ -263,7 +285,9 @@ fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Tab
                 let not_null = relation.is_some_and(|relation| relation.not_null.contains(&source.name));
                 table.columns.push(column(&source.name, &source.data_type, !not_null)?);
             }
-            if let Some(relation) = relation {
+            // Append never matches keys: what it appends may have been there.
+            let append = matches!(pipeline.strategy, Strategy::Append(_));
+            if let Some(relation) = relation.filter(|_| !append) {
                 table.primary_key = relation.primary_key.iter().map(Ident::new).collect::<Result<_>>()?;
             }
         }
@@ -271,14 +295,23 @@ fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Tab
     Ok(table)
 }
 
-fn resolve_keys(pipeline: &Pipeline, table: &Table, facts: &Facts) -> Result<(Vec<Ident>, Option<&'static str>)> {
+fn resolve_keys(
+    pipeline: &Pipeline,
+    table: &Table,
+    facts: &Facts,
+) -> Result<(Vec<Ident>, Option<&'static str>)> {
     let known = |keys: &[Ident]| -> Result<()> {
         for key in keys.iter().filter(|key| table.column(key).is_none()) {
-            let error = FlowError::new(ErrorCode::UnknownColumn, format!("`keys` names the column `{key}`, which {} does not have", table.name));
-            return Err(match did_you_mean(key.as_str(), table.columns.iter().map(|column| column.name.as_str())) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
+            let error = FlowError::new(
+                ErrorCode::UnknownColumn,
+                format!("`keys` names the column `{key}`, which {} does not have", table.name),
+            );
+            return Err(
+                match did_you_mean(key.as_str(), table.columns.iter().map(|column| column.name.as_str())) {
+                    Some(near) => error.hint(format!("did you mean `{near}`?")),
+                    None => error,
+                },
+            );
         }
         Ok(())
     };
@@ -296,8 +329,11 @@ fn resolve_keys(pipeline: &Pipeline, table: &Table, facts: &Facts) -> Result<(Ve
     let needed = matches!(pipeline.strategy, Strategy::Merge(_) | Strategy::Scd2(_))
         || pipeline.on_duplicate == OnDuplicate::Latest;
     if keys.is_empty() && needed {
-        return Err(FlowError::new(ErrorCode::MissingKeys, format!("pipeline `{}` has no keys", pipeline.name))
-            .hint("set keys = [\"…\"] to the columns that identify a row in the source"));
+        return Err(FlowError::new(
+            ErrorCode::MissingKeys,
+            format!("pipeline `{}` has no keys", pipeline.name),
+        )
+        .hint("set keys = [\"…\"] to the columns that identify a row in the source"));
     }
     let reason = (!keys.is_empty()).then_some(reason);
     Ok((keys, reason))
@@ -321,7 +357,10 @@ fn column_types(
             (None, None) => {
                 return Err(FlowError::new(
                     ErrorCode::UnknownType,
-                    format!("column `{}` of {}: the server has no type `{}`", column.name, table.name, column.data_type),
+                    format!(
+                        "column `{}` of {}: the server has no type `{}`",
+                        column.name, table.name, column.data_type
+                    ),
                 )
                 .hint("check the name, and whether its extension is installed"));
             }
@@ -335,7 +374,11 @@ fn column_types(
 pub fn declared_type(column: &Column, facts: &Facts, dialect: &dyn Dialect) -> Option<TypeFacts> {
     dialect.type_facts(&column.data_type).or_else(|| match &column.data_type {
         DataType::Native(name) => facts.native_types.get(name).cloned().or_else(|| {
-            facts.assumed.then(|| TypeFacts { name: name.clone(), normal: Some(crate::hash::Normal::Opaque), deterministic: true })
+            facts.assumed.then(|| TypeFacts {
+                name: name.clone(),
+                normal: Some(crate::hash::Normal::Opaque),
+                deterministic: true,
+            })
         }),
         _ => None,
     })
@@ -351,7 +394,12 @@ fn filled_columns(
 ) -> Result<(Vec<LoadColumn>, Vec<String>)> {
     let mut columns = Vec::new();
     for column in &table.columns {
-        let generated = facts.target.live.as_ref().and_then(|live| live.column(column.name.as_str())).is_some_and(|c| c.generated);
+        let generated = facts
+            .target
+            .live
+            .as_ref()
+            .and_then(|live| live.column(column.name.as_str()))
+            .is_some_and(|c| c.generated);
         match facts.source.column(column.name.as_str()) {
             Some(source) if !generated => {
                 let data_type = types[&column.name].clone();
@@ -378,8 +426,14 @@ fn filled_columns(
         .hint("remove it from the declaration, or rename ours"));
     }
     if columns.is_empty() {
-        return Err(FlowError::new(ErrorCode::UnknownColumn, format!("the source has no column of {}", table.name))
-            .detail(format!("it has: {}", facts.source.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "))));
+        return Err(FlowError::new(
+            ErrorCode::UnknownColumn,
+            format!("the source has no column of {}", table.name),
+        )
+        .detail(format!(
+            "it has: {}",
+            facts.source.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
+        )));
     }
     Ok((columns, left_out))
 }
@@ -392,8 +446,12 @@ fn lacks_column(pipeline: &Pipeline, column: &Ident, facts: &Facts) -> FlowError
     )
     .detail(format!("the source has: {}", names.join(", ")));
     match did_you_mean(column.as_str(), names.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean `{near}`? add it to the query: SELECT …, {near} AS {column}")),
-        None => error.hint("add it to the query, give the column a default, or remove it from the declaration"),
+        Some(near) => {
+            error.hint(format!("did you mean `{near}`? add it to the query: SELECT …, {near} AS {column}"))
+        }
+        None => {
+            error.hint("add it to the query, give the column a default, or remove it from the declaration")
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, dialect: &dyn Dialect) -> Result
         compared: load.compared.iter().map(ToString::to_string).collect(),
         marks: builder.marks,
         notes: builder.notes,
+        warnings: builder.warnings,
         steps: builder.steps,
     })
 }

@@ -28,7 +28,9 @@ pub fn steps(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBui
     match &load.rows {
         Rows::Direct(relation) => {
             let unique = relation.unique.first().map(|columns| columns.join(", ")).unwrap_or_default();
-            builder.note(format!("a unique index on {unique} of the source proves its keys: it is read in place"));
+            builder.note(format!(
+                "a unique index on {unique} of the source proves its keys: it is read in place"
+            ));
         }
         Rows::Stage(_) => {
             stage(load, identity, builder)?;
@@ -93,7 +95,8 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
         filter
     );
     if typed {
-        let definitions = columns.iter().map(|(name, data_type, _)| (name.clone(), data_type.clone())).collect();
+        let definitions =
+            columns.iter().map(|(name, data_type, _)| (name.clone(), data_type.clone())).collect();
         let sql = load.dialect.create_stage(&name, definitions);
         builder.step(StepKind::Stage, format!("a table of the declared types: {name}"), sql, Answer::Ignore);
         let insert = sql!("INSERT INTO {name}\n{select}", name, select);
@@ -124,7 +127,8 @@ pub fn watermark_type<'a>(load: &'a Load<'_>, incremental: &Incremental) -> Resu
     match load.facts.source.column(incremental.column.as_str()) {
         Some(column) => Ok(&column.data_type),
         None => {
-            let names: Vec<&str> = load.facts.source.columns.iter().map(|column| column.name.as_str()).collect();
+            let names: Vec<&str> =
+                load.facts.source.columns.iter().map(|column| column.name.as_str()).collect();
             Err(FlowError::new(
                 ErrorCode::UnknownColumn,
                 format!("the source has no column `{}`, which incremental_column names", incremental.column),
@@ -135,7 +139,12 @@ pub fn watermark_type<'a>(load: &'a Load<'_>, incremental: &Incremental) -> Resu
 }
 
 /// The condition that reads from the watermark on.
-fn range(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts, builder: &mut PlanBuilder<'_>) -> Result<Sql> {
+fn range(
+    load: &Load<'_>,
+    incremental: &Incremental,
+    data_type: &TypeFacts,
+    builder: &mut PlanBuilder<'_>,
+) -> Result<Sql> {
     let column = sql!("q.{column}", column = incremental.column);
     let lower = lower_bound(load, incremental, data_type)?;
     explain_late_commits(load, incremental, data_type, builder);
@@ -159,7 +168,10 @@ pub fn lower_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeF
                 load.pipeline.name, stored.column, incremental.column
             ),
         )
-        .hint(format!("`flow watermark reset {}` forgets it; the next run reads in full", load.pipeline.name)));
+        .hint(format!(
+            "`flow watermark reset {}` forgets it; the next run reads in full",
+            load.pipeline.name
+        )));
     }
     if load.facts.run.full_scan || load.reads_in_full() {
         return Ok(None);
@@ -171,7 +183,9 @@ pub fn lower_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeF
         None => value(read_from),
     };
     Ok(Some(match &stored.covered_from {
-        Some(covered) if lookback.is_some() => sql!("GREATEST({from}, {covered})", from, covered = value(covered)),
+        Some(covered) if lookback.is_some() => {
+            sql!("GREATEST({from}, {covered})", from, covered = value(covered))
+        }
         _ => from,
     }))
 }
@@ -193,18 +207,26 @@ pub fn lookback(incremental: &Incremental, data_type: &TypeFacts) -> Result<Opti
             let days = duration.milliseconds().div_ceil(86_400_000) as i64;
             Ok(Some(sql!("{days}", days = Literal::Integer(days))))
         }
-        (Lookback::Number(number), "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" | "date") => {
-            Ok(Some(sql!("{number}", number = Literal::Integer(*number))))
-        }
+        (
+            Lookback::Number(number),
+            "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" | "date",
+        ) => Ok(Some(sql!("{number}", number = Literal::Integer(*number)))),
         (written, _) => {
             let (written, wanted) = match written {
                 Lookback::Number(number) => (number.to_string(), "a duration: \"10m\""),
                 Lookback::Duration(duration) => (format!("\"{duration}\""), "a number"),
             };
-            let wanted = if time || matches!(base, "smallint" | "integer" | "bigint" | "numeric" | "date") { wanted } else { "none: the column has no distance" };
+            let wanted = if time || matches!(base, "smallint" | "integer" | "bigint" | "numeric" | "date") {
+                wanted
+            } else {
+                "none: the column has no distance"
+            };
             Err(FlowError::new(
                 ErrorCode::InvalidValue,
-                format!("lookback = {written} does not fit `{}`, which is of type {}", incremental.column, data_type.name),
+                format!(
+                    "lookback = {written} does not fit `{}`, which is of type {}",
+                    incremental.column, data_type.name
+                ),
             )
             .hint(format!("it takes {wanted}")))
         }
@@ -219,7 +241,11 @@ impl Load<'_> {
 }
 
 /// Whether the cap applies, and the sentence that says so.
-fn cap<'a>(load: &'a Load<'_>, incremental: &Incremental, data_type: &TypeFacts) -> std::result::Result<&'a str, String> {
+fn cap<'a>(
+    load: &'a Load<'_>,
+    incremental: &Incremental,
+    data_type: &TypeFacts,
+) -> std::result::Result<&'a str, String> {
     if !data_type.name.starts_with("timestamp") || !data_type.name.ends_with("with time zone") {
         return Err(format!("`{}` is {}, not timestamptz", incremental.column, data_type.name));
     }
@@ -227,7 +253,10 @@ fn cap<'a>(load: &'a Load<'_>, incremental: &Incremental, data_type: &TypeFacts)
     match incremental.late_commits {
         LateCommits::Lookback => return Err("late_commits = \"lookback\"".to_owned()),
         LateCommits::Auto if !stamped => {
-            return Err(format!("nothing shows that `{}` is stamped by the source's own clock", incremental.column));
+            return Err(format!(
+                "nothing shows that `{}` is stamped by the source's own clock",
+                incremental.column
+            ));
         }
         LateCommits::Auto | LateCommits::Cap => {}
     }
@@ -237,7 +266,12 @@ fn cap<'a>(load: &'a Load<'_>, incremental: &Incremental, data_type: &TypeFacts)
     }
 }
 
-fn explain_late_commits(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts, builder: &mut PlanBuilder<'_>) {
+fn explain_late_commits(
+    load: &Load<'_>,
+    incremental: &Incremental,
+    data_type: &TypeFacts,
+    builder: &mut PlanBuilder<'_>,
+) {
     match cap(load, incremental, data_type) {
         Ok(_) => builder.note("rows that commit late are found again: the next run reads from the start of the oldest running transaction"),
         Err(why) => {
@@ -246,7 +280,7 @@ fn explain_late_commits(load: &Load<'_>, incremental: &Incremental, data_type: &
                 Lookback::Number(number) => format!("lookback is {number}"),
                 Lookback::Duration(duration) => format!("lookback is {duration}"),
             };
-            builder.note(format!("rows that commit late are found again only within lookback ({lookback}): {why}"));
+            builder.warn(format!("rows that commit late are found again only within lookback ({lookback}): {why}"));
         }
     }
 }
@@ -254,7 +288,6 @@ fn explain_late_commits(load: &Load<'_>, incremental: &Incremental, data_type: &
 /// Guards over the stage, then the rows that the strategy shall not see are dropped from it.
 fn guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let stage = load.source();
-    let mut dropped = 0;
     if let Some(incremental) = &load.pipeline.incremental {
         let watermark = Ident::fixed(WATERMARK);
         match incremental.on_null {
@@ -270,7 +303,6 @@ fn guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
                 }),
             ),
             NullWatermark::Skip => {
-                dropped += 1;
                 builder.step(
                     StepKind::Stage,
                     format!("leave out rows whose {} is NULL", incremental.column),
@@ -284,11 +316,11 @@ fn guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         }
     }
     empty_source(load, builder);
-    let unique = !load.keys.is_empty() && !matches!(load.pipeline.strategy, crate::pipeline::Strategy::Append(_));
+    let unique =
+        !load.keys.is_empty() && !matches!(load.pipeline.strategy, crate::pipeline::Strategy::Append(_));
     if unique {
         key_guards(load, builder);
     }
-    let _ = dropped;
 }
 
 /// A source without rows, judged by the rows that the reading brought.
@@ -319,7 +351,11 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         sql!("SELECT count(*) AS count FROM {stage} AS s WHERE {null} HAVING count(*) > 0", stage, null),
         Answer::NoRows(GuardFailure {
             code: ErrorCode::NullKey,
-            message: format!("{{count}} rows of `{}` have NULL in their key ({})", load.pipeline.name, names.join(", ")),
+            message: format!(
+                "{{count}} rows of `{}` have NULL in their key ({})",
+                load.pipeline.name,
+                names.join(", ")
+            ),
             sample: Vec::new(),
             hint: "leave such rows out in the query, or give them a key".to_owned(),
         }),
@@ -382,7 +418,12 @@ pub fn watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         Err(_) => highest.clone(),
     };
     let next = match &read_from {
-        Some(read_from) => sql!("CASE WHEN m.highest IS NULL THEN {read_from} ELSE GREATEST({read_from2}, {safe}) END", read_from, read_from2 = read_from, safe),
+        Some(read_from) => sql!(
+            "CASE WHEN m.highest IS NULL THEN {read_from} ELSE GREATEST({read_from2}, {safe}) END",
+            read_from,
+            read_from2 = read_from,
+            safe
+        ),
         None => sql!("CASE WHEN m.highest IS NULL THEN NULL ELSE {safe} END", safe),
     };
     let text = |value: Sql| load.dialect.stable_text(data_type, &sql!("({value})", value));
@@ -411,6 +452,11 @@ fn rounding(data_type: &TypeFacts) -> Option<String> {
 /// Drops the stage, which a run that ends here needs no more.
 pub fn drop_stage(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     if let Rows::Stage(name) = &load.rows {
-        builder.step(StepKind::Stage, "drop the intermediate rows", sql!("DROP TABLE {name}", name), Answer::Ignore);
+        builder.step(
+            StepKind::Stage,
+            "drop the intermediate rows",
+            sql!("DROP TABLE {name}", name),
+            Answer::Ignore,
+        );
     }
 }

@@ -36,7 +36,12 @@ pub async fn connect(target: &ConnectionTarget, application_name: &str) -> Resul
     Err(last.expect("at least one mode was tried"))
 }
 
-async fn attempt(target: &ConnectionTarget, parameters: &Parameters, mode: SslMode, name: &str) -> Result<Session> {
+async fn attempt(
+    target: &ConnectionTarget,
+    parameters: &Parameters,
+    mode: SslMode,
+    name: &str,
+) -> Result<Session> {
     let config = parameters.config(mode, name)?;
     let connector = connector(mode, parameters.root_certificates.as_deref())?;
     let connecting = config.connect(connector.clone());
@@ -47,15 +52,26 @@ async fn attempt(target: &ConnectionTarget, parameters: &Parameters, mode: SslMo
     let (client, connection) = match connected {
         Err(_) => {
             let seconds = parameters.timeout.unwrap_or(CONNECT_TIMEOUT).as_secs_f64();
-            return Err(FlowError::new(ErrorCode::ConnectTimeout, format!("{target} did not answer within {seconds} s"))
-                .hint("check host, port and firewall; connect_timeout sets the limit in seconds"));
+            return Err(FlowError::new(
+                ErrorCode::ConnectTimeout,
+                format!("{target} did not answer within {seconds} s"),
+            )
+            .hint("check host, port and firewall; connect_timeout sets the limit in seconds"));
         }
         Ok(Err(error)) => return Err(connect_error(&error, target, mode)),
         Ok(Ok(parts)) => parts,
     };
     let version = connection.parameter("server_version").unwrap_or_default().to_owned();
-    let major: u32 = version.split(['.', ' ', 'd', 'b', 'r']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
-    let session = Session::new(client, connection, connector, mode != SslMode::Disable, version.clone(), target.session.clone());
+    let major: u32 =
+        version.split(['.', ' ', 'd', 'b', 'r']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    let session = Session::new(
+        client,
+        connection,
+        connector,
+        mode != SslMode::Disable,
+        version.clone(),
+        target.session.clone(),
+    );
     if major < 15 && major != 0 {
         return Err(FlowError::new(ErrorCode::UnsupportedServer, format!("{target} is Postgres {version}"))
             .hint("Postgres 15 and later are supported"));
@@ -83,19 +99,29 @@ struct Parameters {
 impl Parameters {
     fn read(target: &ConnectionTarget) -> Result<Parameters> {
         let get = |name: &str| target.parameter(name).filter(|value| !value.is_empty());
-        let list = |name: &str| get(name).map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default();
+        let list = |name: &str| {
+            get(name).map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default()
+        };
         let ports = list("port")
             .iter()
             .map(|port| if port.is_empty() { Ok(5432) } else { port.parse() })
             .collect::<std::result::Result<Vec<u16>, _>>()
-            .map_err(|_| FlowError::new(ErrorCode::InvalidValue, format!("{target}: the port is not a number from 1 to 65535")))?;
+            .map_err(|_| {
+                FlowError::new(
+                    ErrorCode::InvalidValue,
+                    format!("{target}: the port is not a number from 1 to 65535"),
+                )
+            })?;
         let timeout = match get("connect_timeout") {
             None => Some(CONNECT_TIMEOUT),
             Some(text) => match text.parse::<i64>() {
                 Ok(0) => None,
                 Ok(seconds) if seconds > 0 => Some(Duration::from_secs(seconds as u64)),
                 _ => {
-                    return Err(FlowError::new(ErrorCode::InvalidValue, format!("{target}: connect_timeout is not a number of seconds")));
+                    return Err(FlowError::new(
+                        ErrorCode::InvalidValue,
+                        format!("{target}: connect_timeout is not a number of seconds"),
+                    ));
                 }
             },
         };
@@ -113,7 +139,9 @@ impl Parameters {
             session_attributes: get("target_session_attrs").map(str::to_owned),
             load_balance: get("load_balance_hosts") == Some("random"),
             keepalives: get("keepalives") != Some("0"),
-            keepalives_idle: get("keepalives_idle").and_then(|text| text.parse().ok()).map(Duration::from_secs),
+            keepalives_idle: get("keepalives_idle")
+                .and_then(|text| text.parse().ok())
+                .map(Duration::from_secs),
         })
     }
 
@@ -137,7 +165,10 @@ impl Parameters {
             let local = host == "localhost" || host.ends_with(".localhost");
             if local && addresses.is_empty() && self.hosts.len() == 1 {
                 for address in ["127.0.0.1", "::1"] {
-                    config.host(host).hostaddr(address.parse().expect("a fixed address")).port(port_at(index));
+                    config
+                        .host(host)
+                        .hostaddr(address.parse().expect("a fixed address"))
+                        .port(port_at(index));
                 }
             } else {
                 config.host(host).port(port_at(index));
@@ -173,8 +204,11 @@ impl Parameters {
             Some("read-write" | "primary") => TargetSessionAttrs::ReadWrite,
             Some("read-only" | "standby") => TargetSessionAttrs::ReadOnly,
             Some(word) => {
-                return Err(FlowError::new(ErrorCode::NotYetSupported, format!("target_session_attrs = `{word}` is not supported yet"))
-                    .hint("it may be any, read-write or read-only"));
+                return Err(FlowError::new(
+                    ErrorCode::NotYetSupported,
+                    format!("target_session_attrs = `{word}` is not supported yet"),
+                )
+                .hint("it may be any, read-write or read-only"));
             }
         });
         if self.load_balance {
@@ -200,9 +234,14 @@ fn connect_error(error: &tokio_postgres::Error, target: &ConnectionTarget, mode:
     if let Some(db) = error.as_db_error() {
         let state = db.code().code();
         let (code, hint) = match state {
-            "28P01" | "28000" => (ErrorCode::AuthenticationFailed, "check user and password of the connection"),
+            "28P01" | "28000" => {
+                (ErrorCode::AuthenticationFailed, "check user and password of the connection")
+            }
             "3D000" => (ErrorCode::UnknownDatabase, "check dbname, or create the database"),
-            "53300" => (ErrorCode::ConnectFailed, "the server has no connection left: try again, or raise max_connections"),
+            "53300" => (
+                ErrorCode::ConnectFailed,
+                "the server has no connection left: try again, or raise max_connections",
+            ),
             "57P03" => (ErrorCode::ConnectFailed, "the server is starting up or shutting down: try again"),
             _ => (ErrorCode::ConnectFailed, "the server refused the connection"),
         };
@@ -210,21 +249,29 @@ fn connect_error(error: &tokio_postgres::Error, target: &ConnectionTarget, mode:
     }
     let cause = root_cause(error);
     let text = error.to_string();
-    let timed_out = find_io(error).is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) || text.contains("timed out");
+    let timed_out = find_io(error).is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
+        || text.contains("timed out");
     if timed_out {
         return FlowError::new(ErrorCode::ConnectTimeout, format!("{target} did not answer in time"))
             .hint("check host, port and firewall; connect_timeout sets the limit in seconds");
     }
-    if text.contains("authentication") || text.contains("password missing") || cause.contains("password missing") {
+    if text.contains("authentication")
+        || text.contains("password missing")
+        || cause.contains("password missing")
+    {
         return FlowError::new(ErrorCode::AuthenticationFailed, format!("{target}: {cause}"))
             .hint("set password, best as \"${env:NAME}\" or \"${file:PATH}\"");
     }
-    if text.contains("TLS") || cause.contains("certificate") || cause.contains("server does not support TLS") {
+    if text.contains("TLS") || cause.contains("certificate") || cause.contains("server does not support TLS")
+    {
         let hint = match mode {
-            SslMode::VerifyFull | SslMode::VerifyCa => "check sslrootcert, and that the certificate names the host",
+            SslMode::VerifyFull | SslMode::VerifyCa => {
+                "check sslrootcert, and that the certificate names the host"
+            }
             _ => "the server has no TLS: sslmode \"prefer\" or \"disable\" would connect in the clear",
         };
-        return FlowError::new(ErrorCode::TlsFailed, format!("{target}: no encrypted connection: {cause}")).hint(hint);
+        return FlowError::new(ErrorCode::TlsFailed, format!("{target}: no encrypted connection: {cause}"))
+            .hint(hint);
     }
     FlowError::new(ErrorCode::ConnectFailed, format!("{target} cannot be reached: {}", cause.to_lowercase()))
         .hint("check host and port, and that the server is running")

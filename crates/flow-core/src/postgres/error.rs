@@ -15,9 +15,12 @@ pub enum Side {
 /// The error of a statement.
 pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -> FlowError {
     let Some(db) = error.as_db_error() else {
-        return FlowError::new(ErrorCode::ConnectionLost, format!("the connection broke while the run was to {doing}"))
-            .detail(root_cause(error))
-            .hint("nothing was written unless the run's row in history says so; run it again");
+        return FlowError::new(
+            ErrorCode::ConnectionLost,
+            format!("the connection broke while the run was to {doing}"),
+        )
+        .detail(root_cause(error))
+        .hint("nothing was written unless the run's row in history says so; run it again");
     };
     let state = db.code();
     let code = match state.code() {
@@ -29,7 +32,9 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
         "57P01" | "57P02" | "57P03" | "08006" | "08003" => ErrorCode::ConnectionLost,
         "0A000" if db.message().contains("data-modifying") => ErrorCode::QueryWrites,
         "25006" => ErrorCode::QueryWrites,
-        "22001" | "22003" | "22007" | "22008" | "22P02" | "22P03" | "42804" | "22023" | "22P05" => ErrorCode::CastFailed,
+        "22001" | "22003" | "22007" | "22008" | "22P02" | "22P03" | "42804" | "22023" | "22P05" => {
+            ErrorCode::CastFailed
+        }
         _ if side == Side::Source => ErrorCode::SourceFailed,
         _ => ErrorCode::TargetFailed,
     };
@@ -38,13 +43,18 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
         Side::Target => format!("the target refused to {doing}"),
     };
     let message = match code {
-        ErrorCode::Locked => "another session holds a lock on the target, and lock_timeout ran out".to_owned(),
+        ErrorCode::Locked => {
+            "another session holds a lock on the target, and lock_timeout ran out".to_owned()
+        }
         ErrorCode::Timeout => format!("statement_timeout ran out while the run was to {doing}"),
         ErrorCode::QueryWrites => "the source's query writes".to_owned(),
         ErrorCode::CastFailed => "a value of the source does not fit the declared type".to_owned(),
         ErrorCode::PermissionDenied => db.message().to_owned(),
         ErrorCode::Cancelled => "the statement was cancelled on the server".to_owned(),
-        ErrorCode::LeaseLost => "the server ended the run's transaction: the process was paused for longer than its lease".to_owned(),
+        ErrorCode::LeaseLost => {
+            "the server ended the run's transaction: the process was paused for longer than its lease"
+                .to_owned()
+        }
         _ => format!("{what}: {}", db.message()),
     };
     let mut out = FlowError::new(code, message).sqlstate(state.code());
@@ -52,7 +62,9 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
         out = out.detail(db.message());
     }
     // DETAIL of a data error quotes whole rows: only what names objects is passed on.
-    if let Some(detail) = db.detail().filter(|_| !state.code().starts_with("23") && !state.code().starts_with("22")) {
+    if let Some(detail) =
+        db.detail().filter(|_| !state.code().starts_with("23") && !state.code().starts_with("22"))
+    {
         out = out.detail(detail);
     }
     if let Some(constraint) = db.constraint() {

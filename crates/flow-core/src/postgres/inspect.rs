@@ -49,7 +49,12 @@ struct TypeJson {
 
 impl From<TypeJson> for TypeFacts {
     fn from(json: TypeJson) -> TypeFacts {
-        let facts = hash::TypeFacts { oid: json.oid, kind: json.kind, element: json.element, sendable: json.sendable };
+        let facts = hash::TypeFacts {
+            oid: json.oid,
+            kind: json.kind,
+            element: json.element,
+            sendable: json.sendable,
+        };
         TypeFacts { name: json.name, normal: Normal::for_type(&facts), deterministic: json.deterministic }
     }
 }
@@ -167,12 +172,13 @@ pub fn read_table(answer: &str) -> Result<(bool, Option<LiveTable>)> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T> {
-    serde_json::from_str(answer)
-        .map_err(|error| FlowError::new(ErrorCode::TargetFailed, format!("the catalogue's answer cannot be read: {error}")))
+    serde_json::from_str(answer).map_err(|error| {
+        FlowError::new(ErrorCode::TargetFailed, format!("the catalogue's answer cannot be read: {error}"))
+    })
 }
 
 /// Asks for the plain table that a simple query reads whole; answered by [`read_relation`].
-pub fn relation_question(quoted: &str) -> String {
+pub fn relation_question(quoted: Option<&str>) -> String {
     format!(
         "SELECT pg_catalog.json_build_object(
   'sql', pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
@@ -183,7 +189,7 @@ pub fn relation_question(quoted: &str) -> String {
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = pg_catalog.to_regclass({name})
    AND (c.relkind = 'p' OR c.relkind = 'r' AND NOT c.relhassubclass)",
-        name = text(quoted),
+        name = quoted.map_or_else(|| "NULL".to_owned(), text),
     )
 }
 
@@ -198,7 +204,9 @@ struct RelationJson {
 /// Reads the answer to [`relation_question`].
 pub fn read_relation(answer: &str) -> Result<Relation> {
     let json: RelationJson = parse(answer)?;
-    let full = |index: &&IndexJson| index.unique && index.usable && index.predicate.is_none() && !index.columns.is_empty();
+    let full = |index: &&IndexJson| {
+        index.unique && index.usable && index.predicate.is_none() && !index.columns.is_empty()
+    };
     let not_null = |index: &&IndexJson| index.columns.iter().all(|column| json.not_null.contains(column));
     let correlation: BTreeMap<String, f64> = json
         .indexes
@@ -206,8 +214,19 @@ pub fn read_relation(answer: &str) -> Result<Relation> {
         .filter_map(|index| Some((index.columns.first()?.clone(), index.correlation?)))
         .collect();
     Ok(Relation {
-        unique: json.indexes.iter().filter(full).filter(not_null).map(|index| index.columns.clone()).collect(),
-        primary_key: json.indexes.iter().find(|index| index.primary).map(|index| index.columns.clone()).unwrap_or_default(),
+        unique: json
+            .indexes
+            .iter()
+            .filter(full)
+            .filter(not_null)
+            .map(|index| index.columns.clone())
+            .collect(),
+        primary_key: json
+            .indexes
+            .iter()
+            .find(|index| index.primary)
+            .map(|index| index.columns.clone())
+            .unwrap_or_default(),
         not_null: json.not_null,
         sql: json.sql,
         estimated_rows: json.estimated_rows,
@@ -227,8 +246,11 @@ pub async fn describe_query(session: &Session, query: &str) -> Result<Vec<Source
     let columns = row.columns();
     for (index, column) in columns.iter().enumerate() {
         if columns[..index].iter().any(|other| other.name() == column.name()) {
-            return Err(FlowError::new(ErrorCode::DuplicateName, format!("the query has two columns called `{}`", column.name()))
-                .hint("give one of them another name: AS …"));
+            return Err(FlowError::new(
+                ErrorCode::DuplicateName,
+                format!("the query has two columns called `{}`", column.name()),
+            )
+            .hint("give one of them another name: AS …"));
         }
     }
     let values: Vec<String> = columns
@@ -264,7 +286,8 @@ pub async fn describe_query(session: &Session, query: &str) -> Result<Vec<Source
         stamped: bool,
     }
     let answers = session.ask("read the types of the query's columns", &question).await?;
-    let json: Vec<SourceJson> = parse(answers.first().and_then(super::session::ResultSet::value).unwrap_or("[]"))?;
+    let json: Vec<SourceJson> =
+        parse(answers.first().and_then(super::session::ResultSet::value).unwrap_or("[]"))?;
     Ok(columns
         .iter()
         .zip(json)
@@ -283,29 +306,38 @@ pub async fn native_types(session: &Session, names: &[String]) -> Result<BTreeMa
         return Ok(found);
     }
     let list: Vec<String> = names.iter().map(|name| format!("NULL::{name}")).collect();
-    let rows = session.client().query_typed(&format!("SELECT {}", list.join(", ")), &[]).await.map_err(|error| {
-        let unknown = error.as_db_error().filter(|db| matches!(db.code().code(), "42704" | "42601" | "3F000"));
-        match unknown {
-            Some(db) => FlowError::new(ErrorCode::UnknownType, db.message().to_owned())
-                .sqlstate(db.code().code())
-                .hint("check the type's name, and whether its extension is installed"),
-            None => statement_error(&error, Side::Target, "look up declared types"),
-        }
-    })?;
+    let rows =
+        session.client().query_typed(&format!("SELECT {}", list.join(", ")), &[]).await.map_err(|error| {
+            let unknown =
+                error.as_db_error().filter(|db| matches!(db.code().code(), "42704" | "42601" | "3F000"));
+            match unknown {
+                Some(db) => FlowError::new(ErrorCode::UnknownType, db.message().to_owned())
+                    .sqlstate(db.code().code())
+                    .hint("check the type's name, and whether its extension is installed"),
+                None => statement_error(&error, Side::Target, "look up declared types"),
+            }
+        })?;
     let Some(row) = rows.first() else { return Ok(found) };
     let values: Vec<String> = row
         .columns()
         .iter()
         .enumerate()
-        .map(|(index, column)| format!("({index}, {}::pg_catalog.oid, {})", column.type_().oid(), column.type_modifier()))
+        .map(|(index, column)| {
+            format!("({index}, {}::pg_catalog.oid, {})", column.type_().oid(), column.type_modifier())
+        })
         .collect();
     let question = format!(
         "SELECT pg_catalog.json_agg({type_json} ORDER BY q.n) FROM (VALUES {values}) AS q(n, oid, modifier)",
-        type_json = type_json("q.oid", "q.modifier", "(SELECT t.typcollation FROM pg_catalog.pg_type AS t WHERE t.oid = q.oid)"),
+        type_json = type_json(
+            "q.oid",
+            "q.modifier",
+            "(SELECT t.typcollation FROM pg_catalog.pg_type AS t WHERE t.oid = q.oid)"
+        ),
         values = values.join(", "),
     );
     let answers = session.ask("look up declared types", &question).await?;
-    let json: Vec<TypeJson> = parse(answers.first().and_then(super::session::ResultSet::value).unwrap_or("[]"))?;
+    let json: Vec<TypeJson> =
+        parse(answers.first().and_then(super::session::ResultSet::value).unwrap_or("[]"))?;
     for (name, json) in names.iter().zip(json) {
         found.insert(name.clone(), json.into());
     }
@@ -325,7 +357,8 @@ pub enum Privilege {
 
 /// Asks which privileges are missing; answered by [`read_missing_privileges`].
 pub fn privileges_question(privileges: &[Privilege]) -> String {
-    let quoted = |name: &QualifiedName| format!("{}.{}", Postgres.quote(&name.schema), Postgres.quote(&name.name));
+    let quoted =
+        |name: &QualifiedName| format!("{}.{}", Postgres.quote(&name.schema), Postgres.quote(&name.name));
     let rows: Vec<String> = privileges
         .iter()
         .map(|privilege| match privilege {

@@ -73,7 +73,9 @@ impl Session {
                     current.columns = columns.iter().map(|column| column.name().to_owned()).collect();
                 }
                 SimpleQueryMessage::Row(row) => {
-                    current.rows.push((0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect());
+                    current
+                        .rows
+                        .push((0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect());
                 }
                 SimpleQueryMessage::CommandComplete(affected) => {
                     current.affected = affected as i64;

@@ -60,7 +60,8 @@ pub fn connector(mode: SslMode, root_certificates: Option<&str>) -> Result<MakeR
         (mode, _) => mode,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = if mode >= SslMode::VerifyCa { trusted_roots(root_certificates)? } else { RootCertStore::empty() };
+    let roots =
+        if mode >= SslMode::VerifyCa { trusted_roots(root_certificates)? } else { RootCertStore::empty() };
     let verifier = Verifier { mode, roots: Arc::new(roots), provider: provider.clone() };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -78,8 +79,11 @@ fn trusted_roots(file: Option<&str>) -> Result<RootCertStore> {
             let found = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(found.certs);
             if roots.is_empty() {
-                return Err(FlowError::new(ErrorCode::TlsFailed, "this machine has no certificates of its own to trust")
-                    .hint("set sslrootcert to a file with the certificates of your authority"));
+                return Err(FlowError::new(
+                    ErrorCode::TlsFailed,
+                    "this machine has no certificates of its own to trust",
+                )
+                .hint("set sslrootcert to a file with the certificates of your authority"));
             }
         }
         Some(path) => {
@@ -92,12 +96,18 @@ fn trusted_roots(file: Option<&str>) -> Result<RootCertStore> {
                 })?;
             roots.add_parsable_certificates(certificates);
             if roots.is_empty() {
-                return Err(FlowError::new(ErrorCode::TlsFailed, format!("sslrootcert `{path}` holds no certificate")));
+                return Err(FlowError::new(
+                    ErrorCode::TlsFailed,
+                    format!("sslrootcert `{path}` holds no certificate"),
+                ));
             }
         }
         None => {
-            return Err(FlowError::new(ErrorCode::TlsFailed, "sslmode verify-ca and verify-full need certificates to trust")
-                .hint("set sslrootcert to a file, or to \"system\""));
+            return Err(FlowError::new(
+                ErrorCode::TlsFailed,
+                "sslmode verify-ca and verify-full need certificates to trust",
+            )
+            .hint("set sslrootcert to a file, or to \"system\""));
         }
     }
     Ok(roots)
@@ -129,7 +139,13 @@ impl ServerCertVerifier for Verifier {
             SslMode::VerifyCa => {
                 let certificate = ParsedCertificate::try_from(end_entity)?;
                 let algorithms = self.provider.signature_verification_algorithms.all;
-                verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+                verify_server_cert_signed_by_trust_anchor(
+                    &certificate,
+                    &self.roots,
+                    intermediates,
+                    now,
+                    algorithms,
+                )?;
                 Ok(ServerCertVerified::assertion())
             }
             _ => Ok(ServerCertVerified::assertion()),
@@ -142,7 +158,12 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -151,7 +172,12 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

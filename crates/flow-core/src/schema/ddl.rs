@@ -32,8 +32,16 @@ pub fn default_sql(default: &ColumnDefault) -> Sql {
 
 /// CREATE TABLE with columns and storage parameters; indexes come after the rows.
 pub fn create_table(table: &Table, columns: &[Column], dialect: &dyn Dialect) -> Sql {
-    let list = Sql::join(columns.iter().map(|column| sql!("  {column}", column = column_definition(column, dialect))), ",\n");
-    sql!("CREATE TABLE {table} (\n{list}\n){options}", table = table.name, list, options = storage_options(table))
+    let list = Sql::join(
+        columns.iter().map(|column| sql!("  {column}", column = column_definition(column, dialect))),
+        ",\n",
+    );
+    sql!(
+        "CREATE TABLE {table} (\n{list}\n){options}",
+        table = table.name,
+        list,
+        options = storage_options(table)
+    )
 }
 
 fn storage_options(table: &Table) -> Sql {
@@ -41,7 +49,8 @@ fn storage_options(table: &Table) -> Sql {
         return Sql::empty();
     }
     let list = table.options.iter().map(|(name, value)| {
-        let name = name.split('.').map(|part| Ident::new(part).map_or(Sql::empty(), |part| sql!("{part}", part)));
+        let name =
+            name.split('.').map(|part| Ident::new(part).map_or(Sql::empty(), |part| sql!("{part}", part)));
         sql!("{name} = {value}", name = Sql::join(name, "."), value = Literal::Text(value.clone()))
     });
     sql!(" WITH ({list})", list = Sql::join(list, ", "))
@@ -54,7 +63,12 @@ pub fn comments(table: &Table) -> Vec<Sql> {
     });
     let of_columns = table.columns.iter().filter_map(|column| {
         let text = column.description.clone()?;
-        Some(sql!("COMMENT ON COLUMN {table}.{column} IS {text}", table = table.name, column = column.name, text = Literal::Text(text)))
+        Some(sql!(
+            "COMMENT ON COLUMN {table}.{column} IS {text}",
+            table = table.name,
+            column = column.name,
+            text = Literal::Text(text)
+        ))
     });
     of_table.chain(of_columns).collect()
 }
@@ -63,19 +77,35 @@ pub fn comments(table: &Table) -> Vec<Sql> {
 pub fn unique_index(table: &QualifiedName, suffix: &str, columns: &[Ident], condition: Option<Sql>) -> Sql {
     let name = object_name(&table.name, columns, suffix);
     let condition = condition.map_or(Sql::empty(), |condition| sql!(" WHERE {condition}", condition));
-    sql!("CREATE UNIQUE INDEX {name} ON {table} ({columns}){condition}", name, table, columns = columns.to_vec(), condition)
+    sql!(
+        "CREATE UNIQUE INDEX {name} ON {table} ({columns}){condition}",
+        name,
+        table,
+        columns = columns.to_vec(),
+        condition
+    )
 }
 
 /// PRIMARY KEY.
 pub fn add_primary_key(table: &QualifiedName, columns: &[Ident]) -> Sql {
     let name = object_name(&table.name, &[], "pkey");
-    sql!("ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY ({columns})", table, name, columns = columns.to_vec())
+    sql!(
+        "ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY ({columns})",
+        table,
+        name,
+        columns = columns.to_vec()
+    )
 }
 
 /// A unique constraint.
 pub fn add_unique(table: &QualifiedName, columns: &[Ident]) -> Sql {
     let name = object_name(&table.name, columns, "key");
-    sql!("ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE ({columns})", table, name, columns = columns.to_vec())
+    sql!(
+        "ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE ({columns})",
+        table,
+        name,
+        columns = columns.to_vec()
+    )
 }
 
 /// A CHECK constraint.
@@ -88,7 +118,10 @@ pub fn add_check(table: &QualifiedName, suffix: &str, condition: Sql) -> Sql {
 pub fn create_index(table: &QualifiedName, index: &Index) -> Sql {
     let name = index.name.clone().unwrap_or_else(|| object_name(&table.name, &index.columns, "idx"));
     let method = index.method.as_ref().map_or(Sql::empty(), |method| sql!(" USING {method}", method));
-    let condition = index.condition.as_ref().map_or(Sql::empty(), |text| sql!(" WHERE {condition}", condition = Sql::user(text)));
+    let condition = index
+        .condition
+        .as_ref()
+        .map_or(Sql::empty(), |text| sql!(" WHERE {condition}", condition = Sql::user(text)));
     let unique = if index.unique { Sql::text("UNIQUE ") } else { Sql::empty() };
     sql!(
         "CREATE {unique}INDEX {name} ON {table}{method} ({columns}){condition}",

@@ -64,11 +64,19 @@ impl Difference {
     pub fn describe(&self) -> String {
         let column = &self.column;
         match &self.kind {
-            DifferenceKind::Missing { declared, .. } => format!("column \"{column}\": declared {declared}, missing in the table"),
+            DifferenceKind::Missing { declared, .. } => {
+                format!("column \"{column}\": declared {declared}, missing in the table")
+            }
             DifferenceKind::Extra => format!("column \"{column}\": live only"),
-            DifferenceKind::Type { declared, live, .. } => format!("column \"{column}\": declared {declared}, live {live}"),
-            DifferenceKind::Nullability { declared_nullable: true } => format!("column \"{column}\": declared nullable, live NOT NULL"),
-            DifferenceKind::Nullability { declared_nullable: false } => format!("column \"{column}\": declared NOT NULL, live nullable"),
+            DifferenceKind::Type { declared, live, .. } => {
+                format!("column \"{column}\": declared {declared}, live {live}")
+            }
+            DifferenceKind::Nullability { declared_nullable: true } => {
+                format!("column \"{column}\": declared nullable, live NOT NULL")
+            }
+            DifferenceKind::Nullability { declared_nullable: false } => {
+                format!("column \"{column}\": declared NOT NULL, live nullable")
+            }
         }
     }
 }
@@ -93,7 +101,11 @@ pub fn differences(
                         declared: declared.name,
                         addable: column.nullable || column.default.is_some(),
                     },
-                    remedy: Some(sql!("ALTER TABLE {table} ADD COLUMN {definition}", table = table.name, definition)),
+                    remedy: Some(sql!(
+                        "ALTER TABLE {table} ADD COLUMN {definition}",
+                        table = table.name,
+                        definition
+                    )),
                 });
             }
             Some(live) if live.data_type.name != declared.name => {
@@ -106,7 +118,11 @@ pub fn differences(
                 );
                 found.push(Difference {
                     column: column.name.to_string(),
-                    kind: DifferenceKind::Type { declared: declared.name, live: live.data_type.name.clone(), widening },
+                    kind: DifferenceKind::Type {
+                        declared: declared.name,
+                        live: live.data_type.name.clone(),
+                        widening,
+                    },
                     remedy: Some(remedy),
                 });
             }
@@ -120,7 +136,8 @@ pub fn differences(
             Some(_) => {}
         }
     }
-    let declared = |name: &str| table.columns.iter().chain(managed).any(|column| column.name.as_str() == name);
+    let declared =
+        |name: &str| table.columns.iter().chain(managed).any(|column| column.name.as_str() == name);
     for live in live.columns.iter().filter(|live| !declared(&live.name) && !live.generated) {
         let remedy = Ident::new(&live.name)
             .ok()

@@ -25,7 +25,9 @@ pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, String)>> {
         Some(rest) => parse_url(rest)?,
         None if dsn.is_empty() => return Err(invalid("a DSN is empty")),
         None if is_other_url(dsn) => {
-            return Err(invalid("a DSN is a URL, but not one of Postgres").hint("it begins with postgresql://"));
+            return Err(
+                invalid("a DSN is a URL, but not one of Postgres").hint("it begins with postgresql://")
+            );
         }
         None if dsn.contains('=') => parse_keywords(dsn)?,
         None => {
@@ -44,14 +46,17 @@ pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, String)>> {
     Ok(parameters)
 }
 
-const ENCODE: &str = "in a URL, user and password are percent-encoded: %40 for @, %2F for /, %3A for :, %23 for #, %25 for %";
+const ENCODE: &str =
+    "in a URL, user and password are percent-encoded: %40 for @, %2F for /, %3A for :, %23 for #, %25 for %";
 
 fn invalid(message: &str) -> FlowError {
     FlowError::new(ErrorCode::InvalidValue, message)
 }
 
 fn is_other_url(dsn: &str) -> bool {
-    dsn.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+'))
+    dsn.split_once("://").is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
+    })
 }
 
 type Parameters = Vec<(String, String)>;
@@ -197,7 +202,10 @@ fn parse_keywords(dsn: &str) -> Result<Parameters> {
             }
             Some(_) if is_word(name) => return Err(unknown_parameter(name)),
             Some(_) => return Err(invalid("a parameter of a DSN is not known")),
-            None => return Err(invalid("a word of a DSN has no `=`").hint("a value with spaces needs quotes: options='-c a=b'")),
+            None => {
+                return Err(invalid("a word of a DSN has no `=`")
+                    .hint("a value with spaces needs quotes: options='-c a=b'"));
+            }
         };
         let (value, quoted, after) = keyword_value(value)?;
         let runs_on = !(after.is_empty() || after.starts_with(|c: char| c.is_ascii_whitespace()));
@@ -236,7 +244,8 @@ mod tests {
     fn parsed(dsn: &str) -> String {
         match parse_dsn(dsn) {
             Ok(parameters) => {
-                let parts: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let parts: Vec<String> =
+                    parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 parts.join(" | ")
             }
             Err(error) => format!("{}: {}", error.code, error.message),
@@ -248,21 +257,33 @@ mod tests {
         let cases = [
             ("postgresql://", ""),
             ("postgresql://localhost/warehouse", "host=localhost | dbname=warehouse"),
-            ("postgres://ann:s%40crt@db:5433/shop", "user=ann | password=s@crt | host=db | port=5433 | dbname=shop"),
+            (
+                "postgres://ann:s%40crt@db:5433/shop",
+                "user=ann | password=s@crt | host=db | port=5433 | dbname=shop",
+            ),
             ("postgresql://ann@/shop", "user=ann | dbname=shop"),
             ("postgresql://h1:1,h2,[::1]:3/d", "host=h1,h2,::1 | port=1,,3 | dbname=d"),
             ("postgresql://[2001:db8::1]/d", "host=2001:db8::1 | dbname=d"),
             ("postgresql://%2Fvar%2Frun%2Fpostgresql/d", "host=/var/run/postgresql | dbname=d"),
             ("postgresql:///d?host=/tmp&port=6432", "dbname=d | host=/tmp | port=6432"),
-            ("postgresql://h/d?sslmode=require&options=-c%20a%3Db", "host=h | dbname=d | sslmode=require | options=-c a=b"),
+            (
+                "postgresql://h/d?sslmode=require&options=-c%20a%3Db",
+                "host=h | dbname=d | sslmode=require | options=-c a=b",
+            ),
             ("postgresql://h/d?ssl=true", "host=h | dbname=d | sslmode=require"),
             ("postgresql://h?user=ann", "host=h | user=ann"),
             ("postgresql://u:a+b%20c#d?e@h/d", "user=u | password=a+b c#d?e | host=h | dbname=d"),
             ("postgresql://h/d?application_name=a=b", "host=h | dbname=d | application_name=a=b"),
             ("host=db dbname=shop", "host=db | dbname=shop"),
-            (" host = 'd b'  user=o\\'neil password='it''", "invalid_value: what follows `password=` in a DSN is not a parameter"),
+            (
+                " host = 'd b'  user=o\\'neil password='it''",
+                "invalid_value: what follows `password=` in a DSN is not a parameter",
+            ),
             ("host='d", "invalid_value: a quote in a DSN is not closed"),
-            ("host = 'd b'  user=o\\'neil password='it\\'s \\\\'", "host=d b | user=o'neil | password=it's \\"),
+            (
+                "host = 'd b'  user=o\\'neil password='it\\'s \\\\'",
+                "host=d b | user=o'neil | password=it's \\",
+            ),
             ("host= dbname=shop", "host=dbname=shop"),
             ("host='' dbname=shop gssencmode=disable", "dbname=shop"),
             ("port=1 port=2", "port=2"),
@@ -279,15 +300,27 @@ mod tests {
             ("warehouse", "invalid_value: a DSN is neither a URL nor keyword=value pairs"),
             ("mysql://u:s3cret@h/d", "invalid_value: a DSN is a URL, but not one of Postgres"),
             ("postgresql://h:x/d", "invalid_value: the port of a DSN is not a number"),
-            ("postgresql://h:70000/d", "invalid_value: `port` of a connection must be a number from 1 to 65535"),
+            (
+                "postgresql://h:70000/d",
+                "invalid_value: `port` of a connection must be a number from 1 to 65535",
+            ),
             ("postgresql://[::1/d", "invalid_value: a `[` in a DSN is not closed by `]`"),
             ("postgresql://h/d?sslmod=require", "unknown_option: unknown parameter `sslmod` of a connection"),
             ("host=h hots=x", "unknown_option: unknown parameter `hots` of a connection"),
             ("host=h sslcert=me.pem", "not_yet_supported: `sslcert` of a connection is not supported yet"),
             ("host=h service=x", "not_yet_supported: `service` of a connection is not supported yet"),
-            ("host=h channel_binding=require", "not_yet_supported: `channel_binding` of a connection is not supported yet"),
-            ("host=h target_session_attrs=standby", "not_yet_supported: `target_session_attrs` of a connection is not supported yet"),
-            ("host=h sslmode=sometimes", "invalid_value: `sslmode` of a connection must be one of disable, allow, prefer, require, verify-ca, verify-full"),
+            (
+                "host=h channel_binding=require",
+                "not_yet_supported: `channel_binding` of a connection is not supported yet",
+            ),
+            (
+                "host=h target_session_attrs=standby",
+                "not_yet_supported: `target_session_attrs` of a connection is not supported yet",
+            ),
+            (
+                "host=h sslmode=sometimes",
+                "invalid_value: `sslmode` of a connection must be one of disable, allow, prefer, require, verify-ca, verify-full",
+            ),
             ("postgresql://%zz@h", "invalid_value: a `%` in a DSN is not followed by two hexadecimal digits"),
             ("postgresql://%+1@h", "invalid_value: a `%` in a DSN is not followed by two hexadecimal digits"),
             ("postgresql://a%00b@h", "invalid_value: a DSN contains %00"),

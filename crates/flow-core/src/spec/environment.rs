@@ -90,7 +90,9 @@ fn matches_parts(pattern: &[&str], path: &[&str]) -> bool {
         (None, None) => true,
         (Some((&"**", rest)), _) => {
             matches_parts(rest, path)
-                || path.split_first().is_some_and(|(first, after)| !first.starts_with('.') && matches_parts(pattern, after))
+                || path
+                    .split_first()
+                    .is_some_and(|(first, after)| !first.starts_with('.') && matches_parts(pattern, after))
         }
         (Some((part, rest)), Some((name, after))) => matches_name(part, name) && matches_parts(rest, after),
         _ => false,
@@ -102,9 +104,9 @@ fn matches_name(pattern: &str, name: &str) -> bool {
         match pattern.split_first() {
             None => name.is_empty(),
             Some((&'*', rest)) => (0..=name.len()).any(|skipped| matches(rest, &name[skipped..])),
-            Some((first, rest)) => {
-                name.split_first().is_some_and(|(letter, after)| (*first == '?' || first == letter) && matches(rest, after))
-            }
+            Some((first, rest)) => name
+                .split_first()
+                .is_some_and(|(letter, after)| (*first == '?' || first == letter) && matches(rest, after)),
         }
     }
     if name.starts_with('.') && !pattern.starts_with('.') {

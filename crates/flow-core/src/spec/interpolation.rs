@@ -80,8 +80,11 @@ impl Template {
                 message: "`${` is not closed by `}`".to_owned(),
                 hint: Some(FORMS.to_owned()),
             })?;
-            let piece = Piece::parse(&inside[..end])
-                .map_err(|(message, hint)| Malformed { index, message, hint: Some(hint) })?;
+            let piece = Piece::parse(&inside[..end]).map_err(|(message, hint)| Malformed {
+                index,
+                message,
+                hint: Some(hint),
+            })?;
             pieces.push(Piece::Text(std::mem::take(&mut plain)));
             pieces.push(piece);
             rest = &inside[end + 1..];
@@ -111,8 +114,12 @@ impl Template {
                 },
                 Piece::File(path) => {
                     let path = directory.join(path);
-                    let text = environment.read_file(&path).map_err(|error| Missing::File(path, reason(&error)))?;
-                    out.push_str(text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)));
+                    let text =
+                        environment.read_file(&path).map_err(|error| Missing::File(path, reason(&error)))?;
+                    out.push_str(
+                        text.strip_suffix('\n')
+                            .map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)),
+                    );
                 }
             }
         }

@@ -53,7 +53,8 @@ pub(crate) fn document() -> &'static Value {
 
 /// The part of the document that a `$ref` leads to, with its name; a schema without one is itself.
 pub(crate) fn dereference(schema: &'static Value) -> (Option<&'static str>, &'static Value) {
-    match schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix("#/$defs/")) {
+    match schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix("#/$defs/"))
+    {
         Some(name) => (Some(name), definition(name)),
         None => (None, schema),
     }
@@ -80,9 +81,13 @@ fn build() -> Value {
 
 /// Writes the defaults and the modes of every option, and gives a pipeline the options.
 fn options_with_defaults(definitions: &mut Map<String, Value>) {
-    let options = definitions["PipelineOptions"]["properties"].as_object_mut().expect("options are properties");
+    let options =
+        definitions["PipelineOptions"]["properties"].as_object_mut().expect("options are properties");
     for info in OPTIONS.iter().filter(|info| info.support == Support::Here) {
-        let option = options.get_mut(info.name).and_then(Value::as_object_mut).expect("every option of the list is a property");
+        let option = options
+            .get_mut(info.name)
+            .and_then(Value::as_object_mut)
+            .expect("every option of the list is a property");
         if !info.modes.is_empty() {
             let modes: Vec<&str> = info.modes.iter().map(|mode| mode.name()).collect();
             let text = option.get("description").and_then(Value::as_str).unwrap_or_default();
@@ -93,7 +98,8 @@ fn options_with_defaults(definitions: &mut Map<String, Value>) {
         }
     }
     let options = options.clone();
-    let pipeline = definitions["PipelineSection"]["properties"].as_object_mut().expect("a pipeline has properties");
+    let pipeline =
+        definitions["PipelineSection"]["properties"].as_object_mut().expect("a pipeline has properties");
     pipeline.extend(options);
 }
 

@@ -98,14 +98,19 @@ pub fn check_parameter(name: &str, value: &str) -> Result<bool> {
     let Some((_, kept)) = PARAMETERS.iter().find(|(known, _)| *known == name) else {
         return Err(unknown_parameter(name));
     };
-    let invalid = |expected: &str| FlowError::new(ErrorCode::InvalidValue, format!("`{name}` of a connection {expected}"));
+    let invalid = |expected: &str| {
+        FlowError::new(ErrorCode::InvalidValue, format!("`{name}` of a connection {expected}"))
+    };
     if value.contains('\0') {
         return Err(invalid("contains a zero byte"));
     }
     match kept {
         Kept::Any => Ok(true),
         Kept::OneOf(words) if words.contains(&value) => Ok(true),
-        Kept::OneOf(_) if name == "target_session_attrs" && matches!(value, "primary" | "standby" | "prefer-standby") => {
+        Kept::OneOf(_)
+            if name == "target_session_attrs"
+                && matches!(value, "primary" | "standby" | "prefer-standby") =>
+        {
             Err(refused(name).hint("this version knows any, read-write and read-only"))
         }
         Kept::OneOf(words) => Err(invalid(&format!("must be one of {}", words.join(", ")))),
@@ -115,20 +120,29 @@ pub fn check_parameter(name: &str, value: &str) -> Result<bool> {
         },
         Kept::Ports => {
             let good = |port: &str| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0);
-            if value.split(',').all(good) { Ok(true) } else { Err(invalid("must be a number from 1 to 65535")) }
+            if value.split(',').all(good) {
+                Ok(true)
+            } else {
+                Err(invalid("must be a number from 1 to 65535"))
+            }
         }
         Kept::Only(harmless) if value.is_empty() || harmless.contains(&value) => Ok(false),
         Kept::Only([]) => Err(refused(name)),
-        Kept::Only(harmless) => Err(refused(name).hint(format!("this version behaves as with {name}={}", harmless[0]))),
+        Kept::Only(harmless) => {
+            Err(refused(name).hint(format!("this version behaves as with {name}={}", harmless[0])))
+        }
     }
 }
 
 /// The error for a name that is no parameter of a connection.
 pub fn unknown_parameter(name: &str) -> FlowError {
-    let error = FlowError::new(ErrorCode::UnknownOption, format!("unknown parameter `{name}` of a connection"));
+    let error =
+        FlowError::new(ErrorCode::UnknownOption, format!("unknown parameter `{name}` of a connection"));
     match did_you_mean(name, PARAMETERS.iter().map(|(known, _)| *known)) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint("the parameters are those of libpq: host, port, dbname, user, password, sslmode …"),
+        None => {
+            error.hint("the parameters are those of libpq: host, port, dbname, user, password, sslmode …")
+        }
     }
 }
 

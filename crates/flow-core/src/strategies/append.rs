@@ -70,11 +70,21 @@ fn full_steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
     reading::lock_source(load, builder);
     let query = Sql::user(load.pipeline.source.query.text());
     let sql = insert(load, append, "q", sql!("{query} AS q", query));
-    builder.step(StepKind::Insert, "append every row of the source", sql, Answer::Count(vec![Slot::RowsIn, Slot::RowsInserted]));
+    builder.step(
+        StepKind::Insert,
+        "append every row of the source",
+        sql,
+        Answer::Count(vec![Slot::RowsIn, Slot::RowsInserted]),
+    );
     reading::empty_source(load, builder);
 }
 
-fn incremental_steps(load: &Load<'_>, append: &Append, incremental: &Incremental, builder: &mut PlanBuilder<'_>) -> Result<()> {
+fn incremental_steps(
+    load: &Load<'_>,
+    append: &Append,
+    incremental: &Incremental,
+    builder: &mut PlanBuilder<'_>,
+) -> Result<()> {
     let data_type = reading::watermark_type(load, incremental)?.clone();
     let ledger = metadata::table("append_seen");
     let pipeline = Literal::Text(load.pipeline.name.clone());
@@ -85,7 +95,11 @@ fn incremental_steps(load: &Load<'_>, append: &Append, incremental: &Incremental
     let fresh = load.stage_name("fresh");
     let (hash, watermark) = (Ident::fixed(IDENTITY), Ident::fixed(WATERMARK));
     // By keys, a second row of one key and value is the same row; by the whole row, equal rows count.
-    let known = if keyed { Sql::text("CASE WHEN l.n IS NULL THEN 1 ELSE 0 END >= s._ematix_number") } else { Sql::text("s._ematix_number > coalesce(l.n, 0)") };
+    let known = if keyed {
+        Sql::text("CASE WHEN l.n IS NULL THEN 1 ELSE 0 END >= s._ematix_number")
+    } else {
+        Sql::text("s._ematix_number > coalesce(l.n, 0)")
+    };
     let select = sql!(
         "SELECT s.*\n  FROM (SELECT s.*, row_number() OVER (PARTITION BY s.{hash}) AS _ematix_number FROM {stage} AS s) AS s\n  LEFT JOIN {ledger} AS l ON l.pipeline_name = {pipeline} AND l.row_hash = s.{hash2}\n WHERE {known}",
         hash,
@@ -127,7 +141,9 @@ fn incremental_steps(load: &Load<'_>, append: &Append, incremental: &Incremental
     );
     let type_name = Sql::from_dialect(data_type.name.clone());
     let bound = match reading::lookback(incremental, &data_type)? {
-        Some(back) => sql!("({read_from}::{type_name} - {back})", read_from = Slot::ReadFrom, type_name, back),
+        Some(back) => {
+            sql!("({read_from}::{type_name} - {back})", read_from = Slot::ReadFrom, type_name, back)
+        }
         None => sql!("{read_from}::{type_name}", read_from = Slot::ReadFrom, type_name),
     };
     builder.step(
@@ -151,20 +167,30 @@ fn incremental_steps(load: &Load<'_>, append: &Append, incremental: &Incremental
 /// column, else all of them.
 pub fn identity(load: &Load<'_>, incremental: &Incremental) -> Result<Vec<String>> {
     let all: Vec<String> = match &load.pipeline.keys {
-        Some(keys) => keys.iter().chain(std::iter::once(&incremental.column)).map(ToString::to_string).collect(),
+        Some(keys) => {
+            keys.iter().chain(std::iter::once(&incremental.column)).map(ToString::to_string).collect()
+        }
         None => load.facts.source.columns.iter().map(|column| column.name.clone()).collect(),
     };
     let stored = load.facts.watermark.as_ref().and_then(|stored| stored.identity.as_ref());
     match stored {
         // The ledger knows rows by the columns of its own time; as long as they are there, so do we.
-        Some(stored) if stored.iter().all(|name| load.facts.source.column(name).is_some()) && load.pipeline.keys.is_none() => {
+        Some(stored)
+            if stored.iter().all(|name| load.facts.source.column(name).is_some())
+                && load.pipeline.keys.is_none() =>
+        {
             Ok(stored.clone())
         }
         Some(stored) if load.pipeline.keys.is_none() || *stored != all => {
-            let gone: Vec<&str> = stored.iter().filter(|name| !all.contains(name)).map(String::as_str).collect();
+            let gone: Vec<&str> =
+                stored.iter().filter(|name| !all.contains(name)).map(String::as_str).collect();
             Err(FlowError::new(
                 ErrorCode::WatermarkMismatch,
-                format!("the ledger of `{}` knows rows by columns that identify them no longer: {}", load.pipeline.name, gone.join(", ")),
+                format!(
+                    "the ledger of `{}` knows rows by columns that identify them no longer: {}",
+                    load.pipeline.name,
+                    gone.join(", ")
+                ),
             )
             .hint(format!(
                 "set keys, or start anew after the watermark: `flow watermark set {} VALUE`",

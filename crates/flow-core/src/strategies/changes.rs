@@ -2,9 +2,9 @@
 //! the live row they touch, and the live rows whose key left the source.
 
 use crate::error::ErrorCode;
+use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::{Load, Rows};
-use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Slot, Sql};
 
@@ -41,14 +41,18 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     let (address, change, count) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE), Ident::fixed(COUNT));
     let target = &load.table.name;
     let values = Sql::join(
-        load.columns.iter().map(|column| sql!("{value} AS {name}", value = load.value(column), name = column.name)),
+        load.columns
+            .iter()
+            .map(|column| sql!("{value} AS {name}", value = load.value(column), name = column.name)),
         ", ",
     );
     let first_key = &load.keys[0];
     let live = comparison.live.as_ref().map_or(Sql::empty(), |live| sql!(" AND {live}", live));
     let on = load.keys_equal("t", |key| load.key_value(key));
     let direct = matches!(load.rows, Rows::Direct(_));
-    let counted = |value: &'static str| if direct { sql!(", {value} AS {count}", value = Sql::text(value), count) } else { Sql::empty() };
+    let counted = |value: &'static str| {
+        if direct { sql!(", {value} AS {count}", value = Sql::text(value), count) } else { Sql::empty() }
+    };
     let mut select = sql!(
         "SELECT {values},\n       {row} AS {address},\n       CASE WHEN t.{key} IS NULL THEN 'new' ELSE {kind} END AS {change}{counted}\n  FROM {source} AS s\n  LEFT JOIN {target} AS t ON {on}{live}\n WHERE t.{key2} IS NULL\n    OR {differs}",
         values,
@@ -92,8 +96,14 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     let settings = load.dialect.planner_settings(ordered(load));
     let create = load.dialect.create_stage_as(&changes, select);
     builder.step(StepKind::Lock, "keep other writers out", load.dialect.lock_table(target), Answer::Ignore);
-    builder.step(StepKind::Diff, comparison.purpose.clone(), sql!("{settings};\n{create}", settings, create), Answer::Ignore);
-    let rows_in = if direct { sql!(",\n       coalesce(max(c.{count}), 0) AS rows_in", count) } else { Sql::empty() };
+    builder.step(
+        StepKind::Diff,
+        comparison.purpose.clone(),
+        sql!("{settings};\n{create}", settings, create),
+        Answer::Ignore,
+    );
+    let rows_in =
+        if direct { sql!(",\n       coalesce(max(c.{count}), 0) AS rows_in", count) } else { Sql::empty() };
     builder.step(
         StepKind::Diff,
         "count what was found",
@@ -122,7 +132,10 @@ fn ordered(load: &Load<'_>) -> bool {
     let Some(key) = load.keys.first().map(Ident::as_str) else { return false };
     let source = relation.correlation.get(key).copied().unwrap_or(0.0);
     let target = load.facts.target.live.as_ref().and_then(|live| {
-        live.indexes.iter().find(|index| index.columns.first().is_some_and(|column| column == key)).and_then(|index| index.correlation)
+        live.indexes
+            .iter()
+            .find(|index| index.columns.first().is_some_and(|column| column == key))
+            .and_then(|index| index.correlation)
     });
     source.abs() >= 0.9 && target.is_some_and(|target| target.abs() >= 0.9)
 }
@@ -163,10 +176,14 @@ pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let names = load.column_names();
     let json = |alias: &'static str| {
         let alias = Ident::fixed(alias);
-        let pairs = names.iter().map(|name| sql!("{text}, {alias}.{name}", text = Literal::Text(name.to_string()), alias, name));
+        let pairs = names
+            .iter()
+            .map(|name| sql!("{text}, {alias}.{name}", text = Literal::Text(name.to_string()), alias, name));
         // json_build_object takes a hundred arguments; objects of ten columns are joined.
         let pairs: Vec<Sql> = pairs.collect();
-        let objects = pairs.chunks(40).map(|chunk| sql!("pg_catalog.jsonb_build_object({pairs})", pairs = Sql::join(chunk.iter().cloned(), ", ")));
+        let objects = pairs.chunks(40).map(|chunk| {
+            sql!("pg_catalog.jsonb_build_object({pairs})", pairs = Sql::join(chunk.iter().cloned(), ", "))
+        });
         Sql::join(objects, " || ")
     };
     builder.step(
@@ -193,19 +210,37 @@ pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 /// Updates live rows found by their address: `kinds` says which rows of the changes.
 pub fn update_by_address(load: &Load<'_>, assignments: Sql, kinds: &[&'static str]) -> Sql {
     let (address, change) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE));
-    let list = Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
-    let condition = sql!("{row} = c.{address} AND c.{change} IN ({list})", row = load.dialect.row_address("t"), address, change, list);
-    load.dialect.update_from(&load.table.name, assignments, sql!("{changes} AS c", changes = table(load)), condition)
+    let list =
+        Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
+    let condition = sql!(
+        "{row} = c.{address} AND c.{change} IN ({list})",
+        row = load.dialect.row_address("t"),
+        address,
+        change,
+        list
+    );
+    load.dialect.update_from(
+        &load.table.name,
+        assignments,
+        sql!("{changes} AS c", changes = table(load)),
+        condition,
+    )
 }
 
 /// The condition that picks rows of the changes `c` of some kinds.
 pub fn of_kind(kinds: &[&'static str]) -> Sql {
     let change = Ident::fixed(CHANGE);
-    let list = Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
+    let list =
+        Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
     sql!("c.{change} IN ({list})", change, list)
 }
 
 /// Drops the table of changes.
 pub fn drop_table(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    builder.step(StepKind::Diff, "drop the table of changes", sql!("DROP TABLE {changes}", changes = table(load)), Answer::Ignore);
+    builder.step(
+        StepKind::Diff,
+        "drop the table of changes",
+        sql!("DROP TABLE {changes}", changes = table(load)),
+        Answer::Ignore,
+    );
 }

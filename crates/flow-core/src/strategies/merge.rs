@@ -32,13 +32,21 @@ pub fn managed_columns(merge: &Merge) -> Vec<Column> {
 pub fn update_columns(load: &Load<'_>, merge: &Merge) -> Result<Vec<Ident>> {
     Ok(match &merge.update_columns {
         Some(names) => names.iter().filter(|name| load.filled(name).is_some()).cloned().collect(),
-        None => load.columns.iter().map(|column| &column.name).filter(|name| !load.keys.contains(name)).cloned().collect(),
+        None => load
+            .columns
+            .iter()
+            .map(|column| &column.name)
+            .filter(|name| !load.keys.contains(name))
+            .cloned()
+            .collect(),
     })
 }
 
 /// A unique index on the keys.
 pub fn requirements(load: &Load<'_>) -> Vec<Requirement> {
-    let same = |left: &[Ident], right: &[Ident]| left.len() == right.len() && left.iter().all(|name| right.contains(name));
+    let same = |left: &[Ident], right: &[Ident]| {
+        left.len() == right.len() && left.iter().all(|name| right.contains(name))
+    };
     let primary_key = load.table.primary_key.is_empty() || same(&load.table.primary_key, &load.keys);
     vec![Requirement::Unique { columns: load.keys.clone(), suffix: "key", condition: None, primary_key }]
 }
@@ -59,7 +67,13 @@ pub fn steps(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) -> R
 fn first_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let names = load.column_names();
     let values = Sql::join(load.columns.iter().map(|column| load.value(column)), ", ");
-    let sql = sql!("INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {source} AS s", target = load.table.name, names, values, source = load.source());
+    let sql = sql!(
+        "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {source} AS s",
+        target = load.table.name,
+        names,
+        values,
+        source = load.source()
+    );
     let direct = matches!(load.rows, crate::planner::load::Rows::Direct(_));
     let counts = if direct { vec![Slot::RowsIn, Slot::RowsInserted] } else { vec![Slot::RowsInserted] };
     builder.step(StepKind::Insert, "insert every row", sql, Answer::Count(counts));
@@ -86,7 +100,11 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
             change: Sql::text("'changed'"),
             gone: (merge.deletes != HandleDeletes::Ignore).then_some(live),
             max_delete_fraction: merge.max_delete_fraction,
-            purpose: if names.is_empty() { "rows that are new".to_owned() } else { format!("rows that are new or differ in {}", names.join(", ")) },
+            purpose: if names.is_empty() {
+                "rows that are new".to_owned()
+            } else {
+                format!("rows that are new or differ in {}", names.join(", "))
+            },
         },
         builder,
     );
@@ -98,13 +116,25 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
     }
     if !assignments.is_empty() {
         let sql = changes::update_by_address(load, Sql::join(assignments, ", "), &["changed"]);
-        builder.step_if(Slot::RowsChanged, StepKind::Update, "update rows that differ", sql, Answer::CountExactly(vec![Slot::RowsUpdated], vec![Slot::RowsChanged]));
+        builder.step_if(
+            Slot::RowsChanged,
+            StepKind::Update,
+            "update rows that differ",
+            sql,
+            Answer::CountExactly(vec![Slot::RowsUpdated], vec![Slot::RowsChanged]),
+        );
     }
     match merge.deletes {
         HandleDeletes::Ignore => {}
         HandleDeletes::Soft => {
             let sql = changes::update_by_address(load, sql!("{flag} = TRUE", flag), &["gone"]);
-            builder.step_if(Slot::RowsGone, StepKind::Update, format!("mark rows whose key left the source: {flag}"), sql, Answer::CountExactly(vec![Slot::RowsDeleted], vec![Slot::RowsGone]));
+            builder.step_if(
+                Slot::RowsGone,
+                StepKind::Update,
+                format!("mark rows whose key left the source: {flag}"),
+                sql,
+                Answer::CountExactly(vec![Slot::RowsDeleted], vec![Slot::RowsGone]),
+            );
         }
         HandleDeletes::Hard => {
             let sql = sql!(
@@ -115,7 +145,13 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
                 address = Ident::fixed(changes::ADDRESS),
                 gone = changes::of_kind(&["gone"])
             );
-            builder.step_if(Slot::RowsGone, StepKind::Delete, "delete rows whose key left the source", sql, Answer::CountExactly(vec![Slot::RowsDeleted], vec![Slot::RowsGone]));
+            builder.step_if(
+                Slot::RowsGone,
+                StepKind::Delete,
+                "delete rows whose key left the source",
+                sql,
+                Answer::CountExactly(vec![Slot::RowsDeleted], vec![Slot::RowsGone]),
+            );
         }
     }
     let columns = load.column_names();
@@ -127,6 +163,12 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         changes = changes::table(load),
         new = changes::of_kind(&["new"])
     );
-    builder.step_if(Slot::RowsNew, StepKind::Insert, "insert rows that are new", sql, Answer::CountExactly(vec![Slot::RowsInserted], vec![Slot::RowsNew]));
+    builder.step_if(
+        Slot::RowsNew,
+        StepKind::Insert,
+        "insert rows that are new",
+        sql,
+        Answer::CountExactly(vec![Slot::RowsInserted], vec![Slot::RowsNew]),
+    );
     changes::drop_table(load, builder);
 }

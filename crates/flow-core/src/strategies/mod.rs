@@ -25,7 +25,9 @@ pub fn managed_columns(pipeline: &Pipeline, table: &Table) -> Vec<Column> {
 /// Whether a strategy fills a declared column that the source lacks.
 pub fn fills_itself(pipeline: &Pipeline, column: &Ident) -> bool {
     match &pipeline.strategy {
-        Strategy::Append(append) => append.loaded_at.as_ref() == Some(column) || append.batch_id.as_ref() == Some(column),
+        Strategy::Append(append) => {
+            append.loaded_at.as_ref() == Some(column) || append.batch_id.as_ref() == Some(column)
+        }
         _ => false,
     }
 }
@@ -41,7 +43,10 @@ pub fn compared_columns(load: &Load<'_>) -> Result<Vec<Ident>> {
     match names.iter().find(|name| load.type_of(name).normal.is_none()) {
         Some(name) => Err(FlowError::new(
             ErrorCode::InvalidValue,
-            format!("the column `{name}` of type {} cannot be compared: the type has no binary form", load.type_of(name).name),
+            format!(
+                "the column `{name}` of type {} cannot be compared: the type has no binary form",
+                load.type_of(name).name
+            ),
         )
         .hint("leave it out of the comparison, or cast it to text in the query and in the declaration")),
         None => Ok(names),
@@ -88,8 +93,12 @@ impl Requirement {
     /// Whether the live table has it already.
     pub fn is_met(&self, live: &LiveTable) -> bool {
         match self {
-            Requirement::Unique { columns, condition, .. } => live.has_unique_index(columns, condition.is_some()),
-            Requirement::Check { suffix, .. } => live.checks.iter().any(|name| name.ends_with(&format!("_{suffix}"))),
+            Requirement::Unique { columns, condition, .. } => {
+                live.has_unique_index(columns, condition.is_some())
+            }
+            Requirement::Check { suffix, .. } => {
+                live.checks.iter().any(|name| name.ends_with(&format!("_{suffix}")))
+            }
         }
     }
 
@@ -102,8 +111,12 @@ impl Requirement {
     pub fn sql(&self, load: &Load<'_>) -> Sql {
         let table = &load.table.name;
         match self {
-            Requirement::Unique { columns, primary_key: true, .. } if load.creates => ddl::add_primary_key(table, columns),
-            Requirement::Unique { columns, suffix, condition, .. } => ddl::unique_index(table, suffix, columns, condition.clone()),
+            Requirement::Unique { columns, primary_key: true, .. } if load.creates => {
+                ddl::add_primary_key(table, columns)
+            }
+            Requirement::Unique { columns, suffix, condition, .. } => {
+                ddl::unique_index(table, suffix, columns, condition.clone())
+            }
             Requirement::Check { suffix, condition } => ddl::add_check(table, suffix, condition.clone()),
         }
     }

@@ -44,15 +44,22 @@ pub fn compare_columns(load: &Load<'_>, scd2: &Scd2) -> Result<Vec<Ident>> {
             .filter(|name| {
                 !load.keys.contains(name)
                     && !scd2.overwrite_columns.contains(name)
-                    && load.pipeline.incremental.as_ref().is_none_or(|incremental| incremental.column != **name)
+                    && load
+                        .pipeline
+                        .incremental
+                        .as_ref()
+                        .is_none_or(|incremental| incremental.column != **name)
             })
             .cloned()
             .collect(),
     };
     for name in names.iter().chain(&scd2.overwrite_columns) {
         if load.filled(name).is_none() {
-            return Err(FlowError::new(ErrorCode::UnknownColumn, format!("the source does not fill the column `{name}`, which is to be compared"))
-                .hint("add it to the query, or leave it out of compare_columns"));
+            return Err(FlowError::new(
+                ErrorCode::UnknownColumn,
+                format!("the source does not fill the column `{name}`, which is to be compared"),
+            )
+            .hint("add it to the query, or leave it out of compare_columns"));
         }
     }
     Ok(names)
@@ -76,7 +83,8 @@ pub fn rehashes(load: &Load<'_>) -> bool {
         return false;
     }
     let set_changed = record.compare_set.as_ref().is_some_and(|stored| *stored != compare_set(load));
-    let encoding_changed = record.encoding_version.is_some_and(|version| version != crate::hash::ENCODING_VERSION);
+    let encoding_changed =
+        record.encoding_version.is_some_and(|version| version != crate::hash::ENCODING_VERSION);
     set_changed || encoding_changed
 }
 
@@ -87,24 +95,42 @@ pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
     versions.push(scd2.effective_from.clone());
     let mut all = vec![
         Requirement::Unique { columns: versions, suffix: "version", condition: None, primary_key: true },
-        Requirement::Unique { columns: load.keys.clone(), suffix: "current", condition: Some(current.clone()), primary_key: false },
+        Requirement::Unique {
+            columns: load.keys.clone(),
+            suffix: "current",
+            condition: Some(current.clone()),
+            primary_key: false,
+        },
     ];
     let declared = [&load.table.primary_key, &load.table.natural_key].into_iter().chain(&load.table.unique);
     for columns in declared.filter(|columns| !columns.is_empty() && **columns != load.keys) {
-        let requirement = Requirement::Unique { columns: columns.clone(), suffix: "current", condition: Some(current.clone()), primary_key: false };
+        let requirement = Requirement::Unique {
+            columns: columns.clone(),
+            suffix: "current",
+            condition: Some(current.clone()),
+            primary_key: false,
+        };
         if !all.contains(&requirement) {
             all.push(requirement);
         }
     }
     all.push(Requirement::Check {
         suffix: "period",
-        condition: sql!("{to} IS NULL OR {from} < {to2}", to = scd2.effective_to, from = scd2.effective_from, to2 = scd2.effective_to),
+        condition: sql!(
+            "{to} IS NULL OR {from} < {to2}",
+            to = scd2.effective_to,
+            from = scd2.effective_from,
+            to2 = scd2.effective_to
+        ),
     });
     let open = match scd2.open_end {
         OpenEnd::Null => sql!("{to} IS NULL", to = scd2.effective_to),
         OpenEnd::Infinity => sql!("{to} = 'infinity'", to = scd2.effective_to),
     };
-    all.push(Requirement::Check { suffix: "open", condition: sql!("{flag} = ({open})", flag = scd2.current_flag, open) });
+    all.push(Requirement::Check {
+        suffix: "open",
+        condition: sql!("{flag} = ({open})", flag = scd2.current_flag, open),
+    });
     all
 }
 
@@ -116,7 +142,7 @@ pub fn steps(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) -> Res
     }
     reading::steps(load, None, builder)?;
     if let (Rows::Stage(_), FirstValidFrom::Column(name)) = (&load.rows, &scd2.first_valid_from) {
-        first_begin_guard(load, scd2, name, load.source(), builder);
+        first_begin_guard(load, name, load.source(), builder);
     }
     if load.creates {
         first_load(load, scd2, builder);
@@ -145,7 +171,12 @@ fn first_begin(load: &Load<'_>, scd2: &Scd2, value: impl Fn(&Ident) -> Sql) -> S
 }
 
 fn managed_names(scd2: &Scd2) -> Vec<Ident> {
-    vec![scd2.effective_from.clone(), scd2.effective_to.clone(), scd2.current_flag.clone(), scd2.hash_column.clone()]
+    vec![
+        scd2.effective_from.clone(),
+        scd2.effective_to.clone(),
+        scd2.current_flag.clone(),
+        scd2.hash_column.clone(),
+    ]
 }
 
 fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
@@ -168,7 +199,7 @@ fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     if direct {
         reading::empty_source(load, builder);
         if let FirstValidFrom::Column(name) = &scd2.first_valid_from {
-            first_begin_guard(load, scd2, name, sql!("{target}", target = load.table.name), builder);
+            first_begin_guard(load, name, sql!("{target}", target = load.table.name), builder);
         }
     }
 }
@@ -187,7 +218,11 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
         (sql!("{differs}\n    OR {overwritten}", differs, overwritten), change)
     };
     let names: Vec<&str> = compared.iter().map(|name| name.as_str()).collect();
-    let purpose = if names.is_empty() { "rows that are new".to_owned() } else { format!("rows that are new or differ in {}", names.join(", ")) };
+    let purpose = if names.is_empty() {
+        "rows that are new".to_owned()
+    } else {
+        format!("rows that are new or differ in {}", names.join(", "))
+    };
     changes::diff(
         load,
         &changes::Comparison {
@@ -201,8 +236,12 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
         builder,
     );
     if let (Rows::Direct(_), FirstValidFrom::Column(name)) = (&load.rows, &scd2.first_valid_from) {
-        let new = sql!("(SELECT c.* FROM {changes} AS c WHERE {new})", changes = changes::table(load), new = changes::of_kind(&["new"]));
-        first_begin_guard(load, scd2, name, new, builder);
+        let new = sql!(
+            "(SELECT c.* FROM {changes} AS c WHERE {new})",
+            changes = changes::table(load),
+            new = changes::of_kind(&["new"])
+        );
+        first_begin_guard(load, name, new, builder);
     }
     changes::sample(load, builder);
     close(load, scd2, builder);
@@ -215,7 +254,12 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
 }
 
 fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
-    let assignments = sql!("{to} = {instant}, {flag} = FALSE", to = scd2.effective_to, instant = load.instant(), flag = scd2.current_flag);
+    let assignments = sql!(
+        "{to} = {instant}, {flag} = FALSE",
+        to = scd2.effective_to,
+        instant = load.instant(),
+        flag = scd2.current_flag
+    );
     let sql = changes::update_by_address(load, assignments.clone(), &["changed"]);
     builder.step_if(
         Slot::RowsChanged,
@@ -241,7 +285,8 @@ fn overwrite(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         return;
     }
     let names: Vec<&str> = scd2.overwrite_columns.iter().map(|name| name.as_str()).collect();
-    let assignments = scd2.overwrite_columns.iter().map(|name| sql!("{name} = c.{name2}", name, name2 = name));
+    let assignments =
+        scd2.overwrite_columns.iter().map(|name| sql!("{name} = c.{name2}", name, name2 = name));
     let sql = changes::update_by_address(load, Sql::join(assignments, ", "), &["overwritten"]);
     builder.step_if(
         Slot::RowsOverwritten,
@@ -287,16 +332,23 @@ fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     );
 }
 
-fn first_begin_guard(load: &Load<'_>, scd2: &Scd2, name: &Ident, rows: Sql, builder: &mut PlanBuilder<'_>) {
-    let _ = scd2;
+fn first_begin_guard(load: &Load<'_>, name: &Ident, rows: Sql, builder: &mut PlanBuilder<'_>) {
     let guard = |code, message: String, hint: &str| {
         Answer::NoRows(GuardFailure { code, message, sample: Vec::new(), hint: hint.to_owned() })
     };
     builder.step(
         StepKind::Guard,
         format!("every first version has a beginning ({name})   expects no rows"),
-        sql!("SELECT count(*) AS count FROM {rows} AS s WHERE s.{name} IS NULL HAVING count(*) > 0", rows, name),
-        guard(ErrorCode::NullEventTime, format!("{{count}} rows have NULL in {name}, where their first version begins"), "give them a value in the query, or choose first_valid_from = \"run\" or \"epoch\""),
+        sql!(
+            "SELECT count(*) AS count FROM {rows} AS s WHERE s.{name} IS NULL HAVING count(*) > 0",
+            rows,
+            name
+        ),
+        guard(
+            ErrorCode::NullEventTime,
+            format!("{{count}} rows have NULL in {name}, where their first version begins"),
+            "give them a value in the query, or choose first_valid_from = \"run\" or \"epoch\"",
+        ),
     );
     builder.step(
         StepKind::Guard,
@@ -308,7 +360,8 @@ fn first_begin_guard(load: &Load<'_>, scd2: &Scd2, name: &Ident, rows: Sql, buil
 
 /// The compare columns that the stored hashes were made from, as far as they are compared still.
 fn common_columns(load: &Load<'_>) -> Vec<Ident> {
-    let stored = load.facts.target.record.as_ref().and_then(|record| record.compare_set.clone()).unwrap_or_default();
+    let stored =
+        load.facts.target.record.as_ref().and_then(|record| record.compare_set.clone()).unwrap_or_default();
     load.compared.iter().filter(|name| stored.iter().any(|stored| stored == name.as_str())).cloned().collect()
 }
 
@@ -332,9 +385,14 @@ fn mark_rehash(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         .detail(format!("before, and declared: {}", set.join(", ")))
         .hint("two deployments may disagree, and each would miss changes; if the return is meant, change the set by a column that was never there, or start a new target"));
     }
-    let mut words: Vec<String> = set.iter().filter(|name| !stored.contains(name)).map(|name| format!("+ {name}")).collect();
+    let mut words: Vec<String> =
+        set.iter().filter(|name| !stored.contains(name)).map(|name| format!("+ {name}")).collect();
     words.extend(stored.iter().filter(|name| !set.contains(name)).map(|name| format!("- {name}")));
-    let what = if changed { format!("compare_columns {}", words.join(" ")) } else { "the encoding of row hashes".to_owned() };
+    let what = if changed {
+        format!("compare_columns {}", words.join(" "))
+    } else {
+        "the encoding of row hashes".to_owned()
+    };
     builder.mark(MarkKind::Change, format!("{what}   current versions rehashed, none opened"));
     if load.pipeline.incremental.is_some() {
         builder.note("the compare columns changed: this run reads in full");
@@ -357,9 +415,20 @@ fn rehash_current(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
             flag = scd2.current_flag,
             differs = load.differ(&joined, value, live)
         );
-        let assignments = Sql::join(joined.iter().map(|name| sql!("{name} = {value}", name, value = value(name))), ", ");
-        let sql = load.dialect.update_from(target, assignments, sql!("{source} AS s", source = load.source()), condition);
-        builder.step(StepKind::Update, format!("write {} into current versions in place", names.join(", ")), sql, Answer::Ignore);
+        let assignments =
+            Sql::join(joined.iter().map(|name| sql!("{name} = {value}", name, value = value(name))), ", ");
+        let sql = load.dialect.update_from(
+            target,
+            assignments,
+            sql!("{source} AS s", source = load.source()),
+            condition,
+        );
+        builder.step(
+            StepKind::Update,
+            format!("write {} into current versions in place", names.join(", ")),
+            sql,
+            Answer::Ignore,
+        );
     }
     let digest = load.row_digest(live);
     let sql = sql!(
@@ -371,5 +440,10 @@ fn rehash_current(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         hash2 = scd2.hash_column,
         digest2 = digest
     );
-    builder.step(StepKind::Update, "rehash current versions over the new set of compare columns", sql, Answer::Count(vec![Slot::RowsRehashed]));
+    builder.step(
+        StepKind::Update,
+        "rehash current versions over the new set of compare columns",
+        sql,
+        Answer::Count(vec![Slot::RowsRehashed]),
+    );
 }

@@ -9,7 +9,7 @@ use crate::planner::load::Load;
 use crate::planner::reading;
 use crate::spec::options::ReplaceMethod;
 use crate::sql;
-use crate::sql::{Slot, Sql};
+use crate::sql::Slot;
 
 /// The steps.
 pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>) -> Result<()> {
@@ -29,11 +29,26 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
     if !load.creates {
         match truncate.method {
             ReplaceMethod::Truncate => {
-                builder.step(StepKind::Truncate, "empty the target; readers wait from here on", sql!("TRUNCATE {target}", target), Answer::Ignore);
+                builder.step(
+                    StepKind::Truncate,
+                    "empty the target; readers wait from here on",
+                    sql!("TRUNCATE {target}", target),
+                    Answer::Ignore,
+                );
             }
             ReplaceMethod::Delete => {
-                builder.step(StepKind::Lock, "keep other writers out", load.dialect.lock_table(target), Answer::Ignore);
-                builder.step(StepKind::Truncate, "delete the old rows; readers see them until the commit", sql!("DELETE FROM {target}", target), Answer::Ignore);
+                builder.step(
+                    StepKind::Lock,
+                    "keep other writers out",
+                    load.dialect.lock_table(target),
+                    Answer::Ignore,
+                );
+                builder.step(
+                    StepKind::Truncate,
+                    "delete the old rows; readers see them until the commit",
+                    sql!("DELETE FROM {target}", target),
+                    Answer::Ignore,
+                );
             }
         }
     }
@@ -47,6 +62,5 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
     );
     builder.step(StepKind::Insert, "insert the new rows", sql, Answer::Count(vec![Slot::RowsInserted]));
     reading::drop_stage(load, builder);
-    let _ = Sql::empty;
     Ok(())
 }

@@ -23,7 +23,13 @@ pub(super) struct Checker<'s> {
 
 impl Checker<'_> {
     /// Reports a mistake at its place, with words beside the mark.
-    pub(super) fn report(&mut self, error: FlowError, span: Range<usize>, section: &str, label: Option<String>) {
+    pub(super) fn report(
+        &mut self,
+        error: FlowError,
+        span: Range<usize>,
+        section: &str,
+        label: Option<String>,
+    ) {
         let mut location = self.source.location(span, section);
         if let Some(excerpt) = &mut location.excerpt {
             excerpt.label = label;
@@ -32,7 +38,13 @@ impl Checker<'_> {
     }
 
     /// The value without the parts that are wrong; nothing where the whole is.
-    pub(super) fn value<'t>(&mut self, item: &Item<'t>, schema: &'static Value, name: &str, owner: &Owner) -> Option<Item<'t>> {
+    pub(super) fn value<'t>(
+        &mut self,
+        item: &Item<'t>,
+        schema: &'static Value,
+        name: &str,
+        owner: &Owner,
+    ) -> Option<Item<'t>> {
         let (reference, schema) = dereference(schema);
         if reference == Some("Duration") {
             return self.duration(item, name, owner);
@@ -90,7 +102,8 @@ impl Checker<'_> {
             }
         }
         let mut complete = true;
-        let needed = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let needed =
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         for name in needed.filter(|name| !good.keys().any(|key| key.get_ref() == name)) {
             complete = false;
             if !is_attempted(table, name, &known, owner) {
@@ -101,7 +114,13 @@ impl Checker<'_> {
     }
 
     /// Refuses a key that is not known, or known and not served.
-    pub(super) fn unknown_key(&mut self, key: &Spanned<Cow<'_, str>>, value: &Item<'_>, known: &[&str], owner: &Owner) {
+    pub(super) fn unknown_key(
+        &mut self,
+        key: &Spanned<Cow<'_, str>>,
+        value: &Item<'_>,
+        known: &[&str],
+        owner: &Owner,
+    ) {
         let name = key.get_ref().as_ref();
         if words::stands_at_default(name, value, owner) {
             return;
@@ -130,10 +149,13 @@ impl Checker<'_> {
         name: &str,
         owner: &Owner,
     ) -> Option<Item<'t>> {
-        let Some(items) = schema.get("items") else { return Some(Spanned::new(span, DeValue::Array(array.clone()))) };
+        let Some(items) = schema.get("items") else {
+            return Some(Spanned::new(span, DeValue::Array(array.clone())));
+        };
         let mut good = DeArray::new();
         let mut complete = true;
-        let entry = if name.starts_with("an entry of ") { name.to_owned() } else { format!("an entry of {name}") };
+        let entry =
+            if name.starts_with("an entry of ") { name.to_owned() } else { format!("an entry of {name}") };
         for item in array.iter() {
             match self.value(item, items, &entry, owner) {
                 Some(item) => good.push(item),
@@ -151,7 +173,9 @@ impl Checker<'_> {
         let expected = match (least, most) {
             _ if whole && !fits_64_bits(item.get_ref()) => Some("must fit into 64 bits".to_owned()),
             // Not `value < least`: that lets nan pass.
-            (Some(least), Some(most)) if !(value >= least && value <= most) => Some(format!("must lie between {least} and {most}")),
+            (Some(least), Some(most)) if !(value >= least && value <= most) => {
+                Some(format!("must lie between {least} and {most}"))
+            }
             (Some(least), None) if !(value >= least) => Some(format!("must be at least {least}")),
             (None, Some(most)) if !(value <= most) => Some(format!("must be at most {most}")),
             _ => None,
@@ -159,7 +183,8 @@ impl Checker<'_> {
         match expected {
             None => Some(item.clone()),
             Some(expected) => {
-                let error = FlowError::new(ErrorCode::InvalidValue, format!("{} {expected}", owner.option(name)));
+                let error =
+                    FlowError::new(ErrorCode::InvalidValue, format!("{} {expected}", owner.option(name)));
                 self.report(error, item.span(), &owner.section, None);
                 None
             }
@@ -170,7 +195,9 @@ impl Checker<'_> {
         let error = match item.get_ref() {
             DeValue::String(text) => match Duration::parse(text) {
                 Ok(_) => return Some(item.clone()),
-                Err(error) => FlowError { message: format!("{}: {}", owner.option(name), error.message), ..error },
+                Err(error) => {
+                    FlowError { message: format!("{}: {}", owner.option(name), error.message), ..error }
+                }
             },
             DeValue::Integer(number) => FlowError::new(
                 ErrorCode::InvalidValue,
@@ -188,12 +215,23 @@ impl Checker<'_> {
     }
 
     /// One of several words.
-    fn word<'t>(&mut self, item: &Item<'t>, choices: &'static [Value], name: &str, owner: &Owner) -> Option<Item<'t>> {
-        let known: Vec<&str> = choices.iter().filter_map(|choice| choice.get("const")).filter_map(Value::as_str).collect();
+    fn word<'t>(
+        &mut self,
+        item: &Item<'t>,
+        choices: &'static [Value],
+        name: &str,
+        owner: &Owner,
+    ) -> Option<Item<'t>> {
+        let known: Vec<&str> =
+            choices.iter().filter_map(|choice| choice.get("const")).filter_map(Value::as_str).collect();
         let DeValue::String(text) = item.get_ref() else {
             let error = FlowError::new(
                 ErrorCode::InvalidValue,
-                format!("{} must be a word in quotes, not {}", owner.option(name), words::kind(item.get_ref())),
+                format!(
+                    "{} must be a word in quotes, not {}",
+                    owner.option(name),
+                    words::kind(item.get_ref())
+                ),
             )
             .hint(format!("{name} is one of {}", known.join(", ")));
             self.report(error, item.span(), &owner.section, None);
@@ -207,15 +245,32 @@ impl Checker<'_> {
             _ => format!("{} cannot be `{text}`", owner.option(name)),
         };
         let meant = words::foreign_value(name, text).or_else(|| did_you_mean(text, known.iter().copied()));
-        let error = FlowError::new(ErrorCode::InvalidValue, message).hint(format!("{name} is one of {}", known.join(", ")));
-        self.report(error, item.span(), &owner.section, meant.map(|meant| format!("did you mean `{meant}`?")));
+        let error = FlowError::new(ErrorCode::InvalidValue, message)
+            .hint(format!("{name} is one of {}", known.join(", ")));
+        self.report(
+            error,
+            item.span(),
+            &owner.section,
+            meant.map(|meant| format!("did you mean `{meant}`?")),
+        );
         None
     }
 
-    fn wrong_type<'t>(&mut self, item: &Item<'t>, schema: &'static Value, name: &str, owner: &Owner) -> Option<Item<'t>> {
+    fn wrong_type<'t>(
+        &mut self,
+        item: &Item<'t>,
+        schema: &'static Value,
+        name: &str,
+        owner: &Owner,
+    ) -> Option<Item<'t>> {
         let mut error = FlowError::new(
             ErrorCode::InvalidValue,
-            format!("{} must be {}, not {}", owner.option(name), expected(schema), words::kind(item.get_ref())),
+            format!(
+                "{} must be {}, not {}",
+                owner.option(name),
+                expected(schema),
+                words::kind(item.get_ref())
+            ),
         );
         if let Some(hint) = words::form(name, owner) {
             error = error.hint(hint);
@@ -290,7 +345,9 @@ fn expected(schema: &'static Value) -> String {
         Some("object") => "a table",
         Some("array") => {
             return match schema.get("items").map(|items| dereference(items).1) {
-                Some(items) if items.get("type").and_then(Value::as_str) == Some("string") => "a list of strings".to_owned(),
+                Some(items) if items.get("type").and_then(Value::as_str) == Some("string") => {
+                    "a list of strings".to_owned()
+                }
                 _ => "a list".to_owned(),
             };
         }

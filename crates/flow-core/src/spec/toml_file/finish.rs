@@ -43,7 +43,8 @@ impl Reader<'_> {
                 self.refuse_other_modes(&name, mode, &mut options);
                 self.apply_defaults(&name, mode, &read.attempted, &mut options);
             }
-            let options = serde_json::from_value(Value::Object(options)).expect("each option was read before");
+            let options =
+                serde_json::from_value(Value::Object(options)).expect("each option was read before");
             if let (Some(source), Some(target)) = (read.source, read.target) {
                 self.project.pipelines.insert(name, PipelineSpec { source, target, options });
             }
@@ -92,9 +93,16 @@ impl Reader<'_> {
         }
     }
 
-    fn apply_defaults(&mut self, pipeline: &str, mode: Mode, attempted: &HashSet<String>, options: &mut Map<String, Value>) {
+    fn apply_defaults(
+        &mut self,
+        pipeline: &str,
+        mode: Mode,
+        attempted: &HashSet<String>,
+        options: &mut Map<String, Value>,
+    ) {
         for (name, value) in &self.defaults {
-            let alternative = ALTERNATIVES.iter().any(|(said, other)| other == name && attempted.contains(*said));
+            let alternative =
+                ALTERNATIVES.iter().any(|(said, other)| other == name && attempted.contains(*said));
             let known = option_info(name).is_some_and(|info| knows(info, mode));
             if known && !alternative && !attempted.contains(name) {
                 options.insert(name.clone(), value.clone());

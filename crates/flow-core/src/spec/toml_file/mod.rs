@@ -22,10 +22,7 @@ use std::path::{Path, PathBuf};
 /// Every mistake that the files alone show.
 pub fn read_project(path: &Path, files: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
     let text = files.read_file(path).map_err(|error| {
-        vec![
-            unreadable(path, &error)
-                .hint("`flow init` writes a first one; --config FILE names another"),
-        ]
+        vec![unreadable(path, &error).hint("`flow init` writes a first one; --config FILE names another")]
     })?;
     read_text(&text, &path.display().to_string(), files)
 }
@@ -41,7 +38,11 @@ pub fn read_project(path: &Path, files: &dyn Environment) -> Result<ProjectSpec,
 /// let project = read_text("[connections.crm]\nhost = 'db'", "pipelines.toml", &ProcessEnvironment).unwrap();
 /// assert_eq!(project.connections["crm"].host.as_deref(), Some("db"));
 /// ```
-pub fn read_text(text: &str, file_name: &str, files: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
+pub fn read_text(
+    text: &str,
+    file_name: &str,
+    files: &dyn Environment,
+) -> Result<ProjectSpec, Vec<FlowError>> {
     let mut reader = Reader::new(files, false);
     reader.text(text, Path::new(file_name));
     reader.finish()
@@ -127,7 +128,8 @@ impl<'e> Reader<'e> {
         if found.is_empty() {
             let error = FlowError::new(ErrorCode::InvalidValue, format!("no file matches `{pattern}`"));
             let from = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-            self.errors.push(error.hint(format!("the pattern starts at `{}`", from.display())).at(place.clone()));
+            self.errors
+                .push(error.hint(format!("the pattern starts at `{}`", from.display())).at(place.clone()));
         }
         for path in found {
             if let Err(error) = self.include_file(&path, place) {

@@ -77,7 +77,8 @@ impl Reader<'_> {
             // What stands on a broken line, or is missing, may be there once the line is mended.
             let broken: HashSet<usize> = syntax.iter().filter_map(line).collect();
             errors.retain(|error| {
-                error.code != ErrorCode::MissingOption && line(error).is_none_or(|line| !broken.contains(&line))
+                error.code != ErrorCode::MissingOption
+                    && line(error).is_none_or(|line| !broken.contains(&line))
             });
             self.broken = true;
         }
@@ -103,11 +104,13 @@ fn syntax_errors(source: &SourceText<'_>, mistakes: &[toml::de::Error]) -> Vec<F
         .into_iter()
         .map(|(span, message)| {
             let error = match message {
-                "duplicate key" => {
-                    FlowError::new(ErrorCode::InvalidToml, format!("{} is written twice", &source.text[span.clone()]))
-                }
+                "duplicate key" => FlowError::new(
+                    ErrorCode::InvalidToml,
+                    format!("{} is written twice", &source.text[span.clone()]),
+                ),
                 _ if message.starts_with("string values must be quoted") => {
-                    FlowError::new(ErrorCode::InvalidToml, "a string needs quotes").hint("write \"…\" around it")
+                    FlowError::new(ErrorCode::InvalidToml, "a string needs quotes")
+                        .hint("write \"…\" around it")
                 }
                 _ => FlowError::new(ErrorCode::InvalidToml, message),
             };
@@ -119,8 +122,20 @@ fn syntax_errors(source: &SourceText<'_>, mistakes: &[toml::de::Error]) -> Vec<F
 /// Keeps every value of a connection that may be a secret out of the excerpts.
 fn hide_secrets(source: &mut SourceText<'_>, tree: &DeTable<'_>) {
     const SAFE: &[&str] = &[
-        "host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert", "connect_timeout", "options",
-        "application_name", "target_session_attrs", "load_balance_hosts", "read_only", "session",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "sslmode",
+        "sslrootcert",
+        "connect_timeout",
+        "options",
+        "application_name",
+        "target_session_attrs",
+        "load_balance_hosts",
+        "read_only",
+        "session",
     ];
     fn hide(source: &mut SourceText<'_>, item: &Item<'_>, depth: usize) {
         match item.get_ref() {
@@ -155,7 +170,8 @@ impl FileReader<'_, '_, '_> {
             match key.get_ref().as_ref() {
                 "connections" => self.connections(item),
                 name if self.reader.only_connections => {
-                    let error = FlowError::new(ErrorCode::UnknownOption, format!("`{name}` does not belong here"));
+                    let error =
+                        FlowError::new(ErrorCode::UnknownOption, format!("`{name}` does not belong here"));
                     let error = error.hint("this file holds [connections.NAME] and nothing else");
                     self.checker.report(error, self.entry(key, item), "", None);
                 }
@@ -193,17 +209,28 @@ impl FileReader<'_, '_, '_> {
         let error = if is_table {
             FlowError::new(ErrorCode::UnknownOption, format!("unknown section {}", section(&[name])))
         } else {
-            FlowError::new(ErrorCode::UnknownOption, format!("unknown option `{name}` at the top of the file"))
+            FlowError::new(
+                ErrorCode::UnknownOption,
+                format!("unknown option `{name}` at the top of the file"),
+            )
         };
-        let in_brackets = |near: &str| if near == "include" { "include".to_owned() } else { format!("[{near}]") };
+        let in_brackets =
+            |near: &str| if near == "include" { "include".to_owned() } else { format!("[{near}]") };
         let error = match near {
             Some(_) => error,
             None if !is_table && crate::spec::options::option_info(name).is_some() => {
                 error.hint("options of a pipeline stand in [pipelines.NAME] or in [defaults]")
             }
-            None => error.hint("the sections are include, [connections], [defaults], [tables] and [pipelines]"),
+            None => {
+                error.hint("the sections are include, [connections], [defaults], [tables] and [pipelines]")
+            }
         };
-        self.checker.report(error, key.span(), "", near.map(|near| format!("did you mean `{}`?", in_brackets(near))));
+        self.checker.report(
+            error,
+            key.span(),
+            "",
+            near.map(|near| format!("did you mean `{}`?", in_brackets(near))),
+        );
     }
 
     fn includes(&mut self, key: &Key<'_>, item: &Item<'_>) -> Vec<(String, Location)> {
@@ -248,16 +275,18 @@ impl FileReader<'_, '_, '_> {
                 continue;
             };
             if name.is_empty() {
-                let error = FlowError::new(ErrorCode::InvalidValue, format!("a {singular} has an empty name"));
+                let error =
+                    FlowError::new(ErrorCode::InvalidValue, format!("a {singular} has an empty name"));
                 self.checker.report(error, key.span(), &owner.section, None);
                 continue;
             }
             let path = format!("{list}.{name}");
             let place = self.checker.source.location(self.entry(key, value), &owner.section);
             if let Some(first) = self.reader.project.places.get(&path) {
-                let error = FlowError::new(ErrorCode::DuplicateName, format!("{} is declared twice", owner.words))
-                    .detail(format!("first at {}", position(first)))
-                    .hint("names hold for all files of a project");
+                let error =
+                    FlowError::new(ErrorCode::DuplicateName, format!("{} is declared twice", owner.words))
+                        .detail(format!("first at {}", position(first)))
+                        .hint("names hold for all files of a project");
                 self.errors().push(error.at(place));
                 continue;
             }
@@ -273,7 +302,12 @@ impl FileReader<'_, '_, '_> {
 
     fn connections(&mut self, item: &Item<'_>) {
         for entry in self.named("connections", Kind::Connection, item) {
-            let (good, _) = self.checker.table(entry.table, entry.span.clone(), definition("ConnectionSpec"), &entry.owner);
+            let (good, _) = self.checker.table(
+                entry.table,
+                entry.span.clone(),
+                definition("ConnectionSpec"),
+                &entry.owner,
+            );
             self.connection_values(&good, &entry.owner);
             if let Some(connection) = self.deserialize(good, &entry) {
                 self.reader.project.connections.insert(entry.name, connection);
@@ -290,7 +324,8 @@ impl FileReader<'_, '_, '_> {
                     ErrorCode::ConflictingOptions,
                     format!("`{name}` and `dsn` of {} exclude each other", owner.words),
                 );
-                let error = error.hint("where a connection leads comes whole from one DSN or from the other options");
+                let error =
+                    error.hint("where a connection leads comes whole from one DSN or from the other options");
                 self.checker.report(error, self.entry(key, item), &owner.section, None);
             }
             self.interpolations(item, owner);
@@ -313,7 +348,10 @@ impl FileReader<'_, '_, '_> {
         match item.get_ref() {
             DeValue::String(text) => {
                 if let Err(malformed) = Template::parse(text) {
-                    let error = FlowError { hint: malformed.hint, ..FlowError::new(ErrorCode::InvalidValue, malformed.message) };
+                    let error = FlowError {
+                        hint: malformed.hint,
+                        ..FlowError::new(ErrorCode::InvalidValue, malformed.message)
+                    };
                     let span = self.checker.source.interpolation(item.span(), malformed.index);
                     self.checker.report(error, span, &owner.section, None);
                 }
@@ -339,15 +377,19 @@ impl FileReader<'_, '_, '_> {
             let name = key.get_ref().as_ref();
             let path = format!("defaults.{name}");
             if let Some(first) = self.reader.project.places.get(&path) {
-                let error = FlowError::new(ErrorCode::DuplicateName, format!("`{name}` is set twice in [defaults]"))
-                    .detail(format!("first at {}", position(first)))
-                    .hint("[defaults] hold for all files of a project");
+                let error =
+                    FlowError::new(ErrorCode::DuplicateName, format!("`{name}` is set twice in [defaults]"))
+                        .detail(format!("first at {}", position(first)))
+                        .hint("[defaults] hold for all files of a project");
                 self.checker.report(error, self.entry(key, value), &owner.section, None);
                 continue;
             }
             self.record(&path, key, value, &owner.section);
         }
-        if let Some(options) = self.deserialize::<PipelineOptions>(good, &Entry { name: String::new(), table, span: item.span(), owner }) {
+        if let Some(options) = self.deserialize::<PipelineOptions>(
+            good,
+            &Entry { name: String::new(), table, span: item.span(), owner },
+        ) {
             for (name, value) in super::finish::written(&options) {
                 self.reader.defaults.entry(name).or_insert(value);
             }
@@ -356,8 +398,10 @@ impl FileReader<'_, '_, '_> {
 
     fn tables(&mut self, item: &Item<'_>) {
         for entry in self.named("tables", Kind::Table, item) {
-            let (good, _) = self.checker.table(entry.table, entry.span.clone(), definition("TableSpec"), &entry.owner);
-            if let Some(columns) = entry.table.get("columns").and_then(|columns| columns.get_ref().as_table()) {
+            let (good, _) =
+                self.checker.table(entry.table, entry.span.clone(), definition("TableSpec"), &entry.owner);
+            if let Some(columns) = entry.table.get("columns").and_then(|columns| columns.get_ref().as_table())
+            {
                 for (key, column) in columns {
                     let path = format!("tables.{}.columns.{}", entry.name, key.get_ref());
                     self.record(&path, key, column, &section(&["tables", &entry.name, "columns"]));
@@ -373,19 +417,27 @@ impl FileReader<'_, '_, '_> {
     fn pipelines(&mut self, item: &Item<'_>) {
         for entry in self.named("pipelines", Kind::Pipeline, item) {
             let schema = definition("PipelineSection");
-            let (mut good, complete) = self.checker.table(entry.table, entry.span.clone(), schema, &entry.owner);
+            let (mut good, complete) =
+                self.checker.table(entry.table, entry.span.clone(), schema, &entry.owner);
             self.column_options(&good, &entry.owner);
             let source = good.remove("source").and_then(|source| self.source(&source, &entry));
-            let target = good.remove("target").and_then(|target| target.get_ref().as_str().map(str::to_owned));
+            let target =
+                good.remove("target").and_then(|target| target.get_ref().as_str().map(str::to_owned));
             let attempted = {
-                let known: Vec<&str> = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+                let known: Vec<&str> = schema["properties"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, _)| name.as_str())
+                    .collect();
                 let mode_is_attempted = is_attempted(entry.table, "mode", &known, &entry.owner);
                 let written = entry.table.keys().map(|key| key.get_ref().to_string());
                 written.chain(mode_is_attempted.then(|| "mode".to_owned())).collect()
             };
             let place = self.checker.source.location(entry.span.clone(), &entry.owner.section);
             let Some(options) = self.deserialize(good, &entry) else { continue };
-            let read = ReadPipeline { source: source.filter(|_| complete), target, options, attempted, place };
+            let read =
+                ReadPipeline { source: source.filter(|_| complete), target, options, attempted, place };
             self.reader.pipelines.insert(entry.name, read);
         }
     }
@@ -409,7 +461,10 @@ impl FileReader<'_, '_, '_> {
             }
             DeValue::Array(array) => {
                 for (index, value) in array.iter().enumerate() {
-                    self.places.insert(format!("{path}.{index}"), self.checker.source.location(value.span(), section));
+                    self.places.insert(
+                        format!("{path}.{index}"),
+                        self.checker.source.location(value.span(), section),
+                    );
                 }
             }
             _ => {}
@@ -424,7 +479,10 @@ impl FileReader<'_, '_, '_> {
             Err(error) => {
                 // Not reached as long as the schema says all that serde asks for.
                 let span = error.span().unwrap_or(entry.span.clone());
-                let error = FlowError::new(ErrorCode::InvalidValue, format!("{}: {}", entry.owner.words, error.message()));
+                let error = FlowError::new(
+                    ErrorCode::InvalidValue,
+                    format!("{}: {}", entry.owner.words, error.message()),
+                );
                 self.checker.report(error, span, &entry.owner.section, None);
                 None
             }

@@ -106,11 +106,15 @@ pub(super) fn not_yet_supported(what: &str) -> FlowError {
 /// The error for a name that is known but not served by this version.
 pub(super) fn not_yet(name: &str, value: &DeValue<'_>, owner: &Owner) -> Option<FlowError> {
     let known = match owner.kind {
-        Kind::Pipeline | Kind::Defaults => option_info(name).is_some_and(|info| info.support == Support::NotYet),
+        Kind::Pipeline | Kind::Defaults => {
+            option_info(name).is_some_and(|info| info.support == Support::NotYet)
+        }
         Kind::Column => name == "normalize",
         Kind::Connection => name == "password_command" || libpq::is_refused(name),
         Kind::Source => matches!(name, "function" | "python" | "path" | "file" | "url" | "format"),
-        Kind::Table => matches!(name, "feature_version" | "event_timestamp_column" | "ttl" | "online" | "partition_by"),
+        Kind::Table => {
+            matches!(name, "feature_version" | "event_timestamp_column" | "ttl" | "online" | "partition_by")
+        }
         Kind::Columns | Kind::Other => false,
     };
     if !known {
@@ -118,8 +122,12 @@ pub(super) fn not_yet(name: &str, value: &DeValue<'_>, owner: &Owner) -> Option<
     }
     let error = not_yet_supported(&format!("`{name}` in {}", owner.words));
     Some(match (owner.kind, name, value) {
-        (Kind::Pipeline | Kind::Defaults, "strategy", DeValue::String(_)) => error.hint("did you mean `mode`?"),
-        (Kind::Connection, "password_command", _) => error.hint("take the password from ${env:NAME} or ${file:/path}"),
+        (Kind::Pipeline | Kind::Defaults, "strategy", DeValue::String(_)) => {
+            error.hint("did you mean `mode`?")
+        }
+        (Kind::Connection, "password_command", _) => {
+            error.hint("take the password from ${env:NAME} or ${file:/path}")
+        }
         _ => error,
     })
 }
@@ -156,18 +164,47 @@ fn foreign(name: &str, owner: &Owner) -> Option<&'static str> {
     match owner.kind {
         Kind::Pipeline | Kind::Defaults => find(FOREIGN_WORDS),
         Kind::Connection => find(&[
-            ("url", "dsn"), ("uri", "dsn"), ("connection_string", "dsn"), ("conninfo", "dsn"),
-            ("database", "dbname"), ("db", "dbname"), ("name", "dbname"), ("username", "user"), ("role", "user"),
-            ("hostname", "host"), ("server", "host"), ("pass", "password"), ("passwd", "password"), ("pwd", "password"),
-            ("ssl", "sslmode"), ("ssl_mode", "sslmode"), ("timeout", "connect_timeout"), ("readonly", "read_only"),
+            ("url", "dsn"),
+            ("uri", "dsn"),
+            ("connection_string", "dsn"),
+            ("conninfo", "dsn"),
+            ("database", "dbname"),
+            ("db", "dbname"),
+            ("name", "dbname"),
+            ("username", "user"),
+            ("role", "user"),
+            ("hostname", "host"),
+            ("server", "host"),
+            ("pass", "password"),
+            ("passwd", "password"),
+            ("pwd", "password"),
+            ("ssl", "sslmode"),
+            ("ssl_mode", "sslmode"),
+            ("timeout", "connect_timeout"),
+            ("readonly", "read_only"),
         ]),
         Kind::Table => find(&[
-            ("keys", "primary_key"), ("pk", "primary_key"), ("unique_key", "natural_key"), ("fields", "columns"),
-            ("table", "name"), ("comment", "description"), ("index", "indexes"), ("with", "options"),
+            ("keys", "primary_key"),
+            ("pk", "primary_key"),
+            ("unique_key", "natural_key"),
+            ("fields", "columns"),
+            ("table", "name"),
+            ("comment", "description"),
+            ("index", "indexes"),
+            ("with", "options"),
         ]),
-        Kind::Column => find(&[("pk", "primary_key"), ("data_type", "type"), ("dtype", "type"), ("comment", "description")]),
+        Kind::Column => find(&[
+            ("pk", "primary_key"),
+            ("data_type", "type"),
+            ("dtype", "type"),
+            ("comment", "description"),
+        ]),
         Kind::Source => find(&[
-            ("sql", "query"), ("select", "query"), ("sql_file", "query_file"), ("from", "table"), ("conn", "connection"),
+            ("sql", "query"),
+            ("select", "query"),
+            ("sql_file", "query_file"),
+            ("from", "table"),
+            ("conn", "connection"),
             ("name", "table"),
         ]),
         Kind::Columns | Kind::Other => None,
@@ -194,9 +231,13 @@ pub(super) fn foreign_value(name: &str, value: &str) -> Option<&'static str> {
     let lower = value.to_ascii_lowercase();
     let words: &[(&str, &'static str)] = match name {
         "mode" => FOREIGN_MODES,
-        "handle_deletes" => &[("invalidate", "soft"), ("close", "soft"), ("delete", "hard"), ("none", "ignore")],
+        "handle_deletes" => {
+            &[("invalidate", "soft"), ("close", "soft"), ("delete", "hard"), ("none", "ignore")]
+        }
         "on_duplicate" => &[("last", "latest"), ("fail", "error")],
-        "on_drift" | "on_empty_source" | "null_watermark" => &[("fail", "error"), ("raise", "error"), ("warn", "ignore")],
+        "on_drift" | "on_empty_source" | "null_watermark" => {
+            &[("fail", "error"), ("raise", "error"), ("warn", "ignore")]
+        }
         _ => &[],
     };
     words.iter().find(|(theirs, _)| *theirs == lower).map(|(_, ours)| *ours)
@@ -205,8 +246,12 @@ pub(super) fn foreign_value(name: &str, value: &str) -> Option<&'static str> {
 /// How a value is written whose form was missed.
 pub(super) fn form(name: &str, owner: &Owner) -> Option<&'static str> {
     match (owner.kind, name) {
-        (_, "source") => Some("write source = { connection = \"crm\", query = \"SELECT …\" }, or table = \"schema.table\""),
-        (_, "columns") => Some("write columns = { id = \"bigint\", email = \"text?\" }, or [tables.NAME.columns]"),
+        (_, "source") => {
+            Some("write source = { connection = \"crm\", query = \"SELECT …\" }, or table = \"schema.table\"")
+        }
+        (_, "columns") => {
+            Some("write columns = { id = \"bigint\", email = \"text?\" }, or [tables.NAME.columns]")
+        }
         (Kind::Columns, _) => Some("write the type, as in \"text?\", or { type = \"text?\", … }"),
         (_, "default") => Some("write a value, or { sql = \"now()\" }"),
         (_, "loaded_at_column" | "batch_id_column") => Some("false leaves the column out"),

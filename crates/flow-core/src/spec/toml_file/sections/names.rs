@@ -1,8 +1,8 @@
 //! Checks that names are names, types are types, and a source is one thing.
 
-use super::{COLUMN_OPTIONS, Entry, FileReader};
 use super::super::check::Item;
 use super::super::words::{Owner, section};
+use super::{COLUMN_OPTIONS, Entry, FileReader};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::spec::SourceSpec;
 use crate::spec::interpolation::reason;
@@ -29,9 +29,13 @@ impl FileReader<'_, '_, '_> {
         }
         for (key, item) in table {
             match (key.get_ref().as_ref(), item.get_ref()) {
-                ("schema" | "name", DeValue::String(name)) => self.check(Ident::new(name.as_ref()), item.span(), outer),
+                ("schema" | "name", DeValue::String(name)) => {
+                    self.check(Ident::new(name.as_ref()), item.span(), outer)
+                }
                 ("primary_key" | "natural_key", _) => self.column_names(item, outer),
-                ("unique", DeValue::Array(items)) => items.iter().for_each(|item| self.column_names(item, outer)),
+                ("unique", DeValue::Array(items)) => {
+                    items.iter().for_each(|item| self.column_names(item, outer))
+                }
                 ("indexes", DeValue::Array(items)) => items.iter().for_each(|item| self.index(item, outer)),
                 ("columns", DeValue::Table(columns)) => {
                     let section = section(&["tables", &entry.name, "columns"]);
@@ -85,7 +89,8 @@ impl FileReader<'_, '_, '_> {
     pub(super) fn source(&mut self, item: &Item<'_>, entry: &Entry<'_, '_>) -> Option<SourceSpec> {
         let DeValue::Table(table) = item.get_ref() else { return None };
         let section = &entry.owner.section;
-        let written: Vec<_> = ["query", "query_file", "table"].into_iter().filter(|name| table.contains_key(*name)).collect();
+        let written: Vec<_> =
+            ["query", "query_file", "table"].into_iter().filter(|name| table.contains_key(*name)).collect();
         // What was refused above, a later kind of source or a mistake, is not reported again as missing.
         let raw = entry.table.get("source").and_then(|source| source.get_ref().as_table());
         let refused = raw.is_some_and(|raw| raw.len() > table.len());
@@ -93,8 +98,12 @@ impl FileReader<'_, '_, '_> {
             [_] => {}
             [] if refused => return None,
             [] => {
-                let error = FlowError::new(ErrorCode::MissingOption, format!("`source` of {} names no rows", entry.owner.words));
-                let error = error.hint("set query = \"SELECT …\", query_file = \"FILE.sql\" or table = \"schema.table\"");
+                let error = FlowError::new(
+                    ErrorCode::MissingOption,
+                    format!("`source` of {} names no rows", entry.owner.words),
+                );
+                let error = error
+                    .hint("set query = \"SELECT …\", query_file = \"FILE.sql\" or table = \"schema.table\"");
                 self.checker.report(error, item.span(), section, None);
                 return None;
             }
@@ -102,7 +111,10 @@ impl FileReader<'_, '_, '_> {
                 for other in others {
                     let error = FlowError::new(
                         ErrorCode::ConflictingOptions,
-                        format!("`{first}` and `{other}` of `source` of {} exclude each other", entry.owner.words),
+                        format!(
+                            "`{first}` and `{other}` of `source` of {} exclude each other",
+                            entry.owner.words
+                        ),
                     );
                     let span = table.get_key_value(*other).map_or(item.span(), |(key, _)| key.span());
                     self.checker.report(error, span, section, None);
@@ -110,10 +122,12 @@ impl FileReader<'_, '_, '_> {
                 return None;
             }
         }
-        if let Some((name, item)) = table.get("table").and_then(|item| Some((item.get_ref().as_str()?, item))) {
+        if let Some((name, item)) = table.get("table").and_then(|item| Some((item.get_ref().as_str()?, item)))
+        {
             self.check(QualifiedName::parse(name), item.span(), section);
         }
-        let mut source: SourceSpec = serde::Deserialize::deserialize(toml::de::ValueDeserializer::from(item.clone())).ok()?;
+        let mut source: SourceSpec =
+            serde::Deserialize::deserialize(toml::de::ValueDeserializer::from(item.clone())).ok()?;
         if let Some(name) = &source.query_file {
             let path = self.directory.join(name);
             match self.reader.environment.read_file(&path) {
@@ -124,7 +138,12 @@ impl FileReader<'_, '_, '_> {
                         format!("the query file `{}` cannot be read: {}", path.display(), reason(&error)),
                     );
                     let span = table.get("query_file").map_or(item.span(), |item| item.span());
-                    self.checker.report(error.hint("its path starts at the file it stands in"), span, section, None);
+                    self.checker.report(
+                        error.hint("its path starts at the file it stands in"),
+                        span,
+                        section,
+                        None,
+                    );
                     return None;
                 }
             }
