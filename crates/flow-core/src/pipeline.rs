@@ -3,7 +3,7 @@
 
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::query::{ReadQuery, table_query};
+use crate::query::{ReadQuery, latest_first, table_query};
 use crate::schedule::Schedule;
 use crate::schema::{Column, ColumnDefault, Index, Table};
 use crate::spec::options::*;
@@ -34,8 +34,8 @@ pub struct Pipeline {
     pub keys: Option<Vec<Ident>>,
     /// What several source rows of one key mean.
     pub on_duplicate: OnDuplicate,
-    /// ORDER BY list for `latest`.
-    pub order_by: Option<String>,
+    /// ORDER BY items for `latest`: the row that comes first is kept.
+    pub order_by: Vec<String>,
     /// Whether a source without rows ends the run.
     pub refuse_empty_source: bool,
     /// What a live table unlike its declaration means.
@@ -362,6 +362,10 @@ impl Check<'_> {
         let incremental = self.incremental(options);
         let schedule = self.schedule(options);
         let limits = self.limits(options);
+        let order_by = match &options.order_by {
+            Some(list) => self.keep("order_by", latest_first(list)).unwrap_or_default(),
+            None => Vec::new(),
+        };
         if let (Some(Target::Declared(table)), true) = (&target, self.errors.is_empty()) {
             self.columns(table, keys.as_deref(), &strategy);
         }
@@ -392,7 +396,7 @@ impl Check<'_> {
             target: target?,
             keys,
             on_duplicate: options.on_duplicate.unwrap_or_default(),
-            order_by: options.order_by.clone(),
+            order_by,
             refuse_empty_source: match options.on_empty_source {
                 Some(word) => word == OnEmptySource::Error,
                 None => deletes,

@@ -293,6 +293,55 @@ fn simple_select(tokens: &[Token]) -> Option<SimpleSelect> {
     Some(SimpleSelect { relation, columns })
 }
 
+/// The items of an ORDER BY list, so that the latest row comes first: a bare expression counts down,
+/// one with a direction is kept, and NULL is never the latest.
+///
+/// ```
+/// use ematix_flow_core::query::latest_first;
+/// assert_eq!(latest_first("updated_at, id ASC").unwrap(), ["updated_at DESC NULLS LAST", "id ASC"]);
+/// ```
+///
+/// # Errors
+/// `invalid_value` where a string, a quoted name or a comment is not closed, or nothing is said.
+pub fn latest_first(list: &str) -> Result<Vec<String>> {
+    let lexed = lex(list)?;
+    let mut items = Vec::new();
+    let (mut depth, mut start) = (0, 0);
+    let mut words: Vec<String> = Vec::new();
+    let tokens = lexed.tokens.len();
+    for (index, (at, token)) in lexed.tokens.into_iter().enumerate() {
+        match &token {
+            Token::Symbol(';') => return Err(writes("the ORDER BY list has a semicolon")),
+            Token::Symbol('(' | '[') => depth += 1,
+            Token::Symbol(')' | ']') => depth -= 1,
+            _ => {}
+        }
+        let comma = depth == 0 && token == Token::Symbol(',');
+        if let (Token::Word(word), 0) = (&token, depth) {
+            words.push(word.clone());
+        }
+        if comma || index + 1 == tokens {
+            let end = if comma { at } else { lexed.end };
+            items.push((list[start..end].trim().to_owned(), std::mem::take(&mut words)));
+            start = at + 1;
+        }
+    }
+    if items.is_empty() || items.iter().any(|(text, _)| text.is_empty()) {
+        return Err(FlowError::new(ErrorCode::InvalidValue, format!("`{list}` is not an ORDER BY list")));
+    }
+    Ok(items
+        .into_iter()
+        .map(|(text, words)| {
+            let says = |word: &str| words.iter().any(|said| said == word);
+            match (says("asc") || says("using"), says("desc"), says("nulls")) {
+                (true, _, _) | (_, true, true) => text,
+                (_, true, false) => format!("{text} NULLS LAST"),
+                (_, false, _) => format!("{text} DESC NULLS LAST"),
+            }
+        })
+        .collect())
+}
+
 /// The text that names a table in a `FROM`.
 pub fn table_query(name: &QualifiedName, quoted: &str) -> ReadQuery {
     let _ = name;

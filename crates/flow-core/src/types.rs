@@ -1,6 +1,6 @@
 //! The column types of the PRD, each with one spelling in lower case, and any other by its own name.
 
-use crate::error::{ErrorCode, FlowError, Result};
+use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -125,6 +125,58 @@ impl DataType {
     }
 }
 
+/// Names of the server that are close to ours.
+const SERVER_TYPES: &[&str] = &[
+    "int",
+    "int2",
+    "int4",
+    "int8",
+    "bool",
+    "bytea",
+    "char",
+    "citext",
+    "date",
+    "daterange",
+    "float4",
+    "float8",
+    "inet",
+    "int4range",
+    "interval",
+    "json",
+    "jsonb",
+    "jsonpath",
+    "name",
+    "point",
+    "real",
+    "smallserial",
+    "bigserial",
+    "serial",
+    "time",
+    "timetz",
+    "tsrange",
+    "uuid",
+    "varbit",
+    "varchar",
+    "xml",
+    "timestamp",
+    "timestamptz",
+    "numeric",
+    "decimal",
+    "bit",
+    "box",
+    "line",
+    "path",
+    "oid",
+    "xid",
+    "tid",
+    "cid",
+    "cidr",
+    "money",
+    "text",
+    "tsvector",
+    "tsquery",
+];
+
 /// Accepts only what can be a type's name: words, quoted names, dots, a modifier, array brackets.
 /// The server decides whether there is such a type.
 fn native(text: &str) -> Result<DataType> {
@@ -164,6 +216,17 @@ fn native(text: &str) -> Result<DataType> {
     }
     if !seen_word {
         return Err(unknown(text, None));
+    }
+    // A slip of the finger is likelier than a type of one's own that is one letter from one of ours.
+    let word = text.split(['(', '[']).next().unwrap_or_default().trim().to_ascii_lowercase();
+    if !text.contains(['"', '.'])
+        && !SERVER_TYPES.contains(&word.as_str())
+        && let Some(near) = did_you_mean(&word, TYPE_NAMES.iter().copied())
+    {
+        return Err(unknown(
+            text,
+            Some(&format!("did you mean `{near}`? a type of your own goes in double quotes")),
+        ));
     }
     Ok(DataType::Native(text.to_owned()))
 }

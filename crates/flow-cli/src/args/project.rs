@@ -16,7 +16,7 @@ Starts the private server of `flow dev` and begins anew in its database `ematix_
 
 Examples:
   flow demo
-  flow dev psql                         look at the tables afterwards
+  flow dev psql ematix_demo             look at the tables afterwards
   flow dev stop";
 
 pub(super) const DEV_EXAMPLES: &str = "\
@@ -95,17 +95,20 @@ pub enum DevCommand {
     /// Print its DSN
     Url,
     /// Open psql on it
+    #[command(after_help = "\
+Examples:
+  flow dev psql
+  flow dev psql ematix_demo -- -c 'SELECT count(*) FROM analytics.dim_customers'")]
     Psql {
         /// The database
         #[arg(value_name = "DATABASE")]
         database: Option<String>,
+        /// Arguments for psql itself
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
     },
     /// Stop it and delete its data
-    Reset {
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
+    Reset,
 }
 
 /// Arguments of `show`.

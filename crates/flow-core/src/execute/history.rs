@@ -1,6 +1,7 @@
 //! The executor's own connection: metadata, the `running` row, the lease, and failures, all of which
 //! must survive a rollback of the load.
 
+use super::run::Progress;
 use crate::dialect::Dialect;
 use crate::dialect::postgres::Postgres;
 use crate::duration::Duration;
@@ -8,7 +9,7 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::metadata;
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::session::{ResultSet, Session};
-use crate::report::{Counters, Status, StepReport};
+use crate::report::{Status, StepReport};
 use crate::sql::{Literal, Slot};
 
 /// What is recorded of a run when it begins.
@@ -190,13 +191,13 @@ pub async fn renew_lease(session: &Session, run_id: &str, lease: &Duration) -> R
     Ok(answers.first().is_some_and(|set| set.affected == 1))
 }
 
-/// Records how a run ended that did not succeed.
+/// Records how a run ended that did not succeed: whatever it counted, nothing of it stands.
 pub async fn fail(
     session: &Session,
     run_id: &str,
     status: Status,
     error: &FlowError,
-    counters: &Counters,
+    progress: &Progress,
 ) -> Result<()> {
     let mut message = error.message.clone();
     for line in &error.details {
@@ -204,11 +205,15 @@ pub async fn fail(
         message.push_str(line);
     }
     let sql = format!(
-        "UPDATE ematix_flow.run_history SET status = {status}, ended_at = pg_catalog.clock_timestamp(), lease_until = NULL, error = {message}, error_code = {code}, rows_in = {rows_in} WHERE run_id = {run_id} AND status = 'running'",
+        "UPDATE ematix_flow.run_history SET status = {status}, ended_at = pg_catalog.clock_timestamp(), lease_until = NULL, error = {message}, error_code = {code},
+       path = {path}, rows_in = {rows_in}, rows_inserted = 0, rows_updated = 0, rows_unchanged = 0, rows_closed_out = 0, rows_deleted = 0,
+       rows_deduplicated = 0, rows_skipped = 0, rows_rejected = 0, rows_rehashed = 0
+ WHERE run_id = {run_id} AND status = 'running'",
         status = text(status.name()),
         message = text(&message),
         code = text(error.code.name()),
-        rows_in = counters.number(Slot::RowsIn),
+        path = optional(progress.path.as_ref().map(|path| path.path.name())),
+        rows_in = progress.counters.number(Slot::RowsIn),
         run_id = text(run_id)
     );
     session.ask("record how the run ended", &sql).await.map(|_| ())

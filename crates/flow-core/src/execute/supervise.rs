@@ -74,7 +74,7 @@ impl Engine {
                 let _ = history::after_commit(&own, run_id, &progress.steps).await;
             }
             Err(error) => {
-                let _ = history::fail(&own, run_id, Status::of_error(error), error, &progress.counters).await;
+                let _ = history::fail(&own, run_id, Status::of_error(error), error, progress).await;
                 let _ = history::record_steps(&own, run_id, &progress.steps).await;
             }
         }

@@ -79,7 +79,7 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
     }
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
         let keys = Sql::join(load.keys.iter().map(|key| sql!("q.{key}", key)), ", ");
-        let order = Sql::user_list(load.pipeline.order_by.as_deref().unwrap_or_default());
+        let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
         let rank = sql!("row_number() OVER (PARTITION BY {keys} ORDER BY {order})", keys, order);
         columns.push((Ident::fixed(RANK), Sql::text("bigint"), rank));
     }
@@ -364,7 +364,11 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         let rank = Ident::fixed(RANK);
         builder.step(
             StepKind::Stage,
-            format!("keep the first row of each key ({})", names.join(", ")),
+            format!(
+                "keep the latest row of each key ({}) by {}",
+                names.join(", "),
+                load.pipeline.order_by.join(", ")
+            ),
             sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage, rank),
             Answer::Count(vec![Slot::RowsDeduplicated]),
         );

@@ -190,10 +190,8 @@ fn parse_keywords(dsn: &str) -> Result<Parameters> {
         let end = rest.find(|c: char| c == '=' || c.is_ascii_whitespace()).unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
         let value = after.trim_start().strip_prefix('=');
-        let known = match check_parameter(name, "") {
-            Err(error) if error.code == ErrorCode::UnknownOption => false,
-            _ => true,
-        };
+        let known =
+            !matches!(check_parameter(name, ""), Err(error) if error.code == ErrorCode::UnknownOption);
         let value = match value {
             Some(value) if known => value.trim_start(),
             _ if after_plain_password => {

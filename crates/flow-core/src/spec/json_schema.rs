@@ -83,7 +83,11 @@ fn build() -> Value {
 fn options_with_defaults(definitions: &mut Map<String, Value>) {
     let options =
         definitions["PipelineOptions"]["properties"].as_object_mut().expect("options are properties");
-    for info in OPTIONS.iter().filter(|info| info.support == Support::Here) {
+    for info in OPTIONS {
+        if info.support == Support::NotYet {
+            options.shift_remove(info.name);
+            continue;
+        }
         let option = options
             .get_mut(info.name)
             .and_then(Value::as_object_mut)

@@ -170,14 +170,14 @@ impl Checker<'_> {
         let least = schema.get("minimum").and_then(Value::as_f64);
         let most = schema.get("maximum").and_then(Value::as_f64);
         let whole = schema.get("type").and_then(Value::as_str) == Some("integer");
+        // nan lies nowhere.
+        let low = least.is_some_and(|least| value.is_nan() || value < least);
+        let high = most.is_some_and(|most| value.is_nan() || value > most);
         let expected = match (least, most) {
             _ if whole && !fits_64_bits(item.get_ref()) => Some("must fit into 64 bits".to_owned()),
-            // Not `value < least`: that lets nan pass.
-            (Some(least), Some(most)) if !(value >= least && value <= most) => {
-                Some(format!("must lie between {least} and {most}"))
-            }
-            (Some(least), None) if !(value >= least) => Some(format!("must be at least {least}")),
-            (None, Some(most)) if !(value <= most) => Some(format!("must be at most {most}")),
+            (Some(least), Some(most)) if low || high => Some(format!("must lie between {least} and {most}")),
+            (Some(least), _) if low => Some(format!("must be at least {least}")),
+            (_, Some(most)) if high => Some(format!("must be at most {most}")),
             _ => None,
         };
         match expected {
@@ -323,37 +323,33 @@ fn fits(value: &DeValue<'_>, schema: &'static Value) -> bool {
 
 /// What a schema asks for, in words.
 fn expected(schema: &'static Value) -> String {
+    let mut choices = Vec::new();
+    choices_of(schema, &mut choices);
+    match choices.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => choices.concat(),
+    }
+}
+
+fn choices_of(schema: &'static Value, choices: &mut Vec<&'static str>) {
     let (reference, schema) = dereference(schema);
-    if reference == Some("Duration") {
-        return "a duration such as \"10m\"".to_owned();
+    if let Some(several) = schema.get("anyOf").and_then(Value::as_array) {
+        return several.iter().for_each(|choice| choices_of(choice, choices));
     }
-    if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
-        let choices: Vec<String> = choices.iter().map(expected).collect();
-        return match choices.split_last() {
-            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-            _ => choices.concat(),
-        };
-    }
-    if schema.get("const") == Some(&Value::Bool(false)) {
-        return "false".to_owned();
-    }
-    match schema.get("type").and_then(Value::as_str) {
+    let items = schema.get("items").map(|items| dereference(items).1);
+    let kind = |schema: &'static Value| schema.get("type").and_then(Value::as_str);
+    choices.push(match kind(schema) {
+        _ if reference == Some("Duration") => "a duration such as \"10m\"",
+        Some("boolean") if schema.get("const") == Some(&Value::Bool(false)) => "false",
+        Some("boolean") => "true or false",
         Some("string") => "a string",
         Some("integer") => "a whole number",
         Some("number") => "a number",
-        Some("boolean") => "true or false",
         Some("object") => "a table",
-        Some("array") => {
-            return match schema.get("items").map(|items| dereference(items).1) {
-                Some(items) if items.get("type").and_then(Value::as_str) == Some("string") => {
-                    "a list of strings".to_owned()
-                }
-                _ => "a list".to_owned(),
-            };
-        }
-        _ => "something else",
-    }
-    .to_owned()
+        Some("array") if items.and_then(kind) == Some("string") => "a list of strings",
+        Some("array") => "a list",
+        _ => "a word",
+    });
 }
 
 fn fits_64_bits(value: &DeValue<'_>) -> bool {

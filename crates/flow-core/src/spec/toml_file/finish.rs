@@ -8,6 +8,7 @@ use crate::error::{ErrorCode, FlowError, Location};
 use crate::spec::json_schema::toml_value;
 use crate::spec::options::{Mode, OptionInfo, PipelineOptions, option_info};
 use crate::spec::{PipelineSpec, SourceSpec};
+use crate::sql::QualifiedName;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ use std::collections::HashSet;
 pub(super) struct ReadPipeline {
     /// Nothing where it is missing or wrong; that was reported.
     pub(super) source: Option<SourceSpec>,
-    pub(super) target: Option<String>,
+    pub(super) target: Option<(String, Location)>,
     /// The options that are right.
     pub(super) options: PipelineOptions,
     /// The options that were written, right or wrong.
@@ -45,7 +46,13 @@ impl Reader<'_> {
             }
             let options =
                 serde_json::from_value(Value::Object(options)).expect("each option was read before");
-            if let (Some(source), Some(target)) = (read.source, read.target) {
+            let Some((target, place)) = read.target else { continue };
+            if !self.project.tables.contains_key(&target)
+                && let Err(error) = QualifiedName::parse(&target)
+            {
+                self.errors.push(error.at(place));
+            }
+            if let Some(source) = read.source {
                 self.project.pipelines.insert(name, PipelineSpec { source, target, options });
             }
         }

@@ -112,6 +112,12 @@ fn syntax_errors(source: &SourceText<'_>, mistakes: &[toml::de::Error]) -> Vec<F
                     FlowError::new(ErrorCode::InvalidToml, "a string needs quotes")
                         .hint("write \"…\" around it")
                 }
+                _ if message.starts_with("invalid basic string")
+                    || message.starts_with("invalid literal string") =>
+                {
+                    FlowError::new(ErrorCode::InvalidToml, "a string is not closed on its line")
+                        .hint("three quotes, \"\"\" or \'\'\', begin and end a string of several lines")
+                }
                 _ => FlowError::new(ErrorCode::InvalidToml, message),
             };
             error.at(source.location(span, ""))
@@ -371,7 +377,7 @@ impl FileReader<'_, '_, '_> {
             return self.checker.report(error, item.span(), "", None);
         };
         let (good, _) = self.checker.table(table, item.span(), definition("PipelineOptions"), &owner);
-        self.column_options(&good, &owner);
+        self.column_options(table, &owner);
         self.reader.attempted_defaults.extend(table.keys().map(|key| key.get_ref().to_string()));
         for (key, value) in &good {
             let name = key.get_ref().as_ref();
@@ -407,7 +413,7 @@ impl FileReader<'_, '_, '_> {
                     self.record(&path, key, column, &section(&["tables", &entry.name, "columns"]));
                 }
             }
-            self.table_names(&good, &entry);
+            self.table_names(entry.table, &entry);
             if let Some(table) = self.deserialize(good, &entry) {
                 self.reader.project.tables.insert(entry.name, table);
             }
@@ -419,10 +425,12 @@ impl FileReader<'_, '_, '_> {
             let schema = definition("PipelineSection");
             let (mut good, complete) =
                 self.checker.table(entry.table, entry.span.clone(), schema, &entry.owner);
-            self.column_options(&good, &entry.owner);
+            self.column_options(entry.table, &entry.owner);
             let source = good.remove("source").and_then(|source| self.source(&source, &entry));
-            let target =
-                good.remove("target").and_then(|target| target.get_ref().as_str().map(str::to_owned));
+            let target = good.remove("target").and_then(|target| {
+                let place = self.checker.source.location(target.span(), &entry.owner.section);
+                target.get_ref().as_str().map(|name| (name.to_owned(), place))
+            });
             let attempted = {
                 let known: Vec<&str> = schema["properties"]
                     .as_object()
