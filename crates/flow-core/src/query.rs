@@ -249,49 +249,90 @@ fn simple_select(tokens: &[Token]) -> Option<SimpleSelect> {
     if tokens.first() != Some(&Token::Word("select".to_owned())) {
         return None;
     }
-    let name = |token: &Token| match token {
-        Token::Word(word) => Some(word.clone()),
-        Token::QuotedName(name) => Some(name.clone()),
-        _ => None,
-    };
+    let (relation, alias) = simple_relation(&tokens[from + 1..])?;
+    let dot = Token::Symbol('.');
+    let of_alias = |qualifier: &Token| name(qualifier).is_some() && name(qualifier) == alias;
     let columns = match &tokens[1..from] {
         [Token::Symbol('*')] => None,
+        [qualifier, point, Token::Symbol('*')] if *point == dot && of_alias(qualifier) => None,
         list => Some(
             list.split(|token| *token == Token::Symbol(','))
                 .map(|item| match item {
-                    // A bare word may be a function without parentheses: current_user, now it is one value, now another.
+                    // A bare word may be a function without parentheses, or no column at all.
                     [Token::Word(word)]
-                        if word.starts_with("current_")
-                            || matches!(
-                                word.as_str(),
-                                "user"
-                                    | "session_user"
-                                    | "localtime"
-                                    | "localtimestamp"
-                                    | "system_user"
-                                    | "null"
-                                    | "true"
-                                    | "false"
-                                    | "distinct"
-                                    | "all"
-                            ) =>
+                        if NO_COLUMNS.contains(&word.as_str()) || word.starts_with("current_") =>
                     {
                         None
                     }
                     [only] => name(only),
+                    [qualifier, point, column] if *point == dot && of_alias(qualifier) => name(column),
                     _ => None,
                 })
                 .collect::<Option<Vec<String>>>()?,
         ),
     };
-    let quote = |token: &Token| name(token).map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
-    let relation = match &tokens[from + 1..] {
-        [schema, Token::Symbol('.'), table] => format!("{}.{}", quote(schema)?, quote(table)?),
-        [table] => quote(table)?,
-        _ => return None,
-    };
     Some(SimpleSelect { relation, columns })
 }
+
+const NO_COLUMNS: &[&str] = &[
+    "user",
+    "session_user",
+    "system_user",
+    "localtime",
+    "localtimestamp",
+    "null",
+    "true",
+    "false",
+    "distinct",
+    "all",
+];
+
+fn name(token: &Token) -> Option<String> {
+    match token {
+        Token::Word(word) => Some(word.clone()),
+        Token::QuotedName(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// `schema.table`, `table`, either with an alias; the relation quoted, and what qualifies its columns.
+fn simple_relation(tokens: &[Token]) -> Option<(String, Option<String>)> {
+    let quote = |token: &Token| name(token).map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
+    let (relation, own_name, rest) = match tokens {
+        [schema, Token::Symbol('.'), table, rest @ ..] => {
+            (format!("{}.{}", quote(schema)?, quote(table)?), name(table), rest)
+        }
+        [table, rest @ ..] => (quote(table)?, name(table), rest),
+        [] => return None,
+    };
+    let keyword = |token: &Token| matches!(token, Token::Word(word) if CLAUSES.contains(&word.as_str()));
+    match rest {
+        [] => Some((relation, own_name)),
+        [Token::Word(word), alias] if word == "as" && !keyword(alias) => Some((relation, Some(name(alias)?))),
+        [alias] if !keyword(alias) => Some((relation, Some(name(alias)?))),
+        _ => None,
+    }
+}
+
+const CLAUSES: &[&str] = &[
+    "where",
+    "group",
+    "order",
+    "limit",
+    "offset",
+    "fetch",
+    "union",
+    "intersect",
+    "except",
+    "having",
+    "window",
+    "for",
+    "join",
+    "cross",
+    "natural",
+    "tablesample",
+    "as",
+];
 
 /// The items of an ORDER BY list, so that the latest row comes first: a bare expression counts down,
 /// one with a direction is kept, and NULL is never the latest.

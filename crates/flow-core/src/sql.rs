@@ -171,6 +171,10 @@ pub enum Slot {
     RowsOverwritten,
     /// Changes: live rows whose key left the source.
     RowsGone,
+    /// Staged rows whose key is NULL.
+    RowsNullKey,
+    /// Staged rows whose key was there already.
+    RowsRepeated,
     /// The watermark of this reading, as text; NULL when nothing was read.
     Watermark,
     /// Where the next reading begins, as text.
@@ -197,6 +201,8 @@ impl Slot {
             Slot::RowsChanged => "rows_changed",
             Slot::RowsOverwritten => "rows_overwritten",
             Slot::RowsGone => "rows_gone",
+            Slot::RowsNullKey => "rows_null_key",
+            Slot::RowsRepeated => "rows_repeated",
             Slot::Watermark => "watermark",
             Slot::ReadFrom => "read_from",
             Slot::RunNumber => "run_number",
@@ -224,6 +230,8 @@ impl Slot {
         Slot::RowsChanged,
         Slot::RowsOverwritten,
         Slot::RowsGone,
+        Slot::RowsNullKey,
+        Slot::RowsRepeated,
         Slot::Watermark,
         Slot::ReadFrom,
         Slot::RunNumber,

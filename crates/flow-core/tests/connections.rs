@@ -161,6 +161,11 @@ fn what_is_not_said_is_filled_as_libpq_does() {
             "hostaddr=10.0.0.1 port=5432 dbname=ann user=ann sslmode=verify-full connect_timeout=3 sslrootcert=system {end}"
         )
     );
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nbo:x:1000:1000::/home/bo:/bin/sh\n";
+    let container = Memory::new()
+        .file("/proc/self/status", "Name:\tflow\nUid:\t0\t1000\t0\t0\n")
+        .file("/etc/passwd", passwd);
+    assert!(dsn("host=h", &container).contains(" user=bo "));
     let nobody = Memory::new();
     assert_eq!(
         dsn("host=h", &nobody),
@@ -223,11 +228,11 @@ fn a_missing_variable_names_itself_its_connection_and_its_place() {
 fn a_mistake_in_a_variable_or_in_the_users_file_is_told_with_its_place() {
     assert_eq!(
         look_up("crm", CRM, &machine().variable("EMATIX_FLOW_DSN_CRM", "host=h sslcert=x")),
-        "not_yet_supported: `sslcert` of a connection is not supported yet\n  it stands in the environment variable EMATIX_FLOW_DSN_CRM"
+        "not_yet_supported: `sslcert` of connection `crm` is not supported yet\n  it stands in the environment variable EMATIX_FLOW_DSN_CRM"
     );
     assert_eq!(
         look_up("default", "", &machine().variable("PGSSLMODE", "maybe")),
-        "invalid_value: `sslmode` of a connection must be one of disable, allow, prefer, require, verify-ca, verify-full\n  \
+        "invalid_value: `sslmode` of connection `default` must be one of disable, allow, prefer, require, verify-ca, verify-full\n  \
            it comes from the environment variable PGSSLMODE"
     );
     let broken = machine().file(USER_FILE, "[connections.own]\nhots = 'x'\n[pipelines.x]\n");
@@ -320,4 +325,16 @@ fn every_connection_that_can_be_seen_is_listed() {
             "lake | EMATIX_FLOW_DSN_LAKE | ann@lake:5432/ann",
         ]
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_dsn_makes_the_parser_panic(dsn in "(postgresql://)?[a-z:/@?%=&' \\\\\\[\\],0-9é#]{0,40}") {
+        let _ = ematix_flow_core::spec::dsn::parse_dsn(&dsn);
+        let environment = machine().variable("EMATIX_FLOW_DSN", &dsn);
+        if let Ok(target) = resolve("default", &ProjectSpec::default(), &environment) {
+            let hosts = target.parameter("host").or(target.parameter("hostaddr")).unwrap();
+            proptest::prop_assert_eq!(hosts.split(',').count(), target.parameter("port").unwrap().split(',').count());
+        }
+    }
 }

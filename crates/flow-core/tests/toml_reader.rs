@@ -626,11 +626,11 @@ fn connections_are_checked_without_being_resolved() {
         ),
         [
             "invalid_value 2:20 `${B}` does not say where its value comes from",
-            "invalid_value 3:8 `port` of a connection must be a number from 1 to 65535",
-            "invalid_value 4:11 `sslmode` of a connection must be one of disable, allow, prefer, require, verify-ca, verify-full",
-            "not_yet_supported 5:24 `target_session_attrs` of a connection is not supported yet",
+            "invalid_value 3:8 `port` of connection `x` must be a number from 1 to 65535",
+            "invalid_value 4:11 `sslmode` of connection `x` must be one of disable, allow, prefer, require, verify-ca, verify-full",
+            "not_yet_supported 5:24 `target_session_attrs` of connection `x` is not supported yet",
             "invalid_value 6:18 `${` is not closed by `}`",
-            "not_yet_supported 8:7 `sslcert` of a connection is not supported yet",
+            "not_yet_supported 8:7 `sslcert` of connection `y` is not supported yet",
         ]
     );
 }

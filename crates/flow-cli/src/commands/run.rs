@@ -110,8 +110,11 @@ fn tell_end(console: &Console, report: &RunReport) {
     if let Some(error) = &report.error {
         tell_errors(console, std::slice::from_ref(error));
     }
-    for warning in &report.warnings {
-        console.tell(&diagnostic::warning(warning));
+    // Where nobody watches, the last line is all; the report has the rest.
+    if console.shows_progress() || console.verbose() > 0 {
+        for warning in &report.warnings {
+            console.tell(&diagnostic::note(warning));
+        }
     }
     let line = render::line(report);
     match report.status {

@@ -14,7 +14,7 @@ use ematix_flow_core::spec::PipelineOptions;
 use serde_json::json;
 
 /// What only a database can tell, of each pipeline.
-const UNCHECKED: &str = "that the query prepares, its columns and types, drift, privileges";
+const UNCHECKED: &str = "queries, columns, types, drift, privileges";
 
 /// Validates the pipelines that were asked for.
 pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {

@@ -18,7 +18,7 @@ pub fn error(error: &FlowError) -> String {
         text.push_str(&place(location));
     }
     if let Some(hint) = &error.hint {
-        text.push_str(&indented_hint(hint));
+        text.push_str(&below(&paint(HINT, "hint"), hint));
     }
     text
 }
@@ -29,23 +29,13 @@ pub fn errors(errors: &[FlowError]) -> String {
 }
 
 /// What a person should know although it went well.
-pub fn warning(message: &str) -> String {
-    let head = paint(WARNING, "warning");
-    let mut lines = message.lines();
-    let mut text = format!("{head}: {}\n", lines.next().unwrap_or_default());
-    for line in lines {
-        text.push_str(&format!("  {line}\n"));
-    }
-    text
+pub fn note(message: &str) -> String {
+    below(&paint(HINT, "note"), message)
 }
 
-fn indented_hint(hint: &str) -> String {
-    let mut lines = hint.lines();
-    let mut text = format!("{}: {}\n", paint(HINT, "hint"), lines.next().unwrap_or_default());
-    for line in lines {
-        text.push_str(&format!("  {line}\n"));
-    }
-    text
+/// A word and what it says; further lines are indented.
+fn below(word: &str, message: &str) -> String {
+    format!("{word}: {}\n", message.trim_end().replace('\n', "\n  "))
 }
 
 fn place(location: &Location) -> String {
@@ -176,6 +166,6 @@ error[unknown_option]: unknown option `compare_colums` in pipeline `customers`
             plain(&error(&sample)),
             "error[drift]: table differs\n  a\n  b\nhint: run\n  ALTER TABLE t\n"
         );
-        assert_eq!(plain(&warning("one\ntwo")), "warning: one\n  two\n");
+        assert_eq!(plain(&note("one\ntwo")), "note: one\n  two\n");
     }
 }

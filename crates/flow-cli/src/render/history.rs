@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 /// A count of a run under its heading.
 type CountColumn = (&'static str, fn(&RunRow) -> Option<i64>);
 
-/// The counts that get a column where any run has them; `IN` always has one.
+/// The counts of one pipeline's runs; all but the first only where any run has them.
 const COUNTS: &[CountColumn] = &[
     (">IN", |row| row.rows_in),
     (">INSERTED", |row| row.rows_inserted),
@@ -20,32 +20,47 @@ const COUNTS: &[CountColumn] = &[
     (">SKIPPED", |row| row.rows_skipped),
 ];
 
+/// The counts where pipelines of several modes stand below each other.
+const SUMMED: &[CountColumn] = &[(">IN", |row| row.rows_in), (">WRITTEN", written)];
+
+/// Rows written; what scd2 counts as deleted is counted as closed out, too.
+fn written(row: &RunRow) -> Option<i64> {
+    let number = |value: Option<i64>| value.unwrap_or(0);
+    let deleted = if row.mode.as_deref() == Some("scd2") { 0 } else { number(row.rows_deleted) };
+    Some(number(row.rows_inserted) + number(row.rows_updated) + number(row.rows_closed_out) + deleted)
+}
+
 /// A line a run, newest first. What no line needs has no column.
 pub fn runs(rows: &[RunRow], one_pipeline: bool, zone: &TimeZone) -> String {
     if rows.is_empty() {
         return "no runs yet\n".to_owned();
     }
-    let any = |value: fn(&RunRow) -> Option<i64>| rows.iter().any(|row| value(row).unwrap_or(0) != 0);
-    let counts: Vec<&CountColumn> =
-        COUNTS.iter().filter(|(head, value)| *head == ">IN" || any(*value)).collect();
+    let counts: Vec<&CountColumn> = if one_pipeline {
+        let any = |value: fn(&RunRow) -> Option<i64>| rows.iter().any(|row| value(row).unwrap_or(0) != 0);
+        COUNTS
+            .iter()
+            .enumerate()
+            .filter(|(index, (_, value))| *index == 0 || any(*value))
+            .map(|(_, count)| count)
+            .collect()
+    } else {
+        SUMMED.iter().collect()
+    };
     let errors = rows.iter().any(|row| row.error_code.is_some());
     let mut head = vec!["STATUS"];
-    if !one_pipeline {
-        head.push("PIPELINE");
-    }
+    head.extend((!one_pipeline).then_some("PIPELINE"));
     head.extend(["STARTED", ">TOOK"]);
     head.extend(counts.iter().map(|(head, _)| *head));
     head.extend(["BY", "RUN"]);
-    if errors {
-        head.push("ERROR");
-    }
+    head.extend(errors.then_some("ERROR"));
+    let started: Vec<String> = rows.iter().map(|row| instant(&row.started_at, zone)).collect();
+    // Runs of one year need not repeat it.
+    let year = if started.iter().all(|text| text.get(..5) == started[0].get(..5)) { 5 } else { 0 };
     let mut table = Table::new(&head);
-    for row in rows {
+    for (row, started) in rows.iter().zip(&started) {
         let mut cells = vec![paint(style::of_status(&row.status), &row.status)];
-        if !one_pipeline {
-            cells.push(row.pipeline.clone());
-        }
-        cells.push(instant(&row.started_at, zone));
+        cells.extend((!one_pipeline).then(|| row.pipeline.clone()));
+        cells.push(started.get(year..).unwrap_or(started).to_owned());
         cells.push(row.duration_ms.map(|ms| duration(ms.unsigned_abs())).unwrap_or_default());
         let counted = row.status == "success" || row.committed;
         cells.extend(
@@ -196,9 +211,16 @@ mod tests {
         assert_eq!(
             plain(&runs(&[row("refused"), row("success")], true, &TimeZone::UTC)),
             "\
-STATUS   STARTED                TOOK     IN  INSERTED  CLOSED  BY   RUN       ERROR
-refused  2026-03-01 10:00:00  0.11 s                           cli  5d21c0fe  mass_delete
-success  2026-03-01 10:00:00  0.11 s  5,000        12       3  cli  5d21c0fe
+STATUS   STARTED           TOOK     IN  INSERTED  CLOSED  BY   RUN       ERROR
+refused  03-01 10:00:00  0.11 s                           cli  5d21c0fe  mass_delete
+success  03-01 10:00:00  0.11 s  5,000        12       3  cli  5d21c0fe
+"
+        );
+        assert_eq!(
+            plain(&runs(&[row("success")], false, &TimeZone::UTC)),
+            "\
+STATUS   PIPELINE   STARTED           TOOK     IN  WRITTEN  BY   RUN
+success  customers  03-01 10:00:00  0.11 s  5,000       15  cli  5d21c0fe
 "
         );
         assert_eq!(plain(&runs(&[], true, &TimeZone::UTC)), "no runs yet\n");

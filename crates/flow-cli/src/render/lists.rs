@@ -152,7 +152,11 @@ pub fn connections(rows: &[ConnectionReport], checked: bool) -> String {
             name,
             state,
             row.address.clone(),
-            row.server_version.clone().unwrap_or_else(dash),
+            // Behind the number stands which distribution built it.
+            row.server_version
+                .as_deref()
+                .and_then(|version| version.split(' ').next())
+                .map_or_else(dash, str::to_owned),
             row.encrypted
                 .map(|encrypted| if encrypted { "yes" } else { "no" }.to_owned())
                 .unwrap_or_else(dash),

@@ -24,6 +24,7 @@ pub struct Progress<'a> {
 struct Seen {
     keys: Vec<String>,
     waiting: bool,
+    source_told: bool,
 }
 
 impl<'a> Progress<'a> {
@@ -48,6 +49,10 @@ impl<'a> Progress<'a> {
         if let Some(spinner) = &self.spinner {
             spinner.finish_and_clear();
             if report.error.is_none() && self.console.verbose() == 0 {
+                // On one database the source is read by the statement that compares; its rows are known at the end.
+                if !self.seen().source_told {
+                    self.line(&phase("source", &[counted(report.rows_in, "row", "rows")]));
+                }
                 self.line(&phase("load", &[Counts::of(report).written(&report.mode)]));
             }
         }
@@ -109,10 +114,13 @@ impl Observer for Progress<'_> {
     fn step_finished(&self, step: &StepReport) {
         if self.verbose() {
             self.line(&step_line(step));
-        } else if self.spinner.is_some() && step.kind == StepKind::Stage.name() {
-            let rows = step.rows.map(|rows| counted(rows, "row", "rows"));
-            let took = step_duration(step.milliseconds);
-            self.line(&phase("source", &rows.into_iter().chain([took]).collect::<Vec<_>>()));
+        } else if self.spinner.is_some()
+            && step.kind == StepKind::Stage.name()
+            && let Some(rows) = step.rows
+            // Of several stages the first holds the rows as they came.
+            && !std::mem::replace(&mut self.seen().source_told, true)
+        {
+            self.line(&phase("source", &[counted(rows, "row", "rows"), step_duration(step.milliseconds)]));
         }
     }
 }

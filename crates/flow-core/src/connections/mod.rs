@@ -10,7 +10,7 @@ use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::spec::dsn::parse_dsn;
 use crate::spec::environment::Environment;
 use crate::spec::interpolation::{Missing, Template};
-use crate::spec::libpq::check_parameter;
+use crate::spec::libpq::{check_parameter, of_connection};
 use crate::spec::toml_file::read_connections;
 use crate::spec::{ConnectionSpec, Places, ProjectSpec};
 use indexmap::IndexMap;
@@ -59,7 +59,7 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
     let user_file = UserFile::new(environment);
     let found = locate(name, project, &user_file, environment)?;
     let found_in = found.shown();
-    let parameters = found.parameters(environment)?;
+    let parameters = found.parameters(environment).map_err(|error| of_connection(error, name))?;
     let mut target = target::complete(name, parameters, found_in, environment)
         .map_err(|error| found.place(error, "dsn"))?;
     let project_side =

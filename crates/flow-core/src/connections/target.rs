@@ -103,6 +103,7 @@ fn system_user(name: &str, environment: &dyn Environment) -> Result<String> {
     ["USER", "LOGNAME"]
         .into_iter()
         .find_map(|variable| environment.variable(variable).filter(|user| !user.is_empty()))
+        .or_else(|| user_of_process(environment))
         .ok_or_else(|| {
             FlowError::new(
                 ErrorCode::MissingOption,
@@ -110,6 +111,20 @@ fn system_user(name: &str, environment: &dyn Environment) -> Result<String> {
             )
             .hint("set user=")
         })
+}
+
+/// The name in /etc/passwd of the user who runs this process: a container may set no USER, and a
+/// static binary has no other way to ask.
+fn user_of_process(environment: &dyn Environment) -> Option<String> {
+    let status = environment.read_file(Path::new("/proc/self/status")).ok()?;
+    // Uid: real, effective, saved, file system. libpq asks for the effective one.
+    let user_id = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?;
+    let users = environment.read_file(Path::new("/etc/passwd")).ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (user, _, id) = (fields.next()?, fields.next()?, fields.next()?);
+        (id == user_id && !user.is_empty()).then(|| user.to_owned())
+    })
 }
 
 /// libpq does not let `sslrootcert=system` go with less than a full check.

@@ -344,31 +344,46 @@ pub fn empty_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let stage = load.source();
     let names = load.keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let list = names.join(", ");
     let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
+    let distinct = match load.keys.as_slice() {
+        [key] => sql!("count(DISTINCT s.{key})", key),
+        keys => sql!("(SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {stage}) AS d)", keys, stage),
+    };
+    // Counting is several times cheaper than grouping, and nearly always all that is needed.
+    let repeated = match load.keys.as_slice() {
+        [key] => sql!("count(s.{key}) - {distinct}", key, distinct),
+        _ => sql!("count(*) - {distinct}", distinct),
+    };
     builder.step(
         StepKind::Guard,
-        format!("no NULL keys ({})   expects no rows", names.join(", ")),
-        sql!("SELECT count(*) AS count FROM {stage} AS s WHERE {null} HAVING count(*) > 0", stage, null),
+        format!("count NULL and duplicate keys ({list})"),
+        sql!(
+            "SELECT count(*) FILTER (WHERE {null}) AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
+            null,
+            repeated,
+            stage
+        ),
+        Answer::Read,
+    );
+    builder.step_if(
+        Slot::RowsNullKey,
+        StepKind::Guard,
+        format!("no NULL keys ({list})   expects no rows"),
+        sql!("SELECT {rows} AS count", rows = Slot::RowsNullKey),
         Answer::NoRows(GuardFailure {
             code: ErrorCode::NullKey,
-            message: format!(
-                "{{count}} rows of `{}` have NULL in their key ({})",
-                load.pipeline.name,
-                names.join(", ")
-            ),
+            message: format!("{{count}} rows of `{}` have NULL in their key ({list})", load.pipeline.name),
             sample: Vec::new(),
             hint: "leave such rows out in the query, or give them a key".to_owned(),
         }),
     );
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
         let rank = Ident::fixed(RANK);
-        builder.step(
+        builder.step_if(
+            Slot::RowsRepeated,
             StepKind::Stage,
-            format!(
-                "keep the latest row of each key ({}) by {}",
-                names.join(", "),
-                load.pipeline.order_by.join(", ")
-            ),
+            format!("keep the latest row of each key ({list}) by {}", load.pipeline.order_by.join(", ")),
             sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage, rank),
             Answer::Count(vec![Slot::RowsDeduplicated]),
         );
@@ -376,9 +391,10 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     }
     let keys = load.keys.clone();
     let texts = Sql::join(load.keys.iter().map(|key| sql!("d.{key}::text", key)), ", ");
-    builder.step(
+    builder.step_if(
+        Slot::RowsRepeated,
         StepKind::Guard,
-        format!("no duplicate keys ({})   expects no rows", names.join(", ")),
+        format!("no duplicate keys ({list})   expects no rows"),
         sql!(
             "SELECT count(*) OVER () AS count, {texts}, d._ematix_rows\n  FROM (SELECT {keys}, count(*) AS _ematix_rows FROM {stage} GROUP BY {keys2} HAVING count(*) > 1) AS d\n ORDER BY d._ematix_rows DESC, {texts2}\n LIMIT 5",
             texts,

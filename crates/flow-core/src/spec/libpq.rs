@@ -77,6 +77,9 @@ const PARAMETERS: &[(&str, Kept)] = &[
     ("oauth_scope", Kept::Only(&[])),
 ];
 
+/// Whose parameter it is, as long as nobody says which connection.
+const ANY_CONNECTION: &str = "of a connection";
+
 /// Whether a name is a parameter of libpq that this version refuses.
 pub fn is_refused(name: &str) -> bool {
     PARAMETERS.iter().any(|(known, kept)| *known == name && matches!(kept, Kept::Only(_)))
@@ -99,7 +102,7 @@ pub fn check_parameter(name: &str, value: &str) -> Result<bool> {
         return Err(unknown_parameter(name));
     };
     let invalid = |expected: &str| {
-        FlowError::new(ErrorCode::InvalidValue, format!("`{name}` of a connection {expected}"))
+        FlowError::new(ErrorCode::InvalidValue, format!("`{name}` {ANY_CONNECTION} {expected}"))
     };
     if value.contains('\0') {
         return Err(invalid("contains a zero byte"));
@@ -137,7 +140,7 @@ pub fn check_parameter(name: &str, value: &str) -> Result<bool> {
 /// The error for a name that is no parameter of a connection.
 pub fn unknown_parameter(name: &str) -> FlowError {
     let error =
-        FlowError::new(ErrorCode::UnknownOption, format!("unknown parameter `{name}` of a connection"));
+        FlowError::new(ErrorCode::UnknownOption, format!("unknown parameter `{name}` {ANY_CONNECTION}"));
     match did_you_mean(name, PARAMETERS.iter().map(|(known, _)| *known)) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => {
@@ -146,6 +149,12 @@ pub fn unknown_parameter(name: &str) -> FlowError {
     }
 }
 
+/// Names the connection in an error of this module, or of a DSN.
+pub fn of_connection(error: FlowError, connection: &str) -> FlowError {
+    let named = format!("of connection `{connection}`");
+    FlowError { message: error.message.replacen(ANY_CONNECTION, &named, 1), ..error }
+}
+
 fn refused(name: &str) -> FlowError {
-    FlowError::new(ErrorCode::NotYetSupported, format!("`{name}` of a connection is not supported yet"))
+    FlowError::new(ErrorCode::NotYetSupported, format!("`{name}` {ANY_CONNECTION} is not supported yet"))
 }

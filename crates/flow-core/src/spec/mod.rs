@@ -66,16 +66,14 @@ impl Places {
         self.0.get(path)
     }
 
-    /// Gives a path, and what lies in it, the places of another: a default reaches a pipeline.
-    pub(crate) fn copy(&mut self, from: &str, to: &str) {
-        let inside = format!("{from}.");
-        let copies: Vec<(String, Location)> = self
-            .0
+    /// The places of a path and of what lies in it, each with the rest of its path.
+    pub(crate) fn inside(&self, path: &str) -> Vec<(String, Location)> {
+        let inside = format!("{path}.");
+        self.0
             .iter()
-            .filter(|(path, _)| *path == from || path.starts_with(&inside))
-            .map(|(path, place)| (format!("{to}{}", &path[from.len()..]), place.clone()))
-            .collect();
-        self.0.extend(copies);
+            .filter(|(known, _)| *known == path || known.starts_with(&inside))
+            .map(|(known, place)| (known[path.len()..].to_owned(), place.clone()))
+            .collect()
     }
 
     /// Adds the places of another file.

@@ -10,7 +10,7 @@ use crate::spec::options::{Mode, OptionInfo, PipelineOptions, option_info};
 use crate::spec::{PipelineSpec, SourceSpec};
 use crate::sql::QualifiedName;
 use serde_json::{Map, Value};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A pipeline as it stands in its file.
 pub(super) struct ReadPipeline {
@@ -23,6 +23,9 @@ pub(super) struct ReadPipeline {
     pub(super) attempted: HashSet<String>,
     pub(super) place: Location,
 }
+
+/// Where each default, and each part of it, was written.
+type DefaultPlaces = HashMap<String, Vec<(String, Location)>>;
 
 /// A pipeline that says one of these takes no default for the other.
 const ALTERNATIVES: &[(&str, &str)] = &[("schedule", "every"), ("every", "schedule")];
@@ -37,12 +40,17 @@ pub(super) fn written(options: &PipelineOptions) -> Map<String, Value> {
 
 impl Reader<'_> {
     pub(super) fn finish_pipelines(&mut self) {
+        let places: DefaultPlaces = self
+            .defaults
+            .keys()
+            .map(|name| (name.clone(), self.project.places.inside(&format!("defaults.{name}"))))
+            .collect();
         for (name, read) in std::mem::take(&mut self.pipelines) {
             let mut options = written(&read.options);
             let mode = self.mode(&name, &read);
             if let Some(mode) = mode {
                 self.refuse_other_modes(&name, mode, &mut options);
-                self.apply_defaults(&name, mode, &read.attempted, &mut options);
+                self.apply_defaults(&name, mode, &read.attempted, &places, &mut options);
             }
             let options =
                 serde_json::from_value(Value::Object(options)).expect("each option was read before");
@@ -105,6 +113,7 @@ impl Reader<'_> {
         pipeline: &str,
         mode: Mode,
         attempted: &HashSet<String>,
+        places: &DefaultPlaces,
         options: &mut Map<String, Value>,
     ) {
         for (name, value) in &self.defaults {
@@ -113,9 +122,9 @@ impl Reader<'_> {
             let known = option_info(name).is_some_and(|info| knows(info, mode));
             if known && !alternative && !attempted.contains(name) {
                 options.insert(name.clone(), value.clone());
-                let from = format!("defaults.{name}");
-                let to = format!("pipelines.{pipeline}.{name}");
-                self.project.places.copy(&from, &to);
+                for (rest, place) in &places[name] {
+                    self.project.places.insert(format!("pipelines.{pipeline}.{name}{rest}"), place.clone());
+                }
             }
         }
         // `mode` was looked up above, where a default for it counts too.

@@ -1,16 +1,17 @@
 //! Walks the sections of one file: known ones are read, later ones refused by name, others reported.
 
+mod connections;
+mod names;
+
 use super::check::{Checker, Item, is_attempted};
 use super::finish::ReadPipeline;
 use super::text::SourceText;
 use super::words::{self, Kind, Owner, section};
 use super::{Reader, position};
 use crate::error::{ErrorCode, FlowError, Location, did_you_mean};
-use crate::spec::dsn::parse_dsn;
-use crate::spec::interpolation::Template;
+use crate::spec::Places;
 use crate::spec::json_schema::{definition, document};
 use crate::spec::options::PipelineOptions;
-use crate::spec::{Places, libpq};
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -59,7 +60,7 @@ impl Reader<'_> {
     pub(super) fn sections(&mut self, text: &str, name: String, path: &Path) -> Vec<(String, Location)> {
         let (tree, mistakes) = DeTable::parse_recoverable(text);
         let mut source = SourceText::new(name, text);
-        hide_secrets(&mut source, tree.get_ref());
+        connections::hide_secrets(&mut source, tree.get_ref());
         for mistake in &mistakes {
             source.hide_in_broken_line(mistake.span().map_or(0, |span| span.start));
         }
@@ -123,42 +124,6 @@ fn syntax_errors(source: &SourceText<'_>, mistakes: &[toml::de::Error]) -> Vec<F
             error.at(source.location(span, ""))
         })
         .collect()
-}
-
-/// Keeps every value of a connection that may be a secret out of the excerpts.
-fn hide_secrets(source: &mut SourceText<'_>, tree: &DeTable<'_>) {
-    const SAFE: &[&str] = &[
-        "host",
-        "hostaddr",
-        "port",
-        "dbname",
-        "user",
-        "sslmode",
-        "sslrootcert",
-        "connect_timeout",
-        "options",
-        "application_name",
-        "target_session_attrs",
-        "load_balance_hosts",
-        "read_only",
-        "session",
-    ];
-    fn hide(source: &mut SourceText<'_>, item: &Item<'_>, depth: usize) {
-        match item.get_ref() {
-            DeValue::Table(table) => {
-                for (key, value) in table {
-                    if depth != 1 || !SAFE.contains(&key.get_ref().as_ref()) {
-                        hide(source, value, depth + 1);
-                    }
-                }
-            }
-            DeValue::Array(array) => array.iter().for_each(|value| hide(source, value, depth + 1)),
-            _ => source.hide(item.span()),
-        }
-    }
-    if let Some((_, connections)) = tree.iter().find(|(key, _)| key.get_ref() == "connections") {
-        hide(source, connections, 0);
-    }
 }
 
 /// Reads one file.
@@ -306,67 +271,6 @@ impl FileReader<'_, '_, '_> {
         &mut self.checker.errors
     }
 
-    fn connections(&mut self, item: &Item<'_>) {
-        for entry in self.named("connections", Kind::Connection, item) {
-            let (good, _) = self.checker.table(
-                entry.table,
-                entry.span.clone(),
-                definition("ConnectionSpec"),
-                &entry.owner,
-            );
-            self.connection_values(&good, &entry.owner);
-            if let Some(connection) = self.deserialize(good, &entry) {
-                self.reader.project.connections.insert(entry.name, connection);
-            }
-        }
-    }
-
-    fn connection_values(&mut self, table: &DeTable<'_>, owner: &Owner) {
-        let has_dsn = table.keys().any(|key| key.get_ref() == "dsn");
-        for (key, item) in table {
-            let name = key.get_ref().as_ref();
-            if has_dsn && !matches!(name, "dsn" | "read_only" | "session") {
-                let error = FlowError::new(
-                    ErrorCode::ConflictingOptions,
-                    format!("`{name}` and `dsn` of {} exclude each other", owner.words),
-                );
-                let error =
-                    error.hint("where a connection leads comes whole from one DSN or from the other options");
-                self.checker.report(error, self.entry(key, item), &owner.section, None);
-            }
-            self.interpolations(item, owner);
-            let DeValue::String(text) = item.get_ref() else { continue };
-            if text.contains("${") {
-                continue;
-            }
-            let checked = match name {
-                "dsn" => parse_dsn(text).map(|_| ()),
-                _ => libpq::check_parameter(name, text).map(|_| ()),
-            };
-            if let Err(error) = checked {
-                self.checker.report(error, item.span(), &owner.section, None);
-            }
-        }
-    }
-
-    /// Checks the form of every `${…}`.
-    fn interpolations(&mut self, item: &Item<'_>, owner: &Owner) {
-        match item.get_ref() {
-            DeValue::String(text) => {
-                if let Err(malformed) = Template::parse(text) {
-                    let error = FlowError {
-                        hint: malformed.hint,
-                        ..FlowError::new(ErrorCode::InvalidValue, malformed.message)
-                    };
-                    let span = self.checker.source.interpolation(item.span(), malformed.index);
-                    self.checker.report(error, span, &owner.section, None);
-                }
-            }
-            DeValue::Table(table) => table.values().for_each(|item| self.interpolations(item, owner)),
-            _ => {}
-        }
-    }
-
     fn defaults(&mut self, item: &Item<'_>) {
         let owner = Owner::defaults();
         let DeValue::Table(table) = item.get_ref() else {
@@ -505,5 +409,3 @@ struct Entry<'t, 'i> {
     span: Range<usize>,
     owner: Owner,
 }
-
-mod names;

@@ -2,6 +2,7 @@
 //! What may be a secret is blotted out of every excerpt.
 
 use crate::error::{Excerpt, Location};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// What stands in an excerpt for each character of a possible secret.
@@ -14,14 +15,14 @@ pub(super) struct SourceText<'t> {
     /// Its whole text.
     pub(super) text: &'t str,
     line_starts: Vec<usize>,
-    /// Bytes that no excerpt shows.
-    secrets: Vec<Range<usize>>,
+    /// Bytes that no excerpt shows: start to end.
+    secrets: BTreeMap<usize, usize>,
 }
 
 impl<'t> SourceText<'t> {
     pub(super) fn new(file: String, text: &'t str) -> SourceText<'t> {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        SourceText { file, text, line_starts, secrets: Vec::new() }
+        SourceText { file, text, line_starts, secrets: BTreeMap::new() }
     }
 
     /// Blots out a value, up to its `${…}`, from every excerpt that is made later.
@@ -31,11 +32,16 @@ impl<'t> SourceText<'t> {
         for (open, _) in inside.match_indices("${") {
             let Some(length) = inside[open..].find(['}', '\n']) else { continue };
             if value.start + open >= start {
-                self.secrets.push(start..value.start + open);
+                self.hide_bytes(start..value.start + open);
                 start = value.start + open + length + 1;
             }
         }
-        self.secrets.push(start..value.end.max(start));
+        self.hide_bytes(start..value.end.max(start));
+    }
+
+    fn hide_bytes(&mut self, range: Range<usize>) {
+        let end = self.secrets.entry(range.start).or_insert(range.end);
+        *end = range.end.max(*end);
     }
 
     /// Blots out whatever looks like a secret on a line that is not TOML.
@@ -51,8 +57,9 @@ impl<'t> SourceText<'t> {
 
     /// Line and column of a byte, both from 1.
     pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
+        let at = self.character_start(at);
         let line = self.line_index(at);
-        let before = &self.text[self.line_range(line).start..at];
+        let before = &self.text[self.line_range(line).start.min(at)..at];
         (line + 1, before.chars().count() + 1)
     }
 
@@ -104,11 +111,18 @@ impl<'t> SourceText<'t> {
     }
 
     fn visible(&self, line: Range<usize>) -> String {
-        self.text[line.clone()]
-            .char_indices()
+        let text = &self.text[line.clone()];
+        let before = self.secrets.range(..line.end).rev();
+        let secrets: Vec<Range<usize>> = before
+            .map(|(start, end)| *start..*end)
+            .take_while(|secret| secret.start >= line.start || secret.end > line.start)
+            .collect();
+        if secrets.is_empty() {
+            return text.to_owned();
+        }
+        text.char_indices()
             .map(|(at, character)| {
-                let at = line.start + at;
-                let secret = self.secrets.iter().any(|range| range.contains(&at));
+                let secret = secrets.iter().any(|range| range.contains(&(line.start + at)));
                 if secret && !matches!(character, '"' | '\'' | ' ') { BLOT } else { character }
             })
             .collect()
