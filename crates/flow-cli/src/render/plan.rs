@@ -146,6 +146,7 @@ mod tests {
             compared: Vec::new(),
             marks,
             notes: Vec::new(),
+            warnings: Vec::new(),
             steps: vec![
                 step(
                     1,

@@ -3,7 +3,7 @@
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::spec::environment::Environment;
 use indexmap::IndexMap;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::fmt;
 use std::path::Path;
 
@@ -31,12 +31,9 @@ pub struct ConnectionTarget {
 }
 
 impl ConnectionTarget {
-    /// A parameter by libpq's name, for whoever connects: the password too, under `password`.
+    /// A parameter by libpq's name; never the password.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        match name {
-            "password" => self.password.as_ref().map(ExposeSecret::expose_secret),
-            _ => self.parameters.get(name).map(String::as_str),
-        }
+        self.parameters.get(name).map(String::as_str)
     }
 
     /// Hosts (names, addresses or socket directories), each with its port.

@@ -107,7 +107,7 @@ impl Engine {
     }
 
     async fn open(&self, connection: &str, what: &str) -> Result<Session> {
-        connect(&self.resolve(connection)?, &format!("ematix-flow {what}")).await
+        connect(&self.resolve(connection)?, what).await
     }
 
     /// The plan from the files alone, with assumed facts: the table is as declared, the query gives
@@ -272,7 +272,7 @@ impl Engine {
         report.address = target.to_string();
         report.found_in = target.found_in.clone();
         let started = Instant::now();
-        match connect(&target, "ematix-flow check").await {
+        match connect(&target, "check").await {
             Ok(session) => {
                 report.milliseconds = Some(started.elapsed().as_millis() as u64);
                 report.server_version = Some(session.server_version.clone());

@@ -94,6 +94,10 @@ struct Parameters {
     load_balance: bool,
     keepalives: bool,
     keepalives_idle: Option<Duration>,
+    keepalives_interval: Option<Duration>,
+    keepalives_count: Option<u32>,
+    tcp_user_timeout: Option<Duration>,
+    application_name: Option<String>,
 }
 
 impl Parameters {
@@ -125,6 +129,15 @@ impl Parameters {
                 }
             },
         };
+        let number = |name: &str| -> Result<Option<u64>> {
+            get(name)
+                .map(|text| {
+                    text.parse().map_err(|_| {
+                        FlowError::new(ErrorCode::InvalidValue, format!("{target}: {name} is not a whole number"))
+                    })
+                })
+                .transpose()
+        };
         Ok(Parameters {
             hosts: list("host"),
             host_addresses: list("hostaddr"),
@@ -139,9 +152,11 @@ impl Parameters {
             session_attributes: get("target_session_attrs").map(str::to_owned),
             load_balance: get("load_balance_hosts") == Some("random"),
             keepalives: get("keepalives") != Some("0"),
-            keepalives_idle: get("keepalives_idle")
-                .and_then(|text| text.parse().ok())
-                .map(Duration::from_secs),
+            keepalives_idle: number("keepalives_idle")?.map(Duration::from_secs),
+            keepalives_interval: number("keepalives_interval")?.map(Duration::from_secs),
+            keepalives_count: number("keepalives_count")?.and_then(|count| count.try_into().ok()),
+            tcp_user_timeout: number("tcp_user_timeout")?.map(Duration::from_millis),
+            application_name: get("application_name").map(str::to_owned),
         })
     }
 
@@ -199,6 +214,15 @@ impl Parameters {
         if let Some(idle) = self.keepalives_idle {
             config.keepalives_idle(idle);
         }
+        if let Some(interval) = self.keepalives_interval {
+            config.keepalives_interval(interval);
+        }
+        if let Some(count) = self.keepalives_count {
+            config.keepalives_retries(count);
+        }
+        if let Some(limit) = self.tcp_user_timeout {
+            config.tcp_user_timeout(limit);
+        }
         config.target_session_attrs(match self.session_attributes.as_deref() {
             None | Some("any") => TargetSessionAttrs::Any,
             Some("read-write" | "primary") => TargetSessionAttrs::ReadWrite,
@@ -221,6 +245,8 @@ impl Parameters {
             SslMode::Allow | SslMode::Prefer => DriverSslMode::Prefer,
             _ => DriverSslMode::Require,
         });
+        let application_name =
+            format!("{} {application_name}", self.application_name.as_deref().unwrap_or("ematix-flow"));
         let mut cut = application_name.len().min(63);
         while !application_name.is_char_boundary(cut) {
             cut -= 1;
