@@ -127,10 +127,15 @@ async fn create_in_transaction(session: &Session) -> Result<()> {
 }
 
 /// Enters the run as `running`, creating the metadata on the way, and marks runs that died as `lost`.
-pub async fn begin(session: &Session, start: &RunStart<'_>) -> Result<()> {
+/// `false`: another run serves the slot already, and nothing was entered.
+pub async fn begin(session: &Session, start: &RunStart<'_>) -> Result<bool> {
     let sql = begin_sql(start);
+    let entered = |answers: &[ResultSet]| answers.last().is_some_and(|set| set.affected == 1);
     match session.run(&sql).await {
-        Ok(answers) => check_version(answers.first().and_then(ResultSet::value)),
+        Ok(answers) => {
+            check_version(answers.first().and_then(ResultSet::value))?;
+            Ok(entered(&answers))
+        }
         Err(error) => {
             let state = error.as_db_error().map(|db| db.code().code().to_owned()).unwrap_or_default();
             if !matches!(state.as_str(), "42P01" | "3F000") {
@@ -141,13 +146,26 @@ pub async fn begin(session: &Session, start: &RunStart<'_>) -> Result<()> {
                 )));
             }
             create_metadata(session, true).await?;
-            session.ask("enter the run into the history", &sql).await.map_err(metadata_hint)?;
-            Ok(())
+            let answers = session.ask("enter the run into the history", &sql).await.map_err(metadata_hint)?;
+            Ok(entered(&answers))
         }
     }
 }
 
 fn begin_sql(start: &RunStart<'_>) -> String {
+    // Whoever enters the slot first serves it.
+    let (claim, claimed) = match start.slot {
+        Some(slot) => (
+            format!(
+                "WITH claim AS (INSERT INTO ematix_flow.slots (pipeline, slot, status, owner) VALUES ({}, {}::timestamptz, 'claimed', {}) ON CONFLICT DO NOTHING RETURNING slot)\n",
+                text(start.pipeline),
+                text(slot),
+                text(start.run_id)
+            ),
+            " FROM claim",
+        ),
+        None => (String::new(), ""),
+    };
     format!(
         "SELECT version FROM ematix_flow.metadata;
 UPDATE ematix_flow.run_history SET status = 'lost', ended_at = pg_catalog.clock_timestamp(), error_code = 'lost',
@@ -156,9 +174,9 @@ UPDATE ematix_flow.run_history SET status = 'lost', ended_at = pg_catalog.clock_
                    WHERE r.status = 'running' AND r.lease_until < pg_catalog.clock_timestamp() FOR UPDATE SKIP LOCKED)
    AND status = 'running';
 INSERT INTO ematix_flow.targets (target) VALUES ({target}) ON CONFLICT DO NOTHING;
-INSERT INTO ematix_flow.run_history (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, lease_until)
-VALUES ({run_id}, {pipeline}, pg_catalog.clock_timestamp(), 'running', {mode}, {target}, {started_by}, {host}, {pid}, {version}, {slot},
-        pg_catalog.clock_timestamp() + interval '{lease} milliseconds')",
+{claim}INSERT INTO ematix_flow.run_history (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, lease_until)
+SELECT {run_id}, {pipeline}, pg_catalog.clock_timestamp(), 'running', {mode}, {target}, {started_by}, {host}, {pid}, {version}, {slot},
+       pg_catalog.clock_timestamp() + interval '{lease} milliseconds'{claimed}",
         target = text(start.target),
         run_id = text(start.run_id),
         pipeline = text(start.pipeline),

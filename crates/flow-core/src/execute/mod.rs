@@ -20,7 +20,7 @@ use crate::postgres::session::Session;
 use crate::report::{ConnectionReport, ExecutionPath, RunReport, Status};
 use crate::schema::{LiveColumn, LiveIndex, LiveTable};
 use crate::spec::environment::{Environment, ProcessEnvironment};
-use crate::spec::{PipelineOptions, ProjectSpec};
+use crate::spec::{Mode, PipelineOptions, ProjectSpec};
 use crate::sql::Slot;
 use gather::Path;
 use indexmap::IndexMap;
@@ -92,7 +92,17 @@ impl Engine {
     }
 
     fn build(&self, name: &str, request: &Request) -> Result<Pipeline> {
-        Pipeline::build(&self.project, name, &request.overrides).map_err(|mut errors| errors.remove(0))
+        let built = Pipeline::build(&self.project, name, &request.overrides)
+            .map_err(|mut errors| errors.remove(0))?;
+        if request.full_scan && built.incremental.is_some() && built.strategy.mode() == Mode::Append {
+            let error = FlowError::new(
+                ErrorCode::OptionNotForMode,
+                format!("`{name}` appends: reading in full would append every row again"),
+            )
+            .hint(format!("if that is meant, forget what was loaded: `flow watermark reset {name}`"));
+            return Err(self.locate(error, name));
+        }
+        Ok(built)
     }
 
     fn locate(&self, error: FlowError, pipeline: &str) -> FlowError {
@@ -197,14 +207,18 @@ impl Engine {
         };
         let outcome = outcome.map_err(|error| self.locate(error, pipeline));
         let counters = &progress.counters;
-        let committed = outcome.is_ok() && !request.dry_run;
+        let committed = outcome.is_ok() && !request.dry_run && !progress.slot_taken;
         let spec = self.project.pipelines.get(pipeline);
         let number = |slot| counters.number(slot);
         RunReport {
             schema: "ematix.run.v1",
             pipeline: pipeline.to_owned(),
             run_id,
-            status: outcome.as_ref().map_or_else(Status::of_error, |()| Status::Success),
+            status: match &outcome {
+                Ok(()) if progress.slot_taken => Status::Skipped,
+                Ok(()) => Status::Success,
+                Err(error) => Status::of_error(error),
+            },
             committed,
             mode: spec.and_then(|spec| spec.options.mode).map_or("", |mode| mode.name()).to_owned(),
             path: progress.path.as_ref().map(|path| path.path),

@@ -33,6 +33,8 @@ pub struct Progress {
     pub sample: Vec<SampleRow>,
     /// The watermark from which the run read.
     pub watermark_before: Option<String>,
+    /// Whether another run serves the slot already.
+    pub slot_taken: bool,
     /// Whether COMMIT was sent.
     pub commit_sent: bool,
 }

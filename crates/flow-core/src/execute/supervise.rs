@@ -43,7 +43,7 @@ impl Engine {
             self.open(&pipeline.target_connection, &name),
             self.open(&pipeline.target_connection, &own_name),
         )?;
-        history::begin(
+        let entered = history::begin(
             &own,
             &RunStart {
                 run_id,
@@ -56,6 +56,10 @@ impl Engine {
             },
         )
         .await?;
+        if !entered {
+            progress.slot_taken = true;
+            return Ok(());
+        }
         let work = self.execute(pipeline, request, observer, run_id, &load, progress);
         let mut outcome = watch(work, &load, Some(&own), pipeline, request, run_id).await;
         load.close().await;

@@ -133,7 +133,10 @@ impl Parameters {
             get(name)
                 .map(|text| {
                     text.parse().map_err(|_| {
-                        FlowError::new(ErrorCode::InvalidValue, format!("{target}: {name} is not a whole number"))
+                        FlowError::new(
+                            ErrorCode::InvalidValue,
+                            format!("{target}: {name} is not a whole number"),
+                        )
                     })
                 })
                 .transpose()

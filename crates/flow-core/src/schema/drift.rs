@@ -43,12 +43,17 @@ pub enum DifferenceKind {
         /// Whether the declaration allows NULL.
         declared_nullable: bool,
     },
+    /// Has a default on one side only; shown, and no drift.
+    Default {
+        /// Whether the declaration has one.
+        declared: bool,
+    },
 }
 
 impl Difference {
-    /// Whether the difference is drift (a difference in nullability is only shown).
+    /// Whether the difference is drift (one in nullability or default is only shown).
     pub fn is_drift(&self) -> bool {
-        !matches!(self.kind, DifferenceKind::Nullability { .. })
+        !matches!(self.kind, DifferenceKind::Nullability { .. } | DifferenceKind::Default { .. })
     }
 
     /// Whether `migrate` settles it.
@@ -70,6 +75,12 @@ impl Difference {
             DifferenceKind::Extra => format!("column \"{column}\": live only"),
             DifferenceKind::Type { declared, live, .. } => {
                 format!("column \"{column}\": declared {declared}, live {live}")
+            }
+            DifferenceKind::Default { declared: true } => {
+                format!("column \"{column}\": declared with a default, live without")
+            }
+            DifferenceKind::Default { declared: false } => {
+                format!("column \"{column}\": declared without a default, live with one")
             }
             DifferenceKind::Nullability { declared_nullable: true } => {
                 format!("column \"{column}\": declared nullable, live NOT NULL")
@@ -130,6 +141,16 @@ pub fn differences(
                 found.push(Difference {
                     column: column.name.to_string(),
                     kind: DifferenceKind::Nullability { declared_nullable: column.nullable },
+                    remedy: None,
+                });
+            }
+            Some(live)
+                if live.default.is_some() != column.default.is_some()
+                    && table.column(&column.name).is_some() =>
+            {
+                found.push(Difference {
+                    column: column.name.to_string(),
+                    kind: DifferenceKind::Default { declared: column.default.is_some() },
                     remedy: None,
                 });
             }
