@@ -3,10 +3,12 @@
 use crate::args::GlobalArgs;
 use crate::console::Console;
 use crate::exit;
+use crate::signals;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use ematix_flow_core::execute::{Engine, Request, Stop};
 use ematix_flow_core::spec::environment::ProcessEnvironment;
 use ematix_flow_core::spec::{PipelineOptions, PipelineSpec, ProjectSpec, toml_file};
+use indexmap::IndexMap;
 use tokio::sync::watch;
 
 /// Why a command could not do its work: errors, none of them from a run.
@@ -116,4 +118,35 @@ pub fn target_name(project: &ProjectSpec, spec: &PipelineSpec) -> String {
         }
         None => spec.target.clone(),
     }
+}
+
+/// Pipelines by the connection of their target, where each has its metadata.
+pub fn by_target_connection(project: &ProjectSpec, names: &[String]) -> Vec<Vec<String>> {
+    let mut groups: IndexMap<&str, Vec<String>> = IndexMap::new();
+    for name in names {
+        groups.entry(target_connection(&project.pipelines[name])).or_default().push(name.clone());
+    }
+    groups.into_values().collect()
+}
+
+/// Asks every target's metadata. One that cannot be reached does not hide what the others know: its
+/// error stands beside the answers.
+///
+/// # Errors
+/// When the operating system gives no event loop.
+pub fn ask_each_target<T>(
+    engine: &Engine,
+    names: &[String],
+    mut ask: impl AsyncFnMut(Vec<String>) -> Result<Vec<T>, FlowError>,
+) -> Result<(Vec<T>, Vec<FlowError>), FlowError> {
+    signals::block_on(async |_| {
+        let (mut answers, mut errors) = (Vec::new(), Vec::new());
+        for group in by_target_connection(engine.project(), names) {
+            match ask(group).await {
+                Ok(rows) => answers.extend(rows),
+                Err(error) => errors.push(error),
+            }
+        }
+        (answers, errors)
+    })
 }

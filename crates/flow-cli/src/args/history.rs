@@ -5,7 +5,8 @@ use clap::Args;
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 RUNS shows the last runs, oldest first; the taller, the worse:
-  ▁ skipped  ▂ success  ▄ locked or cancelled  ▆ refused  █ failed or lost  · running
+  · running  ▁ skipped  ▂ success
+  ▄ locked or cancelled  ▆ refused  █ failed or lost
 
 Examples:
   flow status

@@ -36,6 +36,7 @@ const STYLES: Styles = Styles::styled()
     arg_required_else_help = true,
     disable_help_subcommand = true,
     subcommand_help_heading = "Commands",
+    override_usage = "flow [OPTIONS] COMMAND",
     after_help = "\
 Start here:
   flow demo              watch a history grow, without a database of your own
@@ -43,8 +44,9 @@ Start here:
   flow plan              see what a run would do, and why
   flow run --all         do it
 
-Exit codes: 0 done · 1 failed · 2 usage or files · 3 plan --exit-code found a change
-            4 refused, a person decides · 5 locked · 6 no connection · 130 interrupted"
+Exit codes: 0 done · 1 failed · 2 usage or files · 3 plan --exit-code: changes
+            4 refused, a person decides · 5 locked · 6 no connection
+            130 interrupted · 143 terminated"
 )]
 pub struct Cli {
     /// Options of every command.
@@ -77,25 +79,27 @@ pub enum Output {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// The project's file
+    /// The project's file, instead of ./pipelines.toml
     #[arg(
         long,
         global = true,
         value_name = "FILE",
         env = "EMATIX_FLOW_CONFIG",
-        hide_env_values = true,
-        default_value = "pipelines.toml"
+        hide_env = true,
+        default_value = "pipelines.toml",
+        hide_default_value = true
     )]
     pub config: PathBuf,
 
-    /// Form of the answer on stdout
+    /// Form of the answer on stdout: human, json or ndjson
     #[arg(
         long,
         global = true,
         value_name = "FORMAT",
         value_enum,
         default_value_t,
-        hide_default_value = true
+        hide_default_value = true,
+        hide_possible_values = true
     )]
     pub output: Output,
 
@@ -171,7 +175,7 @@ pub enum LogFormat {
 /// The pipelines that a command is about.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SelectionArgs {
-    /// Names, globs ('mirror_*'), tag:crm, source:crm, target:analytics.*; a space adds, a comma narrows
+    /// Names, globs, tag:x, source:x, target:x.*; a space adds, a comma narrows
     #[arg(value_name = "SELECTION")]
     pub names: Vec<String>,
 
@@ -194,7 +198,7 @@ pub enum Command {
     /// Write a commented pipelines.toml to begin with
     #[command(after_help = project::INIT_EXAMPLES)]
     Init(InitArgs),
-    /// Watch a history grow: a shop's customers over three days, on a server of its own
+    /// Watch a history grow, on a Postgres of its own
     #[command(after_help = project::DEMO_EXAMPLES)]
     Demo(DemoArgs),
     /// A private Postgres for trying things out
@@ -203,40 +207,40 @@ pub enum Command {
     /// List the pipelines with their schedules
     #[command(after_help = project::LIST_EXAMPLES)]
     List(SelectionArgs),
-    /// Print every option of a pipeline, and where it comes from
+    /// Print a pipeline's options, and where each comes from
     #[command(after_help = project::SHOW_EXAMPLES)]
     Show(ShowArgs),
-    /// Check the files; with --connect also what only a database can tell
+    /// Check the files; with --connect also the databases
     #[command(after_help = project::VALIDATE_EXAMPLES)]
     Validate(ValidateArgs),
     /// Print the plan from the files alone
     #[command(after_help = run::PREVIEW_EXAMPLES)]
     Preview(PlanArgs),
-    /// Print what a run would do, step by step, with the facts of the databases; writes nothing
+    /// Print what a run would do, step by step; writes nothing
     #[command(after_help = run::PLAN_EXAMPLES)]
     Plan(PlanArgs),
-    /// Run everything, roll it back, and print what it would have done
+    /// Run, roll back, and print what would have happened
     #[command(after_help = run::DRY_RUN_EXAMPLES)]
     DryRun(DryRunArgs),
     /// Run pipelines once
     #[command(after_help = run::RUN_EXAMPLES)]
     Run(RunArgs),
-    /// Run the pipelines whose schedule says so; made to be called every minute
+    /// Run the pipelines that are due; made to be called every minute
     #[command(after_help = run::RUN_DUE_EXAMPLES)]
     RunDue(SelectionArgs),
-    /// Show each pipeline's last runs, its lag and its next slot
+    /// Show each pipeline's last runs, lag and next slot
     #[command(after_help = history::STATUS_EXAMPLES)]
     Status(SelectionArgs),
-    /// Show past runs; with --key, a picture of one key's versions
+    /// Show past runs; with --key, one key's versions as a picture
     #[command(after_help = history::HISTORY_EXAMPLES)]
     History(HistoryArgs),
     /// Show the steps of one run, with rows and milliseconds
     #[command(after_help = history::LOGS_EXAMPLES)]
     Logs(LogsArgs),
-    /// Verify the history that a table holds: one current version a key, no overlaps
+    /// Verify a table's history: one current version a key, no overlaps
     #[command(after_help = history::CHECK_EXAMPLES)]
     Check(SelectionArgs),
-    /// Show, set or forget the watermarks of incremental pipelines
+    /// Show, set or forget where incremental pipelines go on
     #[command(subcommand, arg_required_else_help = true, after_help = watermark::EXAMPLES)]
     Watermark(WatermarkCommand),
     /// List the connections, or log in to them
@@ -248,7 +252,7 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(after_help = project::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
-    /// Print the manual page, or write one a command into a directory
+    /// Print the manual page, or write all into a directory
     #[command(after_help = project::MAN_EXAMPLES)]
     Man(ManArgs),
     /// Explain an error code
@@ -260,4 +264,75 @@ pub enum Command {
     /// Any other word; judged by `commands::unknown`
     #[command(external_subcommand)]
     Other(Vec<OsString>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn visit(command: &clap::Command, path: &str, check: &mut dyn FnMut(&clap::Command, &str)) {
+        let path = format!("{path} {}", command.get_name());
+        check(command, path.trim());
+        command.get_subcommands().for_each(|inner| visit(inner, &path, check));
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_says_what_it_is_in_lines_that_fit() {
+        visit(&Cli::command(), "", &mut |command, path| {
+            let about = command.get_about().unwrap_or_else(|| panic!("{path} says what it does")).to_string();
+            assert!(about.chars().count() <= 66, "{path}: {about}");
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{path}: {} has no help", argument.get_id());
+            }
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in after.lines() {
+                assert!(line.chars().count() <= 79, "{path}: {line}");
+            }
+        });
+    }
+
+    #[test]
+    fn every_command_has_examples_that_parse() {
+        let command = Cli::command();
+        for inner in command.get_subcommands() {
+            let after = inner.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                after.contains("\nExample") || after.starts_with("Example"),
+                "{} has examples",
+                inner.get_name()
+            );
+        }
+        visit(&command, "", &mut |command, path| {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in after.lines().filter(|line| line.starts_with("  flow ")) {
+                // What stands behind two spaces is a remark, behind > or | another program.
+                let typed = line.trim_start().split("  ").next().unwrap_or_default();
+                let typed = typed.split(['>', '|']).next().unwrap_or_default();
+                let words = shell_words(typed);
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{path}: {line}: {error}");
+                }
+            }
+        });
+    }
+
+    /// Words as a shell splits them, single quotes only.
+    fn shell_words(text: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for character in text.trim().chars() {
+            match character {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                other => words.last_mut().expect("there is one").push(other),
+            }
+        }
+        words
+    }
 }

@@ -12,7 +12,8 @@ Examples:
   flow --config etl/pipelines.toml init";
 
 pub(super) const DEMO_EXAMPLES: &str = "\
-Starts the private server of `flow dev` and begins anew in its database `ematix_demo` each time.
+Starts the private server of `flow dev`, and begins anew each time, in its
+database `ematix_demo`.
 
 Examples:
   flow demo
@@ -20,8 +21,9 @@ Examples:
   flow dev stop";
 
 pub(super) const DEV_EXAMPLES: &str = "\
-The server listens on a socket in a private directory only. Postgres itself is taken from
-EMATIX_FLOW_PG_BIN, an installed Python package with binaries, /usr/lib/postgresql, pg_config or PATH.
+It listens on a socket in a private directory only. Postgres itself is taken
+from EMATIX_FLOW_PG_BIN, a Python package with binaries, /usr/lib/postgresql,
+pg_config or PATH. EMATIX_FLOW_DEV_DIR moves the directory.
 
 Examples:
   flow dev start
@@ -37,8 +39,8 @@ Examples:
   flow show customers";
 
 pub(super) const VALIDATE_EXAMPLES: &str = "\
-Without --connect nothing is opened and no ${…} of a connection is resolved. Ends with 2 if anything is
-wrong, and reports all of it at once.
+Without --connect nothing is opened, and no ${…} of a connection is resolved.
+Reports everything that is wrong at once, and ends with 2.
 
 Examples:
   flow validate
@@ -46,13 +48,13 @@ Examples:
 
 pub(super) const CONNECTIONS_EXAMPLES: &str = "\
 Examples:
-  flow connections list                 where each leads, and where that was found
+  flow connections list                 where each leads, by which file
   flow connections check warehouse      log in";
 
 pub(super) const SCHEMA_EXAMPLES: &str = "\
 Examples:
   flow schema > pipelines.schema.json
-  #:schema ./pipelines.schema.json      first line of pipelines.toml, for the editor";
+  #:schema ./pipelines.schema.json      first line of pipelines.toml";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -98,7 +100,7 @@ pub enum DevCommand {
     #[command(after_help = "\
 Examples:
   flow dev psql
-  flow dev psql ematix_demo -- -c 'SELECT count(*) FROM analytics.dim_customers'")]
+  flow dev psql ematix_demo -- -c 'TABLE analytics.orders'")]
     Psql {
         /// The database
         #[arg(value_name = "DATABASE")]

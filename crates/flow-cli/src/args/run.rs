@@ -13,7 +13,7 @@ Examples:
   flow run 'mirror_*' --exclude tag:slow
   flow run tag:crm,target:analytics.*   a comma narrows
   flow run --all --output ndjson        a report a line
-  flow run orders --full-scan           read everything once, whatever the watermark says
+  flow run orders --full-scan           read everything, once
   flow run customers --max-delete-fraction 0.9";
 
 pub(super) const DRY_RUN_EXAMPLES: &str = "\
@@ -22,10 +22,10 @@ Examples:
   flow dry-run customers --sample 5     rows that would change, old beside new";
 
 pub(super) const PLAN_EXAMPLES: &str = "\
-Marks: + created   ~ declared otherwise since the last run   ! the live table differs
+Marks: + created  ~ declared otherwise since the last run  ! live table differs
 
 Examples:
-  flow plan                             of several, only the marked are shown in full
+  flow plan                             of several, only the marked in full
   flow plan customers --sql             each step's SQL under its purpose
   flow plan --exit-code                 ends with 3 if there is a mark, for CI";
 
@@ -35,11 +35,11 @@ Examples:
   flow preview --all --sql";
 
 pub(super) const RUN_DUE_EXAMPLES: &str = "\
-A slot is run once, however often this is called. Pipelines with faults in their files are reported and
-do not stop the others.
+A slot is run once, however often this is called. Pipelines with faults in
+their files are reported and do not stop the others.
 
 Examples:
-  * * * * *  cd /srv/etl && flow run-due -q     (a crontab line)
+  * * * * *  cd /srv/etl && flow run-due -q      a crontab line
   flow run-due tag:crm --output json";
 
 /// Arguments of `run`.

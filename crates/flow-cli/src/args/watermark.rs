@@ -16,8 +16,8 @@ pub enum WatermarkCommand {
     Show(SelectionArgs),
     /// Store a watermark; what lies after it is read again
     #[command(after_help = "\
-An append pipeline loads those rows a second time where its ledger no longer knows them;
-merge and scd2 find them unchanged.
+An append pipeline loads those rows a second time where its ledger no longer
+knows them; merge and scd2 find them unchanged.
 
 Example:
   flow watermark set orders '2026-03-01 00:00:00+00'")]

@@ -1,8 +1,7 @@
 //! `flow connections`: where each leads, and whether it can be logged in to.
 
-use super::{DONE, print_items, tell_errors};
+use super::{DONE, after_errors, print_items};
 use crate::args::ConnectionsCommand;
-use crate::exit;
 use crate::project::{Outcome, Session};
 use crate::render::lists;
 use crate::signals;
@@ -39,10 +38,7 @@ fn check(session: &Session, engine: &Engine, names: &[String]) -> Outcome {
     })?;
     print(session, &reports, true);
     let errors: Vec<FlowError> = reports.iter().filter_map(|report| report.error.clone()).collect();
-    if !errors.is_empty() {
-        tell_errors(&session.console, &errors);
-    }
-    Ok(exit::of_errors(&errors))
+    after_errors(&session.console, &errors)
 }
 
 fn unknown(name: &str, known: &[String]) -> FlowError {

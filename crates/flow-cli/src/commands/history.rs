@@ -1,9 +1,9 @@
 //! `flow history`: past runs, or with `--key` the versions of one key as a picture.
 
-use super::{DONE, print_items};
+use super::{DONE, after_errors, print_items};
 use crate::args::HistoryArgs;
 use crate::console::{Console, Format};
-use crate::project::{Outcome, Session};
+use crate::project::{self, Outcome, Session};
 use crate::render::timeline::Frame;
 use crate::render::{history as render, timeline::picture};
 use crate::selection::{self, Selection};
@@ -24,14 +24,21 @@ pub fn history(session: &Session, args: &HistoryArgs) -> Outcome {
             args.key.iter().map(|part| (part.column.clone(), part.value.clone())).collect();
         return of_key(session, &engine, &selection, &key);
     }
-    let rows = signals::block_on(async |_| engine.history(&selection.names, args.limit).await)??;
+    let limit = args.limit;
+    let (mut rows, errors) = project::ask_each_target(&engine, &selection.names, async |names| {
+        engine.history(&names, limit).await
+    })?;
+    rows.sort_by(|a, b| b.started_at.cmp(&a.started_at));
+    rows.truncate(limit);
     let console = &session.console;
     if console.is_human() {
-        console.out(&render::runs(&rows, selection.single, &TimeZone::system()));
+        if !rows.is_empty() || errors.is_empty() {
+            console.out(&render::runs(&rows, selection.single, &TimeZone::system()));
+        }
     } else {
         print_items(console, "ematix.history.v1", "runs", &rows);
     }
-    DONE
+    after_errors(console, &errors)
 }
 
 fn of_key(session: &Session, engine: &Engine, selection: &Selection, key: &[(String, String)]) -> Outcome {

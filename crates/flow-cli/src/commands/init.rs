@@ -40,3 +40,19 @@ pub fn init(session: &Session, _args: &InitArgs) -> Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ematix_flow_core::execute::Engine;
+    use ematix_flow_core::spec::environment::ProcessEnvironment;
+    use ematix_flow_core::spec::toml_file::read_text;
+
+    #[test]
+    fn the_starter_is_valid() {
+        let project = read_text(STARTER, "pipelines.toml", &ProcessEnvironment).unwrap();
+        let engine = Engine::new(project);
+        assert_eq!(engine.project().pipelines.keys().collect::<Vec<_>>(), ["customers"]);
+        assert_eq!(engine.validate("customers"), []);
+    }
+}

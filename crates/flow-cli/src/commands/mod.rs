@@ -24,6 +24,7 @@ pub mod watermark;
 
 use crate::args::{Cli, Command, Output};
 use crate::console::{Console, Format};
+use crate::exit;
 use crate::project::{Outcome, Session};
 use crate::render::diagnostic;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
@@ -136,6 +137,14 @@ pub fn print_items<T: serde::Serialize>(console: &Console, schema: &str, name: &
             console.json(&document);
         }
     }
+}
+
+/// Ends a command that answered as far as it could.
+pub fn after_errors(console: &Console, errors: &[FlowError]) -> Outcome {
+    if !errors.is_empty() {
+        tell_errors(console, errors);
+    }
+    Ok(exit::of_errors(errors))
 }
 
 /// Success, for commands that only print.

@@ -113,7 +113,7 @@ fn tell_end(console: &Console, report: &RunReport) {
     // Where nobody watches, the last line is all; the report has the rest.
     if console.shows_progress() || console.verbose() > 0 {
         for warning in &report.warnings {
-            console.tell(&diagnostic::note(warning));
+            console.tell(&diagnostic::warning(warning));
         }
     }
     let line = render::line(report);

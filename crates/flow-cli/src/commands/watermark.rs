@@ -1,8 +1,8 @@
 //! `flow watermark`: shows, sets and forgets where incremental pipelines go on.
 
-use super::{DONE, print_items};
+use super::{DONE, after_errors, print_items};
 use crate::args::{SelectionArgs, WatermarkCommand};
-use crate::project::{Outcome, Session};
+use crate::project::{self, Outcome, Session};
 use crate::render::lists;
 use crate::selection;
 use crate::signals;
@@ -22,9 +22,12 @@ pub fn watermark(session: &Session, command: &WatermarkCommand) -> Outcome {
 fn show(session: &Session, args: &SelectionArgs) -> Outcome {
     let engine = session.engine()?;
     let selection = selection::choose(engine.project(), args)?;
-    let rows = signals::block_on(async |_| engine.watermarks(&selection.names).await)??;
-    print(session, &rows);
-    DONE
+    let (rows, errors) =
+        project::ask_each_target(&engine, &selection.names, async |names| engine.watermarks(&names).await)?;
+    if !rows.is_empty() || errors.is_empty() || !session.console.is_human() {
+        print(session, &rows);
+    }
+    after_errors(&session.console, &errors)
 }
 
 fn set(session: &Session, name: &str, value: &str) -> Outcome {

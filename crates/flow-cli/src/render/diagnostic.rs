@@ -11,8 +11,12 @@ const EXCERPT_WIDTH: usize = 110;
 pub fn error(error: &FlowError) -> String {
     let head = paint(ERROR, format_args!("error[{}]", error.code));
     let mut text = format!("{head}{STRONG}: {}{STRONG:#}\n", error.message);
-    for line in error.details.iter().flat_map(|detail| detail.lines()) {
-        text.push_str(&format!("  {line}\n"));
+    let details: Vec<&str> = error.details.iter().flat_map(|detail| detail.lines()).collect();
+    // Some are indented where they are made: once is enough.
+    let indent =
+        details.iter().map(|line| line.len() - line.trim_start_matches(' ').len()).min().unwrap_or(0);
+    for line in details {
+        text.push_str(&format!("  {}\n", &line[indent..]));
     }
     if let Some(location) = &error.location {
         text.push_str(&place(location));
@@ -29,8 +33,8 @@ pub fn errors(errors: &[FlowError]) -> String {
 }
 
 /// What a person should know although it went well.
-pub fn note(message: &str) -> String {
-    below(&paint(HINT, "note"), message)
+pub fn warning(message: &str) -> String {
+    below(&paint(WARNING, "warning"), message)
 }
 
 /// A word and what it says; further lines are indented.
@@ -41,10 +45,15 @@ fn below(word: &str, message: &str) -> String {
 fn place(location: &Location) -> String {
     let Location { file, line, column, section, excerpt } = location;
     let arrow = paint(HINT, "  -->");
+    // Where the head of a section is all that is meant, its name says as much as the line.
+    let is_head =
+        |excerpt: &Excerpt| excerpt.label.is_none() && section.as_deref() == Some(excerpt.line.trim());
     match (excerpt, section) {
-        (Some(excerpt), _) => format!("{arrow} {file}:{line}:{column}\n{}", marked(excerpt, *line, *column)),
-        (None, Some(section)) => format!("{arrow} {file}:{line}:{column}  {section}\n"),
-        (None, None) => format!("{arrow} {file}:{line}:{column}\n"),
+        (Some(excerpt), _) if !is_head(excerpt) => {
+            format!("{arrow} {file}:{line}:{column}\n{}", marked(excerpt, *line, *column))
+        }
+        (_, Some(section)) => format!("{arrow} {file}:{line}:{column}  {section}\n"),
+        (_, None) => format!("{arrow} {file}:{line}:{column}\n"),
     }
 }
 
@@ -96,7 +105,7 @@ mod tests {
             ErrorCode::DuplicateSourceKey,
             "2 keys of `customers` come more than once from the source",
         )
-        .detail("customer_id: 17 (3 rows), 42 (2 rows)")
+        .detail("  customer_id: 17 (3 rows), 42 (2 rows)")
         .at(place_in(31, Some("[pipelines.customers]"), None))
         .hint("make the query return one row per key, or set on_duplicate = \"latest\" with order_by");
         assert_eq!(
@@ -134,6 +143,13 @@ error[unknown_option]: unknown option `compare_colums` in pipeline `customers`
     }
 
     #[test]
+    fn the_head_of_a_section_is_named_and_not_drawn() {
+        let excerpt = Excerpt { line: "[pipelines.customers]".into(), length: 21, label: None };
+        let location = place_in(31, Some("[pipelines.customers]"), Some(excerpt));
+        assert_eq!(plain(&place(&location)), "  --> pipelines.toml:31:1  [pipelines.customers]\n");
+    }
+
+    #[test]
     fn marks_stand_under_wide_characters_and_past_the_end() {
         let excerpt = Excerpt { line: "城市 = \"x\"".into(), length: 3, label: None };
         let location = Location { column: 6, ..place_in(7, None, Some(excerpt)) };
@@ -166,6 +182,6 @@ error[unknown_option]: unknown option `compare_colums` in pipeline `customers`
             plain(&error(&sample)),
             "error[drift]: table differs\n  a\n  b\nhint: run\n  ALTER TABLE t\n"
         );
-        assert_eq!(plain(&note("one\ntwo")), "note: one\n  two\n");
+        assert_eq!(plain(&warning("one\ntwo")), "warning: one\n  two\n");
     }
 }

@@ -45,6 +45,9 @@ fn pipeline(planned: &PlannedPipeline, detail: Detail) -> (String, bool) {
     let full = detail.unmarked || !plan.marks.is_empty();
     if full {
         text.push_str(&marks(plan));
+        for warning in &plan.warnings {
+            text.push_str(&format!("  {} {warning}\n", paint(style::WARNING, "warning:")));
+        }
         for note in &plan.notes {
             text.push_str(&format!("  {}\n", paint(FAINT, format_args!("note: {note}"))));
         }

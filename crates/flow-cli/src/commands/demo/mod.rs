@@ -195,6 +195,6 @@ fn goodbye(config: &Path, dsn: &str) -> String {
   flow dev stop
 ",
         look = paint(STRONG, "Look further"),
-        psql = format_args!("flow dev psql {DATABASE}"),
+        psql = format!("flow dev psql {DATABASE}"),
     )
 }

@@ -1,0 +1,72 @@
+"""What `flow run-due` fires: a slot after the last recorded one, once, whoever asks."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from database import Database
+from flow_binary import Flow
+
+PROJECT = """
+[pipelines.minutely]
+source = { query = "SELECT 1::bigint AS id" }
+target = "public.minutely"
+keys = "id"
+mode = "merge"
+every = "1d"
+first_run = "now"
+
+[pipelines.yearly]
+source = { query = "SELECT 1::bigint AS id" }
+target = "public.yearly"
+keys = "id"
+mode = "merge"
+schedule = "0 0 1 1 *"
+
+[pipelines.paused]
+source = { query = "SELECT 1::bigint AS id" }
+target = "public.paused"
+keys = "id"
+mode = "merge"
+every = "1d"
+first_run = "now"
+enabled = false
+"""
+
+
+def test_a_slot_fires_once_and_the_next_call_finds_nothing_due(flow: Flow, database: Database) -> None:
+    flow.project(PROJECT)
+    first = flow("run-due", "--all", "--output", "json").json()
+    assert [(run["pipeline"], run["status"]) for run in first["runs"]] == [("minutely", "success")]
+    assert flow("run-due", "--all", "--output", "json").json()["runs"] == []
+    assert "nothing due" in flow("run-due", "--all").stderr
+    started_by = database.rows("SELECT pipeline_name, started_by, slot IS NOT NULL FROM ematix_flow.run_history")
+    assert started_by == [("minutely", "run-due", True)]
+
+
+def test_of_calls_at_the_same_instant_one_serves_the_slot(flow: Flow, database: Database) -> None:
+    flow.project(PROJECT)
+    flow("run-due", "yearly")  # makes the metadata
+    with ThreadPoolExecutor(6) as pool:
+        calls = [pool.submit(flow, "run-due", "minutely", "--output", "json") for _ in range(6)]
+        reports = [call.result().json() for call in calls]
+    statuses = sorted(run["status"] for report in reports for run in report["runs"])
+    assert statuses.count("success") == 1, statuses
+    assert set(statuses) <= {"success", "skipped"}
+    assert database.rows("SELECT count(*) FROM ematix_flow.run_history") == [(1,)]
+
+
+def test_a_slot_that_passed_while_nobody_asked_is_served_once(flow: Flow, database: Database) -> None:
+    flow.project(PROJECT)
+    flow("run-due", "yearly")
+    database.execute("UPDATE ematix_flow.slots SET slot = slot - interval '3 years' WHERE pipeline = 'yearly'")
+    runs = flow("run-due", "--all", "--output", "json").json()["runs"]
+    assert sorted(run["pipeline"] for run in runs) == ["minutely", "yearly"]
+    assert flow("run-due", "--all", "--output", "json").json()["runs"] == []
+
+
+def test_a_schedule_that_cannot_be_read_is_reported_and_stops_no_other(flow: Flow, database: Database) -> None:
+    flow.project(PROJECT.replace("0 0 1 1 *", "0 0 31 2 *"))
+    answer = flow("run-due", "--all", "--output", "json", expect=2).json()
+    assert [run["pipeline"] for run in answer["runs"]] == ["minutely"]
+    assert [error["code"] for error in answer["errors"]] == ["invalid_schedule"]
