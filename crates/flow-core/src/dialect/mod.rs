@@ -35,6 +35,8 @@ pub trait Dialect: Send + Sync {
     fn row_digest(&self, columns: &[ColumnValue<'_>]) -> Sql;
     /// How an explicit cast relates to what an INSERT does.
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast;
+    /// Creates a schema, which other sessions may be creating at the same time.
+    fn create_schema(&self, name: &Ident) -> Sql;
     /// A table of intermediate rows made from a query.
     fn create_stage_as(&self, name: &QualifiedName, select: Sql) -> Sql;
     /// An empty table of intermediate rows with declared types.
@@ -49,6 +51,8 @@ pub trait Dialect: Send + Sync {
     fn update_from(&self, target: &QualifiedName, assignments: Sql, from: Sql, condition: Sql) -> Sql;
     /// The text of a value that reads back the same under any setting.
     fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql;
+    /// Statements, local to the transaction, without which [`Dialect::stable_text`] of the type is not stable.
+    fn text_settings(&self, data_type: &TypeFacts) -> Option<Sql>;
     /// A column type for instants.
     fn instant_type(&self) -> DataType;
     /// Statements that let the reading of large tables be planned well, local to the transaction.

@@ -143,6 +143,16 @@ impl Dialect for Postgres {
         }
     }
 
+    fn create_schema(&self, name: &Ident) -> Sql {
+        // IF NOT EXISTS does not see what another transaction has not committed, and then fails on the
+        // catalogue's unique index: sessions that create one schema pass one at a time.
+        sql!(
+            "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({lock}, 0));\nCREATE SCHEMA IF NOT EXISTS {name}",
+            lock = Literal::Text(format!("ematix-flow schema {name}")),
+            name
+        )
+    }
+
     fn create_stage_as(&self, name: &QualifiedName, select: Sql) -> Sql {
         sql!("CREATE UNLOGGED TABLE {name} AS\n{select}", name, select)
     }
@@ -186,6 +196,12 @@ impl Dialect for Postgres {
             }
             _ => sql!("({value})::text", value),
         }
+    }
+
+    fn text_settings(&self, data_type: &TypeFacts) -> Option<Sql> {
+        // The shortest text that reads back the same; below 1 it is rounded.
+        let float = matches!(data_type.normal, Some(Normal::Float8));
+        float.then(|| Sql::text("SET LOCAL extra_float_digits = 1"))
     }
 
     fn instant_type(&self) -> DataType {

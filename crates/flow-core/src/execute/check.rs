@@ -108,7 +108,7 @@ fn invariants(strategy: &Strategy, names: &Names) -> Vec<(&'static str, &'static
             "one_row_per_key",
             "the key has several rows",
             format!(
-                "SELECT {texts} FROM {target} AS t GROUP BY {key_list} HAVING count(*) > 1 LIMIT {SHOWN}"
+                "SELECT {texts} FROM {target} AS t GROUP BY {key_list} HAVING pg_catalog.count(*) > 1 LIMIT {SHOWN}"
             ),
         )),
         _ => return Vec::new(),
@@ -138,7 +138,7 @@ fn history_invariants(
         (
             "one_current_version",
             "the key has several current versions",
-            format!("SELECT {texts} FROM {target} AS t WHERE t.{flag} GROUP BY {key_list} HAVING count(*) > 1 LIMIT {SHOWN}"),
+            format!("SELECT {texts} FROM {target} AS t WHERE t.{flag} GROUP BY {key_list} HAVING pg_catalog.count(*) > 1 LIMIT {SHOWN}"),
         ),
         (
             "current_is_open",

@@ -82,6 +82,7 @@ pub async fn facts(
     let privileges = needed_privileges(pipeline, schema_exists, live.is_some());
     let question = format!("{};\nSELECT {NOW}", inspect::privileges_question(&privileges));
     let answers = session.ask("look up privileges", &question).await?;
+    session.drop_named_statements().await?;
     let missing_privileges =
         answers.first().map(|set| inspect::read_missing_privileges(&set.rows)).unwrap_or_default();
     let now = answers.get(1).and_then(ResultSet::value).unwrap_or_default().to_owned();

@@ -8,6 +8,7 @@ use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::metadata;
 use crate::postgres::error::{Side, statement_error};
+use crate::postgres::grants;
 use crate::postgres::session::{ResultSet, Session};
 use crate::report::{Status, StepReport};
 use crate::sql::{Literal, Slot};
@@ -48,14 +49,18 @@ pub async fn metadata_exists(session: &Session) -> Result<bool> {
         .await;
     let exists = match answers {
         // Without USAGE on the schema the question itself is refused.
-        Err(error) if error.code == ErrorCode::PermissionDenied => return Err(metadata_hint(error)),
+        Err(error) if error.code == ErrorCode::PermissionDenied => {
+            return Err(grants::complete(metadata_hint(error), session, "").await);
+        }
         answers => answers?.first().and_then(ResultSet::value) == Some("t"),
     };
     if exists {
-        let answers = session
-            .ask("read the version of the metadata", "SELECT version FROM ematix_flow.metadata")
-            .await
-            .map_err(metadata_hint)?;
+        let read =
+            session.ask("read the version of the metadata", "SELECT version FROM ematix_flow.metadata");
+        let answers = match read.await {
+            Ok(answers) => answers,
+            Err(error) => return Err(grants::complete(metadata_hint(error), session, "").await),
+        };
         check_version(answers.first().and_then(ResultSet::value))?;
     }
     Ok(exists)
@@ -109,12 +114,18 @@ pub async fn create_metadata(session: &Session, commit: bool) -> Result<()> {
 
 async fn create_in_transaction(session: &Session) -> Result<()> {
     let question = format!(
-        "SELECT pg_catalog.pg_advisory_xact_lock({}); SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ematix_flow')",
+        "SELECT pg_catalog.pg_advisory_xact_lock({}); SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ematix_flow'), pg_catalog.to_regclass('ematix_flow.run_steps') IS NOT NULL",
         metadata::METADATA_LOCK
     );
-    let answers = session.ask("wait for others that create the metadata", &question).await?;
-    let exists = answers.get(1).and_then(ResultSet::value) == Some("t");
-    if !exists {
+    let answers =
+        session.ask("wait for others that create the metadata", &question).await.map_err(metadata_hint)?;
+    let found = answers.get(1).and_then(|set| set.rows.first());
+    let exists = |index: usize| found.and_then(|row| row[index].as_deref()) == Some("t");
+    if exists(1) {
+        // Another run was quicker; what is its role's is not ours to create again.
+        return Ok(());
+    }
+    if !exists(0) {
         session.ask("create the schema ematix_flow", "CREATE SCHEMA ematix_flow").await.map_err(|error| match error.code {
             ErrorCode::PermissionDenied => error.hint(
                 "an owner of the database runs once: CREATE SCHEMA ematix_flow; GRANT USAGE, CREATE ON SCHEMA ematix_flow TO the role",
@@ -131,7 +142,7 @@ async fn create_in_transaction(session: &Session) -> Result<()> {
 pub async fn begin(session: &Session, start: &RunStart<'_>) -> Result<bool> {
     let sql = begin_sql(start);
     let entered = |answers: &[ResultSet]| answers.last().is_some_and(|set| set.affected == 1);
-    match session.run(&sql).await {
+    match session.run_writing(&sql).await {
         Ok(answers) => {
             check_version(answers.first().and_then(ResultSet::value))?;
             Ok(entered(&answers))
@@ -146,7 +157,8 @@ pub async fn begin(session: &Session, start: &RunStart<'_>) -> Result<bool> {
                 )));
             }
             create_metadata(session, true).await?;
-            let answers = session.ask("enter the run into the history", &sql).await.map_err(metadata_hint)?;
+            let answers =
+                session.write("enter the run into the history", &sql).await.map_err(metadata_hint)?;
             Ok(entered(&answers))
         }
     }
@@ -205,7 +217,7 @@ pub async fn renew_lease(session: &Session, run_id: &str, lease: &Duration) -> R
         lease.milliseconds(),
         text(run_id)
     );
-    let answers = session.ask("renew the lease", &sql).await?;
+    let answers = session.write("renew the lease", &sql).await?;
     Ok(answers.first().is_some_and(|set| set.affected == 1))
 }
 
@@ -234,7 +246,7 @@ pub async fn fail(
         rows_in = progress.counters.number(Slot::RowsIn),
         run_id = text(run_id)
     );
-    session.ask("record how the run ended", &sql).await.map(|_| ())
+    session.write("record how the run ended", &sql).await.map(|_| ())
 }
 
 /// What can be recorded only after the commit: its time, and the steps.
@@ -244,12 +256,12 @@ pub async fn after_commit(session: &Session, run_id: &str, steps: &[StepReport])
         text(run_id),
         steps_sql(run_id, steps)
     );
-    session.ask("record the commit", &sql).await.map(|_| ())
+    session.write("record the commit", &sql).await.map(|_| ())
 }
 
 /// Records the steps of a run that did not succeed.
 pub async fn record_steps(session: &Session, run_id: &str, steps: &[StepReport]) -> Result<()> {
-    session.ask("record the steps", &steps_sql(run_id, steps)).await.map(|_| ())
+    session.write("record the steps", &steps_sql(run_id, steps)).await.map(|_| ())
 }
 
 fn steps_sql(run_id: &str, steps: &[StepReport]) -> String {
@@ -276,9 +288,13 @@ fn steps_sql(run_id: &str, steps: &[StepReport]) -> String {
     )
 }
 
-/// The status of a run as its row says: the answer after a lost COMMIT.
+/// The status of a run as its row says: the answer after a lost COMMIT. The row's lock waits for a COMMIT that
+/// the server is still about to do.
 pub async fn status_of(session: &Session, run_id: &str) -> Result<Option<String>> {
-    let sql = format!("SELECT status FROM ematix_flow.run_history WHERE run_id = {}", text(run_id));
-    let answers = session.ask("look the run up", &sql).await?;
-    Ok(answers.first().and_then(ResultSet::value).map(str::to_owned))
+    let sql = format!(
+        "SET LOCAL lock_timeout = '10s';\nSELECT status FROM ematix_flow.run_history WHERE run_id = {} FOR UPDATE",
+        text(run_id)
+    );
+    let answers = session.write("look the run up", &sql).await?;
+    Ok(answers.last().and_then(ResultSet::value).map(str::to_owned))
 }

@@ -16,6 +16,7 @@ use crate::pipeline::{Pipeline, Target};
 use crate::plan::Plan;
 use crate::planner;
 use crate::postgres::connect::connect;
+use crate::postgres::grants;
 use crate::postgres::session::Session;
 use crate::report::{ConnectionReport, ExecutionPath, RunReport, Status};
 use crate::schema::{LiveColumn, LiveIndex, LiveTable};
@@ -143,9 +144,9 @@ impl Engine {
 
     async fn plan_built(&self, pipeline: &Pipeline, request: &Request) -> Result<Plan> {
         let session = self.open(&pipeline.target_connection, &format!("plan {}", pipeline.name)).await?;
-        let path = self.path(pipeline, &session).await?;
         let exists = history::metadata_exists(&session).await?;
         session.ask("begin", &session.begin(true)).await?;
+        let path = self.path(pipeline, &session).await?;
         let run = RunFacts {
             id: "00000000-0000-7000-8000-000000000000".to_owned(),
             instant: String::new(),
@@ -154,13 +155,16 @@ impl Engine {
             full_scan: request.full_scan,
             version: env!("CARGO_PKG_VERSION"),
         };
-        let facts = gather::facts(&session, pipeline, &path, run, exists).await?;
+        let facts = match gather::facts(&session, pipeline, &path, run, exists).await {
+            Ok(facts) => facts,
+            Err(error) => return Err(grants::complete(error, &session, pipeline.source.query.text()).await),
+        };
         session.ask("end the plan", "ROLLBACK").await?;
         session.close().await;
         planner::plan(pipeline, &facts, &Postgres)
     }
 
-    /// Decides the path, by proof.
+    /// Decides the path, by proof; `target` has a transaction open.
     async fn path(&self, pipeline: &Pipeline, target: &Session) -> Result<Path> {
         let (source_name, target_name) = (&pipeline.source.connection, &pipeline.target_connection);
         if source_name == target_name {
@@ -168,6 +172,7 @@ impl Engine {
             return Ok(Path { path: ExecutionPath::SameDatabase, reason });
         }
         let source = self.open(source_name, &format!("source {}", pipeline.name)).await?;
+        source.ask("begin", &source.begin(true)).await?;
         let random = Uuid::new_v4().as_u128() as i64;
         let same = run::same_database(&source, target, random).await?;
         if !same {
@@ -178,6 +183,7 @@ impl Engine {
             .hint("load from a source in the target's own database"));
         }
         let meanings = (run::meaning(&source).await?, run::meaning(target).await?);
+        source.ask("end the proof", "ROLLBACK").await?;
         source.close().await;
         for ((name, source_value), (_, target_value)) in meanings.0.iter().zip(&meanings.1) {
             if source_value != target_value && name != "role" {
@@ -264,7 +270,7 @@ impl Engine {
         session: &Session,
         progress: &mut Progress,
     ) -> Result<()> {
-        let path = self.path(pipeline, session).await?;
+        let path = self.path(pipeline, session);
         Execution { session, pipeline, request, observer, run_id }.run(path, progress).await
     }
 

@@ -206,8 +206,8 @@ impl Engine {
             let Some(schedule) = &pipeline.schedule else { continue };
             let name = literal(&pipeline.name);
             let sql = format!(
-                "SELECT (pg_catalog.to_json(GREATEST((SELECT max(r.slot) FROM ematix_flow.run_history AS r WHERE r.pipeline_name = {name} AND r.status <> 'skipped'),
-                        (SELECT max(s.slot) FROM ematix_flow.slots AS s WHERE s.pipeline = {name})) AT TIME ZONE 'UTC') #>> '{{}}') || 'Z'"
+                "SELECT (pg_catalog.to_json(GREATEST((SELECT pg_catalog.max(r.slot) FROM ematix_flow.run_history AS r WHERE r.pipeline_name = {name} AND r.status <> 'skipped'),
+                        (SELECT pg_catalog.max(s.slot) FROM ematix_flow.slots AS s WHERE s.pipeline = {name})) AT TIME ZONE 'UTC') #>> '{{}}') || 'Z'"
             );
             let answers = session.ask("look for the last slot", &sql).await?;
             let last: Option<Timestamp> =
@@ -221,7 +221,7 @@ impl Engine {
                     "INSERT INTO ematix_flow.slots (pipeline, slot, status) VALUES ({name}, {}::timestamptz, 'seen') ON CONFLICT DO NOTHING",
                     literal(&seen.to_string())
                 );
-                session.ask("remember when the schedule was first seen", &sql).await?;
+                session.write("remember when the schedule was first seen", &sql).await?;
             }
         }
         session.close().await;
@@ -255,6 +255,7 @@ impl Engine {
         }
         session.ask("begin", &session.begin(false)).await?;
         let columns = crate::postgres::inspect::describe_query(&session, built.source.query.text()).await?;
+        session.drop_named_statements().await?;
         let Some(column) = columns.iter().find(|column| column.name == incremental.column.as_str()) else {
             return Err(FlowError::new(
                 ErrorCode::UnknownColumn,
@@ -298,9 +299,9 @@ COMMIT",
             let Some(session) = self.metadata_session(connection).await? else { continue };
             let name = literal(pipeline);
             let sql = format!(
-                "BEGIN; DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name}; DELETE FROM ematix_flow.watermarks WHERE pipeline_name = {name}; COMMIT"
+                "DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name}; DELETE FROM ematix_flow.watermarks WHERE pipeline_name = {name}"
             );
-            session.ask("forget the watermark", &sql).await?;
+            session.write("forget the watermark", &sql).await?;
             session.close().await;
         }
         Ok(())

@@ -16,7 +16,9 @@ use crate::postgres::session::{ResultSet, Session};
 use crate::report::{Counters, SampleRow, StepReport};
 use crate::sql::{Literal, Slot};
 use sha2::{Digest, Sha256};
+use std::future::Future;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// What a run leaves behind, however it ends.
 #[derive(Default)]
@@ -54,14 +56,18 @@ pub struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    /// Takes the target, plans, executes and commits (or, in a dry-run, rolls back).
-    pub async fn run(&self, path: Path, progress: &mut Progress) -> Result<()> {
+    /// Takes the target, chooses the path, plans, executes and commits (or, in a dry-run, rolls back).
+    ///
+    /// The path comes under the lock: runs that wait would else hold a source's connection each, and behind
+    /// a pooler keep all of them from each other.
+    pub async fn run(&self, path: impl Future<Output = Result<Path>>, progress: &mut Progress) -> Result<()> {
         let metadata_exists =
             if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
         self.take_target().await?;
         if self.request.dry_run && !metadata_exists {
             history::create_metadata(self.session, false).await?;
         }
+        let path = unless_asked(&self.request.stop, path).await?;
         progress.path = Some(path.clone());
         let run = RunFacts {
             id: self.run_id.to_owned(),
@@ -145,6 +151,10 @@ impl Execution<'_> {
             "; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
             limits.lock_timeout.milliseconds().max(1),
             limits.lease.milliseconds() * 2
+        );
+        // A process that was killed is found while its statement runs, where the server's system can tell.
+        sql.push_str(
+            "; SELECT pg_catalog.set_config('client_connection_check_interval', '2s', true) WHERE pg_catalog.version() ~ 'linux|darwin|bsd'",
         );
         if let Some(limit) = &limits.statement_timeout {
             sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.milliseconds()));
@@ -268,7 +278,32 @@ impl Execution<'_> {
             && self.pipeline.incremental.is_none()
             && !(state.starts_with("23") || state.starts_with("P0") || state == "42501");
         let side = if reads_query || appends { Side::Source } else { Side::Target };
-        statement_error(error, side, &step.purpose)
+        let error = statement_error(error, side, &step.purpose);
+        if state == "42501" && step.kind == StepKind::Ddl && error.message.starts_with("must be owner") {
+            return error.hint(format!("its owner runs once: {}", step.sql));
+        }
+        error
+    }
+}
+
+/// Does what cannot be cancelled on a server, connecting above all, until the process is asked to stop.
+pub async fn unless_asked<T>(
+    stop: &watch::Receiver<Stop>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        biased;
+        done = work => done,
+        stop = asked(&mut stop) => Err(cancelled(stop)),
+    }
+}
+
+/// Waits for the wish to stop; a sender that is gone will never have one.
+pub async fn asked(stop: &mut watch::Receiver<Stop>) -> Stop {
+    match stop.wait_for(|stop| *stop != Stop::No).await {
+        Ok(stop) => *stop,
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -339,30 +374,21 @@ pub fn lock_key(target: &str) -> i64 {
     i64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-/// Proves whether two sessions are in one database: the source takes an advisory lock on a random
-/// key, the target tries it; refused means the same database, through sockets, poolers and clones alike.
+/// Proves whether two sessions, each in a transaction, are in one database: the source takes an advisory
+/// lock on a random key, the target tries it; refused means the same database, through sockets, poolers and
+/// clones alike.
 pub async fn same_database(source: &Session, target: &Session, key: i64) -> Result<bool> {
-    let take = format!("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({key})");
+    let take = format!("SELECT pg_catalog.pg_advisory_xact_lock({key})");
     source.ask("prove which database the source is", &take).await?;
-    let tried = target
-        .ask(
-            "prove which database the target is",
-            &format!("BEGIN; SELECT pg_catalog.pg_try_advisory_xact_lock({key}); ROLLBACK"),
-        )
-        .await;
-    let ended = source.ask("end the proof", "ROLLBACK").await;
-    let tried = tried?;
-    ended?;
+    let attempt = format!("SELECT pg_catalog.pg_try_advisory_xact_lock({key})");
+    let tried = target.ask("prove which database the target is", &attempt).await?;
     Ok(tried.iter().any(|set| set.value() == Some("f")))
 }
 
-/// How a session understands a query: its settings and its role.
+/// How a session understands a query, in the transaction that is open: its settings and its role.
 pub async fn meaning(session: &Session) -> Result<Vec<(String, String)>> {
-    let sql = format!(
-        "{}; SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('row_security'), current_user; ROLLBACK",
-        session.begin(true)
-    );
-    let answers = session.ask("compare the sessions", &sql).await?;
+    let sql = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('row_security'), current_user";
+    let answers = session.ask("compare the sessions", sql).await?;
     let row = answers.iter().rev().find_map(|set| set.rows.first().cloned()).unwrap_or_default();
     let names = ["search_path", "timezone", "datestyle", "intervalstyle", "row_security", "role"];
     Ok(names.iter().zip(row).map(|(name, value)| ((*name).to_owned(), value.unwrap_or_default())).collect())

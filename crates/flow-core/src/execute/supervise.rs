@@ -2,15 +2,19 @@
 
 use super::history::{self, RunStart};
 use super::observer::Observer;
-use super::run::{Progress, cancelled};
+use super::run::{Progress, asked, cancelled, unless_asked};
 use super::{Engine, Request, Stop};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::Pipeline;
+use crate::postgres::grants;
 use crate::postgres::session::Session;
 use crate::report::Status;
 use std::future::Future;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a server that went away may take to come back, until how the run ended is left to its lease.
+const RESTART_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a run must end before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,17 +36,22 @@ impl Engine {
     ) -> Result<()> {
         let name = format!("{} {}", pipeline.name, &run_id[run_id.len() - 8..]);
         if request.dry_run {
-            let session = self.open(&pipeline.target_connection, &name).await?;
-            let work = self.execute(pipeline, request, observer, run_id, &session, progress);
-            let outcome = watch(work, &session, None, pipeline, request, run_id).await;
+            let session = unless_asked(&request.stop, self.open(&pipeline.target_connection, &name)).await?;
+            let (halt, watched) = haltable(request);
+            let work = self.execute(pipeline, &watched, observer, run_id, &session, progress);
+            let outcome = watch(work, &session, None, pipeline, request, run_id, &halt).await;
+            let outcome = name_grants(outcome, &session, pipeline).await;
             session.close().await;
             return outcome;
         }
         let own_name = format!("history {name}");
-        let (load, own) = tokio::try_join!(
-            self.open(&pipeline.target_connection, &name),
-            self.open(&pipeline.target_connection, &own_name),
-        )?;
+        let (load, own) = unless_asked(&request.stop, async {
+            tokio::try_join!(
+                self.open(&pipeline.target_connection, &name),
+                self.open(&pipeline.target_connection, &own_name),
+            )
+        })
+        .await?;
         let entered = history::begin(
             &own,
             &RunStart {
@@ -55,23 +64,25 @@ impl Engine {
                 lease: &pipeline.limits.lease,
             },
         )
-        .await?;
+        .await;
+        let entered = name_grants(entered, &own, pipeline).await?;
         if !entered {
             progress.slot_taken = true;
             return Ok(());
         }
-        let work = self.execute(pipeline, request, observer, run_id, &load, progress);
-        let mut outcome = watch(work, &load, Some(&own), pipeline, request, run_id).await;
+        let (halt, watched) = haltable(request);
+        let work = self.execute(pipeline, &watched, observer, run_id, &load, progress);
+        let mut outcome = watch(work, &load, Some(&own), pipeline, request, run_id, &halt).await;
         load.close().await;
-        let own = if own.is_closed() {
-            self.open(&pipeline.target_connection, &format!("history {name}")).await.ok()
-        } else {
-            Some(own)
+        let own = match outcome {
+            Ok(()) => Some(own),
+            Err(_) => self.still_open(own, &pipeline.target_connection, &own_name).await,
         };
-        if let (Err(_), true, Some(own)) = (&outcome, progress.commit_sent, &own) {
-            outcome = resolve_lost_commit(own, run_id, outcome).await;
-        }
         let Some(own) = own else { return outcome };
+        if let Err(error) = outcome {
+            outcome = resolve(&own, run_id, progress.commit_sent, error).await;
+        }
+        let outcome = name_grants(outcome, &own, pipeline).await;
         match &outcome {
             // The load stands whatever becomes of these two notes.
             Ok(()) => {
@@ -87,13 +98,61 @@ impl Engine {
     }
 }
 
-/// The answer to COMMIT was lost: the run's row says whether it happened.
-async fn resolve_lost_commit(own: &Session, run_id: &str, outcome: Result<()>) -> Result<()> {
-    match history::status_of(own, run_id).await {
-        Ok(Some(status)) if status == "success" => Ok(()),
-        _ => outcome,
+impl Engine {
+    /// The history's session, opened anew if it broke with the load's: a server that restarts is back in seconds.
+    async fn still_open(&self, own: Session, connection: &str, name: &str) -> Option<Session> {
+        if own.run("SELECT").await.is_ok() {
+            return Some(own);
+        }
+        let deadline = Instant::now() + RESTART_LIMIT;
+        loop {
+            match self.open(connection, name).await {
+                Ok(session) => return Some(session),
+                Err(error)
+                    if matches!(error.code, ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout)
+                        && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(_) => return None,
+            }
+        }
     }
 }
+
+/// How a run ended whose connection broke: its row knows whether a COMMIT without an answer happened, and
+/// whether another run took it for dead.
+async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
+    if !commit_sent && error.code != ErrorCode::ConnectionLost {
+        return Err(error);
+    }
+    match history::status_of(own, run_id).await.ok().flatten().as_deref() {
+        Some("success") => Ok(()),
+        Some("lost") => Err(lease_lost()),
+        _ => Err(error),
+    }
+}
+
+/// Completes a `permission_denied` with the statements that mend it.
+async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeline: &Pipeline) -> Result<T> {
+    match outcome {
+        Err(error) => Err(grants::complete(error, session, pipeline.source.query.text()).await),
+        done => done,
+    }
+}
+
+fn lease_lost() -> FlowError {
+    FlowError::new(ErrorCode::LeaseLost, "the run was taken for dead while it was running, and rolls back")
+        .hint("its process was paused for longer than its lease: run it again, or raise lease")
+}
+
+/// A request whose stop is ours to turn, whatever the reason.
+fn haltable(request: &Request) -> (Halt, Request) {
+    let (halt, stop) = tokio::sync::watch::channel(Stop::No);
+    (halt, Request { stop, ..request.clone() })
+}
+
+type Halt = tokio::sync::watch::Sender<Stop>;
 
 async fn watch(
     work: impl Future<Output = Result<()>>,
@@ -102,6 +161,7 @@ async fn watch(
     pipeline: &Pipeline,
     request: &Request,
     run_id: &str,
+    halt: &Halt,
 ) -> Result<()> {
     let mut work = pin!(work);
     let mut stop = request.stop.clone();
@@ -134,6 +194,10 @@ async fn watch(
             }
         }
     };
+    halt.send_replace(match end {
+        End::Asked(stop) => stop,
+        End::TimeUp | End::LeaseLost => Stop::Terminate,
+    });
     let outcome = cancel(work, load).await;
     match (outcome, end) {
         // It was quicker than the wish to stop it.
@@ -147,29 +211,18 @@ async fn watch(
             )
             .hint("it was cancelled on the server and rolled back: nothing was written"))
         }
-        (Err(_), End::LeaseLost) => Err(FlowError::new(
-            ErrorCode::LeaseLost,
-            "the run was taken for dead while it was running, and rolls back",
-        )
-        .hint("its process was paused for longer than its lease: run it again, or raise lease")),
+        (Err(_), End::LeaseLost) => Err(lease_lost()),
     }
 }
 
-/// Waits for the wish to stop; a sender that is gone will never have one.
-async fn asked(stop: &mut tokio::sync::watch::Receiver<Stop>) -> Stop {
-    match stop.wait_for(|stop| *stop != Stop::No).await {
-        Ok(stop) => *stop,
-        Err(_) => std::future::pending().await,
-    }
-}
-
-/// Cancels on the server until the work gives up: between two statements a cancel finds nothing.
+/// Cancels on the server until the work gives up: between two statements a cancel finds nothing, and the
+/// next one may have been sent already.
 async fn cancel(work: impl Future<Output = Result<()>>, load: &Session) -> Result<()> {
     let mut work = pin!(work);
     let canceller = load.canceller();
     for _ in 0..100 {
         let asking = async {
-            canceller.cancel().await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), canceller.cancel()).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
         tokio::select! {

@@ -23,7 +23,7 @@ pub fn table(name: &'static str) -> QualifiedName {
 pub const CREATE: &str = r#"
 CREATE TABLE IF NOT EXISTS ematix_flow.metadata (
   version      integer     NOT NULL,
-  installed_at timestamptz NOT NULL DEFAULT now()
+  installed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 CREATE TABLE IF NOT EXISTS ematix_flow.targets (
   target           text        PRIMARY KEY,
@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS ematix_flow.watermarks (
   pipeline_name text        PRIMARY KEY,
   column_name   text        NOT NULL,
   last_value    text,
-  updated_at    timestamptz NOT NULL DEFAULT now(),
+  updated_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
   read_from     text,
   covered_from  text,
   column_type   text,
@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS ematix_flow.schema_history (
   encoding_version integer     NOT NULL,
   run_id           uuid        NOT NULL,
   created          boolean     NOT NULL,
-  recorded_at      timestamptz NOT NULL DEFAULT now()
+  recorded_at      timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 CREATE INDEX IF NOT EXISTS schema_history_by_target ON ematix_flow.schema_history (target, recorded_at);
 CREATE TABLE IF NOT EXISTS ematix_flow.append_seen (

@@ -29,7 +29,7 @@ fn create(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let table = &load.table;
     if !load.facts.target.schema_exists {
         builder.mark(MarkKind::Create, format!("schema {}", table.name.schema));
-        let sql = sql!("CREATE SCHEMA {schema}", schema = table.name.schema);
+        let sql = load.dialect.create_schema(&table.name.schema);
         builder.step(StepKind::Ddl, format!("create the schema {}", table.name.schema), sql, Answer::Ignore);
     }
     builder.mark(MarkKind::Create, format!("table {}", table.name));

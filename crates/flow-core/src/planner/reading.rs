@@ -80,7 +80,7 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
         let keys = Sql::join(load.keys.iter().map(|key| sql!("q.{key}", key)), ", ");
         let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
-        let rank = sql!("row_number() OVER (PARTITION BY {keys} ORDER BY {order})", keys, order);
+        let rank = sql!("pg_catalog.row_number() OVER (PARTITION BY {keys} ORDER BY {order})", keys, order);
         columns.push((Ident::fixed(RANK), Sql::text("bigint"), rank));
     }
     let query = Sql::user(load.pipeline.source.query.text());
@@ -294,7 +294,7 @@ fn guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
             NullWatermark::Error => builder.step(
                 StepKind::Guard,
                 format!("no NULL in {}   expects no rows", incremental.column),
-                sql!("SELECT count(*) AS count FROM {stage} AS s WHERE s.{watermark} IS NULL HAVING count(*) > 0", stage, watermark),
+                sql!("SELECT pg_catalog.count(*) AS count FROM {stage} AS s WHERE s.{watermark} IS NULL HAVING pg_catalog.count(*) > 0", stage, watermark),
                 Answer::NoRows(GuardFailure {
                     code: ErrorCode::NullWatermark,
                     message: format!("{{count}} rows of `{}` have NULL in {}", load.pipeline.name, incremental.column),
@@ -347,19 +347,21 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let list = names.join(", ");
     let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
     let distinct = match load.keys.as_slice() {
-        [key] => sql!("count(DISTINCT s.{key})", key),
-        keys => sql!("(SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {stage}) AS d)", keys, stage),
+        [key] => sql!("pg_catalog.count(DISTINCT s.{key})", key),
+        keys => {
+            sql!("(SELECT pg_catalog.count(*) FROM (SELECT DISTINCT {keys} FROM {stage}) AS d)", keys, stage)
+        }
     };
     // Counting is several times cheaper than grouping, and nearly always all that is needed.
     let repeated = match load.keys.as_slice() {
-        [key] => sql!("count(s.{key}) - {distinct}", key, distinct),
-        _ => sql!("count(*) - {distinct}", distinct),
+        [key] => sql!("pg_catalog.count(s.{key}) - {distinct}", key, distinct),
+        _ => sql!("pg_catalog.count(*) - {distinct}", distinct),
     };
     builder.step(
         StepKind::Guard,
         format!("count NULL and duplicate keys ({list})"),
         sql!(
-            "SELECT count(*) FILTER (WHERE {null}) AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
+            "SELECT pg_catalog.count(*) FILTER (WHERE {null}) AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
             null,
             repeated,
             stage
@@ -396,7 +398,7 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         StepKind::Guard,
         format!("no duplicate keys ({list})   expects no rows"),
         sql!(
-            "SELECT count(*) OVER () AS count, {texts}, d._ematix_rows\n  FROM (SELECT {keys}, count(*) AS _ematix_rows FROM {stage} GROUP BY {keys2} HAVING count(*) > 1) AS d\n ORDER BY d._ematix_rows DESC, {texts2}\n LIMIT 5",
+            "SELECT pg_catalog.count(*) OVER () AS count, {texts}, d._ematix_rows\n  FROM (SELECT {keys}, pg_catalog.count(*) AS _ematix_rows FROM {stage} GROUP BY {keys2} HAVING pg_catalog.count(*) > 1) AS d\n ORDER BY d._ematix_rows DESC, {texts2}\n LIMIT 5",
             texts,
             keys,
             stage,
@@ -447,11 +449,14 @@ pub fn watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         None => sql!("CASE WHEN m.highest IS NULL THEN NULL ELSE {safe} END", safe),
     };
     let text = |value: Sql| load.dialect.stable_text(data_type, &sql!("({value})", value));
+    // Nothing of the user's runs after this step.
+    let settings = load.dialect.text_settings(data_type).map_or(Sql::empty(), |set| sql!("{set};\n", set));
     builder.step(
         StepKind::Finish,
         format!("the watermark that this reading leaves: the greatest {}", incremental.column),
         sql!(
-            "SELECT {watermark} AS watermark, {read_from} AS read_from\n  FROM (SELECT max(s.{column}) AS highest FROM {stage} AS s) AS m",
+            "{settings}SELECT {watermark} AS watermark, {read_from} AS read_from\n  FROM (SELECT pg_catalog.max(s.{column}) AS highest FROM {stage} AS s) AS m",
+            settings,
             watermark = text(highest),
             read_from = text(next),
             column,

@@ -73,19 +73,18 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
     if let Some(column) = db.column() {
         out = out.context("column", column);
     }
-    match hint(code, db, side) {
+    match hint(code, db) {
         Some(hint) => out.hint(hint),
         None => out,
     }
 }
 
-fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError, side: Side) -> Option<String> {
+fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> {
     let of_code = match code {
         ErrorCode::CastFailed => Some("change the declared type, or cast the column in the query".to_owned()),
         ErrorCode::QueryWrites => Some("a source query is one statement that only reads".to_owned()),
         ErrorCode::Locked => Some("try again when the other session is done, or raise lock_timeout".to_owned()),
         ErrorCode::Timeout => Some("raise statement_timeout, or make the query cheaper".to_owned()),
-        ErrorCode::PermissionDenied => grant(db.message(), side),
         ErrorCode::TargetFailed if *db.code() == SqlState::UNIQUE_VIOLATION => {
             Some("the source has two rows that a unique constraint of the target does not allow together".to_owned())
         }
@@ -95,26 +94,6 @@ fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError, side: Side) -> Opt
         _ => None,
     };
     of_code.or_else(|| db.hint().map(|hint| hint.to_lowercase()))
-}
-
-/// The GRANT that mends a `permission denied for <kind> <name>`.
-pub fn grant(message: &str, side: Side) -> Option<String> {
-    let rest = message.strip_prefix("permission denied for ")?;
-    let (kind, name) = rest.split_once(' ')?;
-    let privileges = match (kind, side) {
-        ("schema", Side::Source) => "USAGE",
-        ("schema", Side::Target) => "USAGE, CREATE",
-        ("database", _) => "CREATE",
-        ("table" | "view" | "relation", Side::Source) => "SELECT",
-        ("table" | "view" | "relation", Side::Target) => "SELECT, INSERT, UPDATE, DELETE",
-        _ => return None,
-    };
-    let kind = match kind {
-        "schema" => "SCHEMA",
-        "database" => "DATABASE",
-        _ => "TABLE",
-    };
-    Some(format!("an owner grants it by: GRANT {privileges} ON {kind} {name} TO the role"))
 }
 
 /// The words at the root of an error's chain.

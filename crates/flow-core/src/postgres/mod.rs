@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod error;
+pub mod grants;
 pub mod inspect;
 pub mod session;
 pub mod tls;

@@ -92,6 +92,21 @@ impl Session {
         self.run(sql).await.map_err(|error| statement_error(&error, Side::Target, doing))
     }
 
+    /// Runs statements of ours that write, in a transaction of their own: of the isolation that they rely on,
+    /// whatever the defaults of server and role say.
+    pub async fn write(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
+        self.run_writing(sql).await.map_err(|error| statement_error(&error, Side::Target, doing))
+    }
+
+    /// As [`Session::write`], with the driver's error.
+    pub async fn run_writing(&self, sql: &str) -> std::result::Result<Vec<ResultSet>, tokio_postgres::Error> {
+        // Several statements in one text are one transaction, which fails and ends as a whole.
+        let sql = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;\n{sql}");
+        let mut answers = self.run(&sql).await?;
+        answers.remove(0);
+        Ok(answers)
+    }
+
     /// The driver's client, for the few questions that need types.
     pub fn client(&self) -> &Client {
         &self.client
@@ -108,6 +123,19 @@ impl Session {
             sql.push_str(&format!("; SELECT pg_catalog.set_config({name}, {value}, true)"));
         }
         sql
+    }
+
+    /// The driver looks up types that it does not know by named statements, which a pooler's connection would
+    /// keep for whoever comes next: they go before their transaction ends.
+    pub async fn drop_named_statements(&self) -> Result<()> {
+        let question = "SELECT pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql AND name ~ '^s[0-9]+$'";
+        let answers = self.ask("look for the driver's statements", question).await?;
+        let names = answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.as_deref());
+        let drops: Vec<String> = names.map(|name| format!("DEALLOCATE {name}")).collect();
+        if !drops.is_empty() {
+            self.ask("drop the driver's statements", &drops.join("; ")).await?;
+        }
+        Ok(())
     }
 
     /// What cancels the statement that runs.

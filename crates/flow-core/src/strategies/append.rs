@@ -19,7 +19,7 @@ pub fn managed_columns(append: &Append, table: &Table) -> Vec<Column> {
         name: name.clone(),
         data_type: DataType::TimestampTz,
         nullable: true,
-        default: Some(ColumnDefault::Expression("now()".to_owned())),
+        default: Some(ColumnDefault::Expression("pg_catalog.now()".to_owned())),
         description: None,
     });
     let batch_id = append.batch_id.iter().map(|name| Column {
@@ -101,7 +101,7 @@ fn incremental_steps(
         Sql::text("s._ematix_number > coalesce(l.n, 0)")
     };
     let select = sql!(
-        "SELECT s.*\n  FROM (SELECT s.*, row_number() OVER (PARTITION BY s.{hash}) AS _ematix_number FROM {stage} AS s) AS s\n  LEFT JOIN {ledger} AS l ON l.pipeline_name = {pipeline} AND l.row_hash = s.{hash2}\n WHERE {known}",
+        "SELECT s.*\n  FROM (SELECT s.*, pg_catalog.row_number() OVER (PARTITION BY s.{hash}) AS _ematix_number FROM {stage} AS s) AS s\n  LEFT JOIN {ledger} AS l ON l.pipeline_name = {pipeline} AND l.row_hash = s.{hash2}\n WHERE {known}",
         hash,
         stage,
         ledger,
@@ -128,7 +128,7 @@ fn incremental_steps(
         StepKind::Finish,
         "enter them into the ledger",
         sql!(
-            "INSERT INTO {ledger} AS l (pipeline_name, row_hash, wm_value, n)\nSELECT {pipeline}, f.{hash}, {text}, count(*)\n  FROM {fresh} AS f\n GROUP BY f.{hash2}, f.{watermark}\n    ON CONFLICT (pipeline_name, row_hash) DO UPDATE SET n = l.n + excluded.n",
+            "INSERT INTO {ledger} AS l (pipeline_name, row_hash, wm_value, n)\nSELECT {pipeline}, f.{hash}, {text}, pg_catalog.count(*)\n  FROM {fresh} AS f\n GROUP BY f.{hash2}, f.{watermark}\n    ON CONFLICT (pipeline_name, row_hash) DO UPDATE SET n = l.n + excluded.n",
             ledger,
             pipeline,
             hash,

@@ -87,7 +87,7 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
         // One statement, one snapshot: the same reading counts its rows.
         let address_type = Sql::text(load.dialect.row_address_type());
         select.push(&sql!(
-            "\nUNION ALL\nSELECT {nulls}, NULL::{address_type}, 'read', count(*)\n  FROM {source} AS s",
+            "\nUNION ALL\nSELECT {nulls}, NULL::{address_type}, 'read', pg_catalog.count(*)\n  FROM {source} AS s",
             nulls = nulls(),
             address_type,
             source = load.source()
@@ -102,13 +102,16 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
         sql!("{settings};\n{create}", settings, create),
         Answer::Ignore,
     );
-    let rows_in =
-        if direct { sql!(",\n       coalesce(max(c.{count}), 0) AS rows_in", count) } else { Sql::empty() };
+    let rows_in = if direct {
+        sql!(",\n       coalesce(pg_catalog.max(c.{count}), 0) AS rows_in", count)
+    } else {
+        Sql::empty()
+    };
     builder.step(
         StepKind::Diff,
         "count what was found",
         sql!(
-            "SELECT count(*) FILTER (WHERE c.{change} = 'new') AS rows_new,\n       count(*) FILTER (WHERE c.{change2} = 'changed') AS rows_changed,\n       count(*) FILTER (WHERE c.{change3} = 'overwritten') AS rows_overwritten,\n       count(*) FILTER (WHERE c.{change4} = 'gone') AS rows_gone{rows_in}\n  FROM {changes} AS c",
+            "SELECT pg_catalog.count(*) FILTER (WHERE c.{change} = 'new') AS rows_new,\n       pg_catalog.count(*) FILTER (WHERE c.{change2} = 'changed') AS rows_changed,\n       pg_catalog.count(*) FILTER (WHERE c.{change3} = 'overwritten') AS rows_overwritten,\n       pg_catalog.count(*) FILTER (WHERE c.{change4} = 'gone') AS rows_gone{rows_in}\n  FROM {changes} AS c",
             change,
             change2 = change,
             change3 = change,
@@ -147,7 +150,7 @@ fn mass_delete(load: &Load<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBui
         StepKind::Guard,
         format!("not more than {} of the current keys left the source   expects no rows", percent(fraction)),
         sql!(
-            "SELECT {gone} AS count, k.keys AS total\n  FROM (SELECT count(*) AS keys FROM {target} AS t WHERE {live}) AS k\n WHERE k.keys >= 20 AND {gone2} > k.keys * {fraction}",
+            "SELECT {gone} AS count, k.keys AS total\n  FROM (SELECT pg_catalog.count(*) AS keys FROM {target} AS t WHERE {live}) AS k\n WHERE k.keys >= 20 AND {gone2} > k.keys * {fraction}",
             gone = Slot::RowsGone,
             target,
             live = gone,

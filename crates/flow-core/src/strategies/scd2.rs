@@ -340,7 +340,7 @@ fn first_begin_guard(load: &Load<'_>, name: &Ident, rows: Sql, builder: &mut Pla
         StepKind::Guard,
         format!("every first version has a beginning ({name})   expects no rows"),
         sql!(
-            "SELECT count(*) AS count FROM {rows} AS s WHERE s.{name} IS NULL HAVING count(*) > 0",
+            "SELECT pg_catalog.count(*) AS count FROM {rows} AS s WHERE s.{name} IS NULL HAVING pg_catalog.count(*) > 0",
             rows,
             name
         ),
@@ -353,7 +353,7 @@ fn first_begin_guard(load: &Load<'_>, name: &Ident, rows: Sql, builder: &mut Pla
     builder.step(
         StepKind::Guard,
         format!("every first version begins before this run ({name})   expects no rows"),
-        sql!("SELECT count(*) AS count FROM {rows} AS s WHERE s.{name}::timestamptz >= {instant} HAVING count(*) > 0", rows, name, instant = load.instant()),
+        sql!("SELECT pg_catalog.count(*) AS count FROM {rows} AS s WHERE s.{name}::timestamptz >= {instant} HAVING pg_catalog.count(*) > 0", rows, name, instant = load.instant()),
         guard(ErrorCode::FutureEvent, format!("{{count}} rows have a {name} that does not lie before this run"), "a version cannot begin in the future: mend the values in the query"),
     );
 }

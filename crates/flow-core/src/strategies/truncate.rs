@@ -20,7 +20,7 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
         builder.step(
             StepKind::Insert,
             "count the rows that would be inserted",
-            sql!("SELECT count(*) AS rows_inserted FROM {stage} AS s", stage = load.source()),
+            sql!("SELECT pg_catalog.count(*) AS rows_inserted FROM {stage} AS s", stage = load.source()),
             Answer::Read,
         );
         reading::drop_stage(load, builder);
