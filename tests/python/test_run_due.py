@@ -70,3 +70,17 @@ def test_a_schedule_that_cannot_be_read_is_reported_and_stops_no_other(flow: Flo
     answer = flow("run-due", "--all", "--output", "json", expect=2).json()
     assert [run["pipeline"] for run in answer["runs"]] == ["minutely"]
     assert [error["code"] for error in answer["errors"]] == ["invalid_schedule"]
+
+
+def test_a_mistake_in_one_pipeline_stops_no_other(flow: Flow, database: Database) -> None:
+    flow.project(PROJECT.replace('schedule = "0 0 1 1 *"', 'shedule = "0 0 1 1 *"'))
+    answer = flow("run-due", "--output", "json", expect=2).json()
+    assert [run["pipeline"] for run in answer["runs"]] == ["minutely"]
+    assert [error["code"] for error in answer["errors"]] == ["unknown_option"]
+
+
+def test_a_mistake_that_concerns_all_pipelines_stops_all(flow: Flow, database: Database) -> None:
+    flow.project("[defaults]\nmode = 'upsert'\n" + PROJECT)
+    answer = flow("run-due", "--output", "json", expect=2)
+    assert [error["code"] for error in answer.json()["errors"]] == ["invalid_value"]
+    assert database.value("SELECT to_regnamespace('ematix_flow')") is None

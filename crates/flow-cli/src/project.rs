@@ -64,6 +64,16 @@ impl Session {
         Ok(Engine::new(self.project()?))
     }
 
+    /// As [`Session::engine`], for a command that goes on without the pipelines that are faulty.
+    ///
+    /// # Errors
+    /// Mistakes that concern every pipeline.
+    pub fn sound_engine(&self) -> Result<(Engine, Vec<FlowError>), Failure> {
+        self.refuse_what_is_not_here()?;
+        let (project, errors) = toml_file::read_sound(&self.global.config, &ProcessEnvironment)?;
+        Ok((Engine::new(project), errors))
+    }
+
     fn refuse_what_is_not_here(&self) -> Result<(), FlowError> {
         let given = [
             ("--module", self.global.module.is_some()),

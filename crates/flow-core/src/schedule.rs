@@ -76,7 +76,7 @@ impl Schedule {
     /// `invalid_schedule` below one second, or for an unknown time zone.
     pub fn every(every: &Duration, timezone: &str, first_run: FirstRun) -> Result<Schedule> {
         let seconds = (every.milliseconds() / 1000) as i64;
-        if seconds < 1 || every.milliseconds() % 1000 != 0 {
+        if seconds < 1 || !every.milliseconds().is_multiple_of(1000) {
             return Err(FlowError::new(
                 ErrorCode::InvalidSchedule,
                 format!("every = \"{every}\" is not a whole number of seconds"),

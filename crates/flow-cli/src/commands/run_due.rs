@@ -17,9 +17,8 @@ use serde_json::json;
 /// Runs the pipelines that are due.
 pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
     let console = &session.console;
-    let engine = session.engine()?;
+    let (engine, mut errors) = session.sound_engine()?;
     let selection = selection::choose(engine.project(), args)?;
-    let mut errors: Vec<FlowError> = Vec::new();
     let mut sound: Vec<String> = Vec::new();
     for name in selection.names {
         match engine.validate(&name) {

@@ -351,17 +351,17 @@ COMMIT",
             .iter()
             .map(|(column, value)| format!("t.{}::text = {}", Postgres.quote(column), literal(value)))
             .collect();
+        let managed = format!(
+            "ARRAY[{}]::text[]",
+            [&scd2.effective_from, &scd2.effective_to, &scd2.current_flag, &scd2.hash_column]
+                .map(|name| literal(name.as_str()))
+                .join(", ")
+        );
         let sql = format!(
             "SELECT {from}, {to}, t.{flag}, (pg_catalog.to_jsonb(t) - {managed})::text FROM {target} AS t WHERE {condition} ORDER BY t.{order}",
             from = instant(&scd2.effective_from),
             to = instant(&scd2.effective_to),
             flag = Postgres.quote(&scd2.current_flag),
-            managed = format!(
-                "ARRAY[{}]::text[]",
-                [&scd2.effective_from, &scd2.effective_to, &scd2.current_flag, &scd2.hash_column]
-                    .map(|name| literal(name.as_str()))
-                    .join(", ")
-            ),
             condition = condition.join(" AND "),
             order = Postgres.quote(&scd2.effective_from),
         );

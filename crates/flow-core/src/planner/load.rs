@@ -301,7 +301,7 @@ fn resolve_keys(
     facts: &Facts,
 ) -> Result<(Vec<Ident>, Option<&'static str>)> {
     let known = |keys: &[Ident]| -> Result<()> {
-        for key in keys.iter().filter(|key| table.column(key).is_none()) {
+        if let Some(key) = keys.iter().find(|key| table.column(key).is_none()) {
             let error = FlowError::new(
                 ErrorCode::UnknownColumn,
                 format!("`keys` names the column `{key}`, which {} does not have", table.name),

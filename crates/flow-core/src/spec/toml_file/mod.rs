@@ -9,7 +9,7 @@ mod words;
 
 use super::environment::{Environment, is_pattern};
 use super::interpolation::reason;
-use super::{ConnectionSpec, Places, ProjectSpec};
+use super::{ConnectionSpec, PipelineSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Location};
 use finish::ReadPipeline;
 use indexmap::IndexMap;
@@ -25,6 +25,70 @@ pub fn read_project(path: &Path, files: &dyn Environment) -> Result<ProjectSpec,
         vec![unreadable(path, &error).hint("`flow init` writes a first one; --config FILE names another")]
     })?;
     read_text(&text, &path.display().to_string(), files)
+}
+
+/// Reads a project and keeps what is sound of it: a mistake in a pipeline, or in a table or connection
+/// that it uses, takes this pipeline out and leaves the others.
+///
+/// # Errors
+/// Mistakes that concern every pipeline: files that are not TOML, `[defaults]`, `include`.
+pub fn read_sound(
+    path: &Path,
+    files: &dyn Environment,
+) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
+    let text = files.read_file(path).map_err(|error| vec![unreadable(path, &error)])?;
+    let mut reader = Reader::new(files, false);
+    reader.text(&text, path);
+    let (mut project, errors) = reader.conclude();
+    let faulty: Option<Vec<FaultyPart>> = errors.iter().map(FaultyPart::of).collect();
+    let Some(faulty) = faulty else { return Err(errors) };
+    project.pipelines.retain(|name, pipeline| !faulty.iter().any(|part| part.concerns(name, pipeline)));
+    Ok((project, errors))
+}
+
+/// The part of a project that a mistake stands in.
+enum FaultyPart {
+    Pipeline(String),
+    Table(String),
+    Connection(String),
+}
+
+impl FaultyPart {
+    /// `None` where the mistake is not in one part alone.
+    fn of(error: &FlowError) -> Option<FaultyPart> {
+        if error.code == ErrorCode::InvalidToml {
+            return None;
+        }
+        let section = error.location.as_ref()?.section.as_ref()?.trim_matches(['[', ']']);
+        let (kind, rest) = section.split_once('.')?;
+        let name = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next().unwrap_or_default(),
+            None => rest.split('.').next().unwrap_or_default(),
+        };
+        match kind {
+            "pipelines" => Some(FaultyPart::Pipeline(name.to_owned())),
+            "tables" => Some(FaultyPart::Table(name.to_owned())),
+            "connections" => Some(FaultyPart::Connection(name.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn concerns(&self, name: &str, pipeline: &PipelineSpec) -> bool {
+        match self {
+            FaultyPart::Pipeline(faulty) => faulty == name,
+            // A qualified target may mean the table too.
+            FaultyPart::Table(faulty) => {
+                pipeline.target == *faulty || pipeline.target.ends_with(faulty.as_str())
+            }
+            FaultyPart::Connection(faulty) => {
+                let uses = |connection: &Option<String>| connection.as_deref().unwrap_or("default") == faulty;
+                uses(&pipeline.source.connection)
+                    || uses(
+                        &pipeline.options.target_connection.clone().or(pipeline.source.connection.clone()),
+                    )
+            }
+        }
+    }
 }
 
 /// Reads a project from a text that stands for a file of that name.
@@ -160,19 +224,24 @@ impl<'e> Reader<'e> {
     }
 
     /// Everything that was read, or every mistake in the order of the files.
-    fn finish(mut self) -> Result<ProjectSpec, Vec<FlowError>> {
-        self.finish_pipelines();
-        if self.errors.is_empty() {
-            self.project.files = self.files;
-            return Ok(self.project);
+    fn finish(self) -> Result<ProjectSpec, Vec<FlowError>> {
+        match self.conclude() {
+            (project, errors) if errors.is_empty() => Ok(project),
+            (_, errors) => Err(errors),
         }
+    }
+
+    /// Everything that was read, and every mistake in the order of the files.
+    fn conclude(mut self) -> (ProjectSpec, Vec<FlowError>) {
+        self.finish_pipelines();
         let files = self.files;
         self.errors.sort_by_key(|error| {
             error.location.as_ref().map(|location| {
                 (files.iter().position(|file| *file == location.file), location.line, location.column)
             })
         });
-        Err(self.errors)
+        self.project.files = files;
+        (self.project, self.errors)
     }
 }
 
