@@ -1,4 +1,4 @@
-"""Writes the pages of the reference that the binary knows better: cli.md, toml.md and errors.md.
+"""Writes the pages of the reference that the binary knows better: cli.md, toml.md and errors/index.md.
 
     python3 docs/generate.py            writes them
     python3 docs/generate.py --check    ends with 1 if a page is not what would be written
@@ -192,7 +192,7 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-# --- errors.md --------------------------------------------------------------------------------------------
+# --- errors/index.md --------------------------------------------------------------------------------------------
 
 ERRORS_INTRODUCTION = """\
 Every error begins with `error[code]`. Codes are stable: scripts may rely on them, texts may get better.
@@ -217,11 +217,7 @@ def errors_page() -> str:
         ERRORS_INTRODUCTION,
     ]
     for exit_code, heading in EXITS.items():
-        rows = [
-            f"| [`{c['code']}`](errors/{c['code']}.md) | {cell(c['summary'])} |"
-            for c in codes
-            if c["exit"] == exit_code
-        ]
+        rows = [f"| [`{c['code']}`]({c['code']}.md) | {cell(c['summary'])} |" for c in codes if c["exit"] == exit_code]
         parts += [
             f"## {heading}\n",
             f"Exit code {exit_code}.\n",
@@ -231,7 +227,7 @@ def errors_page() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"cli.md": cli_page, "toml.md": toml_page, "errors.md": errors_page}
+PAGES = {"cli.md": cli_page, "toml.md": toml_page, "errors/index.md": errors_page}
 
 
 def main() -> int:

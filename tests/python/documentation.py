@@ -5,7 +5,8 @@ Four languages are allowed, so that every block is either run or says that it is
 `console`
     Lines that begin with `$ ` are commands for bash (`> ` goes on with the last one); what stands below is their
     output, stdout and stderr together, as in a pipe: without colour and progress. All blocks of a page share one
-    directory, one environment (`export` lasts), and `$?`. A line `…` stands for any lines, none too.
+    directory, one environment (`export` lasts), and `$?`. A line `…` stands for any lines, none too. A run's id that
+    an output of the page shows stands, in a later command, for the id of that run now.
 `toml`
     The first line says where the block goes: `# pipelines.toml` writes the file, `# pipelines.toml, at the end` adds
     to it, `# pipelines.toml, instead of [pipelines.customers]` replaces that section. Without such a line the block
@@ -142,17 +143,19 @@ def statements_of(block: Block) -> list[Statement]:
 
 # --- comparing --------------------------------------------------------------------------------------------------
 
+# The last digits of a run's id, as they are printed.
+RUN_ID = re.compile(r"\b[0-9a-f]{8}\b(?!-)")
 VOLATILE = [
     (re.compile(r"postgresql://[^\s']+"), "<dsn>"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<uuid>"),
-    (re.compile(r"\b[0-9a-f]{32}\b"), "<batch>"),
-    (re.compile(r"\b[0-9a-f]{8}\b"), "<run>"),
+    (re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"), "<batch>"),
+    (RUN_ID, "<run>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?"), "<time>"),
     (re.compile(r"\b\d\d-\d\d \d\d:\d\d:\d\d\b"), "<time>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "<time>"),
     (re.compile(r"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? (µs|ms|s|min|h)\b"), "<duration>"),
-    (re.compile(r"\b(process|pid) \d+\b"), "<process>"),
+    (re.compile(r"\b(on \S+, )?process \d+\b"), "<process>"),
     (re.compile(r"\bPostgres \d+(\.\d+)?\b.*"), "<postgres>"),
     # A timeline's bars are as long as the times between its versions.
     (re.compile(r"[├┤─▶]+"), " "),
@@ -193,6 +196,12 @@ def _same(one: str, other: str) -> bool:
     )
 
 
+def updated(page: list[str], actual: list[str]) -> list[str]:
+    """What came, in the page's own words where only times and ids differ."""
+    known = {normalised(line): line for line in page}
+    return [known.get(normalised(line), line) for line in actual]
+
+
 # --- running ----------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +231,7 @@ class PageRun:
     environment: Mapping[str, str]
     dev_server: Path
     differences: list[Difference] = field(default_factory=list)
+    _run_ids: dict[str, str] = field(default_factory=dict)
     _connections: dict[str, psycopg.Connection[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -244,8 +254,8 @@ class PageRun:
         """Runs every block; the answer is the page with the outputs that came."""
         lines = markdown.splitlines()
         # From the last to the first, so that the places of the others stay what they were.
-        updated = [(block, self._run_block(block)) for block in blocks_of(markdown)]
-        for block, new in reversed(updated):
+        done = [(block, self._run_block(block)) for block in blocks_of(markdown)]
+        for block, new in reversed(done):
             lines[block.start : block.start + len(block.lines)] = [(block.indent + line).rstrip() for line in new]
         return "".join(line + "\n" for line in lines)
 
@@ -272,11 +282,16 @@ class PageRun:
     # --- console
 
     def _run_command(self, command: Command, block: Block) -> Iterator[str]:
-        actual = [self._as_shown(line) for line in self._bash(command.text).splitlines()]
+        text = RUN_ID.sub(lambda run: self._run_ids.get(run[0], run[0]), command.text)
+        actual = [self._as_shown(line) for line in self._bash(text).splitlines()]
         expected = command.expected
-        if not matches(_without_blank_end(expected), _without_blank_end(actual)):
+        if matches(_without_blank_end(expected), _without_blank_end(actual)):
+            shown_ids, ids = (RUN_ID.findall("\n".join(lines)) for lines in (expected, actual))
+            if len(shown_ids) == len(ids):
+                self._run_ids |= dict(zip(shown_ids, ids, strict=True))
+        else:
             self.differences.append(Difference(block.start, command.shown, expected, actual))
-            expected = actual
+            expected = updated(expected, actual)
         yield from command.shown
         yield from expected
 
@@ -313,7 +328,7 @@ class PageRun:
         expected = statement.expected
         if (actual or expected) and not matches(expected, actual):
             self.differences.append(Difference(block.start, statement.shown, expected, actual))
-            expected = actual
+            expected = updated(expected, actual)
         yield from statement.shown
         yield from expected
 

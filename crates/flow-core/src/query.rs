@@ -78,6 +78,9 @@ impl ReadQuery {
         if let Some(word) = writing_cte(&tokens) {
             return Err(writes(format!("a WITH clause of the query contains {}", word.to_uppercase())));
         }
+        if makes_a_table(&tokens) {
+            return Err(writes("the query makes a table: SELECT INTO"));
+        }
         if let Some(word) = row_lock(&tokens) {
             return Err(writes(format!("the query locks rows with FOR {}", word.to_uppercase())));
         }
@@ -122,7 +125,7 @@ fn lex(text: &str) -> Result<Lexed> {
                 continue;
             }
             b'-' if rest.starts_with("--") => {
-                at += rest.find('\n').unwrap_or(rest.len());
+                at += rest.find(['\n', '\r']).unwrap_or(rest.len());
                 continue;
             }
             b'/' if rest.starts_with("/*") => {
@@ -233,15 +236,26 @@ fn writing_cte(tokens: &[Token]) -> Option<&str> {
     })
 }
 
+/// FOR UPDATE, NO KEY UPDATE, SHARE or KEY SHARE; `substring(code FOR key)` is something else.
 fn row_lock(tokens: &[Token]) -> Option<&str> {
-    tokens.windows(2).find_map(|window| match window {
-        [Token::Word(first), Token::Word(word)]
-            if first == "for" && matches!(word.as_str(), "update" | "share" | "no" | "key") =>
-        {
-            Some(word.as_str())
+    let word = |at: usize| match tokens.get(at) {
+        Some(Token::Word(word)) => word.as_str(),
+        _ => "",
+    };
+    (0..tokens.len()).filter(|at| word(*at) == "for").find_map(|at| match (word(at + 1), word(at + 2)) {
+        (strength @ ("update" | "share"), _) | (strength @ "no", "key") | (strength @ "key", "share") => {
+            Some(strength)
         }
         _ => None,
     })
+}
+
+/// SELECT INTO makes a table. INTO is reserved: elsewhere it stands as a label after AS.
+fn makes_a_table(tokens: &[Token]) -> bool {
+    let word = |token: &Token, word: &str| matches!(token, Token::Word(said) if said == word);
+    tokens
+        .windows(2)
+        .any(|pair| word(&pair[1], "into") && !word(&pair[0], "as") && pair[0] != Token::Symbol('.'))
 }
 
 fn simple_select(tokens: &[Token]) -> Option<SimpleSelect> {

@@ -127,6 +127,10 @@ impl DataType {
 
 /// Names of the server that are close to ours.
 const SERVER_TYPES: &[&str] = &[
+    "bigint",
+    "boolean",
+    "integer",
+    "smallint",
     "int",
     "int2",
     "int4",
@@ -219,6 +223,17 @@ fn native(text: &str) -> Result<DataType> {
     }
     // A slip of the finger is likelier than a type of one's own that is one letter from one of ours.
     let word = text.split(['(', '[']).next().unwrap_or_default().trim().to_ascii_lowercase();
+    // Ours alone: the server's float is a double.
+    let of_server = match word.as_str() {
+        "float" => Some("real"),
+        "double" => Some("double precision"),
+        "string" => Some("varchar"),
+        "bytes" => Some("bytea"),
+        _ => None,
+    };
+    if let Some(name) = of_server {
+        return Err(unknown(text, Some(&format!("an array's elements have the server's name: {name}[]"))));
+    }
     if !text.contains(['"', '.'])
         && !SERVER_TYPES.contains(&word.as_str())
         && let Some(near) = did_you_mean(&word, TYPE_NAMES.iter().copied())

@@ -70,7 +70,10 @@ fn answer(
     let console = &session.console;
     match console.format() {
         Format::Human => {
-            let detail = Detail { sql: args.sql, unmarked: selection.names.len() == 1 };
+            let detail = Detail {
+                sql: args.sql,
+                unmarked: selection.names.len() == 1 || args.sql || console.verbose() > 0,
+            };
             console.out(&render::report(report, detail));
         }
         Format::NdJson => print_items(console, schema, "pipelines", &report.pipelines),

@@ -9,6 +9,7 @@ pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod show;
+pub mod spinner;
 pub mod style;
 pub mod table;
 pub mod timeline;

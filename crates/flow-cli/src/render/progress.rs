@@ -2,21 +2,21 @@
 
 use super::number::{counted, step_duration, thousands};
 use super::report::Counts;
+use super::spinner::Spinner;
 use super::style::{FAINT, STRONG, WARNING, paint};
+use super::table::cut;
 use crate::console::Console;
 use ematix_flow_core::execute::observer::Observer;
 use ematix_flow_core::plan::{Plan, Step, StepKind};
 use ematix_flow_core::report::{RunReport, StepReport};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Mutex;
-use std::time::Duration;
 
 /// Follows one run on stderr.
 pub struct Progress<'a> {
     console: &'a Console,
     source: String,
     target_connection: String,
-    spinner: Option<ProgressBar>,
+    spinner: Option<Spinner>,
     seen: Mutex<Seen>,
 }
 
@@ -30,11 +30,7 @@ struct Seen {
 impl<'a> Progress<'a> {
     /// Follows a run from one connection to another; silent where nobody watches.
     pub fn new(console: &'a Console, source: &str, target_connection: &str) -> Progress<'a> {
-        let spinner = console.shows_progress().then(|| {
-            let style =
-                ProgressStyle::with_template("  {spinner} {wide_msg}").expect("the template is our own");
-            ProgressBar::new_spinner().with_style(style)
-        });
+        let spinner = console.shows_progress().then(Spinner::start);
         Progress {
             console,
             source: source.to_owned(),
@@ -47,7 +43,7 @@ impl<'a> Progress<'a> {
     /// Takes the moving line away and says what was written.
     pub fn finish(&self, report: &RunReport) {
         if let Some(spinner) = &self.spinner {
-            spinner.finish_and_clear();
+            spinner.clear();
             if report.error.is_none() && self.console.verbose() == 0 {
                 // On one database the source is read by the statement that compares; its rows are known at the end.
                 if !self.seen().source_told {
@@ -69,7 +65,7 @@ impl<'a> Progress<'a> {
 
     fn line(&self, text: &str) {
         match &self.spinner {
-            Some(spinner) => spinner.suspend(|| self.console.tell(text)),
+            Some(spinner) => spinner.above(|| self.console.tell(text)),
             None => self.console.tell(text),
         }
     }
@@ -106,8 +102,8 @@ impl Observer for Progress<'_> {
 
     fn step_started(&self, step: &Step) {
         if let Some(spinner) = &self.spinner {
-            spinner.set_message(format!("{}  {}", step.kind.name(), step.purpose));
-            spinner.enable_steady_tick(Duration::from_millis(120));
+            let room = self.console.width().saturating_sub(20);
+            spinner.show(cut(&format!("{}  {}", step.kind.name(), step.purpose), room));
         }
     }
 

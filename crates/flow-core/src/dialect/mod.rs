@@ -44,9 +44,11 @@ pub trait Dialect: Send + Sync {
     /// Keeps writers out and lets readers in.
     fn lock_table(&self, name: &QualifiedName) -> Sql;
     /// Where a row of the target lies, until it is written again.
-    fn row_address(&self, alias: &str) -> Sql;
+    ///
+    /// `spread`: the target's rows lie in several tables (partitions, children), which number their own.
+    fn row_address(&self, alias: &str, spread: bool) -> Sql;
     /// The type of [`Dialect::row_address`].
-    fn row_address_type(&self) -> &'static str;
+    fn row_address_type(&self, spread: bool) -> &'static str;
     /// The physical update of rows found by address.
     fn update_from(&self, target: &QualifiedName, assignments: Sql, from: Sql, condition: Sql) -> Sql;
     /// The text of a value that reads back the same under any setting.

@@ -166,12 +166,16 @@ impl Dialect for Postgres {
         sql!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE", name)
     }
 
-    fn row_address(&self, alias: &str) -> Sql {
-        Sql::from_dialect(format!("{alias}.ctid"))
+    fn row_address(&self, alias: &str, spread: bool) -> Sql {
+        Sql::from_dialect(if spread {
+            format!("({alias}.tableoid::text || {alias}.ctid::text)")
+        } else {
+            format!("{alias}.ctid")
+        })
     }
 
-    fn row_address_type(&self) -> &'static str {
-        "tid"
+    fn row_address_type(&self, spread: bool) -> &'static str {
+        if spread { "text" } else { "tid" }
     }
 
     fn update_from(&self, target: &QualifiedName, assignments: Sql, from: Sql, condition: Sql) -> Sql {
@@ -226,8 +230,9 @@ fn operand(text: String) -> String {
 
 /// `character varying(256)` is `character varying` and `256`.
 fn modifier(name: &str) -> (&str, Option<&str>) {
-    match (name.find('('), name.find(')')) {
-        (Some(open), Some(close)) => (&name[..open], Some(&name[open + 1..close])),
+    // An array's name goes on after the modifier, and is another type.
+    match (name.find('('), name.strip_suffix(')')) {
+        (Some(open), Some(inner)) => (&name[..open], Some(&inner[open + 1..])),
         _ => (name, None),
     }
 }

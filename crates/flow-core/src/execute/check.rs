@@ -133,7 +133,6 @@ fn history_invariants(
         OpenEnd::Null => format!("t.{to} IS NULL"),
         OpenEnd::Infinity => format!("t.{to} = 'infinity'"),
     };
-    let partition = key_list.split(", ").map(|key| format!("t.{key}")).collect::<Vec<_>>().join(", ");
     vec![
         (
             "one_current_version",
@@ -154,7 +153,7 @@ fn history_invariants(
             "no_overlap",
             "two versions are valid at the same time",
             format!(
-                "SELECT {columns} FROM (SELECT t.*, pg_catalog.lead(t.{from}) OVER (PARTITION BY {partition} ORDER BY t.{from}) AS _ematix_next FROM {target} AS t) AS t
+                "SELECT {columns} FROM (SELECT t.*, pg_catalog.lead(t.{from}) OVER (PARTITION BY {key_list} ORDER BY t.{from}) AS _ematix_next FROM {target} AS t) AS t
  WHERE t._ematix_next IS NOT NULL AND (t.{to} IS NULL OR t.{to} > t._ematix_next) LIMIT {SHOWN}",
                 columns = texts
             ),

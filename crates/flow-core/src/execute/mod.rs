@@ -383,6 +383,7 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
         }
         LiveTable {
             kind: 'r',
+            spread: false,
             columns: table
                 .columns
                 .iter()

@@ -351,14 +351,8 @@ COMMIT",
             .iter()
             .map(|(column, value)| format!("t.{}::text = {}", Postgres.quote(column), literal(value)))
             .collect();
-        let managed = format!(
-            "ARRAY[{}]::text[]",
-            [&scd2.effective_from, &scd2.effective_to, &scd2.current_flag, &scd2.hash_column]
-                .map(|name| literal(name.as_str()))
-                .join(", ")
-        );
         let sql = format!(
-            "SELECT {from}, {to}, t.{flag}, (pg_catalog.to_jsonb(t) - {managed})::text FROM {target} AS t WHERE {condition} ORDER BY t.{order}",
+            "SELECT {from}, {to}, t.{flag}, pg_catalog.row_to_json(t.*)::text FROM {target} AS t WHERE {condition} ORDER BY t.{order}",
             from = instant(&scd2.effective_from),
             to = instant(&scd2.effective_to),
             flag = Postgres.quote(&scd2.current_flag),
@@ -380,6 +374,9 @@ COMMIT",
             let cell = |index: usize| row.get(index).cloned().flatten();
             let mut object: serde_json::Map<String, Value> =
                 cell(3).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            for managed in [&scd2.effective_from, &scd2.effective_to, &scd2.current_flag, &scd2.hash_column] {
+                object.shift_remove(managed.as_str());
+            }
             for (column, _) in &key {
                 shown_key
                     .insert(column.to_string(), object.shift_remove(column.as_str()).unwrap_or(Value::Null));
@@ -405,32 +402,38 @@ COMMIT",
 
 fn match_key(keys: &[Ident], said: &[(String, String)]) -> Result<Vec<(Ident, String)>> {
     let names = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut matched = Vec::new();
-    for key in keys {
-        let value = said.iter().find(|(name, _)| name == key.as_str() || name.is_empty() && keys.len() == 1);
-        match value {
-            Some((_, value)) => matched.push((key.clone(), value.clone())),
-            None => {
+    let mut found: IndexMap<&Ident, String> = IndexMap::new();
+    for (name, value) in said {
+        match (part_of_key(keys, name, value), keys) {
+            (Some((key, value)), _) => found.insert(key, value),
+            (None, [only]) if name.is_empty() => found.insert(only, value.clone()),
+            (None, _) if name.is_empty() => None,
+            (None, _) => {
                 return Err(FlowError::new(
-                    ErrorCode::MissingOption,
-                    format!("the key ({names}) needs a value for `{key}`"),
-                )
+                    ErrorCode::UnknownColumn,
+                    format!("`{name}` is not a column of the key ({names})"),
+                ));
+            }
+        };
+    }
+    let value_of = |key: &Ident| {
+        found.get(key).map(|value| (key.clone(), value.clone())).ok_or_else(|| {
+            FlowError::new(ErrorCode::MissingOption, format!("the key ({names}) needs a value for `{key}`"))
                 .hint(format!(
                     "write {}",
                     keys.iter().map(|key| format!("--key {key}=…")).collect::<Vec<_>>().join(" ")
-                )));
-            }
-        }
-    }
-    if let Some((name, _)) =
-        said.iter().find(|(name, _)| !name.is_empty() && !keys.iter().any(|key| key.as_str() == name))
-    {
-        return Err(FlowError::new(
-            ErrorCode::UnknownColumn,
-            format!("`{name}` is not a column of the key ({names})"),
-        ));
-    }
-    Ok(matched)
+                ))
+        })
+    };
+    keys.iter().map(value_of).collect()
+}
+
+/// The key's column that `name=value` gives, and its value: a column may have a `=` in its name.
+fn part_of_key<'a>(keys: &'a [Ident], name: &str, value: &str) -> Option<(&'a Ident, String)> {
+    let said = format!("{name}={value}");
+    let value_for = |key: &Ident| said.strip_prefix(key.as_str())?.strip_prefix('=').map(str::to_owned);
+    let key = keys.iter().filter(|key| value_for(key).is_some()).max_by_key(|key| key.as_str().len())?;
+    value_for(key).map(|value| (key, value))
 }
 
 fn no_run(run: &str) -> FlowError {

@@ -336,7 +336,14 @@ fn guard_error(failure: &GuardFailure, found: &ResultSet) -> FlowError {
     let cell = |row: &[Option<String>], index: usize| row.get(index).cloned().flatten().unwrap_or_default();
     let first = &found.rows[0];
     let count = cell(first, 0);
-    let message = failure.message.replace("{count}", &count).replace("{total}", &cell(first, 1));
+    // The numbers stand in front: a pipeline's name further on may have braces of its own.
+    let message = failure.message.strip_prefix("{count}").map_or_else(
+        || failure.message.clone(),
+        |rest| match rest.strip_prefix(" of {total}") {
+            Some(rest) => format!("{count} of {}{rest}", cell(first, 1)),
+            None => format!("{count}{rest}"),
+        },
+    );
     let mut error = FlowError::new(failure.code, message).hint(failure.hint.clone());
     if let Ok(number) = count.parse::<i64>() {
         error = error.context("count", number);

@@ -210,6 +210,16 @@ impl<'a> Load<'a> {
         self.dialect.row_digest(&columns)
     }
 
+    /// Whether the target's rows lie in several tables.
+    pub fn is_spread(&self) -> bool {
+        self.facts.target.live.as_ref().is_some_and(|live| live.spread)
+    }
+
+    /// The address of a row `t` of the target.
+    pub fn row_address(&self) -> Sql {
+        self.dialect.row_address("t", self.is_spread())
+    }
+
     /// The name of an intermediate table of this run.
     pub fn stage_name(&self, what: &'static str) -> QualifiedName {
         stage_name(self.pipeline, self.facts, what)

@@ -78,7 +78,7 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
         columns.push((Ident::fixed(IDENTITY), Sql::text("bytea"), digest));
     }
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
-        let keys = Sql::join(load.keys.iter().map(|key| sql!("q.{key}", key)), ", ");
+        let keys = Sql::join(load.keys.iter().map(|key| rank_key(load, key)), ", ");
         let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
         let rank = sql!("pg_catalog.row_number() OVER (PARTITION BY {keys} ORDER BY {order})", keys, order);
         columns.push((Ident::fixed(RANK), Sql::text("bigint"), rank));
@@ -108,6 +108,18 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
         builder.step(StepKind::Stage, purpose, sql, Answer::Count(vec![Slot::RowsIn]));
     }
     Ok(())
+}
+
+/// A key as the target will hold it: numeric 1.2 and 1.4 are one integer. What an explicit cast would
+/// cut, the INSERT into the stage refuses.
+fn rank_key(load: &Load<'_>, key: &Ident) -> Sql {
+    let column = load.filled(key).expect("keys are filled");
+    match column.cast {
+        Cast::Same => sql!("q.{key}", key),
+        Cast::Widening | Cast::ByInsert => {
+            sql!("q.{key}::{type}", key, type = Sql::from_dialect(column.data_type.name.clone()))
+        }
+    }
 }
 
 fn identity_digest(load: &Load<'_>, names: &[String]) -> Sql {

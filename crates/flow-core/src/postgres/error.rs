@@ -32,9 +32,11 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
         "57P01" | "57P02" | "57P03" | "08006" | "08003" => ErrorCode::ConnectionLost,
         "0A000" if db.message().contains("data-modifying") => ErrorCode::QueryWrites,
         "25006" => ErrorCode::QueryWrites,
-        "22001" | "22003" | "22007" | "22008" | "22P02" | "22P03" | "42804" | "22023" | "22P05" => {
+        "22001" | "22003" | "22007" | "22008" | "22026" | "22P02" | "22P03" | "42804" | "22023" | "22P05" => {
             ErrorCode::CastFailed
         }
+        // The rule of a domain, not one of a table.
+        "23502" | "23514" if db.datatype().is_some() && db.table().is_none() => ErrorCode::CastFailed,
         _ if side == Side::Source => ErrorCode::SourceFailed,
         _ => ErrorCode::TargetFailed,
     };

@@ -105,10 +105,12 @@ pub fn table_question(name: &QualifiedName) -> String {
         "SELECT pg_catalog.json_build_object(
   'schema_exists', EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = {schema}),
   'table', (SELECT pg_catalog.json_build_object(
-      'kind', c.relkind, 'estimated_rows', c.reltuples,
+      'kind', c.relkind, 'spread', c.relhassubclass, 'estimated_rows', c.reltuples,
       'columns', (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
                     'name', a.attname, 'type', {column_type}, 'nullable', NOT a.attnotnull,
-                    'default', CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+                    'default', CASE WHEN a.attidentity = 'd' THEN pg_catalog.format('nextval(%L::regclass)',
+                        pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname))
+                      WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
                     'generated', a.attgenerated <> '' OR a.attidentity = 'a') ORDER BY a.attnum), '[]'::json)
                     FROM pg_catalog.pg_attribute AS a
                     LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -131,6 +133,7 @@ struct TargetJson {
 #[derive(Deserialize)]
 struct TableJson {
     kind: char,
+    spread: bool,
     estimated_rows: f64,
     columns: Vec<ColumnJson>,
     indexes: Vec<IndexJson>,
@@ -152,6 +155,7 @@ pub fn read_table(answer: &str) -> Result<(bool, Option<LiveTable>)> {
     let json: TargetJson = parse(answer)?;
     let table = json.table.map(|table| LiveTable {
         kind: table.kind,
+        spread: table.spread,
         columns: table
             .columns
             .into_iter()
@@ -275,7 +279,11 @@ pub async fn describe_query(session: &Session, query: &str) -> Result<Vec<Source
     EXISTS (SELECT FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = q.origin AND d.adnum = q.attnum
                AND pg_catalog.lower(pg_catalog.pg_get_expr(d.adbin, d.adrelid)) ~ '(now\\(\\)|current_timestamp|clock_timestamp\\(\\)|transaction_timestamp\\(\\)|statement_timestamp\\(\\))')
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = q.origin AND NOT g.tgisinternal AND g.tgtype & 2 = 2 AND g.tgtype & 1 = 1)) ORDER BY q.n)
-  FROM (VALUES {values}) AS q(n, oid, modifier, origin, attnum)",
+  FROM (SELECT v.n, COALESCE(d.oid, v.oid) AS oid, CASE WHEN d.oid IS NULL THEN v.modifier ELSE -1 END AS modifier, v.origin, v.attnum
+          FROM (VALUES {values}) AS v(n, oid, modifier, origin, attnum)
+          LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = v.origin AND a.attnum = v.attnum
+          LEFT JOIN pg_catalog.pg_type AS d ON d.oid = a.atttypid AND d.typtype = 'd') AS q",
+        // The description of a row says the type under a domain: the column it comes from has the domain.
         type_json = type_json("q.oid", "q.modifier", collation),
         values = values.join(", "),
     );
@@ -305,7 +313,11 @@ pub async fn native_types(session: &Session, names: &[String]) -> Result<BTreeMa
     if names.is_empty() {
         return Ok(found);
     }
-    let list: Vec<String> = names.iter().map(|name| format!("NULL::{name}")).collect();
+    // A row is described by the type under a domain: pg_typeof names the domain itself.
+    let list: Vec<String> = names
+        .iter()
+        .map(|name| format!("NULL::{name}, pg_catalog.pg_typeof(NULL::{name})::pg_catalog.oid"))
+        .collect();
     let rows =
         session.client().query_typed(&format!("SELECT {}", list.join(", ")), &[]).await.map_err(|error| {
             let unknown =
@@ -321,9 +333,12 @@ pub async fn native_types(session: &Session, names: &[String]) -> Result<BTreeMa
     let values: Vec<String> = row
         .columns()
         .iter()
+        .step_by(2)
         .enumerate()
         .map(|(index, column)| {
-            format!("({index}, {}::pg_catalog.oid, {})", column.type_().oid(), column.type_modifier())
+            let oid: u32 = row.get(2 * index + 1);
+            let modifier = if oid == column.type_().oid() { column.type_modifier() } else { -1 };
+            format!("({index}, {oid}::pg_catalog.oid, {modifier})")
         })
         .collect();
     let question = format!(

@@ -87,6 +87,8 @@ pub struct TypeFacts {
 pub struct LiveTable {
     /// `r` table, `p` partitioned, `v` view, `m` materialised view, `f` foreign table.
     pub kind: char,
+    /// Whether its rows may lie in several tables: partitions, or children that inherit from it.
+    pub spread: bool,
     /// Columns in their order.
     pub columns: Vec<LiveColumn>,
     /// Its indexes.

@@ -56,7 +56,7 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     let mut select = sql!(
         "SELECT {values},\n       {row} AS {address},\n       CASE WHEN t.{key} IS NULL THEN 'new' ELSE {kind} END AS {change}{counted}\n  FROM {source} AS s\n  LEFT JOIN {target} AS t ON {on}{live}\n WHERE t.{key2} IS NULL\n    OR {differs}",
         values,
-        row = load.dialect.row_address("t"),
+        row = load.row_address(),
         address,
         key = first_key,
         kind = comparison.change,
@@ -75,7 +75,7 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
         select.push(&sql!(
             "\nUNION ALL\nSELECT {nulls}, {row}, 'gone'{counted}\n  FROM {target} AS t\n WHERE {gone}\n   AND NOT EXISTS (SELECT FROM {source} AS s WHERE {found})",
             nulls = nulls(),
-            row = load.dialect.row_address("t"),
+            row = load.row_address(),
             counted = if direct { Sql::text(", NULL") } else { Sql::empty() },
             target,
             gone,
@@ -85,7 +85,7 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     }
     if direct {
         // One statement, one snapshot: the same reading counts its rows.
-        let address_type = Sql::text(load.dialect.row_address_type());
+        let address_type = Sql::text(load.dialect.row_address_type(load.is_spread()));
         select.push(&sql!(
             "\nUNION ALL\nSELECT {nulls}, NULL::{address_type}, 'read', pg_catalog.count(*)\n  FROM {source} AS s",
             nulls = nulls(),
@@ -176,18 +176,12 @@ pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         return;
     }
     let (address, change) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE));
-    let names = load.column_names();
+    // Not as jsonb, which cannot hold all that json can.
     let json = |alias: &'static str| {
-        let alias = Ident::fixed(alias);
-        let pairs = names
-            .iter()
-            .map(|name| sql!("{text}, {alias}.{name}", text = Literal::Text(name.to_string()), alias, name));
-        // json_build_object takes a hundred arguments; objects of ten columns are joined.
-        let pairs: Vec<Sql> = pairs.collect();
-        let objects = pairs.chunks(40).map(|chunk| {
-            sql!("pg_catalog.jsonb_build_object({pairs})", pairs = Sql::join(chunk.iter().cloned(), ", "))
-        });
-        Sql::join(objects, " || ")
+        sql!(
+            "(SELECT pg_catalog.row_to_json(r.*) FROM (SELECT {values}) AS r)",
+            values = load.columns_of(alias)
+        )
     };
     builder.step(
         StepKind::Diff,
@@ -201,7 +195,7 @@ pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
             new = json("c"),
             changes = table(load),
             target = load.table.name,
-            row = load.dialect.row_address("t"),
+            row = load.row_address(),
             address,
             change4 = change,
             limit = Literal::Integer(load.facts.run.sample as i64)
@@ -217,7 +211,7 @@ pub fn update_by_address(load: &Load<'_>, assignments: Sql, kinds: &[&'static st
         Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
     let condition = sql!(
         "{row} = c.{address} AND c.{change} IN ({list})",
-        row = load.dialect.row_address("t"),
+        row = load.row_address(),
         address,
         change,
         list

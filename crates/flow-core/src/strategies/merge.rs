@@ -89,9 +89,9 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
     let value = |name: &Ident| load.value(load.filled(name).expect("update columns are filled"));
     let mut differs = load.differ(&load.compared, value, |name| sql!("t.{name}", name));
     if soft {
-        differs.push(&sql!("\n    OR t.{flag}", flag));
+        differs.push(&sql!("\n    OR t.{flag} IS TRUE", flag));
     }
-    let live = if soft { sql!("NOT t.{flag}", flag) } else { Sql::text("TRUE") };
+    let live = if soft { sql!("t.{flag} IS NOT TRUE", flag) } else { Sql::text("TRUE") };
     changes::diff(
         load,
         &changes::Comparison {
@@ -141,7 +141,7 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
                 "DELETE FROM {target} AS t\n USING {changes} AS c\n WHERE {row} = c.{address} AND {gone}",
                 target = load.table.name,
                 changes = changes::table(load),
-                row = load.dialect.row_address("t"),
+                row = load.row_address(),
                 address = Ident::fixed(changes::ADDRESS),
                 gone = changes::of_kind(&["gone"])
             );
