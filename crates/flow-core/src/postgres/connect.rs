@@ -8,7 +8,8 @@ use crate::error::{ErrorCode, FlowError, Result};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use tokio_postgres::Config;
-use tokio_postgres::config::{LoadBalanceHosts, SslMode as DriverSslMode, TargetSessionAttrs};
+use tokio_postgres::config::{SslMode as DriverSslMode, TargetSessionAttrs};
+use uuid::Uuid;
 
 /// What psql waits for a server that does not answer is for ever; we wait ten seconds unless told.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,15 +26,26 @@ pub async fn connect(target: &ConnectionTarget, application_name: &str) -> Resul
         SslMode::Allow => &[SslMode::Disable, SslMode::Require],
         _ => &[],
     };
+    let modes = if modes.is_empty() { std::slice::from_ref(&parameters.ssl_mode) } else { modes };
     let mut last = None;
-    for mode in if modes.is_empty() { std::slice::from_ref(&parameters.ssl_mode) } else { modes } {
-        match attempt(target, &parameters, *mode, application_name).await {
-            Ok(session) => return Ok(session),
-            Err(error) if error.code == ErrorCode::AuthenticationFailed => last = Some(error),
-            Err(error) => return Err(error),
+    // As libpq: each host has the whole connect_timeout, and the next one is for when it cannot be reached.
+    for host in parameters.hosts_in_order() {
+        for mode in modes {
+            match attempt(target, &host, *mode, application_name).await {
+                Ok(session) => return Ok(session),
+                Err(error) => last = Some(error),
+            }
+            if !matches!(&last, Some(error) if error.code == ErrorCode::AuthenticationFailed) {
+                break;
+            }
+        }
+        let unreached =
+            |error: &FlowError| matches!(error.code, ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout);
+        if !last.as_ref().is_some_and(unreached) {
+            break;
         }
     }
-    Err(last.expect("at least one mode was tried"))
+    Err(last.expect("at least one host was tried"))
 }
 
 async fn attempt(
@@ -79,6 +91,7 @@ async fn attempt(
     Ok(session)
 }
 
+#[derive(Clone)]
 struct Parameters {
     hosts: Vec<String>,
     host_addresses: Vec<String>,
@@ -163,6 +176,30 @@ impl Parameters {
         })
     }
 
+    /// Each host alone, in the order in which they are tried.
+    fn hosts_in_order(&self) -> Vec<Parameters> {
+        let count = self.hosts.len().max(self.host_addresses.len());
+        if count < 2 {
+            return vec![self.clone()];
+        }
+        let at = |list: &[String], index: usize| list.get(index).cloned().into_iter().collect();
+        let mut alone: Vec<Parameters> = (0..count)
+            .map(|index| Parameters {
+                hosts: at(&self.hosts, index),
+                host_addresses: at(&self.host_addresses, index),
+                ports: match self.ports.as_slice() {
+                    several @ [_, _, ..] => several.get(index).copied().into_iter().collect(),
+                    one => one.to_vec(),
+                },
+                ..self.clone()
+            })
+            .collect();
+        if self.load_balance {
+            alone.sort_by_cached_key(|_| Uuid::new_v4());
+        }
+        alone
+    }
+
     fn config(&self, mode: SslMode, application_name: &str) -> Result<Config> {
         let mut config = Config::new();
         let addresses: Vec<std::net::IpAddr> = self
@@ -171,31 +208,23 @@ impl Parameters {
             .map(|address| address.parse())
             .collect::<std::result::Result<_, _>>()
             .map_err(|_| FlowError::new(ErrorCode::InvalidValue, "hostaddr is not an IP address"))?;
-        let port_at = |index: usize| match self.ports.as_slice() {
-            [] => 5432,
-            [only] => *only,
-            several => several.get(index).copied().unwrap_or(5432),
-        };
-        let mut socket = !self.hosts.is_empty();
-        for (index, host) in self.hosts.iter().enumerate() {
-            socket &= host.starts_with('/');
+        let port = self.ports.first().copied().unwrap_or(5432);
+        let socket = self.hosts.first().is_some_and(|host| host.starts_with('/'));
+        for host in &self.hosts {
             // RFC 6761: localhost is this machine, also where no /etc/hosts says so.
             let local = host == "localhost" || host.ends_with(".localhost");
-            if local && addresses.is_empty() && self.hosts.len() == 1 {
+            if local && addresses.is_empty() {
                 for address in ["127.0.0.1", "::1"] {
-                    config
-                        .host(host)
-                        .hostaddr(address.parse().expect("a fixed address"))
-                        .port(port_at(index));
+                    config.host(host).hostaddr(address.parse().expect("a fixed address")).port(port);
                 }
             } else {
-                config.host(host).port(port_at(index));
+                config.host(host).port(port);
             }
         }
-        for (index, address) in addresses.iter().enumerate() {
+        for address in &addresses {
             config.hostaddr(*address);
             if self.hosts.is_empty() {
-                config.port(port_at(index));
+                config.port(port);
             }
         }
         if let Some(user) = &self.user {
@@ -209,9 +238,6 @@ impl Parameters {
         }
         if let Some(options) = &self.options {
             config.options(options);
-        }
-        if let Some(limit) = self.timeout {
-            config.connect_timeout(limit);
         }
         config.keepalives(self.keepalives);
         if let Some(idle) = self.keepalives_idle {
@@ -238,9 +264,6 @@ impl Parameters {
                 .hint("it may be any, read-write or read-only"));
             }
         });
-        if self.load_balance {
-            config.load_balance_hosts(LoadBalanceHosts::Random);
-        }
         // As libpq: a socket of this machine is not encrypted whatever sslmode says.
         config.ssl_mode(match mode {
             SslMode::Disable => DriverSslMode::Disable,

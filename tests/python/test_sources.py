@@ -1,0 +1,130 @@
+"""One reading of the source, younger than its locks; and the proof that source and target are one database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from customers import SOURCE, current, project, source, statuses, wait_until
+from database import Database
+from flow_binary import Flow
+
+PARTITIONED = """
+CREATE SCHEMA app;
+CREATE TABLE app.customers (customer_id bigint, name text NOT NULL, revision bigint NOT NULL, PRIMARY KEY (customer_id))
+    PARTITION BY RANGE (customer_id);
+CREATE TABLE app.customers_1 PARTITION OF app.customers FOR VALUES FROM (1) TO (1000);
+INSERT INTO app.customers SELECT n, 'customer ' || n, 0 FROM generate_series(1, 10) AS n;
+"""
+VIEW = f"{SOURCE} CREATE VIEW app.customers_view AS SELECT * FROM app.customers;"
+
+
+UPPER = "SELECT customer_id, upper(name) AS name, revision FROM app.customers"
+# What is given, the table that is truncated, and how the pipeline reads it.
+READINGS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "table": (SOURCE, "app.customers", {}),
+    "query": (SOURCE, "app.customers", {"query": UPPER}),
+    "view": (VIEW, "app.customers", {"query": "SELECT * FROM app.customers_view"}),
+    "partition": (PARTITIONED, "app.customers_1", {}),
+    "query over a partition": (PARTITIONED, "app.customers_1", {"query": f"{UPPER} WHERE customer_id > 0"}),
+    "incremental": (SOURCE, "app.customers", {"incremental_column": "revision"}),
+}
+MODES = ["append", "truncate", "merge", "scd2"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "reading"),
+    [(mode, name) for mode in MODES for name in READINGS if (mode, name) != ("truncate", "incremental")],
+)
+def test_a_source_that_is_truncated_and_reloaded_meanwhile_is_read_whole(
+    database: Database, flow: Flow, mode: str, reading: str
+) -> None:
+    given, truncated, options = READINGS[reading]
+    database.execute(given)
+    config = flow.project(project(mode, **options))
+    flow("run", "customers", config=config)
+    with database.connect(autocommit=False) as other:
+        other.execute(f"TRUNCATE {truncated}")
+        running = flow.start("run", "customers", "--output", "json", config=config)
+        wait_until(lambda: waits_for_a_lock(database), "the run waits for the source")
+        other.execute("INSERT INTO app.customers SELECT n, 'reloaded ' || n, 1 FROM generate_series(1, 12) AS n")
+        other.commit()
+    report = running.finish().json()
+    assert report["rows_in"] == 12
+    assert database.value("SELECT count(*) FROM analytics.dim_customers WHERE name ILIKE 'reloaded%'") == 12
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    return bool(
+        database.value(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name LIKE 'ematix-flow%%' AND wait_event_type = 'Lock' AND wait_event = 'relation'"
+        )
+    )
+
+
+def two_connections(**source_more: Any) -> str:
+    more = "".join(f'{name} = "{value}"\n' for name, value in source_more.items())
+    return (
+        project().replace('{ table = "app.customers" }', '{ connection = "crm", table = "app.customers" }')
+        + 'target_connection = "warehouse"\n[connections.crm]\ndsn = "${env:CRM}"\n'
+        + more
+        + '[connections.warehouse]\ndsn = "${env:WAREHOUSE}"\n'
+    )
+
+
+@pytest.fixture
+def by_tcp(database: Database) -> Any:
+    role = f"tcp_{database.name}"
+    database.execute(f"{SOURCE} CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'right'")
+    yield database.dsn_over_tcp(role, "right")
+    database.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_socket_and_tcp_are_proved_to_be_one_database(database: Database, flow: Flow, by_tcp: str) -> None:
+    environment = {"CRM": by_tcp, "WAREHOUSE": database.dsn}
+    config = flow.project(two_connections())
+    for command in ("run", "dry-run"):
+        report = flow(command, "customers", "--output", "json", config=config, env=environment).json()
+        assert report["path"] == "same_db"
+        assert report["path_reason"] == "source crm and target warehouse are one database (proved)"
+    planned = flow("plan", "customers", "--output", "json", config=config, env=environment).json()
+    assert planned["pipelines"][0]["path"] == "same_db"
+    assert current(database) == source(database)
+
+
+def test_six_runs_over_two_connections_take_turns(database: Database, flow: Flow, by_tcp: str) -> None:
+    environment = {"CRM": by_tcp, "WAREHOUSE": database.dsn}
+    config = flow.project(two_connections())
+    racing = [flow.start("run", "customers", config=config, env=environment) for _ in range(6)]
+    assert [each.finish(None).code for each in racing] == [0] * 6
+
+
+def test_another_database_of_the_server_is_refused_before_anything_is_written(
+    database: Database, flow: Flow, new_database: Any
+) -> None:
+    other = new_database()
+    other.execute(SOURCE)
+    environment = {"CRM": other.dsn, "WAREHOUSE": database.dsn}
+    config = flow.project(two_connections())
+    for command in ("run", "dry-run", "plan"):
+        finished = flow(command, "customers", "--output", "json", config=config, env=environment, expect=2)
+        assert "not_yet_supported" in finished.stdout, finished
+    assert database.value("SELECT to_regnamespace('analytics')") is None
+    if database.value("SELECT to_regclass('ematix_flow.run_history')") is not None:
+        assert statuses(database) == ["failed"]
+
+
+def test_sessions_that_mean_something_else_are_refused_with_the_reason(
+    database: Database, flow: Flow, by_tcp: str
+) -> None:
+    elsewhere = f"{by_tcp}&options=-c%20search_path%3Dapp"
+    environment = {"CRM": elsewhere, "WAREHOUSE": database.dsn}
+    finished = flow("run", "customers", "--output", "json", config=two_connections(), env=environment, expect=2)
+    error = finished.json()["error"]
+    assert error["code"] == "not_yet_supported"
+    assert "search_path" in error["message"] and "crm: app" in finished.stderr
+    assert database.value("SELECT to_regnamespace('analytics')") is None
+    pinned = two_connections().replace(':CRM}"', ':CRM}"\nsession = { search_path = "app" }')
+    pinned = pinned.replace(':WAREHOUSE}"', ':WAREHOUSE}"\nsession = { search_path = "app" }')
+    flow("run", "customers", config=pinned, env=environment)
