@@ -14,7 +14,7 @@ pub mod render;
 pub mod selection;
 pub mod signals;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use console::Console;
 use std::ffi::OsString;
 
@@ -28,7 +28,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Console::plain().out(&commands::version::line());
         return 0;
     }
-    match args::Cli::try_parse_from(&arguments) {
+    match parsed(&arguments) {
         Ok(cli) => commands::dispatch(cli),
         Err(error) => {
             // Help and version go to stdout with 0, usage errors to stderr with 2. A closed pipe is no error.
@@ -36,4 +36,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             u8::try_from(error.exit_code()).unwrap_or(2)
         }
     }
+}
+
+fn parsed(arguments: &[OsString]) -> Result<args::Cli, clap::Error> {
+    let mut command = args::Cli::command();
+    // Known before it is parsed: help and usage errors are printed by the parser.
+    if arguments.iter().any(|argument| argument == "--no-color") {
+        command = command.color(clap::ColorChoice::Never);
+    }
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    args::Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }

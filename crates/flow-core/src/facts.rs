@@ -1,7 +1,8 @@
 //! What was read from the databases before a plan is made. Values only: the planner asks nobody.
 
-use crate::report::ExecutionPath;
-use crate::schema::{LiveTable, TypeFacts};
+use crate::schema::LiveTable;
+use crate::types::TypeFacts;
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Everything a plan depends on beside the pipeline.
@@ -25,6 +26,31 @@ pub struct Facts {
     pub native_types: BTreeMap<String, TypeFacts>,
     /// Whether everything was assumed, without a server.
     pub assumed: bool,
+}
+
+/// Where the rows are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ExecutionPath {
+    /// Source and target are one database.
+    #[serde(rename = "same_db")]
+    SameDatabase,
+    /// Rows are staged in the target.
+    #[serde(rename = "staging")]
+    Staging,
+    /// Hashes are compared in the client.
+    #[serde(rename = "client_diff")]
+    ClientDiff,
+}
+
+impl ExecutionPath {
+    /// The word, as in `force_path`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ExecutionPath::SameDatabase => "same_db",
+            ExecutionPath::Staging => "staging",
+            ExecutionPath::ClientDiff => "client_diff",
+        }
+    }
 }
 
 /// The run for which a plan is made.

@@ -2,7 +2,7 @@
 //! executor runs the very same value.
 
 use crate::error::ErrorCode;
-use crate::report::ExecutionPath;
+use crate::facts::ExecutionPath;
 use crate::sql::{QualifiedName, Slot, Statement};
 use serde::Serialize;
 use std::fmt;

@@ -1,6 +1,7 @@
 //! What commands answer: plain data that prints as JSON, as terminal text and as Python objects.
 
 use crate::error::{FlowError, Result};
+pub use crate::facts::ExecutionPath;
 use crate::plan::Plan;
 use crate::sql::{Literal, Slot};
 use indexmap::IndexMap;
@@ -52,31 +53,6 @@ impl Status {
             ExitCode::Locked => Status::Locked,
             ExitCode::Interrupted | ExitCode::Terminated => Status::Cancelled,
             _ => Status::Failed,
-        }
-    }
-}
-
-/// Where the rows are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum ExecutionPath {
-    /// Source and target are one database.
-    #[serde(rename = "same_db")]
-    SameDatabase,
-    /// Rows are staged in the target.
-    #[serde(rename = "staging")]
-    Staging,
-    /// Hashes are compared in the client.
-    #[serde(rename = "client_diff")]
-    ClientDiff,
-}
-
-impl ExecutionPath {
-    /// The word, as in `force_path`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ExecutionPath::SameDatabase => "same_db",
-            ExecutionPath::Staging => "staging",
-            ExecutionPath::ClientDiff => "client_diff",
         }
     }
 }

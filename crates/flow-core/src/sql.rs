@@ -1,15 +1,22 @@
 //! SQL as values: names, literals, user queries and templates with typed holes.
 //!
 //! Nothing else in the system quotes. A [`Sql`] is built from literal templates and typed parts and
-//! becomes text only in [`Sql::render`], with a dialect that knows how to quote.
+//! becomes text only in [`Sql::render`], by whoever knows how to [`Quote`].
 
-use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Postgres cuts identifiers at 63 bytes with only a NOTICE; we refuse instead.
 pub const MAX_NAME_BYTES: usize = 63;
+
+/// How a database writes names and values.
+pub trait Quote {
+    /// A name, quoted.
+    fn quote(&self, name: &Ident) -> String;
+    /// A value.
+    fn literal(&self, value: &Literal) -> String;
+}
 
 /// A name in a database, kept exactly as written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,9 +125,21 @@ impl QualifiedName {
     }
 }
 
+/// `schema.table` as [`QualifiedName::parse`] reads it: double quotes only where a name has a dot or a quote,
+/// so that no two tables are written alike.
 impl fmt::Display for QualifiedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.name)
+        for (index, part) in [&self.schema, &self.name].into_iter().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            if part.as_str().contains(['.', '"']) {
+                write!(f, "\"{}\"", part.as_str().replace('"', "\"\""))?;
+            } else {
+                f.write_str(part.as_str())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -246,7 +265,7 @@ enum Part {
     Slot(Slot),
 }
 
-/// A piece of SQL. Composes with [`sql!`](crate::sql!), prints with a dialect.
+/// A piece of SQL. Composes with [`sql!`](crate::sql!), prints by whoever can [`Quote`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sql {
     parts: Vec<Part>,
@@ -326,14 +345,14 @@ impl Sql {
         self.parts.is_empty()
     }
 
-    /// The text of this piece in a dialect, with slots still open.
-    pub fn render(&self, dialect: &dyn Dialect) -> Statement {
+    /// The text of this piece, with slots still open.
+    pub fn render(&self, quote: &dyn Quote) -> Statement {
         let mut statement = Statement::default();
         for part in &self.parts {
             match part {
                 Part::Text(text) => statement.push_text(text),
-                Part::Name(name) => statement.push_text(&dialect.quote(name)),
-                Part::Literal(literal) => statement.push_text(&dialect.literal(literal)),
+                Part::Name(name) => statement.push_text(&quote.quote(name)),
+                Part::Literal(literal) => statement.push_text(&quote.literal(literal)),
                 Part::Slot(slot) => statement.pieces.push(Piece::Slot(*slot)),
             }
         }
@@ -341,8 +360,8 @@ impl Sql {
     }
 
     /// The text of a piece that has no slots.
-    pub fn to_text(&self, dialect: &dyn Dialect) -> String {
-        self.render(dialect).to_string()
+    pub fn to_text(&self, quote: &dyn Quote) -> String {
+        self.render(quote).to_string()
     }
 }
 
@@ -444,12 +463,12 @@ impl Statement {
     }
 
     /// The text to send, with every slot filled.
-    pub fn fill(&self, value: impl Fn(Slot) -> Literal, dialect: &dyn Dialect) -> String {
+    pub fn fill(&self, value: impl Fn(Slot) -> Literal, quote: &dyn Quote) -> String {
         self.pieces
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => text.clone(),
-                Piece::Slot(slot) => dialect.literal(&value(*slot)),
+                Piece::Slot(slot) => quote.literal(&value(*slot)),
             })
             .collect()
     }

@@ -1,6 +1,7 @@
 //! The column types of the PRD, each with one spelling in lower case, and any other by its own name.
 
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
+use crate::hash::Normal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -41,6 +42,17 @@ pub enum DataType {
     Bytes,
     /// Any other type of the server, by its name.
     Native(String),
+}
+
+/// What the catalogue says of a column's type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeFacts {
+    /// As `format_type` writes it, with length and precision.
+    pub name: String,
+    /// How it is hashed; `None` where the type has no binary form.
+    pub normal: Option<Normal>,
+    /// Whether text is compared byte by byte (a deterministic collation).
+    pub deterministic: bool,
 }
 
 /// The spelling of every named type, for "did you mean", the JSON Schema and the documentation.

@@ -40,7 +40,7 @@ pub fn preview(session: &Session, args: &PlanArgs) -> Outcome {
 fn prepared(session: &Session, args: &PlanArgs) -> Result<(Engine, Selection), project::Failure> {
     let engine = session.engine()?;
     let selection = selection::choose(engine.project(), &args.selection)?;
-    let faults = validate::faults(&engine, &selection.names);
+    let faults = validate::faults(&engine, &selection.names, &args.overrides.options());
     if faults.is_empty() { Ok((engine, selection)) } else { Err(faults.into()) }
 }
 

@@ -6,6 +6,7 @@ use crate::console::{Console, Format};
 use crate::exit;
 use crate::project::{self, Outcome, Session};
 use crate::render::progress::Progress;
+use crate::render::style::{STRONG, paint};
 use crate::render::{diagnostic, report as render};
 use crate::selection::{self, Selection};
 use crate::signals;
@@ -47,7 +48,7 @@ pub fn dry_run(session: &Session, args: &DryRunArgs) -> Outcome {
 fn perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wish) -> Outcome {
     let engine = session.engine()?;
     let selection = selection::choose_some(engine.project(), selection, command)?;
-    let faults = validate::faults(&engine, &selection.names);
+    let faults = validate::faults(&engine, &selection.names, &wish.overrides);
     if !faults.is_empty() {
         return Err(faults.into());
     }
@@ -86,7 +87,7 @@ pub async fn one(session: &Session, engine: &Engine, name: &str, request: &Reque
     progress.finish(&report);
     tell_end(console, &report);
     if let Some(sample) = report.sample.as_ref().filter(|_| console.is_human()) {
-        console.out(&render::sample(sample, &progress.keys()));
+        console.out(&format!("{}\n{}", paint(STRONG, name), render::sample(sample, &progress.keys())));
     }
     report
 }

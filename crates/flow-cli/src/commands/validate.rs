@@ -10,6 +10,7 @@ use crate::selection;
 use crate::signals;
 use ematix_flow_core::error::{ExitCode, FlowError};
 use ematix_flow_core::execute::Engine;
+use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::spec::PipelineOptions;
 use serde_json::json;
 
@@ -94,7 +95,11 @@ fn text(findings: &[(String, Vec<FlowError>)], connected: bool) -> String {
     text
 }
 
-/// Every fault of some pipelines, from the files alone: found before anything runs.
-pub fn faults(engine: &Engine, names: &[String]) -> Vec<FlowError> {
-    names.iter().flat_map(|name| engine.validate(name)).collect()
+/// Every fault of some pipelines, from the files and the options given for this once: found before
+/// anything runs.
+pub fn faults(engine: &Engine, names: &[String], overrides: &PipelineOptions) -> Vec<FlowError> {
+    names
+        .iter()
+        .flat_map(|name| Pipeline::build(engine.project(), name, overrides).err().unwrap_or_default())
+        .collect()
 }

@@ -27,7 +27,7 @@ pub fn report(report: &PlanReport, detail: Detail) -> String {
     for (index, (block, long)) in blocks.iter().enumerate() {
         let after_long = index > 0 && blocks[index - 1].1;
         // Between plans in full a blank line; a single plan and its sum belong together.
-        if index > 0 && (*long || after_long) && blocks.len() > 2 {
+        if index > 0 && (*long || after_long) && (blocks.len() > 2 || detail.sql) {
             text.push('\n');
         }
         text.push_str(block);

@@ -1,10 +1,12 @@
 //! The words in which databases differ. A strategy asks for them, so strategies and dialects do not multiply.
+//!
+//! What databases have in common is written in the strategies themselves: SELECT, INSERT … SELECT,
+//! DELETE … WHERE, CASE, GREATEST, IS DISTINCT FROM, window functions, CREATE and ALTER TABLE.
 
 pub mod postgres;
 
-use crate::schema::TypeFacts;
-use crate::sql::{Ident, Literal, QualifiedName, Sql};
-use crate::types::DataType;
+use crate::sql::{Ident, QualifiedName, Quote, Sql};
+use crate::types::{DataType, TypeFacts};
 
 /// A column in an expression: its name, where it stands, and its type.
 #[derive(Clone, Debug)]
@@ -17,48 +19,93 @@ pub struct ColumnValue<'a> {
     pub data_type: &'a TypeFacts,
 }
 
-/// A database's own way to say what strategies ask for.
-pub trait Dialect: Send + Sync {
-    /// A name, quoted.
-    fn quote(&self, name: &Ident) -> String;
-    /// A value.
-    fn literal(&self, value: &Literal) -> String;
+/// A database's own way to say what strategies ask for. How it writes names and values is [`Quote`].
+pub trait Dialect: Quote + Send + Sync {
+    // Types.
+
     /// A declared type.
     fn type_name(&self, data_type: &DataType) -> String;
     /// What is known of a declared type without asking a server; `None` for native types.
     fn type_facts(&self, data_type: &DataType) -> Option<TypeFacts>;
+    /// How an explicit cast relates to what an INSERT does.
+    fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast;
+    /// How values of a type are measured against each other.
+    fn measure(&self, data_type: &TypeFacts) -> Measure;
+
+    // Values.
+
+    /// A value in another type. `value` is a column, a literal, a slot, or stands in parentheses.
+    fn cast_to(&self, value: &Sql, type_name: &str) -> Sql;
     /// A value of the type by its text.
-    fn typed_literal(&self, text: &str, type_name: &str) -> Sql;
+    fn typed_literal(&self, text: &str, type_name: &str) -> Sql {
+        let literal = self.literal(&crate::sql::text(text));
+        self.cast_to(&Sql::from_dialect(literal), type_name)
+    }
+    /// A value of some type as an instant, the same under any setting.
+    fn to_instant(&self, data_type: &TypeFacts, value: &Sql) -> Sql;
+    /// The text of a value (as in [`Dialect::cast_to`]) that reads back the same under any setting.
+    fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql;
+    /// Statements, local to the transaction, without which [`Dialect::stable_text`] of the type is not stable.
+    fn text_settings(&self, data_type: &TypeFacts) -> Option<Sql>;
+    /// A length of time that is added to instants.
+    fn duration(&self, length: std::time::Duration) -> Sql;
+    /// The instant after all others.
+    fn end_of_time(&self) -> Sql;
+    /// When the transaction began.
+    fn transaction_time(&self) -> Sql;
+    /// What the clock says now, within a transaction too.
+    fn clock(&self) -> Sql;
+    /// A list of texts as one value.
+    fn text_list(&self, texts: &[String]) -> Sql;
+    /// A list of columns as one JSON object.
+    fn json_row(&self, columns: Sql) -> Sql;
+    /// A function that every database has, so named that nobody can put another in its place.
+    fn function(&self, name: &'static str) -> Sql {
+        Sql::text(name)
+    }
+
+    // Rows.
+
     /// Whether two values of a type differ as their hashes do.
     fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql;
     /// The row hash.
     fn row_digest(&self, columns: &[ColumnValue<'_>]) -> Sql;
-    /// How an explicit cast relates to what an INSERT does.
-    fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast;
+    /// How many rows of a group meet a condition.
+    fn count_where(&self, condition: &Sql) -> Sql;
+    /// Where a row of the target lies, until it is written again.
+    ///
+    /// `spread`: the target's rows lie in several tables (partitions, children), which number their own.
+    fn row_address(&self, alias: &'static str, spread: bool) -> Sql;
+    /// The type of [`Dialect::row_address`].
+    fn row_address_type(&self, spread: bool) -> &'static str;
+
+    // Statements.
+
+    /// Reads nothing of a query (in parentheses) and takes every lock that reading it takes.
+    fn probe(&self, query: &Sql) -> Sql;
     /// Creates a schema, which other sessions may be creating at the same time.
     fn create_schema(&self, name: &Ident) -> Sql;
-    /// A table of intermediate rows made from a query.
-    fn create_stage_as(&self, name: &QualifiedName, select: Sql) -> Sql;
+    /// A table of intermediate rows made from a query, planned well however little memory there is.
+    fn create_stage_as(&self, name: &QualifiedName, select: Sql, order: RowOrder) -> Sql;
     /// An empty table of intermediate rows with declared types.
     fn create_stage(&self, name: &QualifiedName, columns: Vec<(Ident, Sql)>) -> Sql;
     /// Keeps writers out and lets readers in.
     fn lock_table(&self, name: &QualifiedName) -> Sql;
-    /// Where a row of the target lies, until it is written again.
-    ///
-    /// `spread`: the target's rows lie in several tables (partitions, children), which number their own.
-    fn row_address(&self, alias: &str, spread: bool) -> Sql;
-    /// The type of [`Dialect::row_address`].
-    fn row_address_type(&self, spread: bool) -> &'static str;
-    /// The physical update of rows found by address.
-    fn update_from(&self, target: &QualifiedName, assignments: Sql, from: Sql, condition: Sql) -> Sql;
-    /// The text of a value that reads back the same under any setting.
-    fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql;
-    /// Statements, local to the transaction, without which [`Dialect::stable_text`] of the type is not stable.
-    fn text_settings(&self, data_type: &TypeFacts) -> Option<Sql>;
+    /// Empties a table at once; readers wait.
+    fn truncate(&self, name: &QualifiedName) -> Sql;
+    /// Updates rows `t` of a table that meet rows of another.
+    fn update_from(&self, target: &QualifiedName, assignments: Vec<Sql>, from: Sql, condition: Sql) -> Sql;
+    /// Deletes rows `t` of a table that meet rows of another.
+    fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql;
+    /// Inserts rows, or updates those that are there.
+    fn upsert(&self, upsert: Upsert<'_>) -> Sql;
+    /// Statistics for the planner.
+    fn analyze(&self, name: &QualifiedName) -> Sql;
+
     /// A column type for instants.
-    fn instant_type(&self) -> DataType;
-    /// Statements that let the reading of large tables be planned well, local to the transaction.
-    fn planner_settings(&self, ordered_by_key: bool) -> Sql;
+    fn instant_type(&self) -> DataType {
+        DataType::TimestampTz
+    }
 }
 
 /// How an explicit cast relates to what an INSERT does.
@@ -70,4 +117,55 @@ pub enum Cast {
     Widening,
     /// Only an INSERT decides: it may refuse where a cast cuts in silence.
     ByInsert,
+}
+
+/// How values of a type are measured against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Instants, which differ by durations; `unit` is what their rounding may add, where they keep less than microseconds.
+    Instant {
+        /// One unit of the last digit kept.
+        unit: Option<std::time::Duration>,
+    },
+    /// Times without a zone, which differ by durations.
+    LocalTime,
+    /// Days, which differ by whole numbers.
+    Date,
+    /// Numbers.
+    Number,
+    /// Values without a distance.
+    Unmeasured,
+}
+
+/// In which order the rows of two joined tables lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOrder {
+    /// Nothing is known.
+    Unknown,
+    /// Both lie in the order of the key by which they are joined.
+    ByKey,
+}
+
+/// Rows for a table, and what becomes of those that are there.
+#[derive(Clone, Debug)]
+pub struct Upsert<'a> {
+    /// The table.
+    pub table: &'a QualifiedName,
+    /// The columns that are inserted.
+    pub columns: &'a [Ident],
+    /// The query that gives the rows.
+    pub rows: Sql,
+    /// The columns by which a row is there.
+    pub keys: &'a [Ident],
+    /// What is written into a row that is there.
+    pub updates: &'a [(Ident, Merged)],
+}
+
+/// What [`Upsert`] writes into a column of a row that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// The new value.
+    Replaced,
+    /// The sum of the old and the new value.
+    Added,
 }

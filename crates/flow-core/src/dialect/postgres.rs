@@ -1,16 +1,16 @@
 //! Postgres 15 and later.
 
-use super::{Cast, ColumnValue, Dialect};
+use super::{Cast, ColumnValue, Dialect, Measure, Merged, RowOrder, Upsert};
 use crate::hash::{Normal, SentType, SqlColumn, row_digest_sql};
-use crate::schema::TypeFacts;
 use crate::sql;
-use crate::sql::{Ident, Literal, QualifiedName, Sql};
-use crate::types::DataType;
+use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
+use crate::types::{DataType, TypeFacts};
+use std::time::Duration;
 
 /// The dialect of Postgres.
 pub struct Postgres;
 
-impl Dialect for Postgres {
+impl Quote for Postgres {
     fn quote(&self, name: &Ident) -> String {
         format!("\"{}\"", name.as_str().replace('"', "\"\""))
     }
@@ -32,7 +32,9 @@ impl Dialect for Postgres {
             Literal::Null => "NULL".to_owned(),
         }
     }
+}
 
+impl Dialect for Postgres {
     fn type_name(&self, data_type: &DataType) -> String {
         match data_type {
             DataType::SmallInt => "smallint".to_owned(),
@@ -77,8 +79,60 @@ impl Dialect for Postgres {
         Some(TypeFacts { name: self.type_name(data_type), normal: Some(normal), deterministic: true })
     }
 
-    fn typed_literal(&self, text: &str, type_name: &str) -> Sql {
-        Sql::from_dialect(format!("{}::{type_name}", self.literal(&Literal::Text(text.to_owned()))))
+    fn cast_to(&self, value: &Sql, type_name: &str) -> Sql {
+        sql!("{value}::{type_name}", value, type_name = Sql::from_dialect(type_name.to_owned()))
+    }
+
+    fn to_instant(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
+        match data_type.normal {
+            // Without a zone a plain cast would take the session's.
+            Some(Normal::AsSent(sent)) if matches!(sent.oid, DATE | TIMESTAMP) => {
+                sql!("({value}::timestamp AT TIME ZONE 'UTC')", value)
+            }
+            Some(Normal::AsSent(sent)) if sent.oid == TIMESTAMPTZ => value.clone(),
+            _ => self.cast_to(value, "timestamp with time zone"),
+        }
+    }
+
+    fn text_settings(&self, data_type: &TypeFacts) -> Option<Sql> {
+        // The shortest text that reads back the same; below 1 it is rounded.
+        let float = matches!(data_type.normal, Some(Normal::Float8));
+        float.then(|| Sql::text("SET LOCAL extra_float_digits = 1"))
+    }
+
+    fn duration(&self, length: Duration) -> Sql {
+        // Seconds, not days: a day may have 23 hours where clocks change.
+        let text = match length.subsec_micros() {
+            0 => format!("{} seconds", length.as_secs()),
+            _ => format!("{} microseconds", length.as_micros()),
+        };
+        sql!("INTERVAL {text}", text = Literal::Text(text))
+    }
+
+    fn end_of_time(&self) -> Sql {
+        self.typed_literal("infinity", "timestamp with time zone")
+    }
+
+    fn transaction_time(&self) -> Sql {
+        Sql::text("pg_catalog.now()")
+    }
+
+    fn clock(&self) -> Sql {
+        Sql::text("pg_catalog.clock_timestamp()")
+    }
+
+    fn text_list(&self, texts: &[String]) -> Sql {
+        let texts = texts.iter().map(|text| sql!("{text}", text = Literal::Text(text.clone())));
+        sql!("ARRAY[{texts}]::text[]", texts = Sql::join(texts, ", "))
+    }
+
+    fn json_row(&self, columns: Sql) -> Sql {
+        // Not as jsonb, which cannot hold all that json can.
+        sql!("(SELECT pg_catalog.row_to_json(r.*) FROM (SELECT {columns}) AS r)", columns)
+    }
+
+    fn function(&self, name: &'static str) -> Sql {
+        sql!("pg_catalog.{name}", name = Sql::text(name))
     }
 
     fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql {
@@ -143,6 +197,22 @@ impl Dialect for Postgres {
         }
     }
 
+    fn measure(&self, data_type: &TypeFacts) -> Measure {
+        match data_type.normal {
+            Some(Normal::AsSent(sent)) if sent.oid == TIMESTAMPTZ => {
+                Measure::Instant { unit: coarse_unit(&data_type.name) }
+            }
+            Some(Normal::AsSent(sent)) if sent.oid == TIMESTAMP => Measure::LocalTime,
+            Some(Normal::AsSent(sent)) if sent.oid == DATE => Measure::Date,
+            Some(Normal::Int8 | Normal::Numeric | Normal::Float8) => Measure::Number,
+            _ => Measure::Unmeasured,
+        }
+    }
+
+    fn count_where(&self, condition: &Sql) -> Sql {
+        sql!("pg_catalog.count(*) FILTER (WHERE {condition})", condition)
+    }
+
     fn create_schema(&self, name: &Ident) -> Sql {
         // IF NOT EXISTS does not see what another transaction has not committed, and then fails on the
         // catalogue's unique index: sessions that create one schema pass one at a time.
@@ -153,8 +223,23 @@ impl Dialect for Postgres {
         )
     }
 
-    fn create_stage_as(&self, name: &QualifiedName, select: Sql) -> Sql {
-        sql!("CREATE UNLOGGED TABLE {name} AS\n{select}", name, select)
+    fn probe(&self, query: &Sql) -> Sql {
+        sql!("SELECT FROM {query} AS q LIMIT 0", query)
+    }
+
+    fn create_stage_as(&self, name: &QualifiedName, select: Sql, order: RowOrder) -> Sql {
+        // CREATE TABLE AS plans in parallel only where the planner believes that it pays; the defaults
+        // price every row that passes between processes as if it went over a network.
+        let merge_join = match order {
+            RowOrder::ByKey => Sql::text("SET LOCAL enable_hashjoin = off;\n"),
+            RowOrder::Unknown => Sql::empty(),
+        };
+        sql!(
+            "SET LOCAL jit = off;\n{merge_join}SET LOCAL parallel_setup_cost = 100;\nSET LOCAL parallel_tuple_cost = 0.001;\nSET LOCAL min_parallel_table_scan_size = '8MB';\nSET LOCAL min_parallel_index_scan_size = '512kB';\nCREATE UNLOGGED TABLE {name} AS\n{select}",
+            merge_join,
+            name,
+            select
+        )
     }
 
     fn create_stage(&self, name: &QualifiedName, columns: Vec<(Ident, Sql)>) -> Sql {
@@ -166,61 +251,82 @@ impl Dialect for Postgres {
         sql!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE", name)
     }
 
-    fn row_address(&self, alias: &str, spread: bool) -> Sql {
-        Sql::from_dialect(if spread {
-            format!("({alias}.tableoid::text || {alias}.ctid::text)")
+    fn truncate(&self, name: &QualifiedName) -> Sql {
+        sql!("TRUNCATE {name}", name)
+    }
+
+    fn row_address(&self, alias: &'static str, spread: bool) -> Sql {
+        let alias = Sql::text(alias);
+        if spread {
+            sql!("({alias}.tableoid::text || {alias}.ctid::text)", alias)
         } else {
-            format!("{alias}.ctid")
-        })
+            sql!("{alias}.ctid", alias)
+        }
     }
 
     fn row_address_type(&self, spread: bool) -> &'static str {
         if spread { "text" } else { "tid" }
     }
 
-    fn update_from(&self, target: &QualifiedName, assignments: Sql, from: Sql, condition: Sql) -> Sql {
+    fn update_from(&self, target: &QualifiedName, assignments: Vec<Sql>, from: Sql, condition: Sql) -> Sql {
         sql!(
             "UPDATE {target} AS t\n   SET {assignments}\n  FROM {from}\n WHERE {condition}",
             target,
-            assignments,
+            assignments = Sql::join(assignments, ",\n       "),
             from,
             condition
         )
     }
 
+    fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql {
+        sql!("DELETE FROM {target} AS t\n USING {using}\n WHERE {condition}", target, using, condition)
+    }
+
+    fn upsert(&self, upsert: Upsert<'_>) -> Sql {
+        let updates = upsert.updates.iter().map(|(name, merged)| match merged {
+            Merged::Replaced => sql!("{name} = excluded.{name}", name),
+            Merged::Added => sql!("{name} = t.{name} + excluded.{name}", name),
+        });
+        sql!(
+            "INSERT INTO {table} AS t ({columns})\n{rows}\n    ON CONFLICT ({keys}) DO UPDATE\n   SET {updates}",
+            table = upsert.table,
+            columns = upsert.columns,
+            rows = upsert.rows,
+            keys = upsert.keys,
+            updates = Sql::join(updates, ",\n       ")
+        )
+    }
+
+    fn analyze(&self, name: &QualifiedName) -> Sql {
+        sql!("ANALYZE {name}", name)
+    }
+
     fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
+        let path = Literal::Text("{}".to_owned());
         match data_type.normal {
-            Some(Normal::AsSent(sent)) if sent.oid == 1184 => sql!(
-                "CASE WHEN pg_catalog.isfinite({value}) THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> {path}) || CASE WHEN {value} < TIMESTAMPTZ '0001-01-01 00:00:00+00' THEN ' UTC' ELSE 'Z' END ELSE {value}::text END",
+            // JSON writes times in ISO 8601, and the years before Christ with BC at the end.
+            Some(Normal::AsSent(sent)) if sent.oid == TIMESTAMPTZ => sql!(
+                "CASE WHEN pg_catalog.isfinite({value})\n            THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> {path})\n              || CASE WHEN {value} < TIMESTAMPTZ '0001-01-01 00:00:00+00' THEN ' UTC' ELSE 'Z' END\n            ELSE {value}::text\n       END",
                 value,
-                path = Literal::Text("{}".to_owned())
+                path
             ),
-            Some(Normal::AsSent(sent)) if matches!(sent.oid, 1082 | 1114) => {
-                sql!("pg_catalog.to_json({value}) #>> {path}", value, path = Literal::Text("{}".to_owned()))
+            Some(Normal::AsSent(sent)) if matches!(sent.oid, DATE | TIMESTAMP) => {
+                sql!("pg_catalog.to_json({value}) #>> {path}", value, path)
             }
-            _ => sql!("({value})::text", value),
+            _ => sql!("{value}::text", value),
         }
     }
+}
 
-    fn text_settings(&self, data_type: &TypeFacts) -> Option<Sql> {
-        // The shortest text that reads back the same; below 1 it is rounded.
-        let float = matches!(data_type.normal, Some(Normal::Float8));
-        float.then(|| Sql::text("SET LOCAL extra_float_digits = 1"))
-    }
+/// The oids of the types of times.
+const DATE: u32 = 1082;
+const TIMESTAMP: u32 = 1114;
+const TIMESTAMPTZ: u32 = 1184;
 
-    fn instant_type(&self) -> DataType {
-        DataType::TimestampTz
-    }
-
-    fn planner_settings(&self, ordered_by_key: bool) -> Sql {
-        // CREATE TABLE AS plans in parallel only where the planner believes that it pays; the defaults
-        // price every row that passes between processes as if it went over a network.
-        let merge_join = if ordered_by_key { "SET LOCAL enable_hashjoin = off;\n" } else { "" };
-        Sql::from_dialect(format!(
-            "SET LOCAL jit = off;\n{merge_join}SET LOCAL parallel_setup_cost = 100;\nSET LOCAL parallel_tuple_cost = 0.001;\n\
-             SET LOCAL min_parallel_table_scan_size = '8MB';\nSET LOCAL min_parallel_index_scan_size = '512kB'"
-        ))
-    }
+/// One unit of the last digit of a time type that keeps fewer than six: `timestamp(3) with time zone`.
+fn coarse_unit(name: &str) -> Option<Duration> {
+    let digits: u32 = name.split_once('(')?.1.split_once(')')?.0.parse().ok()?;
+    (digits < 6).then(|| Duration::from_micros(10_u64.pow(6 - digits)))
 }
 
 /// A column reference as it is, anything else in parentheses.

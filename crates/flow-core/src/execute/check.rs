@@ -1,14 +1,13 @@
 //! Verifies a history against its invariants, and names the keys that break them. Reads only.
 
 use super::Engine;
-use crate::dialect::Dialect;
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{Pipeline, Scd2, Strategy, Target, declared_keys};
 use crate::report::Violation;
 use crate::spec::PipelineOptions;
 use crate::spec::options::OpenEnd;
-use crate::sql::Ident;
+use crate::sql::{Ident, Quote};
 use indexmap::IndexMap;
 use serde_json::Value;
 

@@ -1,6 +1,5 @@
 //! Gathers the facts of a plan, inside the load transaction and under its lock.
 
-use crate::dialect::Dialect;
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{Cap, Facts, RunFacts, SourceFacts, StoredWatermark, TargetFacts, TargetRecord};
@@ -10,7 +9,7 @@ use crate::postgres::inspect::{self, Privilege};
 use crate::postgres::session::{ResultSet, Session};
 use crate::report::ExecutionPath;
 use crate::spec::options::{HandleDeletes, ReplaceMethod};
-use crate::sql::{Literal, QualifiedName};
+use crate::sql::{Literal, QualifiedName, Quote};
 use crate::types::DataType;
 use serde::Deserialize;
 

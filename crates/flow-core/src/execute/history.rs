@@ -2,7 +2,6 @@
 //! must survive a rollback of the load.
 
 use super::run::Progress;
-use crate::dialect::Dialect;
 use crate::dialect::postgres::Postgres;
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result};
@@ -11,7 +10,7 @@ use crate::postgres::error::{Side, statement_error};
 use crate::postgres::grants;
 use crate::postgres::session::{ResultSet, Session};
 use crate::report::{Status, StepReport};
-use crate::sql::{Literal, Slot};
+use crate::sql::{Literal, Quote, Slot};
 
 /// What is recorded of a run when it begins.
 pub struct RunStart<'a> {

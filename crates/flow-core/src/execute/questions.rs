@@ -11,6 +11,7 @@ use crate::postgres::session::{ResultSet, Session};
 use crate::report::{KeyHistory, RunLog, RunRow, StatusRow, StepReport, Version, WatermarkRow};
 use crate::spec::PipelineOptions;
 use crate::sql::Ident;
+use crate::sql::Quote;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value;

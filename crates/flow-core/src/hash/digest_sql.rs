@@ -93,7 +93,9 @@ pub fn row_digest_sql(columns: &[SqlColumn]) -> String {
     if row.len() < 2 {
         return format!("pg_catalog.sha256(pg_catalog.record_send(ROW({})))", row.concat());
     }
-    format!("pg_catalog.sha256(pg_catalog.record_send(ROW(\n  {}\n)))", row.join(",\n  "))
+    // Laid out to stand in a SELECT list.
+    let between = ",\n         ";
+    format!("pg_catalog.sha256(pg_catalog.record_send(ROW(\n         {})))", row.join(between))
 }
 
 #[cfg(test)]
@@ -111,16 +113,15 @@ mod tests {
         assert_eq!(
             row_digest_sql(&columns),
             "pg_catalog.sha256(pg_catalog.record_send(ROW(
-  s.\"Z\"::pg_catalog.int8,
-  s.\"a\"::pg_catalog.int8,
-  s.\"a b\"::pg_catalog.int8,
-  s.\"aa\"::pg_catalog.int8,
-  s.\"b\"::pg_catalog.int8,
-  s.\"é\"::pg_catalog.int8,
-  s.\"數\"::pg_catalog.int8,
-  s.\"\u{fffd}\"::pg_catalog.int8,
-  s.\"\u{10000}\"::pg_catalog.int8
-)))"
+         s.\"Z\"::pg_catalog.int8,
+         s.\"a\"::pg_catalog.int8,
+         s.\"a b\"::pg_catalog.int8,
+         s.\"aa\"::pg_catalog.int8,
+         s.\"b\"::pg_catalog.int8,
+         s.\"é\"::pg_catalog.int8,
+         s.\"數\"::pg_catalog.int8,
+         s.\"\u{fffd}\"::pg_catalog.int8,
+         s.\"\u{10000}\"::pg_catalog.int8)))"
         );
     }
 

@@ -9,7 +9,6 @@ use crate::plan::{Answer, MarkKind, StepKind};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
 use crate::spec::options::OnDrift;
-use crate::sql;
 use crate::strategies::{self, Requirement};
 
 /// What must be true of the target before its rows are touched.
@@ -36,8 +35,8 @@ fn create(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let columns: Vec<Column> = table.columns.iter().chain(&load.managed).cloned().collect();
     let sql = ddl::create_table(table, &columns, load.dialect);
     builder.step(StepKind::Ddl, format!("create the table {}", table.name), sql, Answer::Ignore);
-    for sql in ddl::comments(table) {
-        builder.step(StepKind::Ddl, "describe what it holds", sql, Answer::Ignore);
+    for (what, sql) in ddl::comments(table) {
+        builder.step(StepKind::Ddl, format!("describe {what}"), sql, Answer::Ignore);
     }
 }
 
@@ -178,7 +177,7 @@ pub fn after_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     for index in &load.table.indexes {
         builder.step(StepKind::Ddl, "a declared index", ddl::create_index(name, index), Answer::Ignore);
     }
-    builder.step(StepKind::Ddl, "statistics for the planner", sql!("ANALYZE {name}", name), Answer::Ignore);
+    builder.step(StepKind::Ddl, "statistics for the planner", load.dialect.analyze(name), Answer::Ignore);
 }
 
 fn unique_purpose(columns: &[crate::sql::Ident]) -> String {

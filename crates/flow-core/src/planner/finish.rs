@@ -4,13 +4,15 @@
 use super::builder::PlanBuilder;
 use super::load::Load;
 use super::reading;
+use crate::dialect::{Merged, Upsert};
 use crate::hash::ENCODING_VERSION;
 use crate::metadata::table;
 use crate::pipeline::Strategy;
 use crate::plan::{Answer, StepKind};
 use crate::sql;
-use crate::sql::{Literal, Slot, Sql};
+use crate::sql::{Ident, Literal, Slot, Sql};
 use crate::strategies;
+use crate::types::DataType;
 use sha2::{Digest, Sha256};
 
 /// The steps.
@@ -25,10 +27,6 @@ pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 }
 
 fn remember_target(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    let mut assignments = vec![
-        Sql::text("run_number = t.run_number + 1"),
-        sql!("fingerprint = {fingerprint}", fingerprint = Literal::Text(fingerprint(load))),
-    ];
     let written = Sql::join(
         [Slot::RowsInserted, Slot::RowsUpdated, Slot::RowsClosedOut, Slot::RowsDeleted, Slot::RowsRehashed]
             .iter()
@@ -36,21 +34,31 @@ fn remember_target(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         " + ",
     );
     let rehash = strategies::rehashes(load);
-    let changed = if rehash { Sql::text("TRUE") } else { sql!("{written} > 0", written) };
-    assignments.push(sql!("generation = t.generation + CASE WHEN {changed} THEN 1 ELSE 0 END", changed));
-    assignments.push(sql!(
-        "last_instant = CASE WHEN {changed} THEN {instant} ELSE t.last_instant END",
-        changed,
-        instant = load.instant()
-    ));
+    // A rehash writes, whatever it counts.
+    let if_written = |then: Sql, column: &'static str| match rehash {
+        true => then,
+        false => sql!(
+            "CASE WHEN {written} > 0\n                         THEN {then} ELSE t.{column} END",
+            written,
+            then,
+            column = Sql::text(column)
+        ),
+    };
+    let mut assignments = vec![
+        Sql::text("run_number = t.run_number + 1"),
+        sql!("fingerprint = {fingerprint}", fingerprint = Literal::Text(fingerprint(load))),
+        sql!("generation = {value}", value = if_written(Sql::text("t.generation + 1"), "generation")),
+        sql!("last_instant = {value}", value = if_written(load.instant(), "last_instant")),
+    ];
     if matches!(load.pipeline.strategy, Strategy::Scd2(_)) {
-        let set = strategies::scd2::compare_set(load);
-        let list = Sql::join(set.iter().map(|name| sql!("{name}", name = Literal::Text(name.clone()))), ", ");
-        assignments.push(sql!("compare_set = ARRAY[{list}]::text[]", list));
+        let set = load.dialect.text_list(&strategies::scd2::compare_set(load));
+        assignments.push(sql!("compare_set = {set}", set));
         assignments
             .push(sql!("encoding_version = {version}", version = Literal::Integer(ENCODING_VERSION.into())));
-        if rehash {
-            assignments.push(Sql::text("earlier_sets = t.earlier_sets || pg_catalog.jsonb_build_array(pg_catalog.to_jsonb(t.compare_set))"));
+        if let Some(sets) = sets_before(load).filter(|_| rehash) {
+            let json = load.type_name(&DataType::Jsonb);
+            let sets = serde_json::Value::from(sets).to_string();
+            assignments.push(sql!("earlier_sets = {sets}", sets = load.dialect.typed_literal(&sets, &json)));
         }
     }
     let sql = sql!(
@@ -67,13 +75,21 @@ fn remember_target(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     );
 }
 
+/// Every set of compare columns that the target had before this run.
+fn sets_before(load: &Load<'_>) -> Option<Vec<Vec<String>>> {
+    let record = load.facts.target.record.as_ref()?;
+    let mut sets = record.earlier_sets.clone();
+    sets.push(record.compare_set.clone()?);
+    Some(sets)
+}
+
 fn remember_declaration(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let stored = load.facts.target.record.as_ref().and_then(|record| record.fingerprint.as_ref());
     if stored == Some(&fingerprint(load)) && !load.creates {
         return;
     }
     let sql = sql!(
-        "INSERT INTO {history} (target, fingerprint, declaration, encoding_version, run_id, created)\nVALUES ({target}, {fingerprint}, {declaration}, {version}, {run}, {created})",
+        "INSERT INTO {history} (target, fingerprint, declaration, encoding_version, run_id, created)\nVALUES ({target},\n        {fingerprint},\n        {declaration},\n        {version}, {run}, {created})",
         history = table("schema_history"),
         target = Literal::Text(load.pipeline.target_key()),
         fingerprint = Literal::Text(fingerprint(load)),
@@ -89,55 +105,58 @@ fn remember_watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let Some(incremental) = &load.pipeline.incremental else { return };
     let Ok(data_type) = reading::watermark_type(load, incremental) else { return };
     let append = matches!(load.pipeline.strategy, Strategy::Append(_));
-    let type_name = Sql::from_dialect(data_type.name.clone());
-    let read_from = sql!("{slot}::{type_name}", slot = Slot::ReadFrom, type_name);
-    let bound = match reading::lookback(incremental, data_type) {
-        Ok(Some(back)) => sql!("({read_from} - {back})", read_from, back),
-        _ => read_from,
-    };
-    let covered = if append {
-        load.dialect.stable_text(data_type, &bound_in_type(&bound, &type_name))
-    } else {
-        Sql::text("NULL")
-    };
-    let covered_column = if append {
-        let stored = load.facts.watermark.as_ref().and_then(|stored| stored.covered_from.clone());
-        match stored {
-            Some(stored) => {
-                let stored = load.dialect.typed_literal(&stored, &data_type.name);
-                let greatest = sql!("GREATEST({bound}, {stored})::{type_name}", bound, stored, type_name);
-                load.dialect.stable_text(data_type, &sql!("({greatest})", greatest))
-            }
-            None => covered,
+    let null = || Sql::text("NULL");
+    let (covered, covered_row) = match reading::next_bound(load, incremental, data_type) {
+        Ok(bound) if append => {
+            let stored = load.facts.watermark.as_ref().and_then(|stored| stored.covered_from.as_ref());
+            let bound = match stored {
+                Some(stored) => {
+                    let stored = load.dialect.typed_literal(stored, &data_type.name);
+                    sql!("GREATEST({bound}, {stored})", bound, stored)
+                }
+                None => bound,
+            };
+            let text = load.dialect.stable_text(data_type, &Sql::text("c.covered_from"));
+            (text, sql!("\n  FROM (SELECT {bound} AS covered_from) AS c", bound))
         }
-    } else {
-        covered
+        _ => (null(), Sql::empty()),
     };
     let identity = match strategies::append::identity(load, incremental) {
-        Ok(names) if append => {
-            let list =
-                Sql::join(names.iter().map(|name| sql!("{name}", name = Literal::Text(name.clone()))), ", ");
-            sql!("ARRAY[{list}]::text[]", list)
-        }
-        _ => Sql::text("NULL"),
+        Ok(names) if append => load.dialect.text_list(&names),
+        _ => null(),
     };
-    let sql = sql!(
-        "INSERT INTO {watermarks} AS w (pipeline_name, column_name, last_value, updated_at, read_from, covered_from, column_type, identity)\nSELECT {pipeline}, {column}, {watermark}, pg_catalog.clock_timestamp(), {read_from}, {covered}, {column_type}, {identity}\n WHERE {watermark2} IS NOT NULL\n    ON CONFLICT (pipeline_name) DO UPDATE\n   SET column_name = excluded.column_name, last_value = excluded.last_value, updated_at = excluded.updated_at,\n       read_from = excluded.read_from, covered_from = excluded.covered_from, column_type = excluded.column_type,\n       identity = excluded.identity",
-        watermarks = table("watermarks"),
-        pipeline = Literal::Text(load.pipeline.name.clone()),
-        column = Literal::Text(incremental.column.to_string()),
-        watermark = Slot::Watermark,
-        read_from = Slot::ReadFrom,
-        covered = covered_column,
-        column_type = Literal::Text(data_type.name.clone()),
-        identity,
-        watermark2 = Slot::Watermark
-    );
+    const COLUMNS: [&str; 8] = [
+        "pipeline_name",
+        "column_name",
+        "last_value",
+        "updated_at",
+        "read_from",
+        "covered_from",
+        "column_type",
+        "identity",
+    ];
+    let columns = COLUMNS.map(Ident::fixed);
+    let updates: Vec<(Ident, Merged)> =
+        columns[1..].iter().map(|name| (name.clone(), Merged::Replaced)).collect();
+    let sql = load.dialect.upsert(Upsert {
+        table: &table("watermarks"),
+        columns: &columns,
+        rows: sql!(
+            "SELECT {pipeline}, {column}, {watermark}, {now}, {read_from},\n       {covered},\n       {column_type}, {identity}{covered_row}\n WHERE {watermark} IS NOT NULL",
+            pipeline = Literal::Text(load.pipeline.name.clone()),
+            column = Literal::Text(incremental.column.to_string()),
+            watermark = Slot::Watermark,
+            now = load.dialect.clock(),
+            read_from = Slot::ReadFrom,
+            covered,
+            covered_row,
+            column_type = Literal::Text(data_type.name.clone()),
+            identity
+        ),
+        keys: &columns[..1],
+        updates: &updates,
+    });
     builder.step(StepKind::Finish, "store the watermark", sql, Answer::Ignore);
-}
-
-fn bound_in_type(bound: &Sql, type_name: &Sql) -> Sql {
-    sql!("(({bound})::{type_name})", bound, type_name)
 }
 
 fn success(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
@@ -154,18 +173,16 @@ fn success(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         Slot::RowsRehashed,
         Slot::RunNumber,
     ];
-    let assignments = counts.iter().map(|slot| {
-        let name = crate::sql::Ident::fixed(slot.name());
-        sql!("{name} = {slot}", name, slot)
-    });
+    let counts = counts.iter().map(|slot| sql!("{name} = {slot}", name = Sql::text(slot.name()), slot));
     let before = load.facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
     let sql = sql!(
-        "UPDATE {history} AS r\n   SET status = 'success', committed = TRUE, ended_at = pg_catalog.clock_timestamp(), lease_until = NULL,\n       path = {path}, watermark_before = {before}, watermark_after = {after},\n       {assignments}\n WHERE r.run_id = {run} AND r.status = 'running'",
+        "UPDATE {history} AS r\n   SET status = 'success',\n       committed = TRUE,\n       ended_at = {now},\n       lease_until = NULL,\n       path = {path},\n       watermark_before = {before},\n       watermark_after = {after},\n       {counts}\n WHERE r.run_id = {run}\n   AND r.status = 'running'",
         history = table("run_history"),
+        now = load.dialect.clock(),
         path = Literal::Text(load.facts.path.name().to_owned()),
         before = before.map_or(Literal::Null, Literal::Text),
         after = Slot::Watermark,
-        assignments = Sql::join(assignments, ", "),
+        counts = Sql::join(counts, ",\n       "),
         run = Literal::Text(load.facts.run.id.clone())
     );
     builder.step(
@@ -188,7 +205,7 @@ fn declaration(load: &Load<'_>) -> serde_json::Value {
             (column.name.to_string(), format!("{}{mark}", column.data_type).into())
         })
         .collect();
-    let names = |names: &[crate::sql::Ident]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let names = |names: &[Ident]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     serde_json::json!({
         "mode": load.pipeline.strategy.mode().name(),
         "columns": columns,

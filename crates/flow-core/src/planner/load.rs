@@ -6,12 +6,12 @@ use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::facts::{Facts, Relation};
 use crate::metadata;
 use crate::pipeline::{Pipeline, Strategy, Target, declared_keys};
-use crate::schema::{Column, Table, TypeFacts};
+use crate::schema::{Column, Table};
 use crate::spec::options::OnDuplicate;
 use crate::sql;
 use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
 use crate::strategies;
-use crate::types::DataType;
+use crate::types::{DataType, TypeFacts};
 use std::collections::HashMap;
 
 /// A column of the target that the source fills.
@@ -142,11 +142,26 @@ impl<'a> Load<'a> {
     pub fn value(&self, column: &LoadColumn) -> Sql {
         match (&self.rows, column.cast) {
             (Rows::Direct(_), Cast::Widening) => {
-                let name = sql!("s.{name}", name = column.name);
-                sql!("{name}::{type}", name, type = Sql::from_dialect(column.data_type.name.clone()))
+                self.dialect.cast_to(&sql!("s.{name}", name = column.name), &column.data_type.name)
             }
             _ => sql!("s.{name}", name = column.name),
         }
+    }
+
+    /// The values of the filled columns in rows `s`.
+    pub fn values(&self) -> Sql {
+        Sql::join(self.columns.iter().map(|column| self.value(column)), ", ")
+    }
+
+    /// The values of the filled columns in rows `s`, each under its column's name.
+    pub fn named_values(&self) -> Sql {
+        let values = self.columns.iter().map(|column| match (&self.rows, column.cast) {
+            (Rows::Direct(_), Cast::Widening) => {
+                sql!("{value} AS {name}", value = self.value(column), name = column.name)
+            }
+            _ => self.value(column),
+        });
+        Sql::join(values, ",\n       ")
     }
 
     /// The filled column of that name.
@@ -166,13 +181,13 @@ impl<'a> Load<'a> {
 
     /// `alias.a, alias.b` of the filled columns.
     pub fn columns_of(&self, alias: &'static str) -> Sql {
-        let alias = Ident::fixed(alias);
+        let alias = Sql::text(alias);
         Sql::join(self.columns.iter().map(|column| sql!("{alias}.{name}", alias, name = column.name)), ", ")
     }
 
     /// `left.k = right.k AND …` over the keys.
     pub fn keys_equal(&self, left: &'static str, right: impl Fn(&Ident) -> Sql) -> Sql {
-        let left = Ident::fixed(left);
+        let left = Sql::text(left);
         Sql::join(
             self.keys.iter().map(|key| sql!("{left}.{key} = {value}", left, key, value = right(key))),
             " AND ",
@@ -227,8 +242,22 @@ impl<'a> Load<'a> {
 
     /// The run's instant.
     pub fn instant(&self) -> Sql {
-        let name = self.dialect.type_name(&self.dialect.instant_type());
-        self.dialect.typed_literal(&self.facts.run.instant, &name)
+        self.instant_of(&self.facts.run.instant)
+    }
+
+    /// An instant by its text.
+    pub fn instant_of(&self, text: &str) -> Sql {
+        self.dialect.typed_literal(text, &self.type_name(&self.dialect.instant_type()))
+    }
+
+    /// NULL of a type of ours.
+    pub fn null_of(&self, data_type: &DataType) -> Sql {
+        self.dialect.cast_to(&Sql::text("NULL"), &self.type_name(data_type))
+    }
+
+    /// The name of a type of ours.
+    pub fn type_name(&self, data_type: &DataType) -> String {
+        self.dialect.type_name(data_type)
     }
 }
 
@@ -328,6 +357,10 @@ fn resolve_keys(
     if let Some(keys) = &pipeline.keys {
         known(keys)?;
         return Ok((keys.clone(), Some("keys")));
+    }
+    if matches!(pipeline.strategy, Strategy::Append(_)) {
+        // A declared key alone never makes append match rows.
+        return Ok((Vec::new(), None));
     }
     let (keys, reason) = declared_keys(table);
     let inferred = matches!(pipeline.target, Target::Inferred(_));

@@ -3,15 +3,15 @@
 
 use super::builder::PlanBuilder;
 use super::load::{Load, Rows};
-use crate::dialect::Cast;
+use crate::dialect::{Cast, ColumnValue, Measure, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Cap;
 use crate::pipeline::Incremental;
 use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::schema::TypeFacts;
 use crate::spec::options::{LateCommits, Lookback, NullWatermark, OnDuplicate};
 use crate::sql;
 use crate::sql::{Ident, Literal, Slot, Sql};
+use crate::types::{DataType, TypeFacts};
 
 /// The column of a stage that holds the incremental column's value.
 pub const WATERMARK: &str = "_ematix_watermark";
@@ -19,6 +19,8 @@ pub const WATERMARK: &str = "_ematix_watermark";
 pub const IDENTITY: &str = "_ematix_identity";
 /// The column of a stage that numbers the rows of a key.
 const RANK: &str = "_ematix_rank";
+/// How many rows a repeated key has.
+const ROWS: &str = "_ematix_rows";
 
 /// Reads the source where the strategy wants it, and asks every guard that needs no target.
 ///
@@ -47,19 +49,20 @@ pub fn lock_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     builder.step(
         StepKind::Lock,
         "lock what the query reads, so that the reading is younger than its locks",
-        sql!("SELECT FROM {query} AS q LIMIT 0", query),
+        load.dialect.probe(&query),
         Answer::Ignore,
     );
 }
 
 fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let name = load.stage_name("stage");
+    let ours = |data_type: &DataType| Sql::from_dialect(load.type_name(data_type));
     let mut columns: Vec<(Ident, Sql, Sql)> = Vec::new();
     for column in &load.columns {
         let source = sql!("q.{name}", name = column.name);
         let data_type = Sql::from_dialect(column.data_type.name.clone());
         let value = match column.cast {
-            Cast::Widening => sql!("{source}::{data_type}", source, data_type),
+            Cast::Widening => load.dialect.cast_to(&source, &column.data_type.name),
             Cast::Same | Cast::ByInsert => source,
         };
         columns.push((column.name.clone(), data_type, value));
@@ -69,25 +72,33 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
             let data_type = watermark_type(load, incremental)?;
             let column = sql!("q.{column}", column = incremental.column);
             columns.push((Ident::fixed(WATERMARK), Sql::from_dialect(data_type.name.clone()), column));
-            Some(range(load, incremental, data_type, builder)?)
+            range(load, incremental, data_type, builder)?
         }
         None => None,
     };
     if let Some(names) = identity {
         let digest = identity_digest(load, names);
-        columns.push((Ident::fixed(IDENTITY), Sql::text("bytea"), digest));
+        columns.push((Ident::fixed(IDENTITY), ours(&DataType::Bytes), digest));
     }
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
         let keys = Sql::join(load.keys.iter().map(|key| rank_key(load, key)), ", ");
         let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
-        let rank = sql!("pg_catalog.row_number() OVER (PARTITION BY {keys} ORDER BY {order})", keys, order);
-        columns.push((Ident::fixed(RANK), Sql::text("bigint"), rank));
+        let rank = sql!(
+            "{row_number}() OVER (PARTITION BY {keys} ORDER BY {order})",
+            row_number = load.dialect.function("row_number"),
+            keys,
+            order
+        );
+        columns.push((Ident::fixed(RANK), ours(&DataType::BigInt), rank));
     }
     let query = Sql::user(load.pipeline.source.query.text());
     let filter = range.map_or(Sql::empty(), |condition| sql!("\n WHERE {condition}", condition));
     let purpose = format!("copy the source query into {name}");
     let typed = load.columns.iter().any(|column| column.cast == Cast::ByInsert);
-    let aliased = columns.iter().map(|(name, _, value)| sql!("{value} AS {name}", value, name));
+    let aliased = columns.iter().map(|(name, _, value)| {
+        let own_name = *value == sql!("q.{name}", name);
+        if own_name { value.clone() } else { sql!("{value} AS {name}", value, name) }
+    });
     let select = sql!(
         "SELECT {list}\n  FROM {query} AS q{filter}",
         list = Sql::join(aliased, ",\n       "),
@@ -102,9 +113,7 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
         let insert = sql!("INSERT INTO {name}\n{select}", name, select);
         builder.step(StepKind::Stage, purpose, insert, Answer::Count(vec![Slot::RowsIn]));
     } else {
-        let settings = load.dialect.planner_settings(false);
-        let create = load.dialect.create_stage_as(&name, select);
-        let sql = sql!("{settings};\n{create}", settings, create);
+        let sql = load.dialect.create_stage_as(&name, select, RowOrder::Unknown);
         builder.step(StepKind::Stage, purpose, sql, Answer::Count(vec![Slot::RowsIn]));
     }
     Ok(())
@@ -114,11 +123,10 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
 /// cut, the INSERT into the stage refuses.
 fn rank_key(load: &Load<'_>, key: &Ident) -> Sql {
     let column = load.filled(key).expect("keys are filled");
+    let source = sql!("q.{key}", key);
     match column.cast {
-        Cast::Same => sql!("q.{key}", key),
-        Cast::Widening | Cast::ByInsert => {
-            sql!("q.{key}::{type}", key, type = Sql::from_dialect(column.data_type.name.clone()))
-        }
+        Cast::Same => source,
+        Cast::Widening | Cast::ByInsert => load.dialect.cast_to(&source, &column.data_type.name),
     }
 }
 
@@ -129,7 +137,7 @@ fn identity_digest(load: &Load<'_>, names: &[String]) -> Sql {
         .collect();
     let columns: Vec<_> = idents
         .iter()
-        .map(|(name, data_type)| crate::dialect::ColumnValue { name, sql: sql!("q.{name}", name), data_type })
+        .map(|(name, data_type)| ColumnValue { name, sql: sql!("q.{name}", name), data_type })
         .collect();
     load.dialect.row_digest(&columns)
 }
@@ -150,27 +158,23 @@ pub fn watermark_type<'a>(load: &'a Load<'_>, incremental: &Incremental) -> Resu
     }
 }
 
-/// The condition that reads from the watermark on.
+/// The condition that reads from the watermark on; `None` for a reading in full.
 fn range(
     load: &Load<'_>,
     incremental: &Incremental,
     data_type: &TypeFacts,
     builder: &mut PlanBuilder<'_>,
-) -> Result<Sql> {
+) -> Result<Option<Sql>> {
     let column = sql!("q.{column}", column = incremental.column);
     let lower = lower_bound(load, incremental, data_type)?;
     explain_late_commits(load, incremental, data_type, builder);
-    Ok(match (lower, incremental.on_null) {
-        (None, _) => Sql::text("TRUE"),
-        (Some(lower), NullWatermark::Include | NullWatermark::Skip | NullWatermark::Error) => {
-            sql!("({column} >= {lower} OR {column2} IS NULL)", column, lower, column2 = column)
-        }
-    })
+    // Rows without a value are read whatever becomes of them: refused, loaded, or left out and counted.
+    Ok(lower.map(|lower| sql!("{column} >= {lower}\n    OR {column} IS NULL", column, lower)))
 }
 
 /// Where this reading begins; `None` for a reading in full.
 pub fn lower_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<Option<Sql>> {
-    let lookback = lookback(incremental, data_type)?;
+    let lookback = lookback(load, incremental, data_type)?;
     let Some(stored) = &load.facts.watermark else { return Ok(None) };
     if stored.column != incremental.column.as_str() {
         return Err(FlowError::new(
@@ -203,35 +207,32 @@ pub fn lower_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeF
 }
 
 /// The lookback in the terms of the column's type; `None` for none.
-pub fn lookback(incremental: &Incremental, data_type: &TypeFacts) -> Result<Option<Sql>> {
+pub fn lookback(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<Option<Sql>> {
     if incremental.lookback.is_zero() {
         return Ok(None);
     }
-    let base = data_type.name.split('(').next().unwrap_or_default();
-    let time = data_type.name.starts_with("timestamp");
-    match (&incremental.lookback, base) {
-        (Lookback::Duration(duration), _) if time => {
-            // Seconds, not days: a day may have 23 hours where clocks change.
-            let seconds = format!("{} milliseconds", duration.milliseconds());
-            Ok(Some(sql!("INTERVAL {seconds}", seconds = Literal::Text(seconds))))
+    let measure = load.dialect.measure(data_type);
+    match (&incremental.lookback, measure) {
+        (Lookback::Duration(duration), Measure::Instant { .. } | Measure::LocalTime) => {
+            Ok(Some(load.dialect.duration(duration.as_std())))
         }
-        (Lookback::Duration(duration), "date") => {
+        (Lookback::Duration(duration), Measure::Date) => {
             let days = duration.milliseconds().div_ceil(86_400_000) as i64;
             Ok(Some(sql!("{days}", days = Literal::Integer(days))))
         }
-        (
-            Lookback::Number(number),
-            "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" | "date",
-        ) => Ok(Some(sql!("{number}", number = Literal::Integer(*number)))),
-        (written, _) => {
-            let (written, wanted) = match written {
-                Lookback::Number(number) => (number.to_string(), "a duration: \"10m\""),
-                Lookback::Duration(duration) => (format!("\"{duration}\""), "a number"),
+        (Lookback::Number(number), Measure::Number | Measure::Date) => {
+            Ok(Some(sql!("{number}", number = Literal::Integer(*number))))
+        }
+        (written, measure) => {
+            let written = match written {
+                Lookback::Number(number) => number.to_string(),
+                Lookback::Duration(duration) => format!("\"{duration}\""),
             };
-            let wanted = if time || matches!(base, "smallint" | "integer" | "bigint" | "numeric" | "date") {
-                wanted
-            } else {
-                "none: the column has no distance"
+            let wanted = match measure {
+                Measure::Instant { .. } | Measure::LocalTime => "a duration: \"10m\"",
+                Measure::Date => "a duration or a number of days",
+                Measure::Number => "a number",
+                Measure::Unmeasured => "none: the column has no distance",
             };
             Err(FlowError::new(
                 ErrorCode::InvalidValue,
@@ -243,6 +244,16 @@ pub fn lookback(incremental: &Incremental, data_type: &TypeFacts) -> Result<Opti
             .hint(format!("it takes {wanted}")))
         }
     }
+}
+
+/// Where the next reading begins, once this one has told how far it came.
+pub fn next_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<Sql> {
+    let read_from = load.dialect.cast_to(&sql!("{slot}", slot = Slot::ReadFrom), &data_type.name);
+    Ok(match lookback(load, incremental, data_type)? {
+        // A difference may be of a wider type.
+        Some(back) => load.dialect.cast_to(&sql!("({read_from} - {back})", read_from, back), &data_type.name),
+        None => read_from,
+    })
 }
 
 impl Load<'_> {
@@ -258,7 +269,7 @@ fn cap<'a>(
     incremental: &Incremental,
     data_type: &TypeFacts,
 ) -> std::result::Result<&'a str, String> {
-    if !data_type.name.starts_with("timestamp") || !data_type.name.ends_with("with time zone") {
+    if !matches!(load.dialect.measure(data_type), Measure::Instant { .. }) {
         return Err(format!("`{}` is {}, not timestamptz", incremental.column, data_type.name));
     }
     let stamped = load.facts.source.column(incremental.column.as_str()).is_some_and(|column| column.stamped);
@@ -306,7 +317,12 @@ fn guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
             NullWatermark::Error => builder.step(
                 StepKind::Guard,
                 format!("no NULL in {}   expects no rows", incremental.column),
-                sql!("SELECT pg_catalog.count(*) AS count FROM {stage} AS s WHERE s.{watermark} IS NULL HAVING pg_catalog.count(*) > 0", stage, watermark),
+                sql!(
+                    "SELECT {count}(*) AS count\n  FROM {stage} AS s\n WHERE s.{watermark} IS NULL\nHAVING {count}(*) > 0",
+                    count = load.dialect.function("count"),
+                    stage,
+                    watermark
+                ),
                 Answer::NoRows(GuardFailure {
                     code: ErrorCode::NullWatermark,
                     message: format!("{{count}} rows of `{}` have NULL in {}", load.pipeline.name, incremental.column),
@@ -343,7 +359,7 @@ pub fn empty_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     builder.step(
         StepKind::Guard,
         "the source is not empty   expects no rows",
-        sql!("SELECT {rows} AS count WHERE {rows2} = 0", rows = Slot::RowsIn, rows2 = Slot::RowsIn),
+        sql!("SELECT {rows} AS count\n WHERE {rows} = 0", rows = Slot::RowsIn),
         Answer::NoRows(GuardFailure {
             code: ErrorCode::EmptySource,
             message: format!("the source of `{}` has no rows", load.pipeline.name),
@@ -358,23 +374,23 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let names = load.keys.iter().map(ToString::to_string).collect::<Vec<_>>();
     let list = names.join(", ");
     let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
-    let distinct = match load.keys.as_slice() {
-        [key] => sql!("pg_catalog.count(DISTINCT s.{key})", key),
-        keys => {
-            sql!("(SELECT pg_catalog.count(*) FROM (SELECT DISTINCT {keys} FROM {stage}) AS d)", keys, stage)
-        }
-    };
+    let count = load.dialect.function("count");
     // Counting is several times cheaper than grouping, and nearly always all that is needed.
     let repeated = match load.keys.as_slice() {
-        [key] => sql!("pg_catalog.count(s.{key}) - {distinct}", key, distinct),
-        _ => sql!("pg_catalog.count(*) - {distinct}", distinct),
+        [key] => sql!("{count}(s.{key}) - {count}(DISTINCT s.{key})", count, key),
+        keys => sql!(
+            "{count}(*) - (SELECT {count}(*) FROM (SELECT DISTINCT {keys} FROM {stage} AS s) AS d)",
+            count,
+            keys,
+            stage
+        ),
     };
     builder.step(
         StepKind::Guard,
         format!("count NULL and duplicate keys ({list})"),
         sql!(
-            "SELECT pg_catalog.count(*) FILTER (WHERE {null}) AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
-            null,
+            "SELECT {null} AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
+            null = load.dialect.count_where(&null),
             repeated,
             stage
         ),
@@ -403,19 +419,20 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         );
         return;
     }
-    let keys = load.keys.clone();
-    let texts = Sql::join(load.keys.iter().map(|key| sql!("d.{key}::text", key)), ", ");
+    let text = load.type_name(&DataType::Text);
+    let texts = load.keys.iter().map(|key| load.dialect.cast_to(&sql!("d.{key}", key), &text));
+    let rows = Ident::fixed(ROWS);
     builder.step_if(
         Slot::RowsRepeated,
         StepKind::Guard,
         format!("no duplicate keys ({list})   expects no rows"),
         sql!(
-            "SELECT pg_catalog.count(*) OVER () AS count, {texts}, d._ematix_rows\n  FROM (SELECT {keys}, pg_catalog.count(*) AS _ematix_rows FROM {stage} GROUP BY {keys2} HAVING pg_catalog.count(*) > 1) AS d\n ORDER BY d._ematix_rows DESC, {texts2}\n LIMIT 5",
-            texts,
-            keys,
-            stage,
-            keys2 = load.keys,
-            texts2 = texts
+            "SELECT {count}(*) OVER () AS count, {texts}, d.{rows}\n  FROM (SELECT {keys}, {count}(*) AS {rows}\n          FROM {stage} AS s\n         GROUP BY {keys}\n        HAVING {count}(*) > 1) AS d\n ORDER BY d.{rows} DESC, {texts}\n LIMIT 5",
+            count,
+            texts = Sql::join(texts, ", "),
+            rows,
+            keys = load.keys,
+            stage
         ),
         Answer::NoRows(GuardFailure {
             code: ErrorCode::DuplicateSourceKey,
@@ -437,15 +454,18 @@ pub fn watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let last = stored.and_then(|stored| stored.last_value.as_ref()).map(literal);
     let read_from = stored.and_then(|stored| stored.read_from.as_ref()).map(literal);
     let highest = match &last {
-        Some(last) => sql!("GREATEST(m.highest, {last})", last),
-        None => Sql::text("m.highest"),
+        Some(last) => sql!("GREATEST(h.highest, {last})", last),
+        None => Sql::text("h.highest"),
     };
     let safe = match cap(load, incremental, data_type) {
         Ok(cap) => {
-            let cap = load.dialect.typed_literal(cap, "timestamp with time zone");
-            let cap = match rounding(data_type) {
-                Some(unit) => sql!("{cap} - INTERVAL {unit}", cap, unit = Literal::Text(unit)),
-                None => cap,
+            let cap = load.instant_of(cap);
+            // A column that keeps fewer digits rounds up, so the cap goes down.
+            let cap = match load.dialect.measure(data_type) {
+                Measure::Instant { unit: Some(unit) } => {
+                    sql!("{cap} - {unit}", cap, unit = load.dialect.duration(unit))
+                }
+                _ => cap,
             };
             sql!("LEAST({highest}, {cap})", highest, cap)
         }
@@ -453,37 +473,32 @@ pub fn watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     };
     let next = match &read_from {
         Some(read_from) => sql!(
-            "CASE WHEN m.highest IS NULL THEN {read_from} ELSE GREATEST({read_from2}, {safe}) END",
+            "CASE WHEN h.highest IS NULL\n                    THEN {read_from}\n                    ELSE GREATEST({read_from}, {safe})\n               END",
             read_from,
-            read_from2 = read_from,
             safe
         ),
-        None => sql!("CASE WHEN m.highest IS NULL THEN NULL ELSE {safe} END", safe),
+        None => sql!("CASE WHEN h.highest IS NOT NULL THEN {safe} END", safe),
     };
-    let text = |value: Sql| load.dialect.stable_text(data_type, &sql!("({value})", value));
+    let text = |name: &'static str| load.dialect.stable_text(data_type, &Sql::text(name));
     // Nothing of the user's runs after this step.
     let settings = load.dialect.text_settings(data_type).map_or(Sql::empty(), |set| sql!("{set};\n", set));
     builder.step(
         StepKind::Finish,
         format!("the watermark that this reading leaves: the greatest {}", incremental.column),
         sql!(
-            "{settings}SELECT {watermark} AS watermark, {read_from} AS read_from\n  FROM (SELECT pg_catalog.max(s.{column}) AS highest FROM {stage} AS s) AS m",
+            "{settings}SELECT {watermark} AS watermark,\n       {read_from} AS read_from\n  FROM (SELECT {highest} AS watermark,\n               {next} AS read_from\n          FROM (SELECT {max}(s.{column}) AS highest FROM {stage} AS s) AS h) AS m",
             settings,
-            watermark = text(highest),
-            read_from = text(next),
+            max = load.dialect.function("max"),
+            watermark = text("m.watermark"),
+            read_from = text("m.read_from"),
+            highest,
+            next,
             column,
             stage
         ),
         Answer::Read,
     );
     Ok(())
-}
-
-/// One unit of a column that keeps fewer than six digits: it rounds up, so the cap goes down.
-fn rounding(data_type: &TypeFacts) -> Option<String> {
-    let open = data_type.name.find('(')?;
-    let digits: u32 = data_type.name[open + 1..].split(')').next()?.parse().ok()?;
-    Some(format!("{} microseconds", 10_i64.pow(6 - digits.min(6))))
 }
 
 /// Drops the stage, which a run that ends here needs no more.

@@ -1,11 +1,10 @@
 //! From a refused privilege to the statements that grant it, as an owner can run them.
 
 use super::session::{ResultSet, Session};
-use crate::dialect::Dialect;
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError};
 use crate::metadata::SCHEMA;
-use crate::sql::Literal;
+use crate::sql::{Literal, Quote};
 
 /// Stands in a hint where the name of the role is not known yet.
 pub const TO_THE_ROLE: &str = " TO the role";

@@ -4,13 +4,12 @@
 
 use super::error::{Side, statement_error};
 use super::session::Session;
-use crate::dialect::Dialect;
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{MissingPrivilege, Relation, SourceColumn};
 use crate::hash::{self, Normal};
 use crate::schema::{LiveColumn, LiveIndex, LiveTable, TypeFacts};
-use crate::sql::{Literal, QualifiedName};
+use crate::sql::{Literal, QualifiedName, Quote};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

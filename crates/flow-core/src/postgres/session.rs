@@ -2,10 +2,9 @@
 //! that everything works behind a transaction pooler; several in one text take one round trip.
 
 use super::error::{Side, statement_error};
-use crate::dialect::Dialect;
 use crate::dialect::postgres::Postgres;
 use crate::error::Result;
-use crate::sql::Literal;
+use crate::sql::{Literal, Quote};
 use indexmap::IndexMap;
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;

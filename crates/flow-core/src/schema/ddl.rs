@@ -14,7 +14,7 @@ pub fn column_definition(column: &Column, dialect: &dyn Dialect) -> Sql {
         type = Sql::from_dialect(dialect.type_name(&column.data_type)),
     );
     if let Some(default) = &column.default {
-        out.push(&sql!(" DEFAULT {value}", value = default_sql(default)));
+        out.push(&sql!(" DEFAULT {value}", value = default_sql(default, dialect)));
     }
     if !column.nullable {
         out.push(&Sql::text(" NOT NULL"));
@@ -23,10 +23,11 @@ pub fn column_definition(column: &Column, dialect: &dyn Dialect) -> Sql {
 }
 
 /// The expression of a DEFAULT.
-pub fn default_sql(default: &ColumnDefault) -> Sql {
+pub fn default_sql(default: &ColumnDefault, dialect: &dyn Dialect) -> Sql {
     match default {
         ColumnDefault::Value(value) => sql!("{value}", value),
         ColumnDefault::Expression(text) => Sql::user(text),
+        ColumnDefault::TransactionTime => dialect.transaction_time(),
     }
 }
 
@@ -56,19 +57,21 @@ fn storage_options(table: &Table) -> Sql {
     sql!(" WITH ({list})", list = Sql::join(list, ", "))
 }
 
-/// COMMENT ON for the table and its columns.
-pub fn comments(table: &Table) -> Vec<Sql> {
+/// COMMENT ON for the table and its columns, each after the words for what it describes.
+pub fn comments(table: &Table) -> Vec<(String, Sql)> {
     let of_table = table.description.iter().map(|text| {
-        sql!("COMMENT ON TABLE {table} IS {text}", table = table.name, text = Literal::Text(text.clone()))
+        let text = Literal::Text(text.clone());
+        ("the table".to_owned(), sql!("COMMENT ON TABLE {table} IS {text}", table = table.name, text))
     });
     let of_columns = table.columns.iter().filter_map(|column| {
-        let text = column.description.clone()?;
-        Some(sql!(
+        let text = Literal::Text(column.description.clone()?);
+        let sql = sql!(
             "COMMENT ON COLUMN {table}.{column} IS {text}",
             table = table.name,
             column = column.name,
-            text = Literal::Text(text)
-        ))
+            text
+        );
+        Some((format!("the column {}", column.name), sql))
     });
     of_table.chain(of_columns).collect()
 }

@@ -1,10 +1,11 @@
 //! Compares a declared table with the live one. Pure: both sides are values. Never alters anything.
 
 use super::ddl;
-use super::table::{Column, LiveTable, Table, TypeFacts};
+use super::table::{Column, LiveTable, Table};
 use crate::dialect::Dialect;
 use crate::sql;
 use crate::sql::{Ident, Sql};
+use crate::types::TypeFacts;
 
 /// One difference between declaration and life.
 #[derive(Clone, Debug, PartialEq)]

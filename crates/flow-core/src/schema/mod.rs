@@ -4,4 +4,5 @@ pub mod ddl;
 pub mod drift;
 pub mod table;
 
-pub use table::{Column, ColumnDefault, Index, LiveColumn, LiveIndex, LiveTable, Table, TypeFacts};
+pub use crate::types::TypeFacts;
+pub use table::{Column, ColumnDefault, Index, LiveColumn, LiveIndex, LiveTable, Table};

@@ -1,8 +1,7 @@
 //! A table as declared and a table as it lives. Values only; nothing is judged here.
 
-use crate::hash::Normal;
 use crate::sql::{Ident, Literal, QualifiedName};
-use crate::types::DataType;
+use crate::types::{DataType, TypeFacts};
 
 /// A declared table.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +53,8 @@ pub enum ColumnDefault {
     Value(Literal),
     /// The user's expression.
     Expression(String),
+    /// When the transaction began that writes the row.
+    TransactionTime,
 }
 
 /// A declared index.
@@ -69,17 +70,6 @@ pub struct Index {
     pub method: Option<Ident>,
     /// Condition of a partial index, the user's SQL.
     pub condition: Option<String>,
-}
-
-/// What the catalogue says of a column's type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TypeFacts {
-    /// As `format_type` writes it, with length and precision.
-    pub name: String,
-    /// How it is hashed; `None` where the type has no binary form.
-    pub normal: Option<Normal>,
-    /// Whether text is compared byte by byte (a deterministic collation).
-    pub deterministic: bool,
 }
 
 /// A table as it lives.

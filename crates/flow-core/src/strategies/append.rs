@@ -1,6 +1,7 @@
 //! Append: every source row is inserted. With an incremental column, a ledger of what was loaded in
 //! the range that can be read again keeps rows at a tie from being lost or doubled.
 
+use crate::dialect::{Merged, RowOrder, Upsert};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::metadata;
 use crate::pipeline::{Append, Incremental};
@@ -13,13 +14,16 @@ use crate::sql;
 use crate::sql::{Ident, Literal, Slot, Sql};
 use crate::types::DataType;
 
+/// The column that numbers the rows of the stage that are alike.
+const NUMBER: &str = "_ematix_number";
+
 /// The time of loading and the run's id, unless the table declares them itself.
 pub fn managed_columns(append: &Append, table: &Table) -> Vec<Column> {
     let loaded_at = append.loaded_at.iter().map(|name| Column {
         name: name.clone(),
         data_type: DataType::TimestampTz,
         nullable: true,
-        default: Some(ColumnDefault::Expression("pg_catalog.now()".to_owned())),
+        default: Some(ColumnDefault::TransactionTime),
         description: None,
     });
     let batch_id = append.batch_id.iter().map(|name| Column {
@@ -45,8 +49,8 @@ pub fn steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) ->
 
 /// The managed columns that the source does not fill, with their values.
 fn own_values(load: &Load<'_>, append: &Append) -> Vec<(Ident, Sql)> {
-    let batch = load.dialect.typed_literal(&load.facts.run.id, "uuid");
-    let loaded_at = append.loaded_at.iter().map(|name| (name.clone(), Sql::text("pg_catalog.now()")));
+    let batch = load.dialect.typed_literal(&load.facts.run.id, &load.type_name(&DataType::Uuid));
+    let loaded_at = append.loaded_at.iter().map(|name| (name.clone(), load.dialect.transaction_time()));
     let batch_id = append.batch_id.iter().map(|name| (name.clone(), batch.clone()));
     loaded_at.chain(batch_id).filter(|(name, _)| load.filled(name).is_none()).collect()
 }
@@ -93,21 +97,22 @@ fn incremental_steps(
     reading::steps(load, Some(&identity), builder)?;
     let stage = load.source();
     let fresh = load.stage_name("fresh");
-    let (hash, watermark) = (Ident::fixed(IDENTITY), Ident::fixed(WATERMARK));
+    let (hash, watermark, number) = (Ident::fixed(IDENTITY), Ident::fixed(WATERMARK), Ident::fixed(NUMBER));
     // By keys, a second row of one key and value is the same row; by the whole row, equal rows count.
-    let known = if keyed {
-        Sql::text("CASE WHEN l.n IS NULL THEN 1 ELSE 0 END >= s._ematix_number")
+    let fresh_only = if keyed {
+        sql!("l.n IS NULL AND s.{number} = 1", number)
     } else {
-        Sql::text("s._ematix_number > coalesce(l.n, 0)")
+        sql!("s.{number} > coalesce(l.n, 0)", number)
     };
     let select = sql!(
-        "SELECT s.*\n  FROM (SELECT s.*, pg_catalog.row_number() OVER (PARTITION BY s.{hash}) AS _ematix_number FROM {stage} AS s) AS s\n  LEFT JOIN {ledger} AS l ON l.pipeline_name = {pipeline} AND l.row_hash = s.{hash2}\n WHERE {known}",
+        "SELECT s.*\n  FROM (SELECT s.*, {row_number}() OVER (PARTITION BY s.{hash}) AS {number}\n          FROM {stage} AS s) AS s\n  LEFT JOIN {ledger} AS l ON l.pipeline_name = {pipeline} AND l.row_hash = s.{hash}\n WHERE {fresh_only}",
+        row_number = load.dialect.function("row_number"),
         hash,
+        number,
         stage,
         ledger,
         pipeline,
-        hash2 = hash,
-        known
+        fresh_only
     );
     let purpose = if keyed {
         let names: Vec<&str> = identity.iter().map(String::as_str).collect();
@@ -115,7 +120,12 @@ fn incremental_steps(
     } else {
         "rows that the ledger of what was loaded does not know".to_owned()
     };
-    builder.step(StepKind::Diff, purpose, load.dialect.create_stage_as(&fresh, select), Answer::Ignore);
+    builder.step(
+        StepKind::Diff,
+        purpose,
+        load.dialect.create_stage_as(&fresh, select, RowOrder::Unknown),
+        Answer::Ignore,
+    );
     builder.step(
         StepKind::Insert,
         "append the rows that are new",
@@ -123,38 +133,36 @@ fn incremental_steps(
         Answer::Count(vec![Slot::RowsInserted]),
     );
     reading::watermark(load, builder)?;
-    let text = load.dialect.stable_text(&data_type, &sql!("(f.{watermark})", watermark));
+    let text = load.dialect.stable_text(&data_type, &sql!("f.{watermark}", watermark));
     builder.step(
         StepKind::Finish,
         "enter them into the ledger",
-        sql!(
-            "INSERT INTO {ledger} AS l (pipeline_name, row_hash, wm_value, n)\nSELECT {pipeline}, f.{hash}, {text}, pg_catalog.count(*)\n  FROM {fresh} AS f\n GROUP BY f.{hash2}, f.{watermark}\n    ON CONFLICT (pipeline_name, row_hash) DO UPDATE SET n = l.n + excluded.n",
-            ledger,
-            pipeline,
-            hash,
-            text,
-            fresh,
-            hash2 = hash,
-            watermark
-        ),
+        load.dialect.upsert(Upsert {
+            table: &ledger,
+            columns: &["pipeline_name", "row_hash", "wm_value", "n"].map(Ident::fixed),
+            rows: sql!(
+                "SELECT {pipeline}, f.{hash},\n       {text},\n       {count}(*)\n  FROM {fresh} AS f\n GROUP BY f.{hash}, f.{watermark}",
+                pipeline,
+                hash,
+                text,
+                count = load.dialect.function("count"),
+                fresh,
+                watermark
+            ),
+            keys: &["pipeline_name", "row_hash"].map(Ident::fixed),
+            updates: &[(Ident::fixed("n"), Merged::Added)],
+        }),
         Answer::Ignore,
     );
-    let type_name = Sql::from_dialect(data_type.name.clone());
-    let bound = match reading::lookback(incremental, &data_type)? {
-        Some(back) => {
-            sql!("({read_from}::{type_name} - {back})", read_from = Slot::ReadFrom, type_name, back)
-        }
-        None => sql!("{read_from}::{type_name}", read_from = Slot::ReadFrom, type_name),
-    };
     builder.step(
         StepKind::Finish,
         "forget what can no longer be read again",
         sql!(
-            "DELETE FROM {ledger} AS l WHERE l.pipeline_name = {pipeline} AND l.wm_value::{type_name} < {bound}",
+            "DELETE FROM {ledger} AS l\n WHERE l.pipeline_name = {pipeline}\n   AND {value} < {bound}",
             ledger,
             pipeline,
-            type_name,
-            bound
+            value = load.dialect.cast_to(&Sql::text("l.wm_value"), &data_type.name),
+            bound = reading::next_bound(load, incremental, &data_type)?
         ),
         Answer::Ignore,
     );

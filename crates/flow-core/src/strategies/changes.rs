@@ -1,12 +1,14 @@
 //! The table of changes that merge and scd2 share: rows that are new or differ, with the address of
 //! the live row they touch, and the live rows whose key left the source.
 
+use crate::dialect::RowOrder;
 use crate::error::ErrorCode;
 use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::{Load, Rows};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Slot, Sql};
+use crate::types::DataType;
 
 /// The column that holds the address of the live row.
 pub const ADDRESS: &str = "_ematix_address";
@@ -40,40 +42,35 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     let changes = table(load);
     let (address, change, count) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE), Ident::fixed(COUNT));
     let target = &load.table.name;
-    let values = Sql::join(
-        load.columns
-            .iter()
-            .map(|column| sql!("{value} AS {name}", value = load.value(column), name = column.name)),
-        ", ",
-    );
     let first_key = &load.keys[0];
     let live = comparison.live.as_ref().map_or(Sql::empty(), |live| sql!(" AND {live}", live));
     let on = load.keys_equal("t", |key| load.key_value(key));
     let direct = matches!(load.rows, Rows::Direct(_));
-    let counted = |value: &'static str| {
-        if direct { sql!(", {value} AS {count}", value = Sql::text(value), count) } else { Sql::empty() }
+    let counted = if direct {
+        sql!(",\n       {null} AS {count}", null = load.null_of(&DataType::BigInt), count)
+    } else {
+        Sql::empty()
     };
     let mut select = sql!(
-        "SELECT {values},\n       {row} AS {address},\n       CASE WHEN t.{key} IS NULL THEN 'new' ELSE {kind} END AS {change}{counted}\n  FROM {source} AS s\n  LEFT JOIN {target} AS t ON {on}{live}\n WHERE t.{key2} IS NULL\n    OR {differs}",
-        values,
+        "SELECT {values},\n       {row} AS {address},\n       CASE WHEN t.{key} IS NULL THEN 'new' ELSE {kind} END AS {change}{counted}\n  FROM {source} AS s\n  LEFT JOIN {target} AS t ON {on}{live}\n WHERE t.{key} IS NULL\n    OR {differs}",
+        values = load.named_values(),
         row = load.row_address(),
         address,
         key = first_key,
         kind = comparison.change,
         change,
-        counted = counted("NULL::bigint"),
+        counted,
         source = load.source(),
         target,
         on,
         live,
-        key2 = first_key,
         differs = comparison.differs
     );
     let nulls = || Sql::join(load.columns.iter().map(|_| Sql::text("NULL")), ", ");
     if let Some(gone) = &comparison.gone {
         let found = load.keys_equal("t", |key| load.key_value(key));
         select.push(&sql!(
-            "\nUNION ALL\nSELECT {nulls}, {row}, 'gone'{counted}\n  FROM {target} AS t\n WHERE {gone}\n   AND NOT EXISTS (SELECT FROM {source} AS s WHERE {found})",
+            "\nUNION ALL\nSELECT {nulls}, {row}, 'gone'{counted}\n  FROM {target} AS t\n WHERE {gone}\n   AND NOT EXISTS (SELECT 1 FROM {source} AS s WHERE {found})",
             nulls = nulls(),
             row = load.row_address(),
             counted = if direct { Sql::text(", NULL") } else { Sql::empty() },
@@ -85,25 +82,22 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     }
     if direct {
         // One statement, one snapshot: the same reading counts its rows.
-        let address_type = Sql::text(load.dialect.row_address_type(load.is_spread()));
+        let no_address =
+            load.dialect.cast_to(&Sql::text("NULL"), load.dialect.row_address_type(load.is_spread()));
         select.push(&sql!(
-            "\nUNION ALL\nSELECT {nulls}, NULL::{address_type}, 'read', pg_catalog.count(*)\n  FROM {source} AS s",
+            "\nUNION ALL\nSELECT {nulls}, {no_address}, 'read', {rows}(*)\n  FROM {source} AS s",
             nulls = nulls(),
-            address_type,
+            no_address,
+            rows = load.dialect.function("count"),
             source = load.source()
         ));
     }
-    let settings = load.dialect.planner_settings(ordered(load));
-    let create = load.dialect.create_stage_as(&changes, select);
+    let create = load.dialect.create_stage_as(&changes, select, order(load));
     builder.step(StepKind::Lock, "keep other writers out", load.dialect.lock_table(target), Answer::Ignore);
-    builder.step(
-        StepKind::Diff,
-        comparison.purpose.clone(),
-        sql!("{settings};\n{create}", settings, create),
-        Answer::Ignore,
-    );
+    builder.step(StepKind::Diff, comparison.purpose.clone(), create, Answer::Ignore);
+    let found = |kind: &'static str| load.dialect.count_where(&of_kind(&[kind]));
     let rows_in = if direct {
-        sql!(",\n       coalesce(pg_catalog.max(c.{count}), 0) AS rows_in", count)
+        sql!(",\n       coalesce({max}(c.{count}), 0) AS rows_in", max = load.dialect.function("max"), count)
     } else {
         Sql::empty()
     };
@@ -111,11 +105,11 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
         StepKind::Diff,
         "count what was found",
         sql!(
-            "SELECT pg_catalog.count(*) FILTER (WHERE c.{change} = 'new') AS rows_new,\n       pg_catalog.count(*) FILTER (WHERE c.{change2} = 'changed') AS rows_changed,\n       pg_catalog.count(*) FILTER (WHERE c.{change3} = 'overwritten') AS rows_overwritten,\n       pg_catalog.count(*) FILTER (WHERE c.{change4} = 'gone') AS rows_gone{rows_in}\n  FROM {changes} AS c",
-            change,
-            change2 = change,
-            change3 = change,
-            change4 = change,
+            "SELECT {new} AS rows_new,\n       {changed} AS rows_changed,\n       {overwritten} AS rows_overwritten,\n       {gone} AS rows_gone{rows_in}\n  FROM {changes} AS c",
+            new = found("new"),
+            changed = found("changed"),
+            overwritten = found("overwritten"),
+            gone = found("gone"),
             rows_in,
             changes
         ),
@@ -130,9 +124,9 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
 }
 
 /// A merge join over the key's indexes beats a hash join where both tables lie in the order of the key.
-fn ordered(load: &Load<'_>) -> bool {
-    let Rows::Direct(relation) = &load.rows else { return false };
-    let Some(key) = load.keys.first().map(Ident::as_str) else { return false };
+fn order(load: &Load<'_>) -> RowOrder {
+    let Rows::Direct(relation) = &load.rows else { return RowOrder::Unknown };
+    let Some(key) = load.keys.first().map(Ident::as_str) else { return RowOrder::Unknown };
     let source = relation.correlation.get(key).copied().unwrap_or(0.0);
     let target = load.facts.target.live.as_ref().and_then(|live| {
         live.indexes
@@ -140,7 +134,11 @@ fn ordered(load: &Load<'_>) -> bool {
             .find(|index| index.columns.first().is_some_and(|column| column == key))
             .and_then(|index| index.correlation)
     });
-    source.abs() >= 0.9 && target.is_some_and(|target| target.abs() >= 0.9)
+    if source.abs() >= 0.9 && target.is_some_and(|target| target.abs() >= 0.9) {
+        RowOrder::ByKey
+    } else {
+        RowOrder::Unknown
+    }
 }
 
 fn mass_delete(load: &Load<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBuilder<'_>) {
@@ -150,11 +148,11 @@ fn mass_delete(load: &Load<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBui
         StepKind::Guard,
         format!("not more than {} of the current keys left the source   expects no rows", percent(fraction)),
         sql!(
-            "SELECT {gone} AS count, k.keys AS total\n  FROM (SELECT pg_catalog.count(*) AS keys FROM {target} AS t WHERE {live}) AS k\n WHERE k.keys >= 20 AND {gone2} > k.keys * {fraction}",
+            "SELECT {gone} AS count, k.keys AS total\n  FROM (SELECT {count}(*) AS keys FROM {target} AS t WHERE {live}) AS k\n WHERE k.keys >= 20\n   AND {gone} > k.keys * {fraction}",
             gone = Slot::RowsGone,
+            count = load.dialect.function("count"),
             target,
             live = gone,
-            gone2 = Slot::RowsGone,
             fraction = Literal::Float(fraction)
         ),
         Answer::NoRows(GuardFailure {
@@ -176,28 +174,19 @@ pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         return;
     }
     let (address, change) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE));
-    // Not as jsonb, which cannot hold all that json can.
-    let json = |alias: &'static str| {
-        sql!(
-            "(SELECT pg_catalog.row_to_json(r.*) FROM (SELECT {values}) AS r)",
-            values = load.columns_of(alias)
-        )
-    };
+    let json = |alias: &'static str| load.dialect.json_row(load.columns_of(alias));
     builder.step(
         StepKind::Diff,
         "a sample of the rows that would change",
         sql!(
-            "SELECT c.{change} AS change,\n       CASE WHEN c.{change2} <> 'new' THEN {old} END AS old,\n       CASE WHEN c.{change3} <> 'gone' THEN {new} END AS new\n  FROM {changes} AS c\n  LEFT JOIN {target} AS t ON {row} = c.{address}\n WHERE c.{change4} <> 'read'\n LIMIT {limit}",
+            "SELECT c.{change} AS change,\n       CASE WHEN c.{change} <> 'new' THEN {old} END AS old,\n       CASE WHEN c.{change} <> 'gone' THEN {new} END AS new\n  FROM {changes} AS c\n  LEFT JOIN {target} AS t ON {row} = c.{address}\n WHERE c.{change} <> 'read'\n LIMIT {limit}",
             change,
-            change2 = change,
             old = json("t"),
-            change3 = change,
             new = json("c"),
             changes = table(load),
             target = load.table.name,
             row = load.row_address(),
             address,
-            change4 = change,
             limit = Literal::Integer(load.facts.run.sample as i64)
         ),
         Answer::Sample,
@@ -205,31 +194,36 @@ pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 }
 
 /// Updates live rows found by their address: `kinds` says which rows of the changes.
-pub fn update_by_address(load: &Load<'_>, assignments: Sql, kinds: &[&'static str]) -> Sql {
-    let (address, change) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE));
-    let list =
-        Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
-    let condition = sql!(
-        "{row} = c.{address} AND c.{change} IN ({list})",
+pub fn update_by_address(load: &Load<'_>, assignments: Vec<Sql>, kinds: &[&'static str]) -> Sql {
+    let changes = sql!("{changes} AS c", changes = table(load));
+    load.dialect.update_from(&load.table.name, assignments, changes, at_address(load, kinds))
+}
+
+/// Deletes live rows found by their address: `kinds` says which rows of the changes.
+pub fn delete_by_address(load: &Load<'_>, kinds: &[&'static str]) -> Sql {
+    let changes = sql!("{changes} AS c", changes = table(load));
+    load.dialect.delete_using(&load.table.name, changes, at_address(load, kinds))
+}
+
+fn at_address(load: &Load<'_>, kinds: &[&'static str]) -> Sql {
+    sql!(
+        "{row} = c.{address}\n   AND {kinds}",
         row = load.row_address(),
-        address,
-        change,
-        list
-    );
-    load.dialect.update_from(
-        &load.table.name,
-        assignments,
-        sql!("{changes} AS c", changes = table(load)),
-        condition,
+        address = Ident::fixed(ADDRESS),
+        kinds = of_kind(kinds)
     )
 }
 
 /// The condition that picks rows of the changes `c` of some kinds.
 pub fn of_kind(kinds: &[&'static str]) -> Sql {
     let change = Ident::fixed(CHANGE);
-    let list =
-        Sql::join(kinds.iter().map(|kind| sql!("{kind}", kind = Literal::Text((*kind).to_owned()))), ", ");
-    sql!("c.{change} IN ({list})", change, list)
+    let literal = |kind: &&'static str| sql!("{kind}", kind = Literal::Text((*kind).to_owned()));
+    match kinds {
+        [kind] => sql!("c.{change} = {kind}", change, kind = literal(kind)),
+        kinds => {
+            sql!("c.{change} IN ({kinds})", change, kinds = Sql::join(kinds.iter().map(literal), ", "))
+        }
+    }
 }
 
 /// Drops the table of changes.

@@ -66,12 +66,11 @@ pub fn steps(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) -> R
 
 fn first_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let names = load.column_names();
-    let values = Sql::join(load.columns.iter().map(|column| load.value(column)), ", ");
     let sql = sql!(
         "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {source} AS s",
         target = load.table.name,
         names,
-        values,
+        values = load.values(),
         source = load.source()
     );
     let direct = matches!(load.rows, crate::planner::load::Rows::Direct(_));
@@ -109,13 +108,13 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         builder,
     );
     changes::sample(load, builder);
-    let assign = |name: &Ident| sql!("{name} = c.{name2}", name, name2 = name);
+    let assign = |name: &Ident| sql!("{name} = c.{name}", name);
     let mut assignments: Vec<Sql> = load.compared.iter().map(assign).collect();
     if soft {
         assignments.push(sql!("{flag} = FALSE", flag));
     }
     if !assignments.is_empty() {
-        let sql = changes::update_by_address(load, Sql::join(assignments, ", "), &["changed"]);
+        let sql = changes::update_by_address(load, assignments, &["changed"]);
         builder.step_if(
             Slot::RowsChanged,
             StepKind::Update,
@@ -127,7 +126,7 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
     match merge.deletes {
         HandleDeletes::Ignore => {}
         HandleDeletes::Soft => {
-            let sql = changes::update_by_address(load, sql!("{flag} = TRUE", flag), &["gone"]);
+            let sql = changes::update_by_address(load, vec![sql!("{flag} = TRUE", flag)], &["gone"]);
             builder.step_if(
                 Slot::RowsGone,
                 StepKind::Update,
@@ -137,14 +136,7 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
             );
         }
         HandleDeletes::Hard => {
-            let sql = sql!(
-                "DELETE FROM {target} AS t\n USING {changes} AS c\n WHERE {row} = c.{address} AND {gone}",
-                target = load.table.name,
-                changes = changes::table(load),
-                row = load.row_address(),
-                address = Ident::fixed(changes::ADDRESS),
-                gone = changes::of_kind(&["gone"])
-            );
+            let sql = changes::delete_by_address(load, &["gone"]);
             builder.step_if(
                 Slot::RowsGone,
                 StepKind::Delete,

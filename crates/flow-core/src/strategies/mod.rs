@@ -64,6 +64,10 @@ pub fn rehashes(load: &Load<'_>) -> bool {
 /// Whether the strategy asks for the source's rows in more than one statement.
 pub fn reads_twice(load: &Load<'_>) -> bool {
     rehashes(load)
+        || match &load.pipeline.strategy {
+            Strategy::Scd2(scd2) => scd2::reads_twice(load, scd2),
+            _ => false,
+        }
 }
 
 /// What an existing table must have so that the strategy can keep its word.

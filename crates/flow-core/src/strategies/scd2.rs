@@ -88,6 +88,11 @@ pub fn rehashes(load: &Load<'_>) -> bool {
     set_changed || encoding_changed
 }
 
+/// Whether a first load looks at the beginnings of versions before it inserts them.
+pub fn reads_twice(load: &Load<'_>, scd2: &Scd2) -> bool {
+    load.creates && matches!(scd2.first_valid_from, FirstValidFrom::Column(_))
+}
+
 /// Keys are unique among current versions, and with their beginning in history.
 pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
     let current = sql!("{flag}", flag = scd2.current_flag);
@@ -116,16 +121,11 @@ pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
     }
     all.push(Requirement::Check {
         suffix: "period",
-        condition: sql!(
-            "{to} IS NULL OR {from} < {to2}",
-            to = scd2.effective_to,
-            from = scd2.effective_from,
-            to2 = scd2.effective_to
-        ),
+        condition: sql!("{to} IS NULL OR {from} < {to}", to = scd2.effective_to, from = scd2.effective_from),
     });
     let open = match scd2.open_end {
         OpenEnd::Null => sql!("{to} IS NULL", to = scd2.effective_to),
-        OpenEnd::Infinity => sql!("{to} = 'infinity'", to = scd2.effective_to),
+        OpenEnd::Infinity => sql!("{to} = {end}", to = scd2.effective_to, end = load.dialect.end_of_time()),
     };
     all.push(Requirement::Check {
         suffix: "open",
@@ -141,9 +141,6 @@ pub fn steps(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) -> Res
         mark_rehash(load, builder)?;
     }
     reading::steps(load, None, builder)?;
-    if let (Rows::Stage(_), FirstValidFrom::Column(name)) = (&load.rows, &scd2.first_valid_from) {
-        first_begin_guard(load, name, load.source(), builder);
-    }
     if load.creates {
         first_load(load, scd2, builder);
     } else {
@@ -154,10 +151,10 @@ pub fn steps(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) -> Res
     Ok(())
 }
 
-fn open_end(scd2: &Scd2) -> Sql {
+fn open_end(load: &Load<'_>, scd2: &Scd2) -> Sql {
     match scd2.open_end {
-        OpenEnd::Null => Sql::text("NULL::timestamptz"),
-        OpenEnd::Infinity => Sql::text("'infinity'::timestamptz"),
+        OpenEnd::Null => load.null_of(&load.dialect.instant_type()),
+        OpenEnd::Infinity => load.dialect.end_of_time(),
     }
 }
 
@@ -165,8 +162,8 @@ fn open_end(scd2: &Scd2) -> Sql {
 fn first_begin(load: &Load<'_>, scd2: &Scd2, value: impl Fn(&Ident) -> Sql) -> Sql {
     match &scd2.first_valid_from {
         FirstValidFrom::Run => load.instant(),
-        FirstValidFrom::Epoch => load.dialect.typed_literal("1970-01-01 00:00:00+00", "timestamptz"),
-        FirstValidFrom::Column(name) => sql!("{value}::timestamptz", value = value(name)),
+        FirstValidFrom::Epoch => load.instant_of("1970-01-01T00:00:00Z"),
+        FirstValidFrom::Column(name) => load.dialect.to_instant(load.type_of(name), &value(name)),
     }
 }
 
@@ -181,6 +178,7 @@ fn managed_names(scd2: &Scd2) -> Vec<Ident> {
 
 fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     let direct = matches!(load.rows, Rows::Direct(_));
+    first_begin_guard(load, scd2, load.source(), None, builder);
     let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
     let mut names = load.column_names();
     names.extend(managed_names(scd2));
@@ -188,9 +186,9 @@ fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         "INSERT INTO {target} ({names})\nSELECT {values},\n       {begin}, {end}, TRUE,\n       {digest}\n  FROM {source} AS s",
         target = load.table.name,
         names,
-        values = Sql::join(load.columns.iter().map(|column| load.value(column)), ", "),
+        values = load.values(),
         begin = first_begin(load, scd2, value),
-        end = open_end(scd2),
+        end = open_end(load, scd2),
         digest = load.row_digest(value),
         source = load.source()
     );
@@ -198,9 +196,6 @@ fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     builder.step(StepKind::Insert, "open the first version of every key", sql, Answer::Count(counts));
     if direct {
         reading::empty_source(load, builder);
-        if let FirstValidFrom::Column(name) = &scd2.first_valid_from {
-            first_begin_guard(load, name, sql!("{target}", target = load.table.name), builder);
-        }
     }
 }
 
@@ -235,14 +230,8 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
         },
         builder,
     );
-    if let (Rows::Direct(_), FirstValidFrom::Column(name)) = (&load.rows, &scd2.first_valid_from) {
-        let new = sql!(
-            "(SELECT c.* FROM {changes} AS c WHERE {new})",
-            changes = changes::table(load),
-            new = changes::of_kind(&["new"])
-        );
-        first_begin_guard(load, name, new, builder);
-    }
+    let changes = sql!("{changes}", changes = changes::table(load));
+    first_begin_guard(load, scd2, changes, Some(is_first(load)), builder);
     changes::sample(load, builder);
     close(load, scd2, builder);
     overwrite(load, scd2, builder);
@@ -254,12 +243,10 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
 }
 
 fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
-    let assignments = sql!(
-        "{to} = {instant}, {flag} = FALSE",
-        to = scd2.effective_to,
-        instant = load.instant(),
-        flag = scd2.current_flag
-    );
+    let assignments = vec![
+        sql!("{to} = {instant}", to = scd2.effective_to, instant = load.instant()),
+        sql!("{flag} = FALSE", flag = scd2.current_flag),
+    ];
     let sql = changes::update_by_address(load, assignments.clone(), &["changed"]);
     builder.step_if(
         Slot::RowsChanged,
@@ -285,9 +272,8 @@ fn overwrite(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         return;
     }
     let names: Vec<&str> = scd2.overwrite_columns.iter().map(|name| name.as_str()).collect();
-    let assignments =
-        scd2.overwrite_columns.iter().map(|name| sql!("{name} = c.{name2}", name, name2 = name));
-    let sql = changes::update_by_address(load, Sql::join(assignments, ", "), &["overwritten"]);
+    let assignments = scd2.overwrite_columns.iter().map(|name| sql!("{name} = c.{name}", name)).collect();
+    let sql = changes::update_by_address(load, assignments, &["overwritten"]);
     builder.step_if(
         Slot::RowsOverwritten,
         StepKind::Update,
@@ -303,10 +289,8 @@ fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         FirstValidFrom::Run => load.instant(),
         // Only the first version of a key: one that returns leaves its gap.
         _ => sql!(
-            "CASE WHEN c.{change} = 'new' AND NOT EXISTS (SELECT FROM {target} AS t WHERE {same})\n            THEN {first} ELSE {instant} END",
-            change = Ident::fixed(changes::CHANGE),
-            target = load.table.name,
-            same = load.keys_equal("t", of_change),
+            "CASE WHEN {is_first}\n            THEN {first} ELSE {instant} END",
+            is_first = is_first(load),
             first = first_begin(load, scd2, of_change),
             instant = load.instant()
         ),
@@ -319,7 +303,7 @@ fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         names,
         values = load.columns_of("c"),
         begin,
-        end = open_end(scd2),
+        end = open_end(load, scd2),
         digest = load.row_digest(of_change),
         changes = changes::table(load),
         kinds = changes::of_kind(&["new", "changed"])
@@ -332,7 +316,27 @@ fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     );
 }
 
-fn first_begin_guard(load: &Load<'_>, name: &Ident, rows: Sql, builder: &mut PlanBuilder<'_>) {
+/// Whether a row of the changes `c` has a key that no version has, not even a closed one.
+fn is_first(load: &Load<'_>) -> Sql {
+    sql!(
+        "{new} AND NOT EXISTS (SELECT 1 FROM {target} AS t WHERE {same})",
+        new = changes::of_kind(&["new"]),
+        target = load.table.name,
+        same = load.keys_equal("t", |key| sql!("c.{key}", key))
+    )
+}
+
+/// Rows `c` that open first versions must say when, and not after this run.
+fn first_begin_guard(
+    load: &Load<'_>,
+    scd2: &Scd2,
+    rows: Sql,
+    which: Option<Sql>,
+    builder: &mut PlanBuilder<'_>,
+) {
+    let FirstValidFrom::Column(name) = &scd2.first_valid_from else { return };
+    let count = load.dialect.function("count");
+    let which = which.map_or(Sql::empty(), |which| sql!("\n   AND {which}", which));
     let guard = |code, message: String, hint: &str| {
         Answer::NoRows(GuardFailure { code, message, sample: Vec::new(), hint: hint.to_owned() })
     };
@@ -340,9 +344,11 @@ fn first_begin_guard(load: &Load<'_>, name: &Ident, rows: Sql, builder: &mut Pla
         StepKind::Guard,
         format!("every first version has a beginning ({name})   expects no rows"),
         sql!(
-            "SELECT pg_catalog.count(*) AS count FROM {rows} AS s WHERE s.{name} IS NULL HAVING pg_catalog.count(*) > 0",
+            "SELECT {count}(*) AS count\n  FROM {rows} AS c\n WHERE c.{name} IS NULL{which}\nHAVING {count}(*) > 0",
+            count,
             rows,
-            name
+            name,
+            which
         ),
         guard(
             ErrorCode::NullEventTime,
@@ -353,8 +359,19 @@ fn first_begin_guard(load: &Load<'_>, name: &Ident, rows: Sql, builder: &mut Pla
     builder.step(
         StepKind::Guard,
         format!("every first version begins before this run ({name})   expects no rows"),
-        sql!("SELECT pg_catalog.count(*) AS count FROM {rows} AS s WHERE s.{name}::timestamptz >= {instant} HAVING pg_catalog.count(*) > 0", rows, name, instant = load.instant()),
-        guard(ErrorCode::FutureEvent, format!("{{count}} rows have a {name} that does not lie before this run"), "a version cannot begin in the future: mend the values in the query"),
+        sql!(
+            "SELECT {count}(*) AS count\n  FROM {rows} AS c\n WHERE {begin} >= {instant}{which}\nHAVING {count}(*) > 0",
+            count,
+            rows,
+            begin = load.dialect.to_instant(load.type_of(name), &sql!("c.{name}", name)),
+            instant = load.instant(),
+            which
+        ),
+        guard(
+            ErrorCode::FutureEvent,
+            format!("{{count}} rows have a {name} that does not lie before this run"),
+            "a version cannot begin in the future: mend the values in the query",
+        ),
     );
 }
 
@@ -410,13 +427,13 @@ fn rehash_current(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
         let names: Vec<&str> = joined.iter().map(|name| name.as_str()).collect();
         let condition = sql!(
-            "{keys} AND t.{flag} AND ({differs})",
+            "{keys}\n   AND t.{flag}\n   AND ({differs})",
             keys = load.keys_equal("t", |key| load.key_value(key)),
             flag = scd2.current_flag,
             differs = load.differ(&joined, value, live)
         );
         let assignments =
-            Sql::join(joined.iter().map(|name| sql!("{name} = {value}", name, value = value(name))), ", ");
+            joined.iter().map(|name| sql!("{name} = {value}", name, value = value(name))).collect();
         let sql = load.dialect.update_from(
             target,
             assignments,
@@ -432,13 +449,11 @@ fn rehash_current(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     }
     let digest = load.row_digest(live);
     let sql = sql!(
-        "UPDATE {target} AS t\n   SET {hash} = {digest}\n WHERE t.{flag}\n   AND t.{hash2} IS DISTINCT FROM {digest2}",
+        "UPDATE {target} AS t\n   SET {hash} = {digest}\n WHERE t.{flag}\n   AND t.{hash} IS DISTINCT FROM {digest}",
         target,
         hash = scd2.hash_column,
         digest,
-        flag = scd2.current_flag,
-        hash2 = scd2.hash_column,
-        digest2 = digest
+        flag = scd2.current_flag
     );
     builder.step(
         StepKind::Update,

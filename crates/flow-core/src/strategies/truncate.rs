@@ -20,7 +20,11 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
         builder.step(
             StepKind::Insert,
             "count the rows that would be inserted",
-            sql!("SELECT pg_catalog.count(*) AS rows_inserted FROM {stage} AS s", stage = load.source()),
+            sql!(
+                "SELECT {count}(*) AS rows_inserted FROM {stage} AS s",
+                count = load.dialect.function("count"),
+                stage = load.source()
+            ),
             Answer::Read,
         );
         reading::drop_stage(load, builder);
@@ -32,7 +36,7 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
                 builder.step(
                     StepKind::Truncate,
                     "empty the target; readers wait from here on",
-                    sql!("TRUNCATE {target}", target),
+                    load.dialect.truncate(target),
                     Answer::Ignore,
                 );
             }

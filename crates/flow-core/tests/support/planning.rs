@@ -1,0 +1,371 @@
+//! Plans without a server: pipelines from TOML through the real reader, facts from small builders,
+//! and the whole plan as a text that a person can review.
+
+use ematix_flow_core::dialect::Dialect;
+use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::facts::{
+    Cap, Facts, Relation, RunFacts, SourceColumn, SourceFacts, StoredWatermark, TargetFacts, TargetRecord,
+};
+use ematix_flow_core::pipeline::{Pipeline, Strategy, Target, declared_keys};
+use ematix_flow_core::plan::{Answer, Condition, Plan, Step};
+use ematix_flow_core::planner;
+use ematix_flow_core::report::ExecutionPath;
+use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, TypeFacts};
+use ematix_flow_core::spec::environment::ProcessEnvironment;
+use ematix_flow_core::spec::options::PipelineOptions;
+use ematix_flow_core::spec::toml_file::read_text;
+use ematix_flow_core::sql::{Ident, Slot};
+use ematix_flow_core::strategies;
+use ematix_flow_core::types::DataType;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// The table that most plans load.
+pub const DIM_CUSTOMERS: &str = r#"
+[tables.dim_customers]
+schema = "analytics"
+primary_key = "customer_id"
+[tables.dim_customers.columns]
+customer_id = "bigint"
+email       = "string(256)?"
+name        = "text?"
+score       = "numeric(10,2)?"
+updated_at  = "timestamptz"
+"#;
+
+const SOURCE_AND_TARGET: &str =
+    "source = { query = 'SELECT * FROM app.customers' }\ntarget = 'dim_customers'\n";
+
+/// Every option that a project text in these tests sets, whether or not a plan shows it.
+pub struct Scene<'d> {
+    dialect: &'d dyn Dialect,
+    options: String,
+    pub pipeline: Pipeline,
+    pub facts: Facts,
+}
+
+/// The checked pipeline of that name.
+pub fn pipeline(project: &str, name: &str) -> Pipeline {
+    let project = read_text(project, "pipelines.toml", &ProcessEnvironment)
+        .unwrap_or_else(|errors| panic!("the project can be read: {errors:#?}"));
+    Pipeline::build(&project, name, &PipelineOptions::default())
+        .unwrap_or_else(|errors| panic!("the pipeline is right: {errors:#?}"))
+}
+
+impl<'d> Scene<'d> {
+    /// The pipeline `customers` into `dim_customers`, with these options; its target does not exist yet.
+    pub fn new(dialect: &'d dyn Dialect, options: &str) -> Scene<'d> {
+        Scene::of(dialect, DIM_CUSTOMERS, &format!("{SOURCE_AND_TARGET}{options}"))
+    }
+
+    /// A pipeline `customers` of any source, target and options, beside the rest of a project.
+    pub fn of(dialect: &'d dyn Dialect, project: &str, lines: &str) -> Scene<'d> {
+        let pipeline = pipeline(&format!("{project}\n[pipelines.customers]\n{lines}"), "customers");
+        let columns = match &pipeline.target {
+            Target::Declared(table) => table
+                .columns
+                .iter()
+                .map(|column| source_column(column.name.as_str(), type_of(dialect, &column.data_type)))
+                .collect(),
+            Target::Inferred(_) => Vec::new(),
+        };
+        let facts = Facts {
+            run: RunFacts {
+                id: "018c2f00-7d2a-7c6e-9a54-66b25d21c0fe".to_owned(),
+                instant: "2026-01-02T03:04:05.678901Z".to_owned(),
+                dry_run: false,
+                sample: 0,
+                full_scan: false,
+                version: "0.1.0",
+            },
+            path: ExecutionPath::SameDatabase,
+            path_reason: "source and target are one database".to_owned(),
+            source: SourceFacts { columns, relation: None },
+            target: TargetFacts { schema_exists: true, ..TargetFacts::default() },
+            watermark: None,
+            cap: Cap::Unknown("the role may not see the sessions of others".to_owned()),
+            native_types: BTreeMap::new(),
+            assumed: false,
+        };
+        let options = lines.strip_prefix(SOURCE_AND_TARGET).unwrap_or(lines).trim().to_owned();
+        Scene { dialect, options, pipeline, facts }
+    }
+
+    /// Gives the source a column of that type, or another type to one that it has.
+    pub fn source(mut self, name: &str, data_type: &str) -> Scene<'d> {
+        let column = source_column(name, named_type(self.dialect, data_type));
+        match self.facts.source.columns.iter_mut().find(|known| known.name == name) {
+            Some(known) => *known = column,
+            None => self.facts.source.columns.push(column),
+        }
+        self
+    }
+
+    /// Takes a column from the source.
+    pub fn without_source(mut self, name: &str) -> Scene<'d> {
+        self.facts.source.columns.retain(|column| column.name != name);
+        self
+    }
+
+    /// The source's own clock stamps that column.
+    pub fn stamped(mut self, name: &str) -> Scene<'d> {
+        for column in self.facts.source.columns.iter_mut().filter(|column| column.name == name) {
+            column.stamped = true;
+        }
+        self
+    }
+
+    /// The source is a plain table with a primary key on these columns.
+    pub fn plain_table(mut self, key: &[&str]) -> Scene<'d> {
+        let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
+        let relation = "`app`.`customers`";
+        let quote = |name| self.dialect.quote(&Ident::new(name).expect("a name"));
+        let sql = relation.replace("`app`", &quote("app")).replace("`customers`", &quote("customers"));
+        self.facts.source.relation = Some(Relation {
+            sql,
+            unique: vec![key.clone()],
+            not_null: key.clone(),
+            primary_key: key,
+            estimated_rows: 5000.0,
+            correlation: BTreeMap::new(),
+        });
+        self
+    }
+
+    /// The target is there, as this pipeline would have made it in a run before.
+    pub fn existing(mut self) -> Scene<'d> {
+        let Target::Declared(table) = &self.pipeline.target else { panic!("a declared table") };
+        let managed = strategies::managed_columns(&self.pipeline, table);
+        let live = live_table(self.dialect, &self.pipeline, table, &managed);
+        self.facts.target.live = Some(live);
+        self.facts.target.record = Some(TargetRecord {
+            generation: 7,
+            fingerprint: Some("of before".to_owned()),
+            ..Default::default()
+        });
+        // What the hashes of the live table were made from is what this pipeline compares.
+        if matches!(self.pipeline.strategy, Strategy::Scd2(_)) {
+            let mut set = self.plan().expect("a plan of the table as it is").compared;
+            set.sort();
+            let record = self.facts.target.record.as_mut().expect("set above");
+            record.compare_set = Some(set);
+            record.encoding_version = Some(1);
+        }
+        self
+    }
+
+    /// Changes the live table.
+    pub fn live(mut self, change: impl FnOnce(&mut LiveTable)) -> Scene<'d> {
+        change(self.facts.target.live.as_mut().expect("the target exists"));
+        self
+    }
+
+    /// Gives the live table a column, or another type to one that it has.
+    pub fn live_column(self, name: &str, data_type: &str) -> Scene<'d> {
+        let column = LiveColumn {
+            name: name.to_owned(),
+            data_type: named_type(self.dialect, data_type),
+            nullable: true,
+            default: None,
+            generated: false,
+        };
+        self.live(|live| match live.columns.iter_mut().find(|known| known.name == name) {
+            Some(known) => *known = LiveColumn { nullable: known.nullable, ..column },
+            None => live.columns.push(column),
+        })
+    }
+
+    /// Takes a column from the live table.
+    pub fn without_live(self, name: &str) -> Scene<'d> {
+        self.live(|live| live.columns.retain(|column| column.name != name))
+    }
+
+    /// Changes any fact.
+    pub fn facts(mut self, change: impl FnOnce(&mut Facts)) -> Scene<'d> {
+        change(&mut self.facts);
+        self
+    }
+
+    /// A run before read up to `last_value`, and the next reading begins at `read_from`.
+    pub fn watermark(mut self, last_value: &str, read_from: &str) -> Scene<'d> {
+        let incremental = self.pipeline.incremental.as_ref().expect("an incremental pipeline");
+        self.facts.watermark = Some(StoredWatermark {
+            column: incremental.column.to_string(),
+            last_value: Some(last_value.to_owned()),
+            read_from: Some(read_from.to_owned()),
+            covered_from: None,
+            identity: None,
+        });
+        self
+    }
+
+    /// The oldest running transaction is known.
+    pub fn cap(mut self, instant: &str) -> Scene<'d> {
+        self.facts.cap = Cap::At(instant.to_owned());
+        self
+    }
+
+    /// The run will be rolled back, and shows a sample of so many rows.
+    pub fn dry_run(mut self, sample: usize) -> Scene<'d> {
+        self.facts.run.dry_run = true;
+        self.facts.run.sample = sample;
+        self
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> Result<Plan> {
+        planner::plan(&self.pipeline, &self.facts, self.dialect)
+    }
+
+    /// The whole plan, or the error that kept it from being made, under the options that led to it.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for line in self.options.lines() {
+            writeln!(out, "# {line}").expect("a string takes text");
+        }
+        match self.plan() {
+            Ok(plan) => out.push_str(&plan_text(&plan)),
+            Err(error) => out.push_str(&error_text(&error)),
+        }
+        out
+    }
+}
+
+fn source_column(name: &str, data_type: TypeFacts) -> SourceColumn {
+    SourceColumn { name: name.to_owned(), data_type, stamped: false }
+}
+
+fn type_of(dialect: &dyn Dialect, data_type: &DataType) -> TypeFacts {
+    dialect.type_facts(data_type).unwrap_or_else(|| TypeFacts {
+        name: dialect.type_name(data_type),
+        normal: Some(ematix_flow_core::hash::Normal::Opaque),
+        deterministic: true,
+    })
+}
+
+/// What a dialect knows of a type by its spelling in TOML.
+pub fn named_type(dialect: &dyn Dialect, name: &str) -> TypeFacts {
+    type_of(dialect, &DataType::parse(name).expect("a type"))
+}
+
+fn live_table(dialect: &dyn Dialect, pipeline: &Pipeline, table: &Table, managed: &[Column]) -> LiveTable {
+    let keys = pipeline.keys.clone().unwrap_or_else(|| declared_keys(table).0);
+    let names = |columns: &[Ident]| columns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let index = |columns: Vec<String>, primary: bool, predicate: Option<&str>| LiveIndex {
+        name: columns.join("_"),
+        unique: true,
+        primary,
+        usable: true,
+        columns,
+        predicate: predicate.map(str::to_owned),
+        correlation: None,
+    };
+    let mut indexes = Vec::new();
+    let mut checks = Vec::new();
+    if let Strategy::Scd2(scd2) = &pipeline.strategy {
+        let mut versions = names(&keys);
+        versions.push(scd2.effective_from.to_string());
+        indexes.push(index(versions, true, None));
+        indexes.push(index(names(&keys), false, Some("current")));
+        for columns in [&table.primary_key, &table.natural_key].into_iter().chain(&table.unique) {
+            if !columns.is_empty() && *columns != keys {
+                indexes.push(index(names(columns), false, Some("current")));
+            }
+        }
+        checks = vec![format!("{}_period", table.name.name), format!("{}_open", table.name.name)];
+    } else if !keys.is_empty() {
+        indexes.push(index(names(&keys), true, None));
+    }
+    LiveTable {
+        kind: 'r',
+        spread: false,
+        columns: table
+            .columns
+            .iter()
+            .chain(managed)
+            .map(|column| LiveColumn {
+                name: column.name.to_string(),
+                data_type: type_of(dialect, &column.data_type),
+                nullable: column.nullable,
+                default: column.default.as_ref().map(|_| "as declared".to_owned()),
+                generated: false,
+            })
+            .collect(),
+        indexes,
+        checks,
+        ours: true,
+        estimated_rows: 5000.0,
+    }
+}
+
+/// A plan as a text: its head as `flow plan` prints it, then every statement under its purpose.
+pub fn plan_text(plan: &Plan) -> String {
+    let mut out = String::new();
+    let keys = match &plan.keys_reason {
+        Some(reason) => format!("  keys: {} ({reason})", plan.keys.join(", ")),
+        None => String::new(),
+    };
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    line(format!("{}  {}{keys}  path: {} ({})", plan.target, plan.mode, plan.path.name(), plan.path_reason));
+    if !plan.compared.is_empty() {
+        line(format!("compared: {}", plan.compared.join(", ")));
+    }
+    for mark in &plan.marks {
+        line(format!("{} {}", mark.mark, mark.what));
+    }
+    for note in &plan.notes {
+        line(format!("note: {note}"));
+    }
+    for warning in &plan.warnings {
+        line(format!("warning: {warning}"));
+    }
+    for step in &plan.steps {
+        line(format!("\n-- {} {}: {}", step.n, step.kind.name(), step.purpose));
+        for remark in remarks(step) {
+            line(format!("-- {remark}"));
+        }
+        line(format!("{};", step.sql));
+    }
+    out
+}
+
+/// What becomes of a statement's answer, in words.
+fn remarks(step: &Step) -> Vec<String> {
+    let names = |slots: &[Slot]| slots.iter().map(|slot| slot.name()).collect::<Vec<_>>().join(" + ");
+    let mut out = Vec::new();
+    if let Some(Condition::Positive(slot)) = &step.when {
+        out.push(format!("only if {} > 0", slot.name()));
+    }
+    match &step.answer {
+        Answer::Ignore => {}
+        Answer::Count(slots) => out.push(format!("counts {}", names(slots))),
+        Answer::CountExactly(slots, expected) => {
+            out.push(format!("counts {}: as many as {}", names(slots), names(expected)));
+        }
+        Answer::Sample => out.push("answers a sample".to_owned()),
+        Answer::Read => out.push("answers numbers".to_owned()),
+        Answer::NoRows(failure) => {
+            out.push(format!("else {}: {}", failure.code, failure.message));
+            if !failure.sample.is_empty() {
+                out.push(format!("with sample keys: {}", failure.sample.join(", ")));
+            }
+            out.push(format!("hint: {}", failure.hint));
+        }
+        Answer::ExactlyOne => out.push("touches exactly one row".to_owned()),
+    }
+    out
+}
+
+fn error_text(error: &FlowError) -> String {
+    let mut out = format!("error[{}]: {}\n", error.code, error.message);
+    for detail in &error.details {
+        writeln!(out, "  {detail}").expect("a string takes text");
+    }
+    if let Some(hint) = &error.hint {
+        writeln!(out, "hint: {hint}").expect("a string takes text");
+    }
+    out
+}
