@@ -480,15 +480,14 @@ pub fn watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         None => sql!("CASE WHEN h.highest IS NOT NULL THEN {safe} END", safe),
     };
     let text = |name: &'static str| load.dialect.stable_text(data_type, &Sql::text(name));
-    // Nothing of the user's runs after this step.
+    // Nothing of the user's runs after this step. What has an order has a greatest value, if not always a max().
     let settings = load.dialect.text_settings(data_type).map_or(Sql::empty(), |set| sql!("{set};\n", set));
     builder.step(
         StepKind::Finish,
         format!("the watermark that this reading leaves: the greatest {}", incremental.column),
         sql!(
-            "{settings}SELECT {watermark} AS watermark,\n       {read_from} AS read_from\n  FROM (SELECT {highest} AS watermark,\n               {next} AS read_from\n          FROM (SELECT {max}(s.{column}) AS highest FROM {stage} AS s) AS h) AS m",
+            "{settings}SELECT {watermark} AS watermark,\n       {read_from} AS read_from\n  FROM (SELECT {highest} AS watermark,\n               {next} AS read_from\n          FROM (SELECT (SELECT s.{column} FROM {stage} AS s WHERE s.{column} IS NOT NULL ORDER BY s.{column} DESC LIMIT 1) AS highest) AS h) AS m",
             settings,
-            max = load.dialect.function("max"),
             watermark = text("m.watermark"),
             read_from = text("m.read_from"),
             highest,

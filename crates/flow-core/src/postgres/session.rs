@@ -115,7 +115,9 @@ impl Session {
     /// connection pins.
     pub fn begin(&self, read_only: bool) -> String {
         let access = if read_only { "READ ONLY" } else { "READ WRITE" };
-        let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED {access}");
+        // What the catalogue says of types is compared with how we write them.
+        let mut sql =
+            format!("BEGIN ISOLATION LEVEL READ COMMITTED {access}; SET LOCAL quote_all_identifiers = off");
         for (name, value) in &self.settings {
             let name = Postgres.literal(&Literal::Text(name.clone()));
             let value = Postgres.literal(&Literal::Text(value.clone()));

@@ -1,0 +1,195 @@
+"""Incremental loading: what commits late, ties, comes without a value or fails halfway is neither lost nor doubled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from customers import project
+from database import Database
+from flow_binary import Flow
+
+SOURCE = """
+CREATE SCHEMA app;
+CREATE TABLE app.customers (
+    customer_id bigint PRIMARY KEY, name text NOT NULL, revision bigint NOT NULL DEFAULT 0,
+    changed_at {type} DEFAULT now());
+"""
+MODES = ["append", "merge", "scd2"]
+
+
+def given(database: Database, data_type: str = "timestamptz") -> None:
+    database.execute(SOURCE.format(type=data_type))
+
+
+def config(flow: Flow, mode: str, **options: Any) -> Any:
+    return flow.project(project(mode, incremental_column="changed_at", **options))
+
+
+def insert(database: Any, first: int, last: int, values: str = "now()") -> None:
+    database.execute(
+        f"INSERT INTO app.customers (customer_id, name, changed_at)"
+        f" SELECT n, 'customer ' || n, {values} FROM generate_series({first}, {last}) AS n"
+    )
+
+
+def loaded(database: Database) -> list[int]:
+    """The keys in the target, as often as they are there."""
+    return [key for (key,) in database.rows("SELECT customer_id FROM analytics.dim_customers ORDER BY 1")]
+
+
+def run(flow: Flow, path: Any, expect: int = 0) -> dict[str, Any]:
+    report: dict[str, Any] = flow("run", "customers", "--output", "json", config=path, expect=expect).json()
+    if expect == 0:
+        parts = ("inserted", "updated", "unchanged", "deduplicated", "skipped", "rejected")
+        assert report["rows_in"] == sum(report[f"rows_{part}"] for part in parts)
+    return report
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_row_that_commits_after_newer_ones_were_read_is_loaded(database: Database, flow: Flow, mode: str) -> None:
+    given(database)
+    insert(database, 1, 3)
+    path = config(flow, mode)
+    assert run(flow, path)["rows_inserted"] == 3
+    with database.connect(autocommit=False) as late, database.connect(autocommit=False) as idle:
+        insert(late, 4, 4)
+        # It has not written yet, and its now() is fixed all the same.
+        idle.execute("SELECT 1")
+        insert(database, 5, 5)
+        for _ in range(2):
+            run(flow, path)
+            assert loaded(database) == [1, 2, 3, 5]
+        late.commit()
+        assert run(flow, path)["rows_inserted"] == 1
+        assert loaded(database) == [1, 2, 3, 4, 5]
+        insert(idle, 6, 6)
+        insert(database, 7, 7)
+        run(flow, path)
+        idle.commit()
+    assert run(flow, path)["rows_inserted"] == 1
+    assert loaded(database) == [1, 2, 3, 4, 5, 6, 7]
+    assert run(flow, path)["rows_inserted"] == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_lookback_loads_what_commits_late_where_the_cap_may_not_be_used(
+    database: Database, flow: Flow, mode: str
+) -> None:
+    given(database)
+    insert(database, 1, 3)
+    path = config(flow, mode, late_commits="lookback", lookback="1h")
+    run(flow, path)
+    with database.connect(autocommit=False) as late:
+        insert(late, 4, 4)
+        insert(database, 5, 5)
+        report = run(flow, path)
+        assert any("lookback" in warning for warning in report["warnings"])
+        late.commit()
+    run(flow, path)
+    assert loaded(database) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_rows_at_the_same_microsecond_are_neither_lost_nor_doubled(database: Database, flow: Flow, mode: str) -> None:
+    given(database)
+    at = "'2026-03-29 01:30:00.123457+00'::timestamptz"
+    insert(database, 1, 2, at)
+    path = config(flow, mode)
+    first = run(flow, path)
+    assert first["watermark_after"] == "2026-03-29T01:30:00.123457Z"
+    insert(database, 3, 3, at)
+    assert run(flow, path)["rows_inserted"] == 1
+    assert run(flow, path)["rows_inserted"] == 0
+    # One microsecond earlier is before the watermark: nothing shows that it comes late.
+    assert loaded(database) == [1, 2, 3]
+    assert run(flow, path)["watermark_after"] == "2026-03-29T01:30:00.123457Z"
+
+
+@pytest.mark.parametrize(
+    ("data_type", "values"),
+    [
+        ("timestamptz", "'2026-01-01 00:00:00.000001+00'::timestamptz + n * interval '1 microsecond'"),
+        ("timestamp", "'2026-01-01 00:00:00.000001'::timestamp + n * interval '1 microsecond'"),
+        ("double precision", "0.1::float8 + n * 1e-17::float8 + 1.0::float8 / 3"),
+        ("numeric", "12345678901234567890.1234567890123456789 + n"),
+        ("bigint", "9007199254740993 + n"),
+        ("text", "'a''\\b' || n"),
+        ("uuid", "('00000000-0000-7000-8000-00000000000' || n)::uuid"),
+        ("date", "'2026-01-01'::date + n::int"),
+    ],
+)
+def test_a_watermark_is_kept_to_its_last_digit_under_any_settings(
+    database: Database, flow: Flow, data_type: str, values: str
+) -> None:
+    database.execute(f"""
+        ALTER DATABASE {database.name} SET extra_float_digits = -15;
+        ALTER DATABASE {database.name} SET DateStyle = 'SQL, DMY';
+        ALTER DATABASE {database.name} SET TimeZone = 'Asia/Kathmandu';
+        ALTER DATABASE {database.name} SET standard_conforming_strings = off;
+        ALTER DATABASE {database.name} SET backslash_quote = off;
+    """)
+    database.execute(SOURCE.format(type=data_type).replace("DEFAULT now()", ""))
+    insert(database, 1, 4, values)
+    path = config(flow, "append")
+    assert run(flow, path)["rows_inserted"] == 4
+    kept = database.value(
+        f"SELECT last_value::{data_type} = (SELECT changed_at FROM app.customers ORDER BY 1 DESC LIMIT 1)"
+        " FROM ematix_flow.watermarks"
+    )
+    assert kept, database.rows("SELECT * FROM ematix_flow.watermarks")
+    assert run(flow, path)["rows_inserted"] == 0
+    insert(database, 5, 6, values)
+    run(flow, path)
+    assert run(flow, path)["rows_inserted"] == 0
+    assert loaded(database) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_rows_without_a_watermark_are_refused_read_or_left_out(database: Database, flow: Flow, mode: str) -> None:
+    given(database)
+    insert(database, 1, 2)
+    insert(database, 3, 3, "NULL")
+    report = run(flow, config(flow, mode), expect=4)
+    assert (report["status"], report["error"]["code"]) == ("refused", "null_watermark")
+    assert database.value("SELECT to_regclass('analytics.dim_customers')") is None
+    skipping = config(flow, mode, null_watermark="skip")
+    assert run(flow, skipping)["rows_skipped"] == 1
+    assert loaded(database) == [1, 2]
+    including = config(flow, mode, null_watermark="include")
+    for _ in range(2):
+        run(flow, including)
+        assert loaded(database) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failure_between_data_and_commit_leaves_watermark_and_data(database: Database, flow: Flow, mode: str) -> None:
+    given(database)
+    insert(database, 1, 3)
+    path = config(flow, mode)
+    run(flow, path)
+    before = database.rows("SELECT * FROM ematix_flow.watermarks")
+    seen = database.rows("SELECT * FROM ematix_flow.append_seen ORDER BY row_hash")
+    insert(database, 4, 5)
+    database.execute("ALTER TABLE ematix_flow.watermarks ADD CONSTRAINT refuse CHECK (false) NOT VALID")
+    assert run(flow, path, expect=1)["status"] == "failed"
+    assert database.rows("SELECT * FROM ematix_flow.watermarks") == before
+    assert database.rows("SELECT * FROM ematix_flow.append_seen ORDER BY row_hash") == seen
+    assert loaded(database) == [1, 2, 3]
+    database.execute("ALTER TABLE ematix_flow.watermarks DROP CONSTRAINT refuse")
+    assert run(flow, path)["rows_inserted"] == 2
+    assert loaded(database) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_empty_reading_leaves_the_watermark(database: Database, flow: Flow, mode: str) -> None:
+    given(database)
+    path = config(flow, mode)
+    assert run(flow, path)["watermark_after"] is None
+    insert(database, 1, 1)
+    after = run(flow, path)["watermark_after"]
+    database.execute("DELETE FROM app.customers")
+    assert run(flow, path)["watermark_after"] == after
+    insert(database, 2, 2)
+    run(flow, path)
+    assert loaded(database) == [1, 2]
