@@ -26,6 +26,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -264,6 +265,8 @@ class PageRun:
             connection.close()
         if self.dev_server.exists():
             self._bash("flow dev reset")
+            # Its lock stays behind.
+            shutil.rmtree(self.dev_server, ignore_errors=True)
 
     def _run_block(self, block: Block) -> list[str]:
         match block.language:

@@ -215,6 +215,7 @@ impl Pipeline {
         };
         let mut check = Check { project, path: format!("pipelines.{name}"), errors: Vec::new() };
         let options = overlay(&spec.options, overrides);
+        check.overrides_fit(name, &options, overrides);
         let pipeline = check.pipeline(name, spec, &options);
         match pipeline {
             Some(pipeline) if check.errors.is_empty() => Ok(pipeline),
@@ -309,6 +310,28 @@ impl Check<'_> {
     /// Keeps a value, or reports and goes on.
     fn keep<T>(&mut self, part: &str, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.fail(part, error)).ok()
+    }
+
+    /// An option for this once that has no meaning in the mode is refused, as it is in a file.
+    fn overrides_fit(&mut self, name: &str, options: &PipelineOptions, overrides: &PipelineOptions) {
+        let (Some(mode), Ok(serde_json::Value::Object(said))) =
+            (options.mode, serde_json::to_value(overrides))
+        else {
+            return;
+        };
+        for info in
+            said.iter().filter(|(_, value)| !value.is_null()).filter_map(|(name, _)| option_info(name))
+        {
+            if !info.modes.is_empty() && !info.modes.contains(&mode) {
+                let flag = info.name.replace('_', "-");
+                let modes: Vec<&str> = info.modes.iter().map(|mode| mode.name()).collect();
+                let error = FlowError::new(
+                    ErrorCode::OptionNotForMode,
+                    format!("--{flag} has no meaning for `{name}`, which is {mode}"),
+                );
+                self.fail("", error.hint(format!("it belongs to {}", modes.join(" and "))));
+            }
+        }
     }
 
     fn names(&mut self, part: &str, names: &Option<Names>) -> Option<Vec<Ident>> {

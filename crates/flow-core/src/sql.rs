@@ -198,8 +198,6 @@ pub enum Slot {
     Watermark,
     /// Where the next reading begins, as text.
     ReadFrom,
-    /// The number of the run on its target.
-    RunNumber,
 }
 
 impl Slot {
@@ -224,7 +222,6 @@ impl Slot {
             Slot::RowsRepeated => "rows_repeated",
             Slot::Watermark => "watermark",
             Slot::ReadFrom => "read_from",
-            Slot::RunNumber => "run_number",
         }
     }
 
@@ -253,7 +250,6 @@ impl Slot {
         Slot::RowsRepeated,
         Slot::Watermark,
         Slot::ReadFrom,
-        Slot::RunNumber,
     ];
 }
 

@@ -32,6 +32,9 @@ use std::time::Instant;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+/// What stands for the run's id in a plan that is only printed.
+const PLANNED: &str = "<batch>";
+
 /// How this process was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -72,6 +75,11 @@ impl Engine {
     /// An engine for a project, in the environment of this process.
     pub fn new(project: ProjectSpec) -> Engine {
         Engine { project: Arc::new(project), environment: Arc::new(ProcessEnvironment) }
+    }
+
+    /// An engine for a project in a given environment.
+    pub fn with_environment(project: ProjectSpec, environment: Arc<dyn Environment>) -> Engine {
+        Engine { project: Arc::new(project), environment }
     }
 
     /// The project.
@@ -148,7 +156,7 @@ impl Engine {
         session.ask("begin", &session.begin(true)).await?;
         let path = self.path(pipeline, &session).await?;
         let run = RunFacts {
-            id: "00000000-0000-7000-8000-000000000000".to_owned(),
+            id: PLANNED.to_owned(),
             instant: String::new(),
             dry_run: false,
             sample: 0,
@@ -404,7 +412,7 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
     });
     Facts {
         run: RunFacts {
-            id: "00000000-0000-7000-8000-000000000000".to_owned(),
+            id: PLANNED.to_owned(),
             instant: "2000-01-01T00:00:00Z".to_owned(),
             dry_run: false,
             sample: 0,

@@ -94,22 +94,16 @@ impl Engine {
         if run.is_empty() || !run.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
             return Err(no_run(run));
         }
-        let mut found = Vec::new();
+        let (mut found, mut unreachable) = (Vec::new(), None);
         for (connection, _) in self.by_connection(&names)? {
-            let Some(session) = self.metadata_session(&connection).await? else { continue };
-            let sql = format!(
-                "SELECT {RUN_COLUMNS} FROM ematix_flow.run_history AS r WHERE r.run_id::text LIKE {}",
-                literal(&format!("%{}", run.to_lowercase()))
-            );
-            for row in rows_of(&session.ask("look the run up", &sql).await?)? {
-                let sql = format!(
-                    "SELECT pg_catalog.json_build_object('n', s.n, 'kind', s.kind, 'purpose', s.purpose, 'rows', s.rows, 'milliseconds', s.milliseconds) FROM ematix_flow.run_steps AS s WHERE s.run_id = {} ORDER BY s.n",
-                    literal(&row.run_id)
-                );
-                let steps: Vec<StepReport> = values(&session.ask("read the steps", &sql).await?)?;
-                found.push(RunLog { run: row, steps });
+            // A run is in one database: that another cannot be reached matters only if it is nowhere else.
+            match self.run_logs_on(&connection, run).await {
+                Ok(logs) => found.extend(logs),
+                Err(error) => unreachable = Some(error),
             }
-            session.close().await;
+        }
+        if let (true, Some(error)) = (found.is_empty(), unreachable) {
+            return Err(error);
         }
         match found.len() {
             0 => Err(no_run(run)),
@@ -120,6 +114,25 @@ impl Engine {
             )
             .hint("give more digits, from the end")),
         }
+    }
+
+    async fn run_logs_on(&self, connection: &str, run: &str) -> Result<Vec<RunLog>> {
+        let Some(session) = self.metadata_session(connection).await? else { return Ok(Vec::new()) };
+        let sql = format!(
+            "SELECT {RUN_COLUMNS} FROM ematix_flow.run_history AS r WHERE r.run_id::text LIKE {}",
+            literal(&format!("%{}", run.to_lowercase()))
+        );
+        let mut found = Vec::new();
+        for row in rows_of(&session.ask("look the run up", &sql).await?)? {
+            let sql = format!(
+                "SELECT pg_catalog.json_build_object('n', s.n, 'kind', s.kind, 'purpose', s.purpose, 'rows', s.rows, 'milliseconds', s.milliseconds) FROM ematix_flow.run_steps AS s WHERE s.run_id = {} ORDER BY s.n",
+                literal(&row.run_id)
+            );
+            let steps: Vec<StepReport> = values(&session.ask("read the steps", &sql).await?)?;
+            found.push(RunLog { run: row, steps });
+        }
+        session.close().await;
+        Ok(found)
     }
 
     /// Pipelines with their last runs.
@@ -360,7 +373,16 @@ COMMIT",
             condition = condition.join(" AND "),
             order = Postgres.quote(&scd2.effective_from),
         );
-        let answers = session.ask("read the versions of the key", &sql).await?;
+        let answers = session.ask("read the versions of the key", &sql).await.map_err(|error| match error
+            .sqlstate
+            .as_deref()
+        {
+            Some("42P01" | "3F000") => {
+                FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
+                    .hint(format!("`flow run {pipeline}` creates it"))
+            }
+            _ => error,
+        })?;
         let columns = match &built.target {
             Target::Declared(table) => {
                 table.columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>()

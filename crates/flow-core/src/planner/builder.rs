@@ -2,7 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::plan::{Answer, Condition, Mark, MarkKind, Step, StepKind};
-use crate::sql::{Slot, Sql};
+use crate::sql::{QualifiedName, Slot, Sql};
 
 /// A plan in the making.
 pub struct PlanBuilder<'a> {
@@ -15,12 +15,21 @@ pub struct PlanBuilder<'a> {
     pub notes: Vec<String>,
     /// Warnings so far.
     pub warnings: Vec<String>,
+    /// Intermediate tables that nobody needs after the last step.
+    pub leftovers: Vec<QualifiedName>,
 }
 
 impl<'a> PlanBuilder<'a> {
     /// An empty plan.
     pub fn new(dialect: &'a dyn Dialect) -> PlanBuilder<'a> {
-        PlanBuilder { dialect, steps: Vec::new(), marks: Vec::new(), notes: Vec::new(), warnings: Vec::new() }
+        PlanBuilder {
+            dialect,
+            steps: Vec::new(),
+            marks: Vec::new(),
+            notes: Vec::new(),
+            warnings: Vec::new(),
+            leftovers: Vec::new(),
+        }
     }
 
     /// Adds a step.

@@ -9,6 +9,8 @@ use crate::plan::{Answer, MarkKind, StepKind};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
 use crate::spec::options::OnDrift;
+use crate::sql;
+use crate::sql::{Ident, QualifiedName};
 use crate::strategies::{self, Requirement};
 
 /// What must be true of the target before its rows are touched.
@@ -60,6 +62,7 @@ fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Re
     for difference in settled {
         apply(load, &difference, builder);
     }
+    let open = become_history(load, open, builder);
     let missing = open.iter().any(|difference| matches!(difference.kind, DifferenceKind::Missing { .. }));
     if !open.is_empty() && (load.pipeline.on_drift == OnDrift::Error || missing) {
         return Err(drift_error(load, &open, missing));
@@ -69,6 +72,22 @@ fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Re
         builder.warn(format!("drift ignored: {}", difference.describe()));
     }
     requirements(load, live, builder)
+}
+
+/// Where `migrate` allows it, a table gets what a history has; what is left is drift still.
+fn become_history(load: &Load<'_>, open: Vec<Difference>, builder: &mut PlanBuilder<'_>) -> Vec<Difference> {
+    let Strategy::Scd2(scd2) = &load.pipeline.strategy else { return open };
+    let lacks = |difference: &Difference| {
+        matches!(difference.kind, DifferenceKind::Missing { .. })
+            && load.managed.iter().any(|column| column.name.as_str() == difference.column)
+    };
+    if !load.pipeline.migrate {
+        return open;
+    }
+    let (missing, open): (Vec<_>, Vec<_>) = open.into_iter().partition(lacks);
+    let names: Vec<&str> = missing.iter().map(|difference| difference.column.as_str()).collect();
+    strategies::adoption::steps(load, scd2, &names, builder);
+    open
 }
 
 /// Columns that the strategy adds by itself: the flag of soft deletes, append's metadata.
@@ -119,8 +138,36 @@ fn drift_error(load: &Load<'_>, open: &[Difference], missing: bool) -> FlowError
         .context("columns", open.iter().map(|difference| difference.column.clone()).collect::<Vec<_>>())
 }
 
+/// A history has several versions of a key: an index that allows one row a key stands in its way.
+fn refuse_one_row_per_key(load: &Load<'_>, live: &LiveTable) -> Result<()> {
+    if !matches!(load.pipeline.strategy, Strategy::Scd2(_)) {
+        return Ok(());
+    }
+    let of_keys = |column: &String| load.keys.iter().any(|key| key.as_str() == column);
+    let found = live.indexes.iter().find(|index| {
+        index.unique && index.usable && index.predicate.is_none() && index.columns.iter().all(of_keys)
+    });
+    let Some(index) = found else { return Ok(()) };
+    let name = Ident::new(&index.name)?;
+    let drop = match index.primary {
+        true => sql!("ALTER TABLE {table} DROP CONSTRAINT {name}", table = load.table.name, name),
+        false => {
+            sql!("DROP INDEX {index}", index = QualifiedName { schema: load.table.name.schema.clone(), name })
+        }
+    };
+    Err(FlowError::new(
+        ErrorCode::Drift,
+        format!(
+            "the index `{}` of {} allows one row a key, and scd2 keeps several",
+            index.name, load.table.name
+        ),
+    )
+    .hint(format!("drop it: {}; flow never drops anything", drop.to_text(load.dialect))))
+}
+
 /// Indexes and checks without which the strategy cannot keep its word.
 fn requirements(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    refuse_one_row_per_key(load, live)?;
     for requirement in strategies::requirements(load) {
         if requirement.is_met(live) {
             continue;

@@ -20,13 +20,19 @@ pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     if load.facts.run.dry_run {
         return;
     }
-    remember_target(load, builder);
-    remember_declaration(load, builder);
-    remember_watermark(load, builder);
-    success(load, builder);
+    let leftovers = builder.leftovers.iter().map(|name| sql!("DROP TABLE {name}", name));
+    let mut statements: Vec<Sql> = leftovers.collect();
+    statements.push(remember_target(load));
+    statements.extend(remember_declaration(load));
+    let watermark = remember_watermark(load);
+    let purpose = if watermark.is_some() { "watermark, run history" } else { "run history" };
+    statements.extend(watermark);
+    statements.push(success(load));
+    // One text, one round trip; the run succeeds only if it was not taken for dead meanwhile.
+    builder.step(StepKind::Finish, purpose, Sql::join(statements, ";\n"), Answer::ExactlyOne);
 }
 
-fn remember_target(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+fn remember_target(load: &Load<'_>) -> Sql {
     let written = Sql::join(
         [Slot::RowsInserted, Slot::RowsUpdated, Slot::RowsClosedOut, Slot::RowsDeleted, Slot::RowsRehashed]
             .iter()
@@ -61,18 +67,12 @@ fn remember_target(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
             assignments.push(sql!("earlier_sets = {sets}", sets = load.dialect.typed_literal(&sets, &json)));
         }
     }
-    let sql = sql!(
-        "UPDATE {targets} AS t\n   SET {assignments}\n WHERE t.target = {target}\nRETURNING t.run_number",
+    sql!(
+        "UPDATE {targets} AS t\n   SET {assignments}\n WHERE t.target = {target}",
         targets = table("targets"),
         assignments = Sql::join(assignments, ",\n       "),
         target = Literal::Text(load.pipeline.target_key())
-    );
-    builder.step(
-        StepKind::Finish,
-        "number the run, and remember what the target was written with",
-        sql,
-        Answer::Read,
-    );
+    )
 }
 
 /// Every set of compare columns that the target had before this run.
@@ -83,12 +83,12 @@ fn sets_before(load: &Load<'_>) -> Option<Vec<Vec<String>>> {
     Some(sets)
 }
 
-fn remember_declaration(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+fn remember_declaration(load: &Load<'_>) -> Option<Sql> {
     let stored = load.facts.target.record.as_ref().and_then(|record| record.fingerprint.as_ref());
     if stored == Some(&fingerprint(load)) && !load.creates {
-        return;
+        return None;
     }
-    let sql = sql!(
+    Some(sql!(
         "INSERT INTO {history} (target, fingerprint, declaration, encoding_version, run_id, created)\nVALUES ({target},\n        {fingerprint},\n        {declaration},\n        {version}, {run}, {created})",
         history = table("schema_history"),
         target = Literal::Text(load.pipeline.target_key()),
@@ -97,13 +97,12 @@ fn remember_declaration(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         version = Literal::Integer(ENCODING_VERSION.into()),
         run = Literal::Text(load.facts.run.id.clone()),
         created = Literal::Boolean(load.creates)
-    );
-    builder.step(StepKind::Finish, "remember the declaration", sql, Answer::Ignore);
+    ))
 }
 
-fn remember_watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    let Some(incremental) = &load.pipeline.incremental else { return };
-    let Ok(data_type) = reading::watermark_type(load, incremental) else { return };
+fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
+    let incremental = load.pipeline.incremental.as_ref()?;
+    let data_type = reading::watermark_type(load, incremental).ok()?;
     let append = matches!(load.pipeline.strategy, Strategy::Append(_));
     let null = || Sql::text("NULL");
     let (covered, covered_row) = match reading::next_bound(load, incremental, data_type) {
@@ -138,7 +137,7 @@ fn remember_watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let columns = COLUMNS.map(Ident::fixed);
     let updates: Vec<(Ident, Merged)> =
         columns[1..].iter().map(|name| (name.clone(), Merged::Replaced)).collect();
-    let sql = load.dialect.upsert(Upsert {
+    Some(load.dialect.upsert(Upsert {
         table: &table("watermarks"),
         columns: &columns,
         rows: sql!(
@@ -155,11 +154,10 @@ fn remember_watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         ),
         keys: &columns[..1],
         updates: &updates,
-    });
-    builder.step(StepKind::Finish, "store the watermark", sql, Answer::Ignore);
+    }))
 }
 
-fn success(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+fn success(load: &Load<'_>) -> Sql {
     let counts = [
         Slot::RowsIn,
         Slot::RowsInserted,
@@ -171,26 +169,20 @@ fn success(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         Slot::RowsSkipped,
         Slot::RowsRejected,
         Slot::RowsRehashed,
-        Slot::RunNumber,
     ];
     let counts = counts.iter().map(|slot| sql!("{name} = {slot}", name = Sql::text(slot.name()), slot));
     let before = load.facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
-    let sql = sql!(
-        "UPDATE {history} AS r\n   SET status = 'success',\n       committed = TRUE,\n       ended_at = {now},\n       lease_until = NULL,\n       path = {path},\n       watermark_before = {before},\n       watermark_after = {after},\n       {counts}\n WHERE r.run_id = {run}\n   AND r.status = 'running'",
+    sql!(
+        "UPDATE {history} AS r\n   SET status = 'success',\n       committed = TRUE,\n       ended_at = {now},\n       lease_until = NULL,\n       path = {path},\n       watermark_before = {before},\n       watermark_after = {after},\n       run_number = (SELECT t.run_number FROM {targets} AS t WHERE t.target = r.target),\n       {counts}\n WHERE r.run_id = {run}\n   AND r.status = 'running'",
         history = table("run_history"),
+        targets = table("targets"),
         now = load.dialect.clock(),
         path = Literal::Text(load.facts.path.name().to_owned()),
         before = before.map_or(Literal::Null, Literal::Text),
         after = Slot::Watermark,
         counts = Sql::join(counts, ",\n       "),
         run = Literal::Text(load.facts.run.id.clone())
-    );
-    builder.step(
-        StepKind::Finish,
-        "the run succeeded, unless it was taken for dead meanwhile",
-        sql,
-        Answer::ExactlyOne,
-    );
+    )
 }
 
 /// The declaration as it is recorded.

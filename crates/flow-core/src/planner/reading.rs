@@ -56,6 +56,7 @@ pub fn lock_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 
 fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let name = load.stage_name("stage");
+    builder.leftovers.push(name.clone());
     let ours = |data_type: &DataType| Sql::from_dialect(load.type_name(data_type));
     let mut columns: Vec<(Ident, Sql, Sql)> = Vec::new();
     for column in &load.columns {
@@ -498,16 +499,4 @@ pub fn watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         Answer::Read,
     );
     Ok(())
-}
-
-/// Drops the stage, which a run that ends here needs no more.
-pub fn drop_stage(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    if let Rows::Stage(name) = &load.rows {
-        builder.step(
-            StepKind::Stage,
-            "drop the intermediate rows",
-            sql!("DROP TABLE {name}", name),
-            Answer::Ignore,
-        );
-    }
 }

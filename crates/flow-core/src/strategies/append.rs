@@ -166,8 +166,7 @@ fn incremental_steps(
         ),
         Answer::Ignore,
     );
-    builder.step(StepKind::Stage, "drop the new rows", sql!("DROP TABLE {fresh}", fresh), Answer::Ignore);
-    reading::drop_stage(load, builder);
+    builder.leftovers.push(fresh);
     Ok(())
 }
 

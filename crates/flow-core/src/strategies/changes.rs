@@ -40,6 +40,7 @@ pub fn table(load: &Load<'_>) -> QualifiedName {
 /// Fills the table of changes and asks the guards that need it.
 pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
     let changes = table(load);
+    builder.leftovers.push(changes.clone());
     let (address, change, count) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE), Ident::fixed(COUNT));
     let target = &load.table.name;
     let first_key = &load.keys[0];
@@ -224,14 +225,4 @@ pub fn of_kind(kinds: &[&'static str]) -> Sql {
             sql!("c.{change} IN ({kinds})", change, kinds = Sql::join(kinds.iter().map(literal), ", "))
         }
     }
-}
-
-/// Drops the table of changes.
-pub fn drop_table(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    builder.step(
-        StepKind::Diff,
-        "drop the table of changes",
-        sql!("DROP TABLE {changes}", changes = table(load)),
-        Answer::Ignore,
-    );
 }

@@ -60,7 +60,6 @@ pub fn steps(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) -> R
         apply_changes(load, merge, builder);
     }
     reading::watermark(load, builder)?;
-    reading::drop_stage(load, builder);
     Ok(())
 }
 
@@ -162,5 +161,4 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         sql,
         Answer::CountExactly(vec![Slot::RowsInserted], vec![Slot::RowsNew]),
     );
-    changes::drop_table(load, builder);
 }

@@ -1,5 +1,6 @@
 //! The load strategies: one file each, and what the planner asks of all of them.
 
+pub mod adoption;
 pub mod append;
 pub mod changes;
 pub mod merge;

@@ -76,16 +76,15 @@ pub fn compare_set(load: &Load<'_>) -> Vec<String> {
     name_set(&load.compared)
 }
 
-/// Whether hashes exist that were made from other columns, or by another encoding.
+/// Whether hashes exist that were made from other columns, by another encoding, or by somebody else.
 pub fn rehashes(load: &Load<'_>) -> bool {
-    let Some(record) = &load.facts.target.record else { return false };
-    if load.creates {
+    if load.creates || load.facts.assumed {
         return false;
     }
-    let set_changed = record.compare_set.as_ref().is_some_and(|stored| *stored != compare_set(load));
-    let encoding_changed =
-        record.encoding_version.is_some_and(|version| version != crate::hash::ENCODING_VERSION);
-    set_changed || encoding_changed
+    let record = load.facts.target.record.as_ref();
+    let stored_set = record.and_then(|record| record.compare_set.as_ref());
+    let stored_version = record.and_then(|record| record.encoding_version);
+    stored_set != Some(&compare_set(load)) || stored_version != Some(crate::hash::ENCODING_VERSION)
 }
 
 /// Whether a first load looks at the beginnings of versions before it inserts them.
@@ -123,10 +122,7 @@ pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
         suffix: "period",
         condition: sql!("{to} IS NULL OR {from} < {to}", to = scd2.effective_to, from = scd2.effective_from),
     });
-    let open = match scd2.open_end {
-        OpenEnd::Null => sql!("{to} IS NULL", to = scd2.effective_to),
-        OpenEnd::Infinity => sql!("{to} = {end}", to = scd2.effective_to, end = load.dialect.end_of_time()),
-    };
+    let open = is_open(load, scd2, None);
     all.push(Requirement::Check {
         suffix: "open",
         condition: sql!("{flag} = ({open})", flag = scd2.current_flag, open),
@@ -147,11 +143,23 @@ pub fn steps(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) -> Res
         apply_changes(load, scd2, rehash, builder);
     }
     reading::watermark(load, builder)?;
-    reading::drop_stage(load, builder);
     Ok(())
 }
 
-fn open_end(load: &Load<'_>, scd2: &Scd2) -> Sql {
+/// Whether a version has not ended.
+pub fn is_open(load: &Load<'_>, scd2: &Scd2, alias: Option<&'static str>) -> Sql {
+    let to = match alias {
+        Some(alias) => sql!("{alias}.{to}", alias = Sql::text(alias), to = scd2.effective_to),
+        None => sql!("{to}", to = scd2.effective_to),
+    };
+    match scd2.open_end {
+        OpenEnd::Null => sql!("{to} IS NULL", to),
+        OpenEnd::Infinity => sql!("{to} = {end}", to, end = load.dialect.end_of_time()),
+    }
+}
+
+/// What stands in `effective_to` of the current version.
+pub fn open_end(load: &Load<'_>, scd2: &Scd2) -> Sql {
     match scd2.open_end {
         OpenEnd::Null => load.null_of(&load.dialect.instant_type()),
         OpenEnd::Infinity => load.dialect.end_of_time(),
@@ -239,7 +247,6 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
     if rehash {
         rehash_current(load, scd2, builder);
     }
-    changes::drop_table(load, builder);
 }
 
 fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
@@ -377,9 +384,18 @@ fn first_begin_guard(
 
 /// The compare columns that the stored hashes were made from, as far as they are compared still.
 fn common_columns(load: &Load<'_>) -> Vec<Ident> {
-    let stored =
-        load.facts.target.record.as_ref().and_then(|record| record.compare_set.clone()).unwrap_or_default();
-    load.compared.iter().filter(|name| stored.iter().any(|stored| stored == name.as_str())).cloned().collect()
+    match stored_set(load) {
+        Some(stored) => {
+            let known = |name: &&Ident| stored.iter().any(|stored| stored == name.as_str());
+            load.compared.iter().filter(known).cloned().collect()
+        }
+        None => load.compared.clone(),
+    }
+}
+
+/// The compare columns of the hashes that exist; `None` where we made none of them.
+fn stored_set(load: &Load<'_>) -> Option<Vec<String>> {
+    load.facts.target.record.as_ref()?.compare_set.clone()
 }
 
 fn joined_columns(load: &Load<'_>) -> Vec<Ident> {
@@ -389,11 +405,16 @@ fn joined_columns(load: &Load<'_>) -> Vec<Ident> {
 
 /// Two deployments with different sets would take turns and miss changes: a set that returns is drift.
 fn mark_rehash(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    let record = load.facts.target.record.as_ref().expect("a rehash has a record");
-    let stored = record.compare_set.clone().unwrap_or_default();
+    let Some(stored) = stored_set(load) else {
+        builder
+            .mark(MarkKind::Change, "a history that others began   current versions rehashed, none opened");
+        return Ok(());
+    };
     let set = compare_set(load);
     let changed = set != stored;
-    if changed && record.earlier_sets.contains(&set) {
+    let earlier =
+        load.facts.target.record.as_ref().map(|record| record.earlier_sets.as_slice()).unwrap_or_default();
+    if changed && earlier.contains(&set) {
         return Err(FlowError::new(
             ErrorCode::Drift,
             format!("the compare columns of {} go back to an earlier set", load.table.name),

@@ -27,7 +27,6 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
             ),
             Answer::Read,
         );
-        reading::drop_stage(load, builder);
         return Ok(());
     }
     if !load.creates {
@@ -65,6 +64,5 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
         stage = load.source()
     );
     builder.step(StepKind::Insert, "insert the new rows", sql, Answer::Count(vec![Slot::RowsInserted]));
-    reading::drop_stage(load, builder);
     Ok(())
 }

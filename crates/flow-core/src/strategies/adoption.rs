@@ -1,0 +1,80 @@
+//! Gives an existing table what an SCD2 history has and it lacks, where `migrate` allows it: every row
+//! that is there becomes a version, the current one of its key unless a column says that it ended.
+
+use crate::pipeline::{FirstValidFrom, Scd2};
+use crate::plan::{Answer, MarkKind, StepKind};
+use crate::planner::builder::PlanBuilder;
+use crate::planner::load::Load;
+use crate::sql;
+use crate::sql::{Ident, Slot, Sql};
+use crate::types::DataType;
+
+/// Adds the managed columns that are missing and fills them.
+pub fn steps(load: &Load<'_>, scd2: &Scd2, missing: &[&str], builder: &mut PlanBuilder<'_>) {
+    let lacks = |name: &Ident| missing.contains(&name.as_str());
+    if lacks(&scd2.effective_from) {
+        let begin = match &scd2.first_valid_from {
+            FirstValidFrom::Column(name) => {
+                let data_type = load.type_of(name);
+                load.dialect.to_instant(data_type, &sql!("t.{name}", name))
+            }
+            // When it really began is not known, but it was before this run.
+            FirstValidFrom::Run | FirstValidFrom::Epoch => {
+                let instant = load.dialect.type_name(&load.dialect.instant_type());
+                load.dialect.typed_literal("1970-01-01 00:00:00+00", &instant)
+            }
+        };
+        add(load, &scd2.effective_from, &load.dialect.instant_type(), Some(begin), true, builder);
+    }
+    if lacks(&scd2.effective_to) {
+        let open = super::scd2::open_end(load, scd2);
+        let infinite = scd2.open_end == crate::spec::options::OpenEnd::Infinity;
+        add(
+            load,
+            &scd2.effective_to,
+            &load.dialect.instant_type(),
+            infinite.then_some(open),
+            infinite,
+            builder,
+        );
+    }
+    if lacks(&scd2.current_flag) {
+        let open = super::scd2::is_open(load, scd2, Some("t"));
+        add(load, &scd2.current_flag, &DataType::Boolean, Some(open), true, builder);
+    }
+    if lacks(&scd2.hash_column) {
+        let digest = load.row_digest(|name| sql!("t.{name}", name));
+        add(load, &scd2.hash_column, &DataType::Bytes, Some(digest), true, builder);
+    }
+}
+
+fn add(
+    load: &Load<'_>,
+    name: &Ident,
+    data_type: &DataType,
+    value: Option<Sql>,
+    not_null: bool,
+    builder: &mut PlanBuilder<'_>,
+) {
+    let target = &load.table.name;
+    builder.mark(MarkKind::Change, format!("column \"{name}\" added to what becomes a history"));
+    let sql = sql!(
+        "ALTER TABLE {target} ADD COLUMN {name} {type}",
+        target,
+        name,
+        type = Sql::from_dialect(load.dialect.type_name(data_type))
+    );
+    builder.step(StepKind::Ddl, format!("add the column {name} to {target}"), sql, Answer::Ignore);
+    if let Some(value) = value {
+        let sql = sql!("UPDATE {target} AS t\n   SET {name} = {value}", target, name, value);
+        let answer = match data_type {
+            DataType::Bytes => Answer::Count(vec![Slot::RowsRehashed]),
+            _ => Answer::Ignore,
+        };
+        builder.step(StepKind::Update, format!("fill {name} of the rows that are there"), sql, answer);
+    }
+    if not_null {
+        let sql = sql!("ALTER TABLE {target} ALTER COLUMN {name} SET NOT NULL", target, name);
+        builder.step(StepKind::Ddl, format!("{name} is never NULL"), sql, Answer::Ignore);
+    }
+}
