@@ -70,3 +70,16 @@ def test_an_index_that_allows_one_row_a_key_stands_in_the_way(flow: Flow, databa
     statement = error["hint"].removeprefix("drop it: ").split(";")[0]
     database.execute(statement)
     assert flow("run", "people", "--migrate", "--output", "json").json()["rows_inserted"] == 2
+
+
+def test_another_open_end_is_drift_and_a_changed_value_is_found_by_check(flow: Flow, database: Database) -> None:
+    database.execute(SOURCE)
+    flow.project(PROJECT)
+    flow("run", "people")
+    flow.project(PROJECT + 'open_end = "infinity"\n')
+    assert flow("plan", "people", "--output", "json", expect=4).json()["pipelines"][0]["errors"][0]["code"] == "drift"
+    flow.project(PROJECT)
+    assert flow("check", "people").code == 0
+    database.execute("UPDATE mart.people SET name = 'someone else' WHERE id = 2")
+    found = flow("check", "people", "--output", "json", expect=1).json()["violations"]
+    assert [(each["invariant"], each["key"]) for each in found] == [("hash_is_of_the_row", {"id": "2"})]

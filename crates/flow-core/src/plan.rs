@@ -176,6 +176,8 @@ pub struct GuardFailure {
     pub code: ErrorCode,
     /// The message; `{count}` stands for the first column of the answer, `{total}` for the second.
     pub message: String,
+    /// The message where the count is one.
+    pub one: String,
     /// Where the further columns of an answer's row are sample keys: the names of the key's columns.
     pub sample: Vec<String>,
     /// What to do next.

@@ -2,11 +2,15 @@
 
 use super::Engine;
 use crate::dialect::postgres::Postgres;
+use crate::dialect::{ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{Pipeline, Scd2, Strategy, Target, declared_keys};
+use crate::postgres::session::Session;
 use crate::report::Violation;
+use crate::schema::LiveTable;
 use crate::spec::PipelineOptions;
 use crate::spec::options::OpenEnd;
+use crate::sql;
 use crate::sql::{Ident, Quote};
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -66,7 +70,11 @@ impl Engine {
             keys,
         };
         let mut violations = Vec::new();
-        for (invariant, detail, sql) in invariants(&built.strategy, &names) {
+        let mut all = invariants(&built.strategy, &names);
+        if let Strategy::Scd2(scd2) = &built.strategy {
+            all.extend(hash_invariant(&session, &built, scd2, &names, &live).await?);
+        }
+        for (invariant, detail, sql) in all {
             let answers = session.ask(&format!("check {invariant}"), &sql).await?;
             for row in answers.first().map(|set| set.rows.clone()).unwrap_or_default() {
                 let key: IndexMap<String, Value> = names
@@ -113,6 +121,54 @@ fn invariants(strategy: &Strategy, names: &Names) -> Vec<(&'static str, &'static
         _ => return Vec::new(),
     }
     all
+}
+
+/// The hashes of current versions, as far as we made them: over the set of columns that is stored.
+async fn hash_invariant(
+    session: &Session,
+    pipeline: &Pipeline,
+    scd2: &Scd2,
+    names: &Names,
+    live: &LiveTable,
+) -> Result<Option<(&'static str, &'static str, String)>> {
+    if !super::history::metadata_exists(session).await? {
+        return Ok(None);
+    }
+    let question = format!(
+        "SELECT pg_catalog.to_json(t.compare_set) FROM ematix_flow.targets AS t WHERE t.target = {} AND t.encoding_version = {}",
+        super::run::literal(&pipeline.target_key()),
+        crate::hash::ENCODING_VERSION
+    );
+    let answers = session.ask("look for the compared columns", &question).await?;
+    let set: Vec<String> = answers
+        .first()
+        .and_then(|set| set.value())
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
+    let idents: Vec<Ident> = set.iter().map(Ident::new).collect::<Result<_>>()?;
+    let columns: Option<Vec<ColumnValue<'_>>> = idents
+        .iter()
+        .map(|name| {
+            let data_type = &live.column(name.as_str())?.data_type;
+            Some(ColumnValue { name, sql: sql!("t.{name}", name), data_type })
+        })
+        .collect();
+    let Some(columns) = columns.filter(|_| answers.first().is_some_and(|set| set.value().is_some())) else {
+        return Ok(None);
+    };
+    let keys: Vec<String> = names.keys.iter().map(|key| format!("t.{}::text", Postgres.quote(key))).collect();
+    Ok(Some((
+        "hash_is_of_the_row",
+        "the row hash of the current version is not that of its values: it was changed by hand",
+        format!(
+            "SELECT {keys} FROM {target} AS t WHERE t.{flag} AND t.{hash} IS DISTINCT FROM {digest} LIMIT {SHOWN}",
+            keys = keys.join(", "),
+            target = names.target,
+            flag = Postgres.quote(&scd2.current_flag),
+            hash = Postgres.quote(&scd2.hash_column),
+            digest = Postgres.row_digest(&columns).to_text(&Postgres),
+        ),
+    )))
 }
 
 fn history_invariants(

@@ -336,7 +336,8 @@ fn guard_error(failure: &GuardFailure, found: &ResultSet) -> FlowError {
     let first = &found.rows[0];
     let count = cell(first, 0);
     // The numbers stand in front: a pipeline's name further on may have braces of its own.
-    let message = failure.message.strip_prefix("{count}").map_or_else(
+    let words = if count == "1" { &failure.one } else { &failure.message };
+    let message = words.strip_prefix("{count}").map_or_else(
         || failure.message.clone(),
         |rest| match rest.strip_prefix(" of {total}") {
             Some(rest) => format!("{count} of {}{rest}", cell(first, 1)),

@@ -8,7 +8,7 @@ use crate::pipeline::Strategy;
 use crate::plan::{Answer, MarkKind, StepKind};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
-use crate::spec::options::OnDrift;
+use crate::spec::options::{OnDrift, OpenEnd};
 use crate::sql;
 use crate::sql::{Ident, QualifiedName};
 use crate::strategies::{self, Requirement};
@@ -138,6 +138,21 @@ fn drift_error(load: &Load<'_>, open: &[Difference], missing: bool) -> FlowError
         .context("columns", open.iter().map(|difference| difference.column.clone()).collect::<Vec<_>>())
 }
 
+/// A history that we made with another `open_end` has other ends in its current versions.
+fn refuse_other_end(load: &Load<'_>, live: &LiveTable) -> Result<()> {
+    let Strategy::Scd2(scd2) = &load.pipeline.strategy else { return Ok(()) };
+    let nullable = live.column(scd2.effective_to.as_str()).is_some_and(|column| column.nullable);
+    if !live.ours || nullable == (scd2.open_end == OpenEnd::Null) {
+        return Ok(());
+    }
+    let (was, word) = if nullable { ("NULL", "null") } else { ("infinity", "infinity") };
+    Err(FlowError::new(
+        ErrorCode::Drift,
+        format!("current versions of {} end with {was}, and open_end says otherwise", load.table.name),
+    )
+    .hint(format!("set open_end = \"{word}\"; readers rely on one form, so flow does not rewrite it")))
+}
+
 /// A history has several versions of a key: an index that allows one row a key stands in its way.
 fn refuse_one_row_per_key(load: &Load<'_>, live: &LiveTable) -> Result<()> {
     if !matches!(load.pipeline.strategy, Strategy::Scd2(_)) {
@@ -168,6 +183,7 @@ fn refuse_one_row_per_key(load: &Load<'_>, live: &LiveTable) -> Result<()> {
 /// Indexes and checks without which the strategy cannot keep its word.
 fn requirements(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
     refuse_one_row_per_key(load, live)?;
+    refuse_other_end(load, live)?;
     for requirement in strategies::requirements(load) {
         if requirement.is_met(live) {
             continue;

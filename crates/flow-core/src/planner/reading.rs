@@ -327,6 +327,7 @@ fn guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
                 Answer::NoRows(GuardFailure {
                     code: ErrorCode::NullWatermark,
                     message: format!("{{count}} rows of `{}` have NULL in {}", load.pipeline.name, incremental.column),
+                    one: format!("{{count}} row of `{}` has NULL in {}", load.pipeline.name, incremental.column),
                     sample: Vec::new(),
                     hint: "set null_watermark = \"include\" to read such rows every time, or \"skip\" to leave them out".to_owned(),
                 }),
@@ -364,6 +365,7 @@ pub fn empty_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         Answer::NoRows(GuardFailure {
             code: ErrorCode::EmptySource,
             message: format!("the source of `{}` has no rows", load.pipeline.name),
+            one: String::new(),
             sample: Vec::new(),
             hint: "if it may be empty, set on_empty_source = \"ignore\"".to_owned(),
         }),
@@ -405,6 +407,7 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         Answer::NoRows(GuardFailure {
             code: ErrorCode::NullKey,
             message: format!("{{count}} rows of `{}` have NULL in their key ({list})", load.pipeline.name),
+            one: format!("{{count}} row of `{}` has NULL in its key ({list})", load.pipeline.name),
             sample: Vec::new(),
             hint: "leave such rows out in the query, or give them a key".to_owned(),
         }),
@@ -438,6 +441,7 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         Answer::NoRows(GuardFailure {
             code: ErrorCode::DuplicateSourceKey,
             message: format!("{{count}} keys of `{}` come more than once from the source", load.pipeline.name),
+            one: format!("{{count}} key of `{}` comes more than once from the source", load.pipeline.name),
             sample: names,
             hint: "make the query return one row per key, or set on_duplicate = \"latest\" with order_by".to_owned(),
         }),

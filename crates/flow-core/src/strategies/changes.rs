@@ -159,6 +159,7 @@ fn mass_delete(load: &Load<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBui
         Answer::NoRows(GuardFailure {
             code: ErrorCode::MassDelete,
             message: format!("{{count}} of {{total}} keys of `{}` left the source", load.pipeline.name),
+            one: format!("{{count}} of {{total}} keys of `{}` left the source", load.pipeline.name),
             sample: Vec::new(),
             hint: format!("if that is right, run once with --max-delete-fraction 1; the limit is {fraction}"),
         }),

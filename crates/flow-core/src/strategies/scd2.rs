@@ -344,8 +344,8 @@ fn first_begin_guard(
     let FirstValidFrom::Column(name) = &scd2.first_valid_from else { return };
     let count = load.dialect.function("count");
     let which = which.map_or(Sql::empty(), |which| sql!("\n   AND {which}", which));
-    let guard = |code, message: String, hint: &str| {
-        Answer::NoRows(GuardFailure { code, message, sample: Vec::new(), hint: hint.to_owned() })
+    let guard = |code, message: String, one: String, hint: &str| {
+        Answer::NoRows(GuardFailure { code, message, one, sample: Vec::new(), hint: hint.to_owned() })
     };
     builder.step(
         StepKind::Guard,
@@ -360,6 +360,7 @@ fn first_begin_guard(
         guard(
             ErrorCode::NullEventTime,
             format!("{{count}} rows have NULL in {name}, where their first version begins"),
+            format!("{{count}} row has NULL in {name}, where its first version begins"),
             "give them a value in the query, or choose first_valid_from = \"run\" or \"epoch\"",
         ),
     );
@@ -377,6 +378,7 @@ fn first_begin_guard(
         guard(
             ErrorCode::FutureEvent,
             format!("{{count}} rows have a {name} that does not lie before this run"),
+            format!("{{count}} row has a {name} that does not lie before this run"),
             "a version cannot begin in the future: mend the values in the query",
         ),
     );
