@@ -385,10 +385,12 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
             predicate,
             correlation: None,
         };
-        let mut indexes = vec![index(names(&[]), None), index(names(&[]), Some(String::new()))];
-        if let crate::pipeline::Strategy::Scd2(scd2) = &pipeline.strategy {
-            indexes.push(index(names(&[&scd2.effective_from]), None));
-        }
+        let indexes = match &pipeline.strategy {
+            crate::pipeline::Strategy::Scd2(scd2) => {
+                vec![index(names(&[&scd2.effective_from]), None), index(names(&[]), Some(String::new()))]
+            }
+            _ => vec![index(names(&[]), None)],
+        };
         LiveTable {
             kind: 'r',
             spread: false,
