@@ -83,6 +83,9 @@ python_works() {
     python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
+# Debian keeps it where a user's PATH does not lead.
+pgbouncer_works() { have pgbouncer || [ -x /usr/sbin/pgbouncer ] || [ -x /usr/local/sbin/pgbouncer ]; }
+
 zoneinfo_works() { [ -e /usr/share/zoneinfo/UTC ]; }
 
 system_postgres_works() {
@@ -130,6 +133,7 @@ package_for() {
     cc_works) echo gcc libc6-dev ;;
     python_works) echo python3 python3-venv ;;
     zoneinfo_works) echo tzdata ;;
+    pgbouncer_works) echo pgbouncer ;;
     esac
 }
 
@@ -138,6 +142,7 @@ name_for() {
     cc_works) echo "a C compiler that links (cc)" ;;
     python_works) echo "Python 3.10 or newer with venv (python3)" ;;
     zoneinfo_works) echo "the time zones (/usr/share/zoneinfo)" ;;
+    pgbouncer_works) echo "PgBouncer, which a test runs behind" ;;
     rust_works) echo "Rust 1.$(needed_rust_minor) or newer (here: $(cargo --version 2>/dev/null || echo no cargo))" ;;
     esac
 }
@@ -274,6 +279,7 @@ run_lint() {
 
 run_tests() {
     need_everything
+    need pgbouncer_works
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     lint_rust
     lint_python
