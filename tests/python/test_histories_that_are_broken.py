@@ -33,7 +33,14 @@ BREAKS = {
         "UPDATE dw.scd2 SET valid_to = valid_to + interval '1 s' WHERE id = 2 AND valid_to IS NOT NULL",
         {"no_overlap"},
     ),
-    "a lost hash": ("UPDATE dw.scd2 SET row_hash = NULL WHERE id = 2 AND is_current", {"has_a_hash"}),
+    "a lost hash": (
+        "UPDATE dw.scd2 SET row_hash = NULL WHERE id = 2 AND is_current",
+        {"has_a_hash", "hash_is_of_the_row"},
+    ),
+    "a value that was edited": (
+        "UPDATE dw.scd2 SET v = 'edited' WHERE id = 2 AND is_current",
+        {"hash_is_of_the_row"},
+    ),
 }
 
 
