@@ -58,6 +58,10 @@ impl ReadQuery {
         if tokens.is_empty() {
             return Err(FlowError::new(ErrorCode::InvalidValue, "the query is empty"));
         }
+        if !balanced(&tokens) {
+            return Err(FlowError::new(ErrorCode::InvalidValue, "the parentheses of the query do not match")
+                .hint("each ( needs its ): the query stands in a parenthesis of its own"));
+        }
         if tokens.contains(&Token::Symbol(';')) {
             return Err(writes("the query has more than one statement"));
         }
@@ -155,7 +159,8 @@ fn lex(text: &str) -> Result<Lexed> {
                 let length = rest
                     .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()))
                     .unwrap_or(rest.len());
-                tokens.push((start, Token::Word(rest[..length].to_lowercase())));
+                // As Postgres folds names in UTF-8: letters of ASCII only.
+                tokens.push((start, Token::Word(rest[..length].to_ascii_lowercase())));
                 at += length;
             }
             byte if byte.is_ascii_digit() => {
@@ -222,6 +227,20 @@ fn dollar_quote(text: &str) -> Option<Option<usize>> {
     }
     let mark = &text[..=close];
     Some(text[mark.len()..].find(mark).map(|at| at + 2 * mark.len()))
+}
+
+/// Whether every parenthesis is closed, and none is closed that was not opened.
+fn balanced<'t>(tokens: impl IntoIterator<Item = &'t Token>) -> bool {
+    let mut depth = 0_usize;
+    for token in tokens {
+        match token {
+            Token::Symbol('(') => depth += 1,
+            Token::Symbol(')') if depth == 0 => return false,
+            Token::Symbol(')') => depth -= 1,
+            _ => {}
+        }
+    }
+    depth == 0
 }
 
 fn writing_cte(tokens: &[Token]) -> Option<&str> {
@@ -316,6 +335,8 @@ fn simple_relation(tokens: &[Token]) -> Option<(String, Option<String>)> {
         [schema, Token::Symbol('.'), table, rest @ ..] => {
             (format!("{}.{}", quote(schema)?, quote(table)?), name(table), rest)
         }
+        // ONLY a, LATERAL (…): words before a relation.
+        [Token::Word(word), ..] if matches!(word.as_str(), "only" | "lateral") => return None,
         [table, rest @ ..] => (quote(table)?, name(table), rest),
         [] => return None,
     };
@@ -348,6 +369,18 @@ const CLAUSES: &[&str] = &[
     "as",
 ];
 
+/// `a NULLS FIRST` counts down as `a DESC NULLS FIRST`.
+fn descending_before_nulls(item: &str) -> String {
+    let nulls = lex(item).ok().and_then(|lexed| {
+        let word = |token: &Token| matches!(token, Token::Word(word) if word == "nulls");
+        lexed.tokens.iter().rev().find(|(_, token)| word(token)).map(|(at, _)| *at)
+    });
+    match nulls {
+        Some(at) => format!("{}DESC {}", &item[..at], &item[at..]),
+        None => format!("{item} DESC NULLS LAST"),
+    }
+}
+
 /// The items of an ORDER BY list, so that the latest row comes first: a bare expression counts down,
 /// one with a direction is kept, and NULL is never the latest.
 ///
@@ -364,6 +397,8 @@ pub fn latest_first(list: &str) -> Result<Vec<String>> {
     let (mut depth, mut start) = (0, 0);
     let mut words: Vec<String> = Vec::new();
     let tokens = lexed.tokens.len();
+    let comma_at_end = matches!(lexed.tokens.last(), Some((_, Token::Symbol(','))));
+    let whole = !comma_at_end && balanced(lexed.tokens.iter().map(|(_, token)| token));
     for (index, (at, token)) in lexed.tokens.into_iter().enumerate() {
         match &token {
             Token::Symbol(';') => return Err(writes("the ORDER BY list has a semicolon")),
@@ -381,7 +416,7 @@ pub fn latest_first(list: &str) -> Result<Vec<String>> {
             start = at + 1;
         }
     }
-    if items.is_empty() || items.iter().any(|(text, _)| text.is_empty()) {
+    if items.is_empty() || items.iter().any(|(text, _)| text.is_empty()) || !whole {
         return Err(FlowError::new(ErrorCode::InvalidValue, format!("`{list}` is not an ORDER BY list")));
     }
     Ok(items
@@ -391,7 +426,8 @@ pub fn latest_first(list: &str) -> Result<Vec<String>> {
             match (says("asc") || says("using"), says("desc"), says("nulls")) {
                 (true, _, _) | (_, true, true) => text,
                 (_, true, false) => format!("{text} NULLS LAST"),
-                (_, false, _) => format!("{text} DESC NULLS LAST"),
+                (_, false, false) => format!("{text} DESC NULLS LAST"),
+                (_, false, true) => descending_before_nulls(&text),
             }
         })
         .collect())

@@ -1,15 +1,19 @@
 //! When a pipeline is due: crontab lines and intervals, in a time zone. Pure: the present is a value.
 //!
-//! Cron lines mean what crontab means: five fields, Sunday is 0 or 7, and a line that restricts both
-//! day-of-month and day-of-week fires when either matches.
+//! Cron lines mean what crontab(5) means: five fields, Sunday is 0 or 7, and a line whose day-of-month and
+//! day-of-week both hold no `*` fires when either matches. Where clocks change, a line at fixed hours
+//! fires once: at the end of the hour that is skipped, at the first of the hour that comes twice; a line
+//! with `*` for the hour goes by elapsed time.
+
+mod cron;
 
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::spec::options::FirstRun;
-use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
+use cron::Cron;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::{Date, Time};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 /// A schedule whose words have been checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +29,13 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq)]
 enum Beat {
     Cron(Box<Cron>),
-    /// Seconds; counted from local midnight where they divide the day, else from 1970.
-    Every(i64),
+    /// Seconds that pass; within an hour they are counted from local midnight, otherwise from 1970.
+    Elapsed(i64),
+    /// Seconds on the clock, longer than an hour, which divide the day.
+    OnTheClock(i64),
 }
+
+const DAY: i64 = 86_400;
 
 impl Schedule {
     /// A crontab line in a time zone.
@@ -35,42 +43,21 @@ impl Schedule {
     /// # Errors
     /// `invalid_schedule` for a line that crontab would not take, or an unknown time zone.
     pub fn cron(line: &str, timezone: &str, first_run: FirstRun) -> Result<Schedule> {
-        let invalid = |why: String| {
+        let cron = Cron::parse(line).map_err(|why| {
             FlowError::new(ErrorCode::InvalidSchedule, format!("`{line}` is not a cron line: {why}")).hint(
                 "write minute, hour, day of month, month, day of week: \"5 * * * *\" is five past every hour",
             )
-        };
-        let fields = line.split_whitespace().count();
-        if fields != 5 {
-            return Err(invalid(format!("it has {fields} fields, not 5")));
-        }
-        if let Some(letter) = line.chars().find(|c| matches!(c, 'L' | 'W' | '#' | '?' | '+')) {
-            let word = line.split_whitespace().find(|word| word.contains(letter)).unwrap_or(line);
-            if !word.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | ',')) || word.len() == 1 {
-                return Err(invalid(format!("`{letter}` is not known to crontab")));
-            }
-        }
-        let cron = CronParser::builder()
-            .seconds(Seconds::Disallowed)
-            .year(Year::Disallowed)
-            .build()
-            .parse(line)
-            .map_err(|error| invalid(error.to_string().to_lowercase()))?;
-        let schedule = Schedule {
+        })?;
+        Ok(Schedule {
             text: line.to_owned(),
             beat: Beat::Cron(Box::new(cron)),
             timezone_name: timezone.to_owned(),
             timezone: zone(timezone)?,
             first_run,
-        };
-        let from = Timestamp::from_second(1_700_000_000).expect("a fixed instant");
-        if schedule.next_after(from).is_none() {
-            return Err(invalid("it never fires".to_owned()));
-        }
-        Ok(schedule)
+        })
     }
 
-    /// An interval; where it divides the day it is counted from midnight in the time zone.
+    /// An interval; where it divides the day it is counted from midnight in the time zone, else from 1970.
     ///
     /// # Errors
     /// `invalid_schedule` below one second, or for an unknown time zone.
@@ -85,7 +72,11 @@ impl Schedule {
         }
         Ok(Schedule {
             text: format!("every {every}"),
-            beat: Beat::Every(seconds),
+            beat: if seconds > 3600 && DAY % seconds == 0 {
+                Beat::OnTheClock(seconds)
+            } else {
+                Beat::Elapsed(seconds)
+            },
             timezone_name: timezone.to_owned(),
             timezone: zone(timezone)?,
             first_run,
@@ -104,47 +95,94 @@ impl Schedule {
 
     /// The first slot after an instant.
     pub fn next_after(&self, instant: Timestamp) -> Option<Timestamp> {
-        match &self.beat {
-            Beat::Cron(cron) => {
-                let local = instant.to_zoned(self.timezone.clone());
-                cron.find_next_occurrence(&local, false).ok().map(|next| next.timestamp())
-            }
-            Beat::Every(seconds) => {
-                let start = self.interval_start(instant, *seconds);
-                let steps = (instant.as_second() - start.as_second()).div_euclid(*seconds) + 1;
-                let next = Timestamp::from_second(start.as_second() + steps * seconds).ok()?;
-                if 86_400 % seconds != 0 {
-                    return Some(next);
-                }
-                // A day begins its own count: the last interval before midnight may be shorter or longer.
-                let tomorrow =
-                    instant.to_zoned(self.timezone.clone()).tomorrow().ok()?.start_of_day().ok()?.timestamp();
-                Some(next.min(tomorrow))
-            }
+        if let Beat::Elapsed(seconds) = self.beat {
+            return self.elapsed_after(instant, seconds);
         }
+        // A slot of the day before may have been moved past midnight.
+        let mut date = instant.to_zoned(self.timezone.clone()).date().yesterday().ok()?;
+        for _ in 0..SEARCHED_DAYS {
+            let next = self.slots_of(date).into_iter().find(|slot| *slot > instant);
+            if next.is_some() {
+                return next;
+            }
+            date = date.tomorrow().ok()?;
+        }
+        None
     }
 
     /// The last slot at or before an instant.
     pub fn last_until(&self, instant: Timestamp) -> Option<Timestamp> {
-        match &self.beat {
-            Beat::Cron(cron) => {
-                let local = instant.to_zoned(self.timezone.clone());
-                cron.find_previous_occurrence(&local, true).ok().map(|slot| slot.timestamp())
-            }
-            Beat::Every(seconds) => {
-                let start = self.interval_start(instant, *seconds);
-                let steps = (instant.as_second() - start.as_second()).div_euclid(*seconds);
-                Timestamp::from_second(start.as_second() + steps * seconds).ok()
-            }
+        if let Beat::Elapsed(seconds) = self.beat {
+            return self.elapsed_until(instant, seconds);
         }
+        let mut date = instant.to_zoned(self.timezone.clone()).date();
+        for _ in 0..SEARCHED_DAYS {
+            let last = self.slots_of(date).into_iter().rev().find(|slot| *slot <= instant);
+            if last.is_some() {
+                return last;
+            }
+            date = date.yesterday().ok()?;
+        }
+        None
     }
 
-    fn interval_start(&self, instant: Timestamp, seconds: i64) -> Timestamp {
-        if 86_400 % seconds != 0 {
-            return Timestamp::UNIX_EPOCH;
+    /// The slots of a local day, in their order.
+    fn slots_of(&self, date: Date) -> Vec<Timestamp> {
+        let times: Vec<Time> = match &self.beat {
+            Beat::Cron(cron) if !cron.fires_on(date) => Vec::new(),
+            Beat::Cron(cron) => cron.times().collect(),
+            Beat::OnTheClock(seconds) => (0..DAY / seconds).filter_map(|n| clock(n * seconds)).collect(),
+            Beat::Elapsed(_) => Vec::new(),
+        };
+        let every_hour = matches!(&self.beat, Beat::Cron(cron) if cron.every_hour());
+        let mut slots = Vec::new();
+        for time in times {
+            let instant = self.timezone.to_ambiguous_timestamp(date.to_datetime(time));
+            match instant.offset() {
+                AmbiguousOffset::Gap { .. } if every_hour => {}
+                AmbiguousOffset::Gap { .. } => {
+                    slots.extend(instant.later().ok().and_then(|slot| self.change_before(slot)));
+                }
+                AmbiguousOffset::Fold { .. } if every_hour => {
+                    slots.extend(instant.earlier().ok());
+                    slots.extend(instant.later().ok());
+                }
+                AmbiguousOffset::Fold { .. } | AmbiguousOffset::Unambiguous { .. } => {
+                    slots.extend(instant.earlier().ok());
+                }
+            }
         }
-        let midnight = instant.to_zoned(self.timezone.clone()).start_of_day();
-        midnight.map_or(Timestamp::UNIX_EPOCH, |midnight| midnight.timestamp())
+        slots.sort();
+        slots.dedup();
+        slots
+    }
+
+    /// When clocks were last changed before an instant: the end of the hour that was skipped.
+    fn change_before(&self, instant: Timestamp) -> Option<Timestamp> {
+        let after = Timestamp::from_nanosecond(instant.as_nanosecond() + 1).ok()?;
+        self.timezone.preceding(after).next().map(|change| change.timestamp())
+    }
+
+    fn elapsed_after(&self, instant: Timestamp, seconds: i64) -> Option<Timestamp> {
+        let next = self.elapsed_until(instant, seconds)?.as_second() + seconds;
+        let next = Timestamp::from_second(next).ok()?;
+        if DAY % seconds != 0 {
+            return Some(next);
+        }
+        // A day begins its own count: where clocks change by less than an hour its last interval is shorter.
+        let today = instant.to_zoned(self.timezone.clone());
+        Some(next.min(today.tomorrow().ok()?.start_of_day().ok()?.timestamp()))
+    }
+
+    fn elapsed_until(&self, instant: Timestamp, seconds: i64) -> Option<Timestamp> {
+        let start = if DAY % seconds == 0 {
+            instant.to_zoned(self.timezone.clone()).start_of_day().ok()?.timestamp()
+        } else {
+            Timestamp::UNIX_EPOCH
+        };
+        // Before 1970 a part of a second points the other way.
+        let passed = (instant.as_nanosecond() - start.as_nanosecond()).div_euclid(1_000_000_000) as i64;
+        Timestamp::from_second(start.as_second() + passed.div_euclid(seconds) * seconds).ok()
     }
 
     /// The slot that is due now: the last one, if it lies after the last recorded slot or, without
@@ -163,4 +201,13 @@ fn zone(name: &str) -> Result<TimeZone> {
         FlowError::new(ErrorCode::InvalidSchedule, format!("there is no time zone `{name}`"))
             .hint("write an IANA name: \"UTC\", \"Europe/Paris\", \"America/New_York\"")
     })
+}
+
+/// A leap day of one day of the week comes again after 40 years at the latest.
+const SEARCHED_DAYS: usize = 41 * 366;
+
+/// The time of day, so many seconds after midnight on the clock.
+fn clock(seconds: i64) -> Option<Time> {
+    let part = |seconds: i64| i8::try_from(seconds).ok();
+    Time::new(part(seconds / 3600)?, part(seconds / 60 % 60)?, part(seconds % 60)?, 0).ok()
 }
