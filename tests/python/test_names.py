@@ -222,3 +222,22 @@ def test_a_name_of_64_bytes_is_refused_wherever_it_stands(text: str, database: D
     found = errors.get("errors") or [errors["error"]]
     assert {each["code"] for each in found} == {"name_too_long"}
     assert database.value("SELECT count(*) FROM pg_namespace WHERE nspname = 'ematix_flow'") == 0
+
+
+def test_names_of_indexes_that_would_meet_are_two_names(flow: Flow, database: Database) -> None:
+    database.execute("CREATE SCHEMA raw")
+    project = ""
+    for table, column in [("order", "items_id"), ("order_items", "id")]:
+        database.execute(f'CREATE TABLE raw."{table}" ({column} bigint PRIMARY KEY, note text)')
+        project += f"""
+[tables."{table}"]
+schema = "mart"
+primary_key = "{column}"
+columns = {{ {column} = "bigint", note = "text?" }}
+[pipelines."{table}"]
+source = {{ table = 'raw."{table}"' }}
+target = "{table}"
+mode = "scd2"
+"""
+    flow.project(project)
+    assert flow("run", "--all").code == 0

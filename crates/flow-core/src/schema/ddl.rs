@@ -76,13 +76,12 @@ pub fn comments(table: &Table) -> Vec<(String, Sql)> {
     of_table.chain(of_columns).collect()
 }
 
-/// A unique index, partial where a condition is given.
-pub fn unique_index(table: &QualifiedName, suffix: &str, columns: &[Ident], condition: Option<Sql>) -> Sql {
-    let name = object_name(&table.name, columns, suffix);
+/// A unique index, partial where a condition is given. The server names it: names of indexes are one
+/// set a schema, and those of two tables could meet.
+pub fn unique_index(table: &QualifiedName, columns: &[Ident], condition: Option<Sql>) -> Sql {
     let condition = condition.map_or(Sql::empty(), |condition| sql!(" WHERE {condition}", condition));
     sql!(
-        "CREATE UNIQUE INDEX {name} ON {table} ({columns}){condition}",
-        name,
+        "CREATE UNIQUE INDEX ON {table} ({columns}){condition}",
         table,
         columns = columns.to_vec(),
         condition
@@ -91,35 +90,23 @@ pub fn unique_index(table: &QualifiedName, suffix: &str, columns: &[Ident], cond
 
 /// PRIMARY KEY.
 pub fn add_primary_key(table: &QualifiedName, columns: &[Ident]) -> Sql {
-    let name = object_name(&table.name, &[], "pkey");
-    sql!(
-        "ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY ({columns})",
-        table,
-        name,
-        columns = columns.to_vec()
-    )
+    sql!("ALTER TABLE {table} ADD PRIMARY KEY ({columns})", table, columns = columns.to_vec())
 }
 
 /// A unique constraint.
 pub fn add_unique(table: &QualifiedName, columns: &[Ident]) -> Sql {
-    let name = object_name(&table.name, columns, "key");
-    sql!(
-        "ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE ({columns})",
-        table,
-        name,
-        columns = columns.to_vec()
-    )
+    sql!("ALTER TABLE {table} ADD UNIQUE ({columns})", table, columns = columns.to_vec())
 }
 
 /// A CHECK constraint.
 pub fn add_check(table: &QualifiedName, suffix: &str, condition: Sql) -> Sql {
-    let name = object_name(&table.name, &[], suffix);
+    let name = object_name(&table.name, suffix);
     sql!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition})", table, name, condition)
 }
 
 /// A declared index.
 pub fn create_index(table: &QualifiedName, index: &Index) -> Sql {
-    let name = index.name.clone().unwrap_or_else(|| object_name(&table.name, &index.columns, "idx"));
+    let name = index.name.as_ref().map_or(Sql::empty(), |name| sql!("{name} ", name));
     let method = index.method.as_ref().map_or(Sql::empty(), |method| sql!(" USING {method}", method));
     let condition = index
         .condition
@@ -127,7 +114,7 @@ pub fn create_index(table: &QualifiedName, index: &Index) -> Sql {
         .map_or(Sql::empty(), |text| sql!(" WHERE {condition}", condition = Sql::user(text)));
     let unique = if index.unique { Sql::text("UNIQUE ") } else { Sql::empty() };
     sql!(
-        "CREATE {unique}INDEX {name} ON {table}{method} ({columns}){condition}",
+        "CREATE {unique}INDEX {name}ON {table}{method} ({columns}){condition}",
         unique,
         name,
         table,
@@ -137,13 +124,9 @@ pub fn create_index(table: &QualifiedName, index: &Index) -> Sql {
     )
 }
 
-/// `table_column_suffix`, cut in the middle and made unique by a hash where it would be too long.
-pub fn object_name(table: &Ident, columns: &[Ident], suffix: &str) -> Ident {
-    let mut stem = table.as_str().to_owned();
-    for column in columns {
-        stem.push('_');
-        stem.push_str(column.as_str());
-    }
+/// `table_suffix`, cut in the middle and made unique by a hash where it would be too long.
+pub fn object_name(table: &Ident, suffix: &str) -> Ident {
+    let stem = table.as_str();
     let full = format!("{stem}_{suffix}");
     if full.len() <= MAX_NAME_BYTES {
         return Ident::new(full).expect("made of valid names and short enough");

@@ -2,7 +2,7 @@
 //! that do not differ are not written.
 
 use super::{Requirement, changes};
-use crate::error::Result;
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::Merge;
 use crate::plan::{Answer, StepKind};
 use crate::planner::builder::PlanBuilder;
@@ -31,7 +31,16 @@ pub fn managed_columns(merge: &Merge) -> Vec<Column> {
 /// The columns that are compared and written: all that the source fills but the keys, unless said.
 pub fn update_columns(load: &Load<'_>, merge: &Merge) -> Result<Vec<Ident>> {
     Ok(match &merge.update_columns {
-        Some(names) => names.iter().filter(|name| load.filled(name).is_some()).cloned().collect(),
+        Some(names) => {
+            if let Some(name) = names.iter().find(|name| load.filled(name).is_none()) {
+                return Err(FlowError::new(
+                    ErrorCode::UnknownColumn,
+                    format!("the source does not fill the column `{name}`, which is to be updated"),
+                )
+                .hint("add it to the query, or leave it out of update_columns"));
+            }
+            names.clone()
+        }
         None => load
             .columns
             .iter()
@@ -48,7 +57,7 @@ pub fn requirements(load: &Load<'_>) -> Vec<Requirement> {
         left.len() == right.len() && left.iter().all(|name| right.contains(name))
     };
     let primary_key = load.table.primary_key.is_empty() || same(&load.table.primary_key, &load.keys);
-    vec![Requirement::Unique { columns: load.keys.clone(), suffix: "key", condition: None, primary_key }]
+    vec![Requirement::Unique { columns: load.keys.clone(), condition: None, primary_key }]
 }
 
 /// The steps.

@@ -78,8 +78,6 @@ pub enum Requirement {
     Unique {
         /// Its columns.
         columns: Vec<Ident>,
-        /// The end of its name.
-        suffix: &'static str,
         /// Its condition.
         condition: Option<Sql>,
         /// Whether it becomes the primary key of a table that we create.
@@ -119,8 +117,8 @@ impl Requirement {
             Requirement::Unique { columns, primary_key: true, .. } if load.creates => {
                 ddl::add_primary_key(table, columns)
             }
-            Requirement::Unique { columns, suffix, condition, .. } => {
-                ddl::unique_index(table, suffix, columns, condition.clone())
+            Requirement::Unique { columns, condition, .. } => {
+                ddl::unique_index(table, columns, condition.clone())
             }
             Requirement::Check { suffix, condition } => ddl::add_check(table, suffix, condition.clone()),
         }

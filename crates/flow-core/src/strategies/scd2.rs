@@ -98,10 +98,9 @@ pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
     let mut versions = load.keys.clone();
     versions.push(scd2.effective_from.clone());
     let mut all = vec![
-        Requirement::Unique { columns: versions, suffix: "version", condition: None, primary_key: true },
+        Requirement::Unique { columns: versions, condition: None, primary_key: true },
         Requirement::Unique {
             columns: load.keys.clone(),
-            suffix: "current",
             condition: Some(current.clone()),
             primary_key: false,
         },
@@ -110,7 +109,6 @@ pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
     for columns in declared.filter(|columns| !columns.is_empty() && **columns != load.keys) {
         let requirement = Requirement::Unique {
             columns: columns.clone(),
-            suffix: "current",
             condition: Some(current.clone()),
             primary_key: false,
         };
