@@ -58,12 +58,12 @@ impl ReadQuery {
         if tokens.is_empty() {
             return Err(FlowError::new(ErrorCode::InvalidValue, "the query is empty"));
         }
+        if tokens.contains(&Token::Symbol(';')) {
+            return Err(writes("the query has more than one statement"));
+        }
         if !balanced(&tokens) {
             return Err(FlowError::new(ErrorCode::InvalidValue, "the parentheses of the query do not match")
                 .hint("each ( needs its ): the query stands in a parenthesis of its own"));
-        }
-        if tokens.contains(&Token::Symbol(';')) {
-            return Err(writes("the query has more than one statement"));
         }
         let first = tokens.iter().find_map(|token| match token {
             Token::Symbol('(') => None,
