@@ -164,6 +164,8 @@ pub struct StoredWatermark {
     pub covered_from: Option<String>,
     /// The columns by which append's ledger knows a row.
     pub identity: Option<Vec<String>>,
+    /// The target that was loaded up to it; `None` where a person set it.
+    pub target: Option<String>,
 }
 
 /// How far rows that commit late are covered.

@@ -180,7 +180,7 @@ impl From<RecordJson> for TargetRecord {
 fn watermark_question(pipeline: &str) -> String {
     format!(
         "SELECT pg_catalog.json_build_object('column', w.column_name, 'last_value', w.last_value, 'read_from', w.read_from,
-  'covered_from', w.covered_from, 'identity', w.identity)
+  'covered_from', w.covered_from, 'identity', w.identity, 'target', w.target)
   FROM ematix_flow.watermarks AS w WHERE w.pipeline_name = {}",
         literal(pipeline)
     )
@@ -193,6 +193,7 @@ struct WatermarkJson {
     read_from: Option<String>,
     covered_from: Option<String>,
     identity: Option<Vec<String>>,
+    target: Option<String>,
 }
 
 impl From<WatermarkJson> for StoredWatermark {
@@ -203,6 +204,7 @@ impl From<WatermarkJson> for StoredWatermark {
             read_from: json.read_from,
             covered_from: json.covered_from,
             identity: json.identity,
+            target: json.target,
         }
     }
 }

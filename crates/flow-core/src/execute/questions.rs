@@ -267,7 +267,9 @@ impl Engine {
         if !history::metadata_exists(&session).await? {
             history::create_metadata(&session, true).await?;
         }
-        session.ask("begin", &session.begin(false)).await?;
+        // A run under way would read the old watermark, and write its own over this one.
+        let lock = lock_target(&session, &built);
+        session.ask("wait for the target", &lock).await?;
         let columns = crate::postgres::inspect::describe_query(&session, built.source.query.text()).await?;
         session.drop_named_statements().await?;
         let Some(column) = columns.iter().find(|column| column.name == incremental.column.as_str()) else {
@@ -292,7 +294,7 @@ INSERT INTO ematix_flow.watermarks (pipeline_name, column_name, last_value, upda
 VALUES ({name}, {column}, {stored}, pg_catalog.clock_timestamp(), {stored}, {stored}, {column_type})
     ON CONFLICT (pipeline_name) DO UPDATE
    SET column_name = excluded.column_name, last_value = excluded.last_value, updated_at = excluded.updated_at,
-       read_from = excluded.read_from, covered_from = excluded.covered_from, column_type = excluded.column_type, identity = NULL;
+       read_from = excluded.read_from, covered_from = excluded.covered_from, column_type = excluded.column_type, identity = NULL, target = NULL;
 COMMIT",
             column = literal(incremental.column.as_str()),
             column_type = literal(&column.data_type.name),
@@ -308,16 +310,16 @@ COMMIT",
     /// # Errors
     /// As connecting.
     pub async fn reset_watermark(&self, pipeline: &str) -> Result<()> {
-        let names = self.by_connection(&[pipeline.to_owned()])?;
-        for connection in names.keys() {
-            let Some(session) = self.metadata_session(connection).await? else { continue };
-            let name = literal(pipeline);
-            let sql = format!(
-                "DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name}; DELETE FROM ematix_flow.watermarks WHERE pipeline_name = {name}"
-            );
-            session.write("forget the watermark", &sql).await?;
-            session.close().await;
-        }
+        let built = self.built(pipeline)?;
+        let Some(session) = self.metadata_session(&built.target_connection).await? else { return Ok(()) };
+        let lock = lock_target(&session, &built);
+        session.ask("wait for the target", &lock).await?;
+        let name = literal(pipeline);
+        let sql = format!(
+            "DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name}; DELETE FROM ematix_flow.watermarks WHERE pipeline_name = {name}; COMMIT"
+        );
+        session.ask("forget the watermark", &sql).await?;
+        session.close().await;
         Ok(())
     }
 
@@ -421,6 +423,16 @@ COMMIT",
         }
         Ok(KeyHistory { key: shown_key, versions })
     }
+}
+
+/// Begins a transaction that holds the target as a run does.
+fn lock_target(session: &Session, pipeline: &Pipeline) -> String {
+    format!(
+        "{}; SET LOCAL lock_timeout = {}; SELECT pg_catalog.pg_advisory_xact_lock({})",
+        session.begin(false),
+        pipeline.limits.lock_timeout.milliseconds().max(1),
+        super::run::lock_key(&pipeline.target_key())
+    )
 }
 
 fn match_key(keys: &[Ident], said: &[(String, String)]) -> Result<Vec<(Ident, String)>> {

@@ -43,7 +43,8 @@ CREATE TABLE IF NOT EXISTS ematix_flow.watermarks (
   read_from     text,
   covered_from  text,
   column_type   text,
-  identity      text[]
+  identity      text[],
+  target        text
 );
 CREATE TABLE IF NOT EXISTS ematix_flow.run_history (
   run_id            uuid        PRIMARY KEY,

@@ -124,7 +124,7 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
         Ok(names) if append => load.dialect.text_list(&names),
         _ => null(),
     };
-    const COLUMNS: [&str; 8] = [
+    const COLUMNS: [&str; 9] = [
         "pipeline_name",
         "column_name",
         "last_value",
@@ -133,6 +133,7 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
         "covered_from",
         "column_type",
         "identity",
+        "target",
     ];
     let columns = COLUMNS.map(Ident::fixed);
     let updates: Vec<(Ident, Merged)> =
@@ -141,7 +142,7 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
         table: &table("watermarks"),
         columns: &columns,
         rows: sql!(
-            "SELECT {pipeline}, {column}, {watermark}, {now}, {read_from},\n       {covered},\n       {column_type}, {identity}{covered_row}\n WHERE {watermark} IS NOT NULL",
+            "SELECT {pipeline}, {column}, {watermark}, {now}, {read_from},\n       {covered},\n       {column_type}, {identity}, {target}{covered_row}\n WHERE {watermark} IS NOT NULL",
             pipeline = Literal::Text(load.pipeline.name.clone()),
             column = Literal::Text(incremental.column.to_string()),
             watermark = Slot::Watermark,
@@ -150,7 +151,8 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
             covered,
             covered_row,
             column_type = Literal::Text(data_type.name.clone()),
-            identity
+            identity,
+            target = Literal::Text(load.pipeline.target_key())
         ),
         keys: &columns[..1],
         updates: &updates,

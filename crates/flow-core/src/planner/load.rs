@@ -7,7 +7,7 @@ use crate::facts::{Facts, Relation};
 use crate::metadata;
 use crate::pipeline::{Pipeline, Strategy, Target, declared_keys};
 use crate::schema::{Column, Table};
-use crate::spec::options::OnDuplicate;
+use crate::spec::options::{OnDrift, OnDuplicate};
 use crate::sql;
 use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
 use crate::strategies;
@@ -84,7 +84,7 @@ impl<'a> Load<'a> {
         }
         let (keys, keys_reason) = resolve_keys(pipeline, &table, facts)?;
         let managed = strategies::managed_columns(pipeline, &table);
-        let types = column_types(&table, &managed, facts, dialect)?;
+        let types = column_types(pipeline, &table, &managed, facts, dialect)?;
         let (columns, left_out) = filled_columns(pipeline, &table, &managed, &types, facts, dialect)?;
         for key in &keys {
             if !columns.iter().any(|column| column.name == *key) {
@@ -383,6 +383,7 @@ fn resolve_keys(
 }
 
 fn column_types(
+    pipeline: &Pipeline,
     table: &Table,
     managed: &[Column],
     facts: &Facts,
@@ -395,6 +396,13 @@ fn column_types(
         // Nondeterministic collations are the live column's.
         let found = match (live, declared) {
             (Some(live), Some(declared)) if live.data_type.name == declared.name => live.data_type.clone(),
+            // Where drift is ignored, what is written is what the table holds.
+            (Some(live), Some(declared))
+                if pipeline.on_drift == OnDrift::Ignore
+                    && !(pipeline.migrate && dialect.cast(&live.data_type, &declared) == Cast::Widening) =>
+            {
+                live.data_type.clone()
+            }
             (_, Some(declared)) => declared,
             (Some(live), None) => live.data_type.clone(),
             (None, None) => {

@@ -82,7 +82,13 @@ fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder
         columns.push((Ident::fixed(IDENTITY), ours(&DataType::Bytes), digest));
     }
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
-        let keys = Sql::join(load.keys.iter().map(|key| rank_key(load, key)), ", ");
+        let mut keys = Sql::join(load.keys.iter().map(|key| rank_key(load, key)), ", ");
+        // Rows that are left out for their NULL must not stand before those that stay.
+        if let Some(skipping) = &load.pipeline.incremental
+            && skipping.on_null == NullWatermark::Skip
+        {
+            keys.push(&sql!(", q.{column} IS NULL", column = skipping.column));
+        }
         let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
         let rank = sql!(
             "{row_number}() OVER (PARTITION BY {keys} ORDER BY {order})",
@@ -192,6 +198,27 @@ pub fn lower_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeF
     }
     if load.facts.run.full_scan || load.reads_in_full() {
         return Ok(None);
+    }
+    // What was loaded up to a watermark was loaded into that table, and is gone with it.
+    if let Some(loaded) = &stored.target
+        && (load.creates || *loaded != load.pipeline.target_key())
+    {
+        let state = if load.creates {
+            "does not exist any more".to_owned()
+        } else {
+            format!("is not {}", load.table.name)
+        };
+        return Err(FlowError::new(
+            ErrorCode::WatermarkMismatch,
+            format!(
+                "the stored watermark of `{}` belongs to the table {loaded}, which {state}",
+                load.pipeline.name
+            ),
+        )
+        .hint(format!(
+            "`flow watermark reset {}` forgets it; the next run reads in full",
+            load.pipeline.name
+        )));
     }
     let Some(read_from) = stored.read_from.as_ref().or(stored.last_value.as_ref()) else { return Ok(None) };
     let value = |text: &str| load.dialect.typed_literal(text, &data_type.name);
@@ -346,10 +373,38 @@ fn guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         }
     }
     empty_source(load, builder);
-    let unique =
-        !load.keys.is_empty() && !matches!(load.pipeline.strategy, crate::pipeline::Strategy::Append(_));
-    if unique {
-        key_guards(load, builder);
+    let append = matches!(load.pipeline.strategy, crate::pipeline::Strategy::Append(_));
+    match (append, &load.pipeline.keys) {
+        (false, _) if !load.keys.is_empty() => key_guards(load, builder),
+        // Its ledger knows rows by their keys: two without one would be taken for the same row.
+        (true, Some(keys)) => null_key_guard(load, keys, builder),
+        _ => {}
+    }
+}
+
+fn null_key_guard(load: &Load<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>) {
+    let list = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let null = Sql::join(keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
+    let sql = sql!(
+        "SELECT {count} AS count\n  FROM {stage} AS s\nHAVING {count} > 0",
+        count = load.dialect.count_where(&null),
+        stage = load.source()
+    );
+    builder.step(
+        StepKind::Guard,
+        format!("no NULL keys ({list})   expects no rows"),
+        sql,
+        Answer::NoRows(null_key(load, &list)),
+    );
+}
+
+fn null_key(load: &Load<'_>, list: &str) -> GuardFailure {
+    GuardFailure {
+        code: ErrorCode::NullKey,
+        message: format!("{{count}} rows of `{}` have NULL in their key ({list})", load.pipeline.name),
+        one: format!("{{count}} row of `{}` has NULL in its key ({list})", load.pipeline.name),
+        sample: Vec::new(),
+        hint: "leave such rows out in the query, or give them a key".to_owned(),
     }
 }
 
@@ -404,13 +459,7 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         StepKind::Guard,
         format!("no NULL keys ({list})   expects no rows"),
         sql!("SELECT {rows} AS count", rows = Slot::RowsNullKey),
-        Answer::NoRows(GuardFailure {
-            code: ErrorCode::NullKey,
-            message: format!("{{count}} rows of `{}` have NULL in their key ({list})", load.pipeline.name),
-            one: format!("{{count}} row of `{}` has NULL in its key ({list})", load.pipeline.name),
-            sample: Vec::new(),
-            hint: "leave such rows out in the query, or give them a key".to_owned(),
-        }),
+        Answer::NoRows(null_key(load, &list)),
     );
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
         let rank = Ident::fixed(RANK);

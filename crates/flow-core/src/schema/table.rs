@@ -97,12 +97,12 @@ impl LiveTable {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// Whether a unique index covers just these columns, under that kind of condition.
-    pub fn has_unique_index(&self, columns: &[Ident], partial: bool) -> bool {
+    /// Whether a unique index covers just these columns: the whole table, or only rows where `flag` is true.
+    pub fn has_unique_index(&self, columns: &[Ident], flag: Option<&Ident>) -> bool {
         self.indexes.iter().any(|index| {
             index.unique
                 && index.usable
-                && index.predicate.is_some() == partial
+                && index.holds_where(flag)
                 && index.columns.len() == columns.len()
                 && columns.iter().all(|column| index.columns.iter().any(|name| name == column.as_str()))
         })
@@ -122,6 +122,18 @@ pub struct LiveColumn {
     pub default: Option<String>,
     /// Whether the server computes it (GENERATED ALWAYS).
     pub generated: bool,
+}
+
+impl LiveIndex {
+    /// Whether its condition is that `flag` is true, as the server prints it; without a flag, that it has none.
+    fn holds_where(&self, flag: Option<&Ident>) -> bool {
+        let (Some(predicate), Some(flag)) = (&self.predicate, flag) else {
+            return self.predicate.is_none() && flag.is_none();
+        };
+        let bare = predicate.trim_start_matches('(').trim_end_matches(')');
+        let bare = bare.strip_suffix(" = true").or_else(|| bare.strip_suffix(" IS TRUE")).unwrap_or(bare);
+        bare == flag.as_str() || bare == format!("\"{}\"", flag.as_str().replace('"', "\"\""))
+    }
 }
 
 /// An index as it lives.

@@ -57,7 +57,7 @@ pub fn requirements(load: &Load<'_>) -> Vec<Requirement> {
         left.len() == right.len() && left.iter().all(|name| right.contains(name))
     };
     let primary_key = load.table.primary_key.is_empty() || same(&load.table.primary_key, &load.keys);
-    vec![Requirement::Unique { columns: load.keys.clone(), condition: None, primary_key }]
+    vec![Requirement::Unique { columns: load.keys.clone(), flag: None, primary_key }]
 }
 
 /// The steps.
@@ -116,21 +116,7 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         builder,
     );
     changes::sample(load, builder);
-    let assign = |name: &Ident| sql!("{name} = c.{name}", name);
-    let mut assignments: Vec<Sql> = load.compared.iter().map(assign).collect();
-    if soft {
-        assignments.push(sql!("{flag} = FALSE", flag));
-    }
-    if !assignments.is_empty() {
-        let sql = changes::update_by_address(load, assignments, &["changed"]);
-        builder.step_if(
-            Slot::RowsChanged,
-            StepKind::Update,
-            "update rows that differ",
-            sql,
-            Answer::CountExactly(vec![Slot::RowsUpdated], vec![Slot::RowsChanged]),
-        );
-    }
+    // First, so that a unique value of a row that goes is free for one that stays.
     match merge.deletes {
         HandleDeletes::Ignore => {}
         HandleDeletes::Soft => {
@@ -153,6 +139,21 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
                 Answer::CountExactly(vec![Slot::RowsDeleted], vec![Slot::RowsGone]),
             );
         }
+    }
+    let assign = |name: &Ident| sql!("{name} = c.{name}", name);
+    let mut assignments: Vec<Sql> = load.compared.iter().map(assign).collect();
+    if soft {
+        assignments.push(sql!("{flag} = FALSE", flag));
+    }
+    if !assignments.is_empty() {
+        let sql = changes::update_by_address(load, assignments, &["changed"]);
+        builder.step_if(
+            Slot::RowsChanged,
+            StepKind::Update,
+            "update rows that differ",
+            sql,
+            Answer::CountExactly(vec![Slot::RowsUpdated], vec![Slot::RowsChanged]),
+        );
     }
     let columns = load.column_names();
     let sql = sql!(

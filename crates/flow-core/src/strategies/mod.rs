@@ -11,6 +11,7 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{Pipeline, Strategy};
 use crate::planner::load::Load;
 use crate::schema::{Column, LiveTable, Table, ddl};
+use crate::sql;
 use crate::sql::{Ident, Sql};
 
 /// The columns that a strategy keeps beside the declared ones.
@@ -78,8 +79,8 @@ pub enum Requirement {
     Unique {
         /// Its columns.
         columns: Vec<Ident>,
-        /// Its condition.
-        condition: Option<Sql>,
+        /// The column that is true in the rows it covers, where it is partial.
+        flag: Option<Ident>,
         /// Whether it becomes the primary key of a table that we create.
         primary_key: bool,
     },
@@ -96,9 +97,7 @@ impl Requirement {
     /// Whether the live table has it already.
     pub fn is_met(&self, live: &LiveTable) -> bool {
         match self {
-            Requirement::Unique { columns, condition, .. } => {
-                live.has_unique_index(columns, condition.is_some())
-            }
+            Requirement::Unique { columns, flag, .. } => live.has_unique_index(columns, flag.as_ref()),
             Requirement::Check { suffix, .. } => {
                 live.checks.iter().any(|name| name.ends_with(&format!("_{suffix}")))
             }
@@ -117,8 +116,8 @@ impl Requirement {
             Requirement::Unique { columns, primary_key: true, .. } if load.creates => {
                 ddl::add_primary_key(table, columns)
             }
-            Requirement::Unique { columns, condition, .. } => {
-                ddl::unique_index(table, columns, condition.clone())
+            Requirement::Unique { columns, flag, .. } => {
+                ddl::unique_index(table, columns, flag.as_ref().map(|flag| sql!("{flag}", flag)))
             }
             Requirement::Check { suffix, condition } => ddl::add_check(table, suffix, condition.clone()),
         }
@@ -127,9 +126,9 @@ impl Requirement {
     /// In words.
     pub fn describe(&self) -> String {
         match self {
-            Requirement::Unique { columns, condition, .. } => {
+            Requirement::Unique { columns, flag, .. } => {
                 let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
-                let which = if condition.is_some() { " of current versions" } else { "" };
+                let which = if flag.is_some() { " of current versions" } else { "" };
                 format!("unique index on {}{which}", names.join(", "))
             }
             Requirement::Check { suffix, .. } => match *suffix {

@@ -81,6 +81,14 @@ pub fn rehashes(load: &Load<'_>) -> bool {
     if load.creates || load.facts.assumed {
         return false;
     }
+    // A type that is hashed otherwise: migrate widened it.
+    let retyped = |name: &Ident| {
+        let live = load.facts.target.live.as_ref().and_then(|live| live.column(name.as_str()));
+        live.is_some_and(|live| live.data_type.normal != load.type_of(name).normal)
+    };
+    if load.compared.iter().any(retyped) {
+        return true;
+    }
     let record = load.facts.target.record.as_ref();
     let stored_set = record.and_then(|record| record.compare_set.as_ref());
     let stored_version = record.and_then(|record| record.encoding_version);
@@ -94,14 +102,13 @@ pub fn reads_twice(load: &Load<'_>, scd2: &Scd2) -> bool {
 
 /// Keys are unique among current versions, and with their beginning in history.
 pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
-    let current = sql!("{flag}", flag = scd2.current_flag);
     let mut versions = load.keys.clone();
     versions.push(scd2.effective_from.clone());
     let mut all = vec![
-        Requirement::Unique { columns: versions, condition: None, primary_key: true },
+        Requirement::Unique { columns: versions, flag: None, primary_key: true },
         Requirement::Unique {
             columns: load.keys.clone(),
-            condition: Some(current.clone()),
+            flag: Some(scd2.current_flag.clone()),
             primary_key: false,
         },
     ];
@@ -109,7 +116,7 @@ pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
     for columns in declared.filter(|columns| !columns.is_empty() && **columns != load.keys) {
         let requirement = Requirement::Unique {
             columns: columns.clone(),
-            condition: Some(current.clone()),
+            flag: Some(scd2.current_flag.clone()),
             primary_key: false,
         };
         if !all.contains(&requirement) {
@@ -239,12 +246,47 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
     let changes = sql!("{changes}", changes = changes::table(load));
     first_begin_guard(load, scd2, changes, Some(is_first(load)), builder);
     changes::sample(load, builder);
+    late_begin_guard(load, scd2, builder);
     close(load, scd2, builder);
     overwrite(load, scd2, builder);
     open(load, scd2, builder);
     if rehash {
         rehash_current(load, scd2, builder);
     }
+}
+
+/// On a table of others no CHECK stands against a version that ends before it begins.
+fn late_begin_guard(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+    let checked = load
+        .facts
+        .target
+        .live
+        .as_ref()
+        .is_some_and(|live| live.checks.iter().any(|name| name.ends_with("_period")) && live.ours);
+    if checked {
+        return;
+    }
+    let begin = &scd2.effective_from;
+    let sql = sql!(
+        "SELECT {count}(*) AS count\n  FROM {target} AS t\n WHERE t.{flag}\n   AND t.{begin} >= {instant}\nHAVING {count}(*) > 0",
+        count = load.dialect.function("count"),
+        target = load.table.name,
+        flag = scd2.current_flag,
+        begin,
+        instant = load.instant()
+    );
+    builder.step(
+        StepKind::Guard,
+        "no current version begins after this run   expects no rows",
+        sql,
+        Answer::NoRows(GuardFailure {
+            code: ErrorCode::FutureEvent,
+            message: format!("{{count}} current versions of {} begin after this run", load.table.name),
+            one: format!("{{count}} current version of {} begins after this run", load.table.name),
+            sample: Vec::new(),
+            hint: format!("mend their {begin}: a version cannot end before it begins"),
+        }),
+    );
 }
 
 fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {

@@ -195,6 +195,7 @@ impl<'d> Scene<'d> {
             read_from: Some(read_from.to_owned()),
             covered_from: None,
             identity: None,
+            target: None,
         });
         self
     }
