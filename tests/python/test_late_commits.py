@@ -193,3 +193,24 @@ def test_an_empty_reading_leaves_the_watermark(database: Database, flow: Flow, m
     insert(database, 2, 2)
     run(flow, path)
     assert loaded(database) == [1, 2]
+
+
+def test_nothing_is_passed_over_while_a_transaction_is_prepared(flow: Flow, database: Database) -> None:
+    database.execute("""
+        CREATE TABLE events (id bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
+        INSERT INTO events VALUES (1, now() - interval '1 hour');
+    """)
+    flow.project(
+        '[pipelines.events]\nsource = { table = "public.events" }\ntarget = "public.loaded"\nmode = "append"\n'
+        'incremental_column = "at"\n'
+    )
+    flow("run", "events")
+    with database.connect(autocommit=False) as other:
+        other.execute("INSERT INTO events (id) VALUES (2)")
+        other.execute("PREPARE TRANSACTION 'late'")
+    database.execute("INSERT INTO events VALUES (3, now() + interval '1 second')")
+    flow("run", "events")
+    flow("run", "events")
+    database.execute("COMMIT PREPARED 'late'")
+    flow("run", "events")
+    assert database.rows("SELECT id FROM loaded ORDER BY id") == [(1,), (2,), (3,)]

@@ -210,16 +210,20 @@ impl From<WatermarkJson> for StoredWatermark {
 }
 
 /// A statement of its own before the one that reads: read after the snapshot, it loses rows. It counts
-/// its own transaction, which supplies the present.
+/// its own transaction, which supplies the present. When a prepared transaction began is not told: while
+/// there is one, nothing is passed over.
 const CAP: &str = "SELECT pg_catalog.json_build_object(
-  'cap', (SELECT (pg_catalog.to_json((pg_catalog.min(a.xact_start) - interval '1 second') AT TIME ZONE 'UTC') #>> '{}') || 'Z'
+  'cap', CASE
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = pg_catalog.current_database())
+      THEN '-infinity'
+    ELSE (SELECT (pg_catalog.to_json((pg_catalog.min(a.xact_start) - interval '1 second') AT TIME ZONE 'UTC') #>> '{}') || 'Z'
             FROM pg_catalog.pg_stat_activity AS a
            WHERE a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-             AND a.backend_type IS DISTINCT FROM 'autovacuum worker'),
+             AND a.backend_type IS DISTINCT FROM 'autovacuum worker')
+  END,
   'why', CASE
     WHEN NOT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN 'the role may not see other sessions (grant pg_read_all_stats)'
     WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby does not see the transactions of its primary'
-    WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = pg_catalog.current_database()) THEN 'a prepared transaction is open'
     WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a
                   WHERE a.backend_type LIKE 'logical replication%worker'
                     AND a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()))
