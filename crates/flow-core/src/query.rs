@@ -4,7 +4,6 @@
 //! that a semicolon inside one of them is not taken for an end. What a query means is the server's.
 
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::sql::QualifiedName;
 
 /// A query that may stand in a parenthesis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +93,8 @@ impl ReadQuery {
 
     /// A query over a whole table.
     pub fn of_table(quoted: &str) -> ReadQuery {
-        ReadQuery { text: format!("SELECT * FROM {quoted}"), simple: None }
+        let simple = SimpleSelect { relation: quoted.to_owned(), columns: None };
+        ReadQuery { text: format!("SELECT * FROM {quoted}"), simple: Some(simple) }
     }
 
     /// The text, without a trailing `;` or comment.
@@ -431,13 +431,4 @@ pub fn latest_first(list: &str) -> Result<Vec<String>> {
             }
         })
         .collect())
-}
-
-/// The text that names a table in a `FROM`.
-pub fn table_query(name: &QualifiedName, quoted: &str) -> ReadQuery {
-    let _ = name;
-    ReadQuery {
-        text: format!("SELECT * FROM {quoted}"),
-        simple: Some(SimpleSelect { relation: quoted.to_owned(), columns: None }),
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::{DEFAULT_CONNECTION, Pipeline, Source, Strategy, Target};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::query::{ReadQuery, latest_first, table_query};
+use crate::query::{ReadQuery, latest_first};
 use crate::spec::options::*;
 use crate::spec::{Names, PipelineSpec, ProjectSpec};
 use crate::sql::{Ident, QualifiedName};
@@ -187,7 +187,7 @@ impl Check<'_> {
                 };
                 let quoted = |ident: &Ident| format!("\"{}\"", ident.as_str().replace('"', "\"\""));
                 let text = format!("{}.{}", quoted(&schema), quoted(&name));
-                table_query(&QualifiedName { schema, name }, &text)
+                ReadQuery::of_table(&text)
             }
             (None, None) => {
                 let error = FlowError::new(ErrorCode::MissingOption, "the source has no query");
