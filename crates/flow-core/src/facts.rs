@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct Facts {
     /// The run.
     pub run: RunFacts,
-    /// The path, decided by proof.
+    /// The path as far as proof decides it: one database, or rows that are staged unless the client compares.
     pub path: ExecutionPath,
     /// Why that path.
     pub path_reason: String,
@@ -24,6 +24,8 @@ pub struct Facts {
     pub cap: Cap,
     /// Types of declared columns that only the server knows, by their declared text.
     pub native_types: BTreeMap<String, TypeFacts>,
+    /// Why a comparison in the client that had begun was given up, before a row was written.
+    pub client_diff_given_up: Option<String>,
     /// Whether everything was assumed, without a server.
     pub assumed: bool,
 }

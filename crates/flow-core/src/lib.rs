@@ -26,4 +26,6 @@ pub mod strategies;
 #[cfg(feature = "runtime")]
 pub mod postgres;
 #[cfg(feature = "runtime")]
+pub mod transport;
+#[cfg(feature = "runtime")]
 pub mod execute;

@@ -3,6 +3,7 @@
 
 use crate::error::ErrorCode;
 use crate::facts::ExecutionPath;
+use crate::hash::CopyColumn;
 use crate::sql::{QualifiedName, Slot, Statement};
 use serde::Serialize;
 use std::fmt;
@@ -123,7 +124,7 @@ impl StepKind {
     }
 }
 
-/// One statement and what to do with its answer.
+/// One thing to do and what to do with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
     /// Number, from 1.
@@ -132,14 +133,85 @@ pub struct Step {
     pub kind: StepKind,
     /// One sentence, printed as the comment above the SQL.
     pub purpose: String,
-    /// The statement.
-    pub sql: Statement,
+    /// What is done.
+    #[serde(rename = "sql")]
+    pub action: Action,
     /// What to do with the answer.
     #[serde(skip)]
     pub answer: Answer,
     /// Runs only if this holds.
     #[serde(skip)]
     pub when: Option<Condition>,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Runs a statement on the target.
+    Execute(Statement),
+    /// Runs a statement on the source.
+    AskSource(Statement),
+    /// Copies rows from the source into the target.
+    Copy(Copy),
+    /// Compares the source's rows with the current versions by their hashes, in the client, and copies those
+    /// that are new or differ into the target.
+    Compare(Compare),
+}
+
+/// Rows on their way from the source into the target, as bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copy {
+    /// Sends the rows, on the source.
+    pub read: Statement,
+    /// Takes them, on the target.
+    pub write: Statement,
+    /// How many fields of a row are written; those after them are hashed only.
+    pub kept: usize,
+    /// Hashes that are appended to each row, by the fields they are made of.
+    pub digests: Vec<Vec<CopyColumn>>,
+}
+
+/// A comparison in the client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compare {
+    /// Sends key, row hash and address of the current versions, on the target.
+    pub known: Statement,
+    /// Sends the source's rows, on the source.
+    pub read: Statement,
+    /// Takes the changes, on the target: the row, then change, address, key digest, stored hash, row hash.
+    pub write: Statement,
+    /// How many fields a row of the source has.
+    pub fields: usize,
+    /// The key among the fields of a current version; row hash and address follow it.
+    pub known_key: Vec<CopyColumn>,
+    /// The key among the fields of a row.
+    pub key: Vec<CopyColumn>,
+    /// The compared columns among the fields of a row.
+    pub compared: Vec<CopyColumn>,
+    /// Whether current versions whose key left the source are changes.
+    pub gone: bool,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Execute(statement) => statement.fmt(f),
+            Action::AskSource(statement) => write!(f, "-- on the source\n{statement}"),
+            Action::Copy(Copy { read, write, .. }) => {
+                write!(f, "-- on the source\n{read};\n-- on the target, as the rows come\n{write}")
+            }
+            Action::Compare(Compare { known, read, write, .. }) => write!(
+                f,
+                "-- on the target, into the client\n{known};\n-- on the source, into the client\n{read};\n-- on the target, those that are new or differ\n{write}"
+            ),
+        }
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// When a step runs.

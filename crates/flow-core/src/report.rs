@@ -212,6 +212,9 @@ pub struct StepReport {
     pub purpose: String,
     /// Rows it touched, where it counts rows.
     pub rows: Option<i64>,
+    /// Bytes that came from the source, where they passed the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// How long it took, in milliseconds.
     pub milliseconds: f64,
 }

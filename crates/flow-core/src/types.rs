@@ -53,6 +53,25 @@ pub struct TypeFacts {
     pub normal: Option<Normal>,
     /// Whether text is compared byte by byte (a deterministic collation).
     pub deterministic: bool,
+    /// As what its values travel between databases.
+    pub wire: Wire,
+}
+
+impl TypeFacts {
+    /// What is assumed of a type that only a server knows, where none is asked.
+    pub fn assumed(name: String) -> TypeFacts {
+        let wire = Wire { name: name.clone(), oid: None };
+        TypeFacts { name, normal: Some(Normal::Opaque), deterministic: true, wire }
+    }
+}
+
+/// The type as which values travel: a domain's base, without length and precision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// Its name as it may stand in SQL.
+    pub name: String,
+    /// Its number where it is the same in every database, with its elements': a type that Postgres brings.
+    pub oid: Option<u32>,
 }
 
 /// The spelling of every named type, for "did you mean", the JSON Schema and the documentation.

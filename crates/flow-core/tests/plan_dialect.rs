@@ -5,7 +5,7 @@
 #[allow(dead_code)] // each test file uses a part
 mod planning;
 
-use ematix_flow_core::dialect::{Cast, ColumnValue, Dialect, Measure, Merged, RowOrder, Upsert};
+use ematix_flow_core::dialect::{Cast, ColumnValue, Crossing, Dialect, Measure, Merged, RowOrder, Upsert};
 use ematix_flow_core::hash::{Normal, SentType};
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, Literal, QualifiedName, Quote, Sql};
@@ -55,7 +55,7 @@ impl Dialect for Duck {
             DataType::TimestampTz => Normal::AsSent(SentType::by_oid(1184).expect("a sent type")),
             _ => Normal::Text,
         };
-        Some(TypeFacts { name: self.type_name(data_type), normal: Some(normal), deterministic: true })
+        Some(TypeFacts { normal: Some(normal), ..TypeFacts::assumed(self.type_name(data_type)) })
     }
 
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast {
@@ -63,6 +63,14 @@ impl Dialect for Duck {
             (from, to) if from == to => Cast::Same,
             ("WHOLE", "DECIMAL") => Cast::Widening,
             _ => Cast::ByInsert,
+        }
+    }
+
+    fn crossing(&self, from: &TypeFacts, to: &TypeFacts) -> Crossing {
+        match self.cast(from, to) {
+            Cast::Same => Crossing::AsIs,
+            Cast::Widening => Crossing::CastAtSource(to.name.clone()),
+            Cast::ByInsert => Crossing::ByInsert { arrives: from.name.clone(), cast: false },
         }
     }
 
@@ -200,8 +208,16 @@ impl Dialect for Duck {
         )
     }
 
-    fn analyze(&self, name: &QualifiedName) -> Sql {
-        sql!("SURVEY {name}", name)
+    fn analyze(&self, name: &QualifiedName, columns: &[Ident]) -> Sql {
+        sql!("SURVEY {name} {columns}", name, columns)
+    }
+
+    fn copy_out(&self, query: &Sql) -> Sql {
+        sql!("SEND {query}", query)
+    }
+
+    fn copy_in(&self, name: &QualifiedName, columns: &[Ident]) -> Sql {
+        sql!("RECEIVE {name} {columns}", name, columns)
     }
 }
 
@@ -326,7 +342,7 @@ fn no_word_of_postgres_is_left_in_another_dialect() {
     for (name, scene) in scenes() {
         let plan = scene.plan().expect("a plan");
         for step in &plan.steps {
-            let sql = without_strings(&step.sql.to_string());
+            let sql = without_strings(&step.action.to_string());
             for word in POSTGRES_WORDS {
                 if sql.contains(word) {
                     leaks.push(format!("{name}, step {} ({}): {word}\n{sql}", step.n, step.purpose));

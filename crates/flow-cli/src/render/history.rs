@@ -233,6 +233,7 @@ success  customers  03-01 10:00:00  0.11 s  5,000       15  cli  5d21c0fe
             kind: kind.into(),
             purpose: format!("{kind} something"),
             rows,
+            bytes: None,
             milliseconds,
         };
         let log = RunLog {

@@ -41,6 +41,22 @@ pub fn step_duration(milliseconds: f64) -> String {
     }
 }
 
+/// `812 bytes`, `1.1 MB`, `24 GB`: thousands, as disks and networks count.
+pub fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} bytes");
+    }
+    let mut number = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while number >= 999.5 && unit + 1 < units.len() {
+        number /= 1000.0;
+        unit += 1;
+    }
+    let digits = usize::from(number < 9.95);
+    format!("{number:.digits$} {}", units[unit])
+}
+
 /// `1 row`, `5,000 rows`.
 pub fn counted(number: i64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
@@ -63,6 +79,13 @@ mod tests {
         let text = |number| thousands(number);
         assert_eq!([text(0), text(999), text(1000), text(-1_234_567)], ["0", "999", "1,000", "-1,234,567"]);
         assert_eq!(thousands(i64::MIN), "-9,223,372,036,854,775,808");
+    }
+
+    #[test]
+    fn sizes_get_the_unit_that_fits() {
+        let all = [0, 999, 1_100_000, 9_990_000, 145_000_000, 24_000_000_000].map(size);
+        assert_eq!(all, ["0 bytes", "999 bytes", "1.1 MB", "10 MB", "145 MB", "24 GB"]);
+        assert_eq!([999_499, 999_500].map(size), ["999 kB", "1.0 MB"]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn steps(steps: &[Step], sql: bool) -> String {
     for step in steps {
         if sql {
             let comment = format!("-- {} {}: {}", step.n, step.kind.name(), step.purpose);
-            text.push_str(&format!("\n{}\n{}\n", paint(FAINT, comment), statement(&step.sql.to_string())));
+            text.push_str(&format!("\n{}\n{}\n", paint(FAINT, comment), statement(&step.action.to_string())));
         } else {
             let kind = format!("{:<KIND_WIDTH$}", step.kind.name());
             text.push_str(&format!("{:>digits$} {} {}\n", step.n, paint(STRONG, kind), step.purpose));
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::render::plain;
     use ematix_flow_core::error::{ErrorCode, FlowError};
-    use ematix_flow_core::plan::{Answer, StepKind};
+    use ematix_flow_core::plan::{Action, Answer, StepKind};
     use ematix_flow_core::report::ExecutionPath;
     use ematix_flow_core::sql::{QualifiedName, Statement};
 
@@ -132,7 +132,7 @@ mod tests {
             n,
             kind,
             purpose: purpose.into(),
-            sql: Statement::default(),
+            action: Action::Execute(Statement::default()),
             answer: Answer::Ignore,
             when: None,
         }

@@ -1,6 +1,6 @@
 //! What a run tells while it goes: lines a phase for whoever watches, a line a step with `-v`.
 
-use super::number::{counted, step_duration, thousands};
+use super::number::{counted, size, step_duration, thousands};
 use super::report::Counts;
 use super::spinner::Spinner;
 use super::style::{FAINT, STRONG, WARNING, paint};
@@ -9,7 +9,9 @@ use crate::console::Console;
 use ematix_flow_core::execute::observer::Observer;
 use ematix_flow_core::plan::{Plan, Step, StepKind};
 use ematix_flow_core::report::{RunReport, StepReport};
+use ematix_flow_core::transport::Passed;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// Follows one run on stderr.
 pub struct Progress<'a> {
@@ -25,6 +27,7 @@ struct Seen {
     keys: Vec<String>,
     waiting: bool,
     source_told: bool,
+    passing_since: Option<Instant>,
 }
 
 impl<'a> Progress<'a> {
@@ -111,12 +114,22 @@ impl Observer for Progress<'_> {
         if self.verbose() {
             self.line(&step_line(step));
         } else if self.spinner.is_some()
-            && step.kind == StepKind::Stage.name()
+            && (step.kind == StepKind::Stage.name() || step.bytes.is_some())
             && let Some(rows) = step.rows
             // Of several stages the first holds the rows as they came.
             && !std::mem::replace(&mut self.seen().source_told, true)
         {
-            self.line(&phase("source", &[counted(rows, "row", "rows"), step_duration(step.milliseconds)]));
+            let mut facts = vec![counted(rows, "row", "rows")];
+            facts.extend(step.bytes.map(size));
+            facts.push(step_duration(step.milliseconds));
+            self.line(&phase("source", &facts));
+        }
+    }
+
+    fn passing(&self, passed: Passed) {
+        if let Some(spinner) = &self.spinner {
+            let began = *self.seen().passing_since.get_or_insert_with(Instant::now);
+            spinner.progress(stream(passed, began.elapsed()));
         }
     }
 }
@@ -124,6 +137,20 @@ impl Observer for Progress<'_> {
 /// `customers  scd2  crm → warehouse analytics.dim_customers`.
 fn head(pipeline: &str, plan: &Plan, source: &str, target_connection: &str) -> String {
     format!("{}  {}  {source} → {target_connection} {}\n", paint(STRONG, pipeline), plan.mode, plan.target)
+}
+
+/// `source  1,234,000 rows  180 MB  912,000 rows/s`.
+fn stream(passed: Passed, elapsed: Duration) -> String {
+    let mut text = format!("source  {}  {}", counted(passed.rows, "row", "rows"), size(passed.bytes));
+    // The first moments say little.
+    if elapsed >= Duration::from_millis(500) {
+        let rate = (passed.rows as f64 / elapsed.as_secs_f64()).round() as i64;
+        text.push_str(&format!(
+            "  {} rows/s",
+            thousands(if rate >= 10_000 { rate / 1000 * 1000 } else { rate })
+        ));
+    }
+    text
 }
 
 fn phase(name: &str, facts: &[String]) -> String {
@@ -158,6 +185,7 @@ mod tests {
             kind: "diff".into(),
             purpose: "rows that differ".into(),
             rows: Some(5000),
+            bytes: None,
             milliseconds: 21.7,
         };
         assert_eq!(plain(&step_line(&step)), "  3 diff      rows that differ  5,000 rows  22 ms\n");
@@ -166,9 +194,17 @@ mod tests {
             kind: "truncate".into(),
             purpose: "empty the target".into(),
             rows: None,
+            bytes: None,
             milliseconds: 0.42,
         };
         assert_eq!(plain(&step_line(&step)), " 12 truncate  empty the target  0.4 ms\n");
+    }
+
+    #[test]
+    fn a_stream_tells_rows_bytes_and_speed() {
+        let passed = Passed { rows: 1_234_000, bytes: 180_000_000 };
+        assert_eq!(stream(passed, Duration::from_millis(200)), "source  1,234,000 rows  180 MB");
+        assert_eq!(stream(passed, Duration::from_secs(2)), "source  1,234,000 rows  180 MB  617,000 rows/s");
     }
 
     #[test]

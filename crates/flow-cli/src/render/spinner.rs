@@ -53,6 +53,13 @@ impl Spinner {
         self.shared.lock().work = Some((text, Instant::now()));
     }
 
+    /// Says how far it has come.
+    pub fn progress(&self, text: String) {
+        if let Some((shown, _)) = &mut self.shared.lock().work {
+            *shown = text;
+        }
+    }
+
     /// Prints something above the line.
     pub fn above(&self, print: impl FnOnce()) {
         let mut state = self.shared.lock();

@@ -29,6 +29,8 @@ pub trait Dialect: Quote + Send + Sync {
     fn type_facts(&self, data_type: &DataType) -> Option<TypeFacts>;
     /// How an explicit cast relates to what an INSERT does.
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast;
+    /// How values of a source's type come into a column of another database.
+    fn crossing(&self, from: &TypeFacts, to: &TypeFacts) -> Crossing;
     /// How values of a type are measured against each other.
     fn measure(&self, data_type: &TypeFacts) -> Measure;
 
@@ -76,7 +78,7 @@ pub trait Dialect: Quote + Send + Sync {
     ///
     /// `spread`: the target's rows lie in several tables (partitions, children), which number their own.
     fn row_address(&self, alias: &'static str, spread: bool) -> Sql;
-    /// The type of [`Dialect::row_address`].
+    /// The type of [`Dialect::row_address`]; a single table sends it to the client as six bytes.
     fn row_address_type(&self, spread: bool) -> &'static str;
 
     // Statements.
@@ -85,6 +87,10 @@ pub trait Dialect: Quote + Send + Sync {
     fn probe(&self, query: &Sql) -> Sql;
     /// Creates a schema, which other sessions may be creating at the same time.
     fn create_schema(&self, name: &Ident) -> Sql;
+    /// Sends a query's rows to the client, as bytes.
+    fn copy_out(&self, query: &Sql) -> Sql;
+    /// Takes rows from the client, as bytes.
+    fn copy_in(&self, name: &QualifiedName, columns: &[Ident]) -> Sql;
     /// A table of intermediate rows made from a query, planned well however little memory there is.
     fn create_stage_as(&self, name: &QualifiedName, select: Sql, order: RowOrder) -> Sql;
     /// An empty table of intermediate rows with declared types.
@@ -99,8 +105,8 @@ pub trait Dialect: Quote + Send + Sync {
     fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql;
     /// Inserts rows, or updates those that are there.
     fn upsert(&self, upsert: Upsert<'_>) -> Sql;
-    /// Statistics for the planner.
-    fn analyze(&self, name: &QualifiedName) -> Sql;
+    /// Statistics of some columns for the planner; of all where none is named.
+    fn analyze(&self, name: &QualifiedName, columns: &[Ident]) -> Sql;
 
     /// A column type for instants.
     fn instant_type(&self) -> DataType {
@@ -117,6 +123,25 @@ pub enum Cast {
     Widening,
     /// Only an INSERT decides: it may refuse where a cast cuts in silence.
     ByInsert,
+}
+
+/// How values of a source's type come into a column of another database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Crossing {
+    /// Their bytes are those of the target's type.
+    AsIs,
+    /// The source casts them and loses nothing: then their bytes are those of the target's type.
+    CastAtSource(String),
+    /// They arrive as a type of the target, to which the source casts them first where it says so, and an
+    /// INSERT decides.
+    ByInsert {
+        /// The type that receives them.
+        arrives: String,
+        /// Whether the source casts them to it.
+        cast: bool,
+    },
+    /// They do not, and why.
+    Refused(&'static str),
 }
 
 /// How values of a type are measured against each other.

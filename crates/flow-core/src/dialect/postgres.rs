@@ -1,10 +1,10 @@
 //! Postgres 15 and later.
 
-use super::{Cast, ColumnValue, Dialect, Measure, Merged, RowOrder, Upsert};
-use crate::hash::{Normal, SentType, SqlColumn, row_digest_sql};
+use super::{Cast, ColumnValue, Crossing, Dialect, Measure, Merged, RowOrder, Upsert};
+use crate::hash::{Normal, SqlColumn, row_digest_sql};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
-use crate::types::{DataType, TypeFacts};
+use crate::types::{DataType, TypeFacts, Wire};
 use std::time::Duration;
 
 /// The dialect of Postgres.
@@ -60,23 +60,31 @@ impl Dialect for Postgres {
     }
 
     fn type_facts(&self, data_type: &DataType) -> Option<TypeFacts> {
-        let sent = |oid| Normal::AsSent(SentType::by_oid(oid).expect("a type in the table of sent types"));
-        let normal = match data_type {
-            DataType::SmallInt | DataType::Integer | DataType::BigInt => Normal::Int8,
-            DataType::Float | DataType::Double => Normal::Float8,
-            DataType::Numeric(_) => Normal::Numeric,
-            DataType::String(_) | DataType::Text => Normal::Text,
-            DataType::Boolean => Normal::Bool,
-            DataType::Date => sent(1082),
-            DataType::Timestamp => sent(1114),
-            DataType::TimestampTz => sent(1184),
-            DataType::Json => Normal::Json,
-            DataType::Jsonb => sent(3802),
-            DataType::Uuid => sent(2950),
-            DataType::Bytes => sent(17),
+        let (oid, unmodified) = match data_type {
+            DataType::SmallInt => (21, DataType::SmallInt),
+            DataType::Integer => (23, DataType::Integer),
+            DataType::BigInt => (20, DataType::BigInt),
+            DataType::Float => (700, DataType::Float),
+            DataType::Double => (701, DataType::Double),
+            DataType::Numeric(_) => (1700, DataType::Numeric(None)),
+            DataType::String(_) => (1043, DataType::String(None)),
+            DataType::Text => (25, DataType::Text),
+            DataType::Boolean => (16, DataType::Boolean),
+            DataType::Date => (DATE, DataType::Date),
+            DataType::Timestamp => (TIMESTAMP, DataType::Timestamp),
+            DataType::TimestampTz => (TIMESTAMPTZ, DataType::TimestampTz),
+            DataType::Json => (114, DataType::Json),
+            DataType::Jsonb => (3802, DataType::Jsonb),
+            DataType::Uuid => (2950, DataType::Uuid),
+            DataType::Bytes => (17, DataType::Bytes),
             DataType::Native(_) => return None,
         };
-        Some(TypeFacts { name: self.type_name(data_type), normal: Some(normal), deterministic: true })
+        Some(TypeFacts {
+            name: self.type_name(data_type),
+            normal: Normal::for_type(&crate::hash::TypeFacts::built_in(oid)),
+            deterministic: true,
+            wire: Wire { name: self.type_name(&unmodified), oid: Some(oid) },
+        })
     }
 
     fn cast_to(&self, value: &Sql, type_name: &str) -> Sql {
@@ -197,6 +205,21 @@ impl Dialect for Postgres {
         }
     }
 
+    fn crossing(&self, from: &TypeFacts, to: &TypeFacts) -> Crossing {
+        if from.normal.is_none() {
+            return Crossing::Refused("the type has no binary form");
+        }
+        let Some(oid) = from.wire.oid else { return user_defined(from, to) };
+        if NUMBERS_OF_THE_CATALOGUE.contains(&oid) {
+            return Crossing::Refused("its values are numbers of the source's own catalogue");
+        }
+        match self.cast(from, to) {
+            Cast::Same if to.wire.oid == Some(oid) => Crossing::AsIs,
+            Cast::Widening => Crossing::CastAtSource(to.name.clone()),
+            _ => Crossing::ByInsert { arrives: from.wire.name.clone(), cast: false },
+        }
+    }
+
     fn measure(&self, data_type: &TypeFacts) -> Measure {
         match data_type.normal {
             Some(Normal::AsSent(sent)) if sent.oid == TIMESTAMPTZ => {
@@ -225,6 +248,14 @@ impl Dialect for Postgres {
 
     fn probe(&self, query: &Sql) -> Sql {
         sql!("SELECT FROM {query} AS q LIMIT 0", query)
+    }
+
+    fn copy_out(&self, query: &Sql) -> Sql {
+        sql!("COPY (\n{query}\n) TO STDOUT (FORMAT binary)", query)
+    }
+
+    fn copy_in(&self, name: &QualifiedName, columns: &[Ident]) -> Sql {
+        sql!("COPY {name} ({columns}) FROM STDIN (FORMAT binary)", name, columns)
     }
 
     fn create_stage_as(&self, name: &QualifiedName, select: Sql, order: RowOrder) -> Sql {
@@ -297,8 +328,11 @@ impl Dialect for Postgres {
         )
     }
 
-    fn analyze(&self, name: &QualifiedName) -> Sql {
-        sql!("ANALYZE {name}", name)
+    fn analyze(&self, name: &QualifiedName, columns: &[Ident]) -> Sql {
+        match columns {
+            [] => sql!("ANALYZE {name}", name),
+            columns => sql!("ANALYZE {name} ({columns})", name, columns),
+        }
     }
 
     fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
@@ -322,6 +356,29 @@ impl Dialect for Postgres {
 const DATE: u32 = 1082;
 const TIMESTAMP: u32 = 1114;
 const TIMESTAMPTZ: u32 = 1184;
+
+/// regproc, regprocedure, regoper, regoperator, regclass, regtype, regconfig, regdictionary, regnamespace,
+/// regrole, regcollation: what the number means is another thing in another database.
+const NUMBERS_OF_THE_CATALOGUE: &[u32] = &[24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191];
+
+/// How a type that Postgres does not bring crosses: into its namesake as it is, into text by its text.
+fn user_defined(from: &TypeFacts, to: &TypeFacts) -> Crossing {
+    let bare = |name: &str| name.rsplit_once('.').map_or(name, |(_, bare)| bare).trim_matches('"').to_owned();
+    let target_text = matches!(to.normal, Some(Normal::Text | Normal::BlankPadded)) && to.wire.oid.is_some();
+    if to.wire.oid.is_none() && bare(&from.wire.name) == bare(&to.wire.name) {
+        if from.normal == to.normal {
+            Crossing::AsIs
+        } else {
+            Crossing::Refused("the target's type of that name is another one")
+        }
+    } else if target_text && matches!(to.name.as_str(), "text" | "character varying") {
+        Crossing::CastAtSource("text".to_owned())
+    } else if target_text {
+        Crossing::ByInsert { arrives: "text".to_owned(), cast: true }
+    } else {
+        Crossing::ByInsert { arrives: from.wire.name.clone(), cast: false }
+    }
+}
 
 /// One unit of the last digit of a time type that keeps fewer than six: `timestamp(3) with time zone`.
 fn coarse_unit(name: &str) -> Option<Duration> {

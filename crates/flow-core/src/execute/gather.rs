@@ -1,10 +1,12 @@
 //! Gathers the facts of a plan, inside the load transaction and under its lock.
 
+use super::route::Route;
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{Cap, Facts, RunFacts, SourceFacts, StoredWatermark, TargetFacts, TargetRecord};
 use crate::metadata;
 use crate::pipeline::{Pipeline, Strategy, Target};
+use crate::postgres::grants;
 use crate::postgres::inspect::{self, Privilege};
 use crate::postgres::session::{ResultSet, Session};
 use crate::report::ExecutionPath;
@@ -29,28 +31,28 @@ pub struct Path {
 pub async fn facts(
     session: &Session,
     pipeline: &Pipeline,
-    path: &Path,
+    route: &Route,
     run: RunFacts,
     metadata_exists: bool,
 ) -> Result<Facts> {
     let name = pipeline.target.name();
+    let source = source_facts(route.source.as_ref().unwrap_or(session), pipeline).await;
+    let (source, cap) = match (source, &route.source) {
+        // Its own session knows which privilege is missing.
+        (Err(error), Some(own)) => {
+            return Err(grants::complete(error, own, pipeline.source.query.text()).await);
+        }
+        (source, _) => source?,
+    };
     let mut questions = vec![inspect::table_question(name)];
-    questions.push(inspect::relation_question(
-        pipeline.source.query.simple().map(|simple| simple.relation.as_str()),
-    ));
     if metadata_exists {
         questions.push(record_question(&pipeline.target_key()));
         questions.push(watermark_question(&pipeline.name));
-    }
-    let capped = pipeline.incremental.is_some();
-    if capped {
-        questions.push(CAP.to_owned());
     }
     let answers = session.ask("look at the target", &questions.join(";\n")).await?;
     let mut answers = answers.iter();
     let mut next = || answers.next().and_then(ResultSet::value).map(str::to_owned);
     let (schema_exists, live) = inspect::read_table(&next().unwrap_or_default())?;
-    let relation = next().map(|answer| inspect::read_relation(&answer)).transpose()?;
     let (mut record, mut watermark, mut instant, mut ours) = (None, None, None, false);
     if metadata_exists {
         if let Some(answer) = next() {
@@ -64,21 +66,9 @@ pub async fn facts(
             watermark = Some(json.into());
         }
     }
-    let cap = match (capped, next()) {
-        (true, Some(answer)) => {
-            let json: CapJson = read(&answer)?;
-            match (json.cap, json.why) {
-                (Some(cap), None) => Cap::At(cap),
-                (_, why) => Cap::Unknown(why.unwrap_or_else(|| "no transaction could be seen".to_owned())),
-            }
-        }
-        _ => Cap::Unknown("it was not asked".to_owned()),
-    };
-    let columns = inspect::describe_query(session, pipeline.source.query.text()).await?;
-    let relation = relation.filter(|relation| names_columns_of(pipeline, relation));
-    let natives = native_names(&pipeline.target, &columns);
+    let natives = native_names(&pipeline.target, &source.columns);
     let native_types = inspect::native_types(session, &natives).await?;
-    let privileges = needed_privileges(pipeline, schema_exists, live.is_some());
+    let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.is_some());
     let question = format!("{};\nSELECT {NOW}", inspect::privileges_question(&privileges));
     let answers = session.ask("look up privileges", &question).await?;
     session.drop_named_statements().await?;
@@ -92,15 +82,42 @@ pub async fn facts(
     });
     Ok(Facts {
         run,
-        path: path.path,
-        path_reason: path.reason.clone(),
-        source: SourceFacts { columns, relation },
+        path: route.path.path,
+        path_reason: route.path.reason.clone(),
+        source,
         target: TargetFacts { schema_exists, live, record, missing_privileges },
         watermark,
         cap,
         native_types,
+        client_diff_given_up: None,
         assumed: false,
     })
+}
+
+/// What the source is asked before it is read; the cap comes before the snapshot of the reading.
+async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(SourceFacts, Cap)> {
+    let simple = pipeline.source.query.simple();
+    let mut questions = vec![inspect::relation_question(simple.map(|simple| simple.relation.as_str()))];
+    let capped = pipeline.incremental.is_some();
+    if capped {
+        questions.push(CAP.to_owned());
+    }
+    let answers = session.ask_source("look at the source", &questions.join(";\n")).await?;
+    let relation = answers.first().and_then(ResultSet::value).map(inspect::read_relation).transpose()?;
+    let cap = match answers.get(1).and_then(ResultSet::value) {
+        Some(answer) => {
+            let json: CapJson = read(answer)?;
+            match (json.cap, json.why) {
+                (Some(cap), None) => Cap::At(cap),
+                (_, why) => Cap::Unknown(why.unwrap_or_else(|| "no transaction could be seen".to_owned())),
+            }
+        }
+        None => Cap::Unknown("it was not asked".to_owned()),
+    };
+    let columns = inspect::describe_query(session, pipeline.source.query.text()).await?;
+    session.drop_named_statements().await?;
+    let relation = relation.filter(|relation| names_columns_of(pipeline, relation));
+    Ok((SourceFacts { columns, relation }, cap))
 }
 
 fn names_columns_of(pipeline: &Pipeline, relation: &crate::facts::Relation) -> bool {
@@ -236,7 +253,12 @@ struct CapJson {
     why: Option<String>,
 }
 
-fn needed_privileges(pipeline: &Pipeline, schema_exists: bool, table_exists: bool) -> Vec<Privilege> {
+fn needed_privileges(
+    pipeline: &Pipeline,
+    path: ExecutionPath,
+    schema_exists: bool,
+    table_exists: bool,
+) -> Vec<Privilege> {
     let name: &QualifiedName = pipeline.target.name();
     let mut needed = Vec::new();
     if !schema_exists {
@@ -244,7 +266,9 @@ fn needed_privileges(pipeline: &Pipeline, schema_exists: bool, table_exists: boo
     } else {
         needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
     }
-    let staged = !matches!(pipeline.strategy, Strategy::Append(_)) || pipeline.incremental.is_some();
+    let staged = path != ExecutionPath::SameDatabase
+        || !matches!(pipeline.strategy, Strategy::Append(_))
+        || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", metadata::SCHEMA.to_owned()));
     }

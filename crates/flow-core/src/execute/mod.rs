@@ -5,8 +5,10 @@ mod gather;
 mod history;
 pub mod observer;
 mod questions;
+mod route;
 mod run;
 mod supervise;
+mod transfer;
 
 use crate::connections::{self, ConnectionTarget};
 use crate::dialect::postgres::Postgres;
@@ -21,9 +23,9 @@ use crate::postgres::session::Session;
 use crate::report::{ConnectionReport, ExecutionPath, RunReport, Status};
 use crate::schema::{LiveColumn, LiveIndex, LiveTable};
 use crate::spec::environment::{Environment, ProcessEnvironment};
+use crate::spec::options::ForcePath;
 use crate::spec::{Mode, PipelineOptions, ProjectSpec};
 use crate::sql::Slot;
-use gather::Path;
 use indexmap::IndexMap;
 use observer::Observer;
 use run::{Execution, Progress};
@@ -154,7 +156,7 @@ impl Engine {
         let session = self.open(&pipeline.target_connection, &format!("plan {}", pipeline.name)).await?;
         let exists = history::metadata_exists(&session).await?;
         session.ask("begin", &session.begin(true)).await?;
-        let path = self.path(pipeline, &session).await?;
+        let route = self.route(pipeline, &session).await?;
         let run = RunFacts {
             id: PLANNED.to_owned(),
             instant: String::new(),
@@ -163,49 +165,16 @@ impl Engine {
             full_scan: request.full_scan,
             version: env!("CARGO_PKG_VERSION"),
         };
-        let facts = match gather::facts(&session, pipeline, &path, run, exists).await {
+        let facts = match gather::facts(&session, pipeline, &route, run, exists).await {
             Ok(facts) => facts,
             Err(error) => return Err(grants::complete(error, &session, pipeline.source.query.text()).await),
         };
         session.ask("end the plan", "ROLLBACK").await?;
         session.close().await;
+        if let Some(source) = route.source {
+            source.close().await;
+        }
         planner::plan(pipeline, &facts, &Postgres)
-    }
-
-    /// Decides the path, by proof; `target` has a transaction open.
-    async fn path(&self, pipeline: &Pipeline, target: &Session) -> Result<Path> {
-        let (source_name, target_name) = (&pipeline.source.connection, &pipeline.target_connection);
-        if source_name == target_name {
-            let reason = format!("source and target are one connection, {target_name}");
-            return Ok(Path { path: ExecutionPath::SameDatabase, reason });
-        }
-        let source = self.open(source_name, &format!("source {}", pipeline.name)).await?;
-        source.ask("begin", &source.begin(true)).await?;
-        let random = Uuid::new_v4().as_u128() as i64;
-        let same = run::same_database(&source, target, random).await?;
-        if !same {
-            return Err(FlowError::new(
-                ErrorCode::NotYetSupported,
-                format!("source {source_name} and target {target_name} are different databases, which is not supported yet"),
-            )
-            .hint("load from a source in the target's own database"));
-        }
-        let meanings = (run::meaning(&source).await?, run::meaning(target).await?);
-        source.ask("end the proof", "ROLLBACK").await?;
-        source.close().await;
-        for ((name, source_value), (_, target_value)) in meanings.0.iter().zip(&meanings.1) {
-            if source_value != target_value && name != "role" {
-                return Err(FlowError::new(
-                    ErrorCode::NotYetSupported,
-                    format!("the sessions of {source_name} and {target_name} differ in {name}, so the query could mean something else in each"),
-                )
-                .detail(format!("{source_name}: {source_value}"))
-                .detail(format!("{target_name}: {target_value}"))
-                .hint(format!("pin it on both: session = {{ {name} = \"…\" }}")));
-            }
-        }
-        let reason = format!("source {source_name} and target {target_name} are one database (proved)");
-        Ok(Path { path: ExecutionPath::SameDatabase, reason })
     }
 
     /// Runs a pipeline (or, with `dry_run`, everything but the commit).
@@ -278,8 +247,7 @@ impl Engine {
         session: &Session,
         progress: &mut Progress,
     ) -> Result<()> {
-        let path = self.path(pipeline, session);
-        Execution { session, pipeline, request, observer, run_id }.run(path, progress).await
+        Execution { engine: self, session, pipeline, request, observer, run_id }.run(progress).await
     }
 
     /// Logs in to a connection and reports.
@@ -349,11 +317,9 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
         Target::Inferred(_) => None,
     };
     let type_of = |column: &crate::schema::Column| {
-        Postgres.type_facts(&column.data_type).unwrap_or_else(|| crate::schema::TypeFacts {
-            name: Postgres.type_name(&column.data_type),
-            normal: Some(crate::hash::Normal::Opaque),
-            deterministic: true,
-        })
+        Postgres
+            .type_facts(&column.data_type)
+            .unwrap_or_else(|| crate::schema::TypeFacts::assumed(Postgres.type_name(&column.data_type)))
     };
     let mut columns: Vec<SourceColumn> = table
         .iter()
@@ -384,6 +350,7 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
             columns,
             predicate,
             correlation: None,
+            estimated_rows: None,
         };
         let indexes = match &pipeline.strategy {
             crate::pipeline::Strategy::Scd2(scd2) => {
@@ -412,6 +379,8 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
             estimated_rows: 0.0,
         }
     });
+    let one_connection = pipeline.source.connection == pipeline.target_connection
+        && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
     Facts {
         run: RunFacts {
             id: PLANNED.to_owned(),
@@ -421,12 +390,17 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
             full_scan: request.full_scan,
             version: env!("CARGO_PKG_VERSION"),
         },
-        path: ExecutionPath::SameDatabase,
-        path_reason: "assumed: a preview asks no database".to_owned(),
+        path: if one_connection { ExecutionPath::SameDatabase } else { ExecutionPath::Staging },
+        path_reason: if one_connection {
+            format!("source and target are one connection, {}", pipeline.target_connection)
+        } else {
+            "assumed: a preview asks no database".to_owned()
+        },
         source: SourceFacts { columns, relation: None },
         target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
         watermark: None,
         cap: Cap::Unknown("a preview asks no database".to_owned()),
+        client_diff_given_up: None,
         native_types: std::collections::BTreeMap::new(),
         assumed: true,
     }

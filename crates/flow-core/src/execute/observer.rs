@@ -2,6 +2,7 @@
 
 use crate::plan::Plan;
 use crate::report::StepReport;
+use crate::transport::Passed;
 
 /// Follows one run. Every method may be left as it is.
 pub trait Observer: Send + Sync {
@@ -16,6 +17,10 @@ pub trait Observer: Send + Sync {
     /// A step begins.
     fn step_started(&self, step: &crate::plan::Step) {
         let _ = step;
+    }
+    /// Rows pass through the client.
+    fn passing(&self, passed: Passed) {
+        let _ = passed;
     }
     /// A step is done.
     fn step_finished(&self, step: &StepReport) {

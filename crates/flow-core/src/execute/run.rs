@@ -3,16 +3,18 @@
 use super::gather::{self, Path};
 use super::history;
 use super::observer::Observer;
-use super::{Request, Stop};
+use super::route::Route;
+use super::transfer::{self, Transferred};
+use super::{Engine, Request, Stop};
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::RunFacts;
 use crate::pipeline::{Pipeline, Strategy};
-use crate::plan::{Answer, Condition, GuardFailure, Plan, Step, StepKind};
+use crate::plan::{Action, Answer, Condition, GuardFailure, Plan, Step, StepKind};
 use crate::planner;
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::session::{ResultSet, Session};
-use crate::report::{Counters, SampleRow, StepReport};
+use crate::report::{Counters, ExecutionPath, SampleRow, StepReport};
 use crate::sql::{Literal, Quote, Slot};
 use sha2::{Digest, Sha256};
 use std::future::Future;
@@ -40,8 +42,19 @@ pub struct Progress {
     pub commit_sent: bool,
 }
 
+impl Progress {
+    /// Forgets what an attempt counted that left nothing behind.
+    fn begin_again(&mut self) {
+        self.counters = Counters::default();
+        self.steps.clear();
+        self.sample.clear();
+    }
+}
+
 /// One run on its way.
 pub struct Execution<'a> {
+    /// Opens the source.
+    pub engine: &'a Engine,
     /// The load's session on the target.
     pub session: &'a Session,
     /// The pipeline.
@@ -59,30 +72,20 @@ impl Execution<'_> {
     ///
     /// The path comes under the lock: runs that wait would else hold a source's connection each, and behind
     /// a pooler keep all of them from each other.
-    pub async fn run(&self, path: impl Future<Output = Result<Path>>, progress: &mut Progress) -> Result<()> {
+    pub async fn run(&self, progress: &mut Progress) -> Result<()> {
         let metadata_exists =
             if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
         self.take_target().await?;
         if self.request.dry_run && !metadata_exists {
             history::create_metadata(self.session, false).await?;
         }
-        let path = unless_asked(&self.request.stop, path).await?;
-        progress.path = Some(path.clone());
-        let run = RunFacts {
-            id: self.run_id.to_owned(),
-            instant: String::new(),
-            dry_run: self.request.dry_run,
-            sample: self.request.sample,
-            full_scan: self.request.full_scan,
-            version: env!("CARGO_PKG_VERSION"),
-        };
-        let facts = gather::facts(self.session, self.pipeline, &path, run, true).await?;
-        progress.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
-        let plan = planner::plan(self.pipeline, &facts, &Postgres)?;
-        self.observer.planned(&self.pipeline.name, &plan);
-        progress.plan = Some(plan.clone());
-        for step in &plan.steps {
-            self.step(step, progress).await?;
+        if let Some(why) = self.attempt(None, progress).await? {
+            // Nothing was written: the rows are read again, and staged.
+            self.session.ask("give the comparison up", "ROLLBACK TO ematix_attempt").await?;
+            progress.begin_again();
+            if let Some(again) = self.attempt(Some(why), progress).await? {
+                return Err(FlowError::new(ErrorCode::TargetFailed, again));
+            }
         }
         settle(&self.pipeline.strategy, &mut progress.counters);
         self.stop_if_asked()?;
@@ -93,6 +96,53 @@ impl Execution<'_> {
         progress.commit_sent = true;
         self.session.ask("commit", "COMMIT").await?;
         Ok(())
+    }
+
+    /// Plans and executes; answers why a comparison in the client was given up.
+    async fn attempt(&self, given_up: Option<String>, progress: &mut Progress) -> Result<Option<String>> {
+        let route = unless_asked(&self.request.stop, self.engine.route(self.pipeline, self.session)).await?;
+        let outcome = self.take_route(&route, given_up, progress).await;
+        if let Some(source) = route.source {
+            match &outcome {
+                Ok(None) => source.close().await,
+                // It may be in the middle of its rows.
+                Ok(Some(_)) | Err(_) => source.abandon().await,
+            }
+        }
+        outcome
+    }
+
+    async fn take_route(
+        &self,
+        route: &Route,
+        given_up: Option<String>,
+        progress: &mut Progress,
+    ) -> Result<Option<String>> {
+        progress.path = Some(route.path.clone());
+        let run = RunFacts {
+            id: self.run_id.to_owned(),
+            instant: String::new(),
+            dry_run: self.request.dry_run,
+            sample: self.request.sample,
+            full_scan: self.request.full_scan,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let mut facts = gather::facts(self.session, self.pipeline, route, run, true).await?;
+        facts.client_diff_given_up = given_up;
+        progress.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
+        let plan = planner::plan(self.pipeline, &facts, &Postgres)?;
+        progress.path = Some(Path { path: plan.path, reason: plan.path_reason.clone() });
+        if plan.path == ExecutionPath::ClientDiff {
+            self.session.ask("mark where the run begins", "SAVEPOINT ematix_attempt").await?;
+        }
+        self.observer.planned(&self.pipeline.name, &plan);
+        progress.plan = Some(plan.clone());
+        for step in &plan.steps {
+            if let Some(why) = self.step(step, route.source.as_ref(), progress).await? {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
     }
 
     /// Begins the transaction that holds the target's lock. Whoever waits, waits outside of it: a
@@ -168,31 +218,77 @@ impl Execution<'_> {
         }
     }
 
-    async fn step(&self, step: &Step, progress: &mut Progress) -> Result<()> {
+    /// Does one step; answers why a comparison in the client was given up.
+    async fn step(
+        &self,
+        step: &Step,
+        source: Option<&Session>,
+        progress: &mut Progress,
+    ) -> Result<Option<String>> {
         self.stop_if_asked()?;
         if let Some(Condition::Positive(slot)) = &step.when
             && progress.counters.number(*slot) <= 0
         {
-            return Ok(());
+            return Ok(None);
         }
         if step.kind == StepKind::Finish {
             settle(&self.pipeline.strategy, &mut progress.counters);
         }
         self.observer.step_started(step);
         let started = Instant::now();
-        let sql = step.sql.fill(|slot| progress.counters.literal(slot), &Postgres);
-        let answers = self.session.run(&sql).await.map_err(|error| self.step_error(&error, step))?;
-        let rows = self.answer(step, &answers, progress)?;
+        let mut bytes = None;
+        let rows = match &step.action {
+            Action::Execute(statement) => {
+                let sql = statement.fill(|slot| progress.counters.literal(slot), &Postgres);
+                let answers = self.session.run(&sql).await.map_err(|error| self.step_error(&error, step))?;
+                self.answer(step, &answers, progress)?
+            }
+            Action::AskSource(statement) => {
+                let source = transfer::source_of(source, &step.action)?;
+                let sql = statement.to_string();
+                unless_asked(&self.request.stop, source.ask_source(&step.purpose, &sql)).await?;
+                None
+            }
+            action @ (Action::Copy(_) | Action::Compare(_)) => {
+                let source = transfer::source_of(source, action)?;
+                let passing = self.transfer(action, source, &mut progress.counters);
+                match unless_asked(&self.request.stop, passing).await? {
+                    Transferred::Done(passed) => {
+                        bytes = Some(passed.bytes);
+                        Some(passed.rows)
+                    }
+                    Transferred::GivenUp(why) => return Ok(Some(why)),
+                }
+            }
+        };
         let report = StepReport {
             n: step.n,
             kind: step.kind.name().to_owned(),
             purpose: step.purpose.clone(),
             rows,
+            bytes,
             milliseconds: started.elapsed().as_secs_f64() * 1000.0,
         };
         self.observer.step_finished(&report);
         progress.steps.push(report);
-        Ok(())
+        Ok(None)
+    }
+
+    async fn transfer(
+        &self,
+        action: &Action,
+        source: &Session,
+        counters: &mut Counters,
+    ) -> Result<Transferred> {
+        match action {
+            Action::Copy(copy) => {
+                transfer::copy_rows(copy, source, self.session, self.observer, counters).await
+            }
+            Action::Compare(compare) => {
+                transfer::compare_rows(compare, source, self.session, self.observer, counters).await
+            }
+            Action::Execute(_) | Action::AskSource(_) => unreachable!("statements transfer no rows"),
+        }
     }
 
     fn answer(&self, step: &Step, answers: &[ResultSet], progress: &mut Progress) -> Result<Option<i64>> {
@@ -271,7 +367,7 @@ impl Execution<'_> {
     fn step_error(&self, error: &tokio_postgres::Error, step: &Step) -> FlowError {
         let state = error.as_db_error().map(|db| db.code().code().to_owned()).unwrap_or_default();
         let reads_query =
-            matches!(step.kind, StepKind::Stage) || step.sql.to_string().starts_with("SELECT FROM");
+            matches!(step.kind, StepKind::Stage) || step.action.to_string().starts_with("SELECT FROM");
         let appends = step.kind == StepKind::Insert
             && matches!(self.pipeline.strategy, Strategy::Append(_))
             && self.pipeline.incremental.is_none()
@@ -279,7 +375,7 @@ impl Execution<'_> {
         let side = if reads_query || appends { Side::Source } else { Side::Target };
         let error = statement_error(error, side, &step.purpose);
         if state == "42501" && step.kind == StepKind::Ddl && error.message.starts_with("must be owner") {
-            return error.hint(format!("its owner runs once: {}", step.sql));
+            return error.hint(format!("its owner runs once: {}", step.action));
         }
         error
     }
@@ -379,26 +475,6 @@ fn guard_error(failure: &GuardFailure, found: &ResultSet) -> FlowError {
 pub fn lock_key(target: &str) -> i64 {
     let digest = Sha256::digest(format!("ematix-flow target {target}").as_bytes());
     i64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
-}
-
-/// Proves whether two sessions, each in a transaction, are in one database: the source takes an advisory
-/// lock on a random key, the target tries it; refused means the same database, through sockets, poolers and
-/// clones alike.
-pub async fn same_database(source: &Session, target: &Session, key: i64) -> Result<bool> {
-    let take = format!("SELECT pg_catalog.pg_advisory_xact_lock({key})");
-    source.ask("prove which database the source is", &take).await?;
-    let attempt = format!("SELECT pg_catalog.pg_try_advisory_xact_lock({key})");
-    let tried = target.ask("prove which database the target is", &attempt).await?;
-    Ok(tried.iter().any(|set| set.value() == Some("f")))
-}
-
-/// How a session understands a query, in the transaction that is open: its settings and its role.
-pub async fn meaning(session: &Session) -> Result<Vec<(String, String)>> {
-    let sql = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('row_security'), current_user";
-    let answers = session.ask("compare the sessions", sql).await?;
-    let row = answers.iter().rev().find_map(|set| set.rows.first().cloned()).unwrap_or_default();
-    let names = ["search_path", "timezone", "datestyle", "intervalstyle", "row_security", "role"];
-    Ok(names.iter().zip(row).map(|(name, value)| ((*name).to_owned(), value.unwrap_or_default())).collect())
 }
 
 /// A value as it stands in SQL.

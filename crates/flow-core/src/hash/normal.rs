@@ -56,6 +56,14 @@ impl TypeFacts {
     pub const fn built_in(oid: u32) -> TypeFacts {
         TypeFacts { oid, kind: 'b', element: None, sendable: true }
     }
+
+    /// The number of a type whose bytes mean the same in every database, its elements' included.
+    pub fn stable_oid(&self) -> Option<u32> {
+        let stable = self.kind != 'c'
+            && self.oid < FIRST_UNSTABLE_OID
+            && self.element.is_none_or(|element| element < FIRST_UNSTABLE_OID);
+        stable.then_some(self.oid)
+    }
 }
 
 /// The normal form under which a column is hashed.

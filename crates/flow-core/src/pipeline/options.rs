@@ -76,16 +76,12 @@ impl Check<'_> {
             let error = FlowError::new(ErrorCode::NotYetSupported, "`parallel` is not supported yet");
             self.fail("parallel", error.hint("remove it, or set it to 1"));
         }
-        if let Some(path @ (ForcePath::Staging | ForcePath::ClientDiff)) = options.force_path {
-            let word = if path == ForcePath::Staging { "staging" } else { "client_diff" };
+        if options.force_path == Some(ForcePath::ClientDiff) && mode != Mode::Scd2 {
             let error = FlowError::new(
-                ErrorCode::NotYetSupported,
-                format!("`force_path = \"{word}\"` is not supported yet"),
+                ErrorCode::PathImpossible,
+                "`force_path = \"client_diff\"` compares the row hashes of a history",
             );
-            self.fail(
-                "force_path",
-                error.hint("remove it: source and target in one database take the path same_db"),
-            );
+            self.fail("force_path", error.hint("only scd2 keeps them: remove it, or set it to \"staging\""));
         }
     }
 

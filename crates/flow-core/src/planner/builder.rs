@@ -1,7 +1,7 @@
 //! Collects steps, marks and notes while a plan is made.
 
 use crate::dialect::Dialect;
-use crate::plan::{Answer, Condition, Mark, MarkKind, Step, StepKind};
+use crate::plan::{Action, Answer, Condition, Mark, MarkKind, Step, StepKind};
 use crate::sql::{QualifiedName, Slot, Sql};
 
 /// A plan in the making.
@@ -34,7 +34,17 @@ impl<'a> PlanBuilder<'a> {
 
     /// Adds a step.
     pub fn step(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql, answer: Answer) {
-        self.step_when(kind, purpose, sql, answer, None);
+        self.execute(kind, purpose, sql, answer, None);
+    }
+
+    /// Adds a statement on the source.
+    pub fn ask_source(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql) {
+        self.add(kind, purpose.into(), Action::AskSource(sql.render(self.dialect)), Answer::Ignore, None);
+    }
+
+    /// Adds a step in which rows pass the client.
+    pub fn transfer(&mut self, kind: StepKind, purpose: impl Into<String>, action: Action) {
+        self.add(kind, purpose.into(), action, Answer::Ignore, None);
     }
 
     /// Adds a step that runs only if a number counted earlier is above zero.
@@ -46,10 +56,10 @@ impl<'a> PlanBuilder<'a> {
         sql: Sql,
         answer: Answer,
     ) {
-        self.step_when(kind, purpose, sql, answer, Some(Condition::Positive(slot)));
+        self.execute(kind, purpose, sql, answer, Some(Condition::Positive(slot)));
     }
 
-    fn step_when(
+    fn execute(
         &mut self,
         kind: StepKind,
         purpose: impl Into<String>,
@@ -57,15 +67,19 @@ impl<'a> PlanBuilder<'a> {
         answer: Answer,
         when: Option<Condition>,
     ) {
+        self.add(kind, purpose.into(), Action::Execute(sql.render(self.dialect)), answer, when);
+    }
+
+    fn add(
+        &mut self,
+        kind: StepKind,
+        purpose: String,
+        action: Action,
+        answer: Answer,
+        when: Option<Condition>,
+    ) {
         let n = self.steps.len() + 1;
-        self.steps.push(Step {
-            n,
-            kind,
-            purpose: purpose.into(),
-            sql: sql.render(self.dialect),
-            answer,
-            when,
-        });
+        self.steps.push(Step { n, kind, purpose, action, answer, when });
     }
 
     /// Adds a mark.

@@ -240,7 +240,12 @@ pub fn after_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     for index in &load.table.indexes {
         builder.step(StepKind::Ddl, "a declared index", ddl::create_index(name, index), Answer::Ignore);
     }
-    builder.step(StepKind::Ddl, "statistics for the planner", load.dialect.analyze(name), Answer::Ignore);
+    builder.step(
+        StepKind::Ddl,
+        "statistics for the planner",
+        load.dialect.analyze(name, &[]),
+        Answer::Ignore,
+    );
 }
 
 fn unique_purpose(columns: &[crate::sql::Ident]) -> String {

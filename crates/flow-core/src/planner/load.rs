@@ -1,13 +1,14 @@
 //! What a pipeline means in the light of the facts: the table, the keys, the columns that are
 //! filled and from where, and the form in which the source can be read.
 
+use super::{client, stage};
 use crate::dialect::{Cast, ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::facts::{Facts, Relation};
+use crate::facts::{ExecutionPath, Facts, Relation};
 use crate::metadata;
 use crate::pipeline::{Pipeline, Strategy, Target, declared_keys};
 use crate::schema::{Column, Table};
-use crate::spec::options::{OnDrift, OnDuplicate};
+use crate::spec::options::{ForcePath, OnDrift, OnDuplicate};
 use crate::sql;
 use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
 use crate::strategies;
@@ -32,6 +33,8 @@ pub enum Rows {
     Direct(Relation),
     /// A table of intermediate rows.
     Stage(QualifiedName),
+    /// Only the changes reach the target: the client compares.
+    Compared,
 }
 
 /// A pipeline in the light of the facts.
@@ -58,6 +61,10 @@ pub struct Load<'a> {
     pub compared: Vec<Ident>,
     /// How the source's rows are reached.
     pub rows: Rows,
+    /// Where the rows are compared.
+    pub path: ExecutionPath,
+    /// Why there.
+    pub path_reason: String,
     /// Whether this run creates the table.
     pub creates: bool,
     types: HashMap<Ident, TypeFacts>,
@@ -95,6 +102,8 @@ impl<'a> Load<'a> {
         let mut load = Load {
             creates: facts.target.live.is_none(),
             rows: Rows::Stage(stage_name(pipeline, facts, "stage")),
+            path: facts.path,
+            path_reason: facts.path_reason.clone(),
             pipeline,
             facts,
             dialect,
@@ -108,11 +117,41 @@ impl<'a> Load<'a> {
             types,
         };
         load.compared = strategies::compared_columns(&load)?;
-        load.rows = load.choose_rows();
+        load.choose_path()?;
         Ok(load)
     }
 
-    fn choose_rows(&self) -> Rows {
+    fn choose_path(&mut self) -> Result<()> {
+        match self.facts.path {
+            ExecutionPath::SameDatabase => self.rows = self.rows_at_hand(),
+            ExecutionPath::Staging | ExecutionPath::ClientDiff => {
+                stage::crossings(self)?;
+                let forced = self.pipeline.force_path;
+                match client::fits(self) {
+                    Ok(why) if forced != Some(ForcePath::Staging) => {
+                        self.rows = Rows::Compared;
+                        self.path = ExecutionPath::ClientDiff;
+                        self.path_reason.push_str(&format!("; {why}"));
+                    }
+                    Err(why) if forced == Some(ForcePath::ClientDiff) => {
+                        return Err(FlowError::new(
+                            ErrorCode::PathImpossible,
+                            format!("`{}` cannot be compared in the client: {why}", self.pipeline.name),
+                        )
+                        .hint("remove force_path = \"client_diff\": the rows are staged then"));
+                    }
+                    Err(why) if matches!(self.pipeline.strategy, Strategy::Scd2(_)) && forced.is_none() => {
+                        self.path_reason.push_str(&format!("; staged: {why}"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows in the target's own database.
+    fn rows_at_hand(&self) -> Rows {
         let direct = self.facts.source.relation.as_ref().filter(|relation| {
             matches!(self.pipeline.strategy, Strategy::Merge(_) | Strategy::Scd2(_))
                 && self.pipeline.incremental.is_none()
@@ -135,6 +174,7 @@ impl<'a> Load<'a> {
         match &self.rows {
             Rows::Direct(relation) => Sql::from_dialect(relation.sql.clone()),
             Rows::Stage(name) => sql!("{name}", name),
+            Rows::Compared => sql!("{changes}", changes = strategies::changes::table(self)),
         }
     }
 
@@ -217,12 +257,25 @@ impl<'a> Load<'a> {
 
     /// The row hash over the compared columns of rows `alias`.
     pub fn row_digest(&self, value: impl Fn(&Ident) -> Sql) -> Sql {
-        let columns: Vec<ColumnValue<'_>> = self
-            .compared
+        self.digest_of(&self.compared, value)
+    }
+
+    /// The hash over some columns.
+    pub fn digest_of(&self, columns: &[Ident], value: impl Fn(&Ident) -> Sql) -> Sql {
+        let columns: Vec<ColumnValue<'_>> = columns
             .iter()
             .map(|name| ColumnValue { name, sql: value(name), data_type: self.type_of(name) })
             .collect();
         self.dialect.row_digest(&columns)
+    }
+
+    /// The row hash of rows `alias` of a stage or of the changes: carried, or made from the compared columns.
+    pub fn row_hash(&self, alias: &'static str, value: impl Fn(&Ident) -> Sql) -> Sql {
+        if stage::carries_hash(self) {
+            sql!("{alias}.{hash}", alias = Sql::text(alias), hash = Ident::fixed(stage::HASH))
+        } else {
+            self.row_digest(value)
+        }
     }
 
     /// Whether the target's rows lie in several tables.
@@ -424,13 +477,11 @@ fn column_types(
 /// What is known of a declared type.
 pub fn declared_type(column: &Column, facts: &Facts, dialect: &dyn Dialect) -> Option<TypeFacts> {
     dialect.type_facts(&column.data_type).or_else(|| match &column.data_type {
-        DataType::Native(name) => facts.native_types.get(name).cloned().or_else(|| {
-            facts.assumed.then(|| TypeFacts {
-                name: name.clone(),
-                normal: Some(crate::hash::Normal::Opaque),
-                deterministic: true,
-            })
-        }),
+        DataType::Native(name) => facts
+            .native_types
+            .get(name)
+            .cloned()
+            .or_else(|| facts.assumed.then(|| TypeFacts::assumed(name.clone()))),
         _ => None,
     })
 }

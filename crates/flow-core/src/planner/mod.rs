@@ -1,10 +1,13 @@
 //! From a checked pipeline and facts to a plan. Pure: no clock, no randomness, no connection.
 
 pub mod builder;
+pub mod client;
 pub mod definition;
 pub mod finish;
+pub mod guards;
 pub mod load;
 pub mod reading;
+pub mod stage;
 
 use crate::dialect::Dialect;
 use crate::error::Result;
@@ -36,8 +39,8 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, dialect: &dyn Dialect) -> Result
         mode: pipeline.strategy.mode().name().to_owned(),
         keys: load.keys.iter().map(ToString::to_string).collect(),
         keys_reason: load.keys_reason.map(str::to_owned),
-        path: facts.path,
-        path_reason: facts.path_reason.clone(),
+        path: load.path,
+        path_reason: load.path_reason.clone(),
         target: load.table.name.clone(),
         compared: load.compared.iter().map(ToString::to_string).collect(),
         marks: builder.marks,

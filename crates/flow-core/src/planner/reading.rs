@@ -3,24 +3,23 @@
 
 use super::builder::PlanBuilder;
 use super::load::{Load, Rows};
-use crate::dialect::{Cast, ColumnValue, Measure, RowOrder};
+use super::{client, guards, stage};
+use crate::dialect::Measure;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::Cap;
+use crate::facts::{Cap, ExecutionPath};
 use crate::pipeline::Incremental;
-use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::spec::options::{LateCommits, Lookback, NullWatermark, OnDuplicate};
+use crate::plan::{Answer, StepKind};
+use crate::spec::options::{LateCommits, Lookback};
 use crate::sql;
 use crate::sql::{Ident, Literal, Slot, Sql};
-use crate::types::{DataType, TypeFacts};
+use crate::types::TypeFacts;
 
 /// The column of a stage that holds the incremental column's value.
 pub const WATERMARK: &str = "_ematix_watermark";
 /// The column of a stage that holds the hash of the source row.
 pub const IDENTITY: &str = "_ematix_identity";
 /// The column of a stage that numbers the rows of a key.
-const RANK: &str = "_ematix_rank";
-/// How many rows a repeated key has.
-const ROWS: &str = "_ematix_rows";
+pub const RANK: &str = "_ematix_rank";
 
 /// Reads the source where the strategy wants it, and asks every guard that needs no target.
 ///
@@ -35,118 +34,29 @@ pub fn steps(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBui
             ));
         }
         Rows::Stage(_) => {
-            stage(load, identity, builder)?;
-            guards(load, builder);
+            let range = match &load.pipeline.incremental {
+                Some(incremental) => range(load, incremental, watermark_type(load, incremental)?, builder)?,
+                None => None,
+            };
+            stage::steps(load, identity, range, builder)?;
+            guards::over_stage(load, builder);
         }
+        Rows::Compared => client::steps(load, builder)?,
     }
     Ok(())
 }
 
-/// CREATE TABLE AS takes its snapshot before it waits for a lock: what another flow truncates and
+/// CREATE TABLE AS and COPY take their snapshot before they wait for a lock: what another flow truncates and
 /// reloads meanwhile would look empty. Executing the query once with LIMIT 0 takes all locks first.
 pub fn lock_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    let query = Sql::user(load.pipeline.source.query.text());
-    builder.step(
-        StepKind::Lock,
-        "lock what the query reads, so that the reading is younger than its locks",
-        load.dialect.probe(&query),
-        Answer::Ignore,
-    );
-}
-
-fn stage(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    let name = load.stage_name("stage");
-    builder.leftovers.push(name.clone());
-    let ours = |data_type: &DataType| Sql::from_dialect(load.type_name(data_type));
-    let mut columns: Vec<(Ident, Sql, Sql)> = Vec::new();
-    for column in &load.columns {
-        let source = sql!("q.{name}", name = column.name);
-        let data_type = Sql::from_dialect(column.data_type.name.clone());
-        let value = match column.cast {
-            Cast::Widening => load.dialect.cast_to(&source, &column.data_type.name),
-            Cast::Same | Cast::ByInsert => source,
-        };
-        columns.push((column.name.clone(), data_type, value));
-    }
-    let range = match &load.pipeline.incremental {
-        Some(incremental) => {
-            let data_type = watermark_type(load, incremental)?;
-            let column = sql!("q.{column}", column = incremental.column);
-            columns.push((Ident::fixed(WATERMARK), Sql::from_dialect(data_type.name.clone()), column));
-            range(load, incremental, data_type, builder)?
+    let probe = load.dialect.probe(&Sql::user(load.pipeline.source.query.text()));
+    let purpose = "lock what the query reads, so that the reading is younger than its locks";
+    match load.path {
+        ExecutionPath::SameDatabase => builder.step(StepKind::Lock, purpose, probe, Answer::Ignore),
+        ExecutionPath::Staging | ExecutionPath::ClientDiff => {
+            builder.ask_source(StepKind::Lock, purpose, probe);
         }
-        None => None,
-    };
-    if let Some(names) = identity {
-        let digest = identity_digest(load, names);
-        columns.push((Ident::fixed(IDENTITY), ours(&DataType::Bytes), digest));
     }
-    if load.pipeline.on_duplicate == OnDuplicate::Latest {
-        let mut keys = Sql::join(load.keys.iter().map(|key| rank_key(load, key)), ", ");
-        // Rows that are left out for their NULL must not stand before those that stay.
-        if let Some(skipping) = &load.pipeline.incremental
-            && skipping.on_null == NullWatermark::Skip
-        {
-            keys.push(&sql!(", q.{column} IS NULL", column = skipping.column));
-        }
-        let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
-        let rank = sql!(
-            "{row_number}() OVER (PARTITION BY {keys} ORDER BY {order})",
-            row_number = load.dialect.function("row_number"),
-            keys,
-            order
-        );
-        columns.push((Ident::fixed(RANK), ours(&DataType::BigInt), rank));
-    }
-    let query = Sql::user(load.pipeline.source.query.text());
-    let filter = range.map_or(Sql::empty(), |condition| sql!("\n WHERE {condition}", condition));
-    let purpose = format!("copy the source query into {name}");
-    let typed = load.columns.iter().any(|column| column.cast == Cast::ByInsert);
-    let aliased = columns.iter().map(|(name, _, value)| {
-        let own_name = *value == sql!("q.{name}", name);
-        if own_name { value.clone() } else { sql!("{value} AS {name}", value, name) }
-    });
-    let select = sql!(
-        "SELECT {list}\n  FROM {query} AS q{filter}",
-        list = Sql::join(aliased, ",\n       "),
-        query,
-        filter
-    );
-    if typed {
-        let definitions =
-            columns.iter().map(|(name, data_type, _)| (name.clone(), data_type.clone())).collect();
-        let sql = load.dialect.create_stage(&name, definitions);
-        builder.step(StepKind::Stage, format!("a table of the declared types: {name}"), sql, Answer::Ignore);
-        let insert = sql!("INSERT INTO {name}\n{select}", name, select);
-        builder.step(StepKind::Stage, purpose, insert, Answer::Count(vec![Slot::RowsIn]));
-    } else {
-        let sql = load.dialect.create_stage_as(&name, select, RowOrder::Unknown);
-        builder.step(StepKind::Stage, purpose, sql, Answer::Count(vec![Slot::RowsIn]));
-    }
-    Ok(())
-}
-
-/// A key as the target will hold it: numeric 1.2 and 1.4 are one integer. What an explicit cast would
-/// cut, the INSERT into the stage refuses.
-fn rank_key(load: &Load<'_>, key: &Ident) -> Sql {
-    let column = load.filled(key).expect("keys are filled");
-    let source = sql!("q.{key}", key);
-    match column.cast {
-        Cast::Same => source,
-        Cast::Widening | Cast::ByInsert => load.dialect.cast_to(&source, &column.data_type.name),
-    }
-}
-
-fn identity_digest(load: &Load<'_>, names: &[String]) -> Sql {
-    let idents: Vec<(Ident, &TypeFacts)> = names
-        .iter()
-        .filter_map(|name| Some((Ident::new(name).ok()?, &load.facts.source.column(name)?.data_type)))
-        .collect();
-    let columns: Vec<_> = idents
-        .iter()
-        .map(|(name, data_type)| ColumnValue { name, sql: sql!("q.{name}", name), data_type })
-        .collect();
-    load.dialect.row_digest(&columns)
 }
 
 /// The type of the incremental column.
@@ -334,167 +244,6 @@ fn explain_late_commits(
             builder.warn(format!("rows that commit late are found again only within lookback ({lookback}): {why}"));
         }
     }
-}
-
-/// Guards over the stage, then the rows that the strategy shall not see are dropped from it.
-fn guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    let stage = load.source();
-    if let Some(incremental) = &load.pipeline.incremental {
-        let watermark = Ident::fixed(WATERMARK);
-        match incremental.on_null {
-            NullWatermark::Error => builder.step(
-                StepKind::Guard,
-                format!("no NULL in {}   expects no rows", incremental.column),
-                sql!(
-                    "SELECT {count}(*) AS count\n  FROM {stage} AS s\n WHERE s.{watermark} IS NULL\nHAVING {count}(*) > 0",
-                    count = load.dialect.function("count"),
-                    stage,
-                    watermark
-                ),
-                Answer::NoRows(GuardFailure {
-                    code: ErrorCode::NullWatermark,
-                    message: format!("{{count}} rows of `{}` have NULL in {}", load.pipeline.name, incremental.column),
-                    one: format!("{{count}} row of `{}` has NULL in {}", load.pipeline.name, incremental.column),
-                    sample: Vec::new(),
-                    hint: "set null_watermark = \"include\" to read such rows every time, or \"skip\" to leave them out".to_owned(),
-                }),
-            ),
-            NullWatermark::Skip => {
-                builder.step(
-                    StepKind::Stage,
-                    format!("leave out rows whose {} is NULL", incremental.column),
-                    sql!("DELETE FROM {stage} AS s WHERE s.{watermark} IS NULL", stage, watermark),
-                    Answer::Count(vec![Slot::RowsSkipped]),
-                );
-            }
-            NullWatermark::Include => {
-                builder.note(format!("rows whose {} is NULL are read again by every run", incremental.column));
-            }
-        }
-    }
-    empty_source(load, builder);
-    let append = matches!(load.pipeline.strategy, crate::pipeline::Strategy::Append(_));
-    match (append, &load.pipeline.keys) {
-        (false, _) if !load.keys.is_empty() => key_guards(load, builder),
-        // Its ledger knows rows by their keys: two without one would be taken for the same row.
-        (true, Some(keys)) => null_key_guard(load, keys, builder),
-        _ => {}
-    }
-}
-
-fn null_key_guard(load: &Load<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>) {
-    let list = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let null = Sql::join(keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
-    let sql = sql!(
-        "SELECT {count} AS count\n  FROM {stage} AS s\nHAVING {count} > 0",
-        count = load.dialect.count_where(&null),
-        stage = load.source()
-    );
-    builder.step(
-        StepKind::Guard,
-        format!("no NULL keys ({list})   expects no rows"),
-        sql,
-        Answer::NoRows(null_key(load, &list)),
-    );
-}
-
-fn null_key(load: &Load<'_>, list: &str) -> GuardFailure {
-    GuardFailure {
-        code: ErrorCode::NullKey,
-        message: format!("{{count}} rows of `{}` have NULL in their key ({list})", load.pipeline.name),
-        one: format!("{{count}} row of `{}` has NULL in its key ({list})", load.pipeline.name),
-        sample: Vec::new(),
-        hint: "leave such rows out in the query, or give them a key".to_owned(),
-    }
-}
-
-/// A source without rows, judged by the rows that the reading brought.
-pub fn empty_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    if !load.pipeline.refuse_empty_source {
-        return;
-    }
-    builder.step(
-        StepKind::Guard,
-        "the source is not empty   expects no rows",
-        sql!("SELECT {rows} AS count\n WHERE {rows} = 0", rows = Slot::RowsIn),
-        Answer::NoRows(GuardFailure {
-            code: ErrorCode::EmptySource,
-            message: format!("the source of `{}` has no rows", load.pipeline.name),
-            one: String::new(),
-            sample: Vec::new(),
-            hint: "if it may be empty, set on_empty_source = \"ignore\"".to_owned(),
-        }),
-    );
-}
-
-fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    let stage = load.source();
-    let names = load.keys.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let list = names.join(", ");
-    let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
-    let count = load.dialect.function("count");
-    // Counting is several times cheaper than grouping, and nearly always all that is needed.
-    let repeated = match load.keys.as_slice() {
-        [key] => sql!("{count}(s.{key}) - {count}(DISTINCT s.{key})", count, key),
-        keys => sql!(
-            "{count}(*) - (SELECT {count}(*) FROM (SELECT DISTINCT {keys} FROM {stage} AS s) AS d)",
-            count,
-            keys,
-            stage
-        ),
-    };
-    builder.step(
-        StepKind::Guard,
-        format!("count NULL and duplicate keys ({list})"),
-        sql!(
-            "SELECT {null} AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
-            null = load.dialect.count_where(&null),
-            repeated,
-            stage
-        ),
-        Answer::Read,
-    );
-    builder.step_if(
-        Slot::RowsNullKey,
-        StepKind::Guard,
-        format!("no NULL keys ({list})   expects no rows"),
-        sql!("SELECT {rows} AS count", rows = Slot::RowsNullKey),
-        Answer::NoRows(null_key(load, &list)),
-    );
-    if load.pipeline.on_duplicate == OnDuplicate::Latest {
-        let rank = Ident::fixed(RANK);
-        builder.step_if(
-            Slot::RowsRepeated,
-            StepKind::Stage,
-            format!("keep the latest row of each key ({list}) by {}", load.pipeline.order_by.join(", ")),
-            sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage, rank),
-            Answer::Count(vec![Slot::RowsDeduplicated]),
-        );
-        return;
-    }
-    let text = load.type_name(&DataType::Text);
-    let texts = load.keys.iter().map(|key| load.dialect.cast_to(&sql!("d.{key}", key), &text));
-    let rows = Ident::fixed(ROWS);
-    builder.step_if(
-        Slot::RowsRepeated,
-        StepKind::Guard,
-        format!("no duplicate keys ({list})   expects no rows"),
-        sql!(
-            "SELECT {count}(*) OVER () AS count, {texts}, d.{rows}\n  FROM (SELECT {keys}, {count}(*) AS {rows}\n          FROM {stage} AS s\n         GROUP BY {keys}\n        HAVING {count}(*) > 1) AS d\n ORDER BY d.{rows} DESC, {texts}\n LIMIT 5",
-            count,
-            texts = Sql::join(texts, ", "),
-            rows,
-            keys = load.keys,
-            stage
-        ),
-        Answer::NoRows(GuardFailure {
-            code: ErrorCode::DuplicateSourceKey,
-            message: format!("{{count}} keys of `{}` come more than once from the source", load.pipeline.name),
-            one: format!("{{count}} key of `{}` comes more than once from the source", load.pipeline.name),
-            sample: names,
-            hint: "make the query return one row per key, or set on_duplicate = \"latest\" with order_by".to_owned(),
-        }),
-    );
 }
 
 /// Reads the watermark that this reading leaves, before the stage is dropped.

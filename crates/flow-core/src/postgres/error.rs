@@ -46,7 +46,8 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
     };
     let message = match code {
         ErrorCode::Locked => {
-            "another session holds a lock on the target, and lock_timeout ran out".to_owned()
+            let on = if side == Side::Source { "what the query reads" } else { "the target" };
+            format!("another session holds a lock on {on}, and lock_timeout ran out")
         }
         ErrorCode::Timeout => format!("statement_timeout ran out while the run was to {doing}"),
         ErrorCode::QueryWrites => "the source's query writes".to_owned(),

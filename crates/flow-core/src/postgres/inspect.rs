@@ -10,6 +10,7 @@ use crate::facts::{MissingPrivilege, Relation, SourceColumn};
 use crate::hash::{self, Normal};
 use crate::schema::{LiveColumn, LiveIndex, LiveTable, TypeFacts};
 use crate::sql::{Literal, QualifiedName, Quote};
+use crate::types::Wire;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -28,6 +29,9 @@ fn type_json(oid: &str, modifier: &str, collation: &str) -> String {
                    'name', pg_catalog.format_type({oid}, {modifier}),
                    'oid', t.oid::bigint, 'kind', t.typtype,
                    'element', CASE WHEN t.typsend = 'pg_catalog.array_send'::pg_catalog.regproc THEN e.oid::bigint END,
+                   'wire', CASE WHEN t.oid < 10000 THEN pg_catalog.format_type(t.oid, -1)
+                     ELSE (SELECT pg_catalog.quote_ident(s.nspname) FROM pg_catalog.pg_namespace AS s WHERE s.oid = t.typnamespace)
+                          || '.' || pg_catalog.quote_ident(t.typname) END,
                    'sendable', t.typsend <> 0::pg_catalog.oid AND COALESCE(e.typsend <> 0::pg_catalog.oid, true),
                    'deterministic', COALESCE((SELECT c.collisdeterministic FROM pg_catalog.pg_collation AS c WHERE c.oid = {collation}), true))
             FROM base AS b
@@ -44,6 +48,7 @@ struct TypeJson {
     element: Option<u32>,
     sendable: bool,
     deterministic: bool,
+    wire: String,
 }
 
 impl From<TypeJson> for TypeFacts {
@@ -54,13 +59,20 @@ impl From<TypeJson> for TypeFacts {
             element: json.element,
             sendable: json.sendable,
         };
-        TypeFacts { name: json.name, normal: Normal::for_type(&facts), deterministic: json.deterministic }
+        let wire = Wire { name: json.wire, oid: facts.stable_oid() };
+        TypeFacts {
+            name: json.name,
+            normal: Normal::for_type(&facts),
+            deterministic: json.deterministic,
+            wire,
+        }
     }
 }
 
 const INDEXES: &str = "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
         'name', i.relname, 'unique', x.indisunique, 'primary', x.indisprimary,
         'usable', x.indisvalid AND x.indimmediate AND x.indexprs IS NULL,
+        'estimated_rows', CASE WHEN i.reltuples >= 0 THEN i.reltuples END,
         'predicate', pg_catalog.pg_get_expr(x.indpred, x.indrelid),
         'columns', (SELECT COALESCE(pg_catalog.json_agg(a.attname ORDER BY k.n), '[]'::json)
                       FROM pg_catalog.unnest(x.indkey::smallint[]) WITH ORDINALITY AS k(attnum, n)
@@ -81,6 +93,7 @@ struct IndexJson {
     predicate: Option<String>,
     columns: Vec<String>,
     correlation: Option<f64>,
+    estimated_rows: Option<f64>,
 }
 
 impl From<IndexJson> for LiveIndex {
@@ -93,6 +106,7 @@ impl From<IndexJson> for LiveIndex {
             columns: json.columns,
             predicate: json.predicate,
             correlation: json.correlation,
+            estimated_rows: json.estimated_rows,
         }
     }
 }

@@ -91,6 +91,11 @@ impl Session {
         self.run(sql).await.map_err(|error| statement_error(&error, Side::Target, doing))
     }
 
+    /// Runs statements on the source; the error says so.
+    pub async fn ask_source(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
+        self.run(sql).await.map_err(|error| statement_error(&error, Side::Source, doing))
+    }
+
     /// Runs statements of ours that write, in a transaction of their own: of the isolation that they rely on,
     /// whatever the defaults of server and role say.
     pub async fn write(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
@@ -149,6 +154,13 @@ impl Session {
         let Session { client, connection, .. } = self;
         drop(client);
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), connection).await;
+    }
+
+    /// Leaves a session in whose statement nobody is interested any more: cancelled, and hung up on.
+    pub async fn abandon(self) {
+        let canceller = self.canceller();
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), canceller.cancel()).await;
+        self.connection.abort();
     }
 
     /// Whether the connection is gone.

@@ -3,10 +3,12 @@
 
 use crate::dialect::{Merged, RowOrder, Upsert};
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::ExecutionPath;
 use crate::metadata;
 use crate::pipeline::{Append, Incremental};
 use crate::plan::{Answer, StepKind};
 use crate::planner::builder::PlanBuilder;
+use crate::planner::guards;
 use crate::planner::load::Load;
 use crate::planner::reading::{self, IDENTITY, WATERMARK};
 use crate::schema::{Column, ColumnDefault, Table};
@@ -40,8 +42,15 @@ pub fn managed_columns(append: &Append, table: &Table) -> Vec<Column> {
 pub fn steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) -> Result<()> {
     match &load.pipeline.incremental {
         Some(incremental) => incremental_steps(load, append, incremental, builder),
-        None => {
+        None if load.path == ExecutionPath::SameDatabase => {
             full_steps(load, append, builder);
+            Ok(())
+        }
+        None => {
+            reading::steps(load, None, builder)?;
+            let sql = insert(load, append, "s", sql!("{stage} AS s", stage = load.source()));
+            let counts = Answer::Count(vec![Slot::RowsInserted]);
+            builder.step(StepKind::Insert, "append every row of the source", sql, counts);
             Ok(())
         }
     }
@@ -80,7 +89,7 @@ fn full_steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
         sql,
         Answer::Count(vec![Slot::RowsIn, Slot::RowsInserted]),
     );
-    reading::empty_source(load, builder);
+    guards::empty_source(load, builder);
 }
 
 fn incremental_steps(

@@ -6,6 +6,7 @@ use crate::error::ErrorCode;
 use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::{Load, Rows};
+use crate::planner::{client, stage};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Slot, Sql};
 use crate::types::DataType;
@@ -37,8 +38,24 @@ pub fn table(load: &Load<'_>) -> QualifiedName {
     load.stage_name("changes")
 }
 
-/// Fills the table of changes and asks the guards that need it.
-pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
+/// Fills the table of changes, unless the client has filled it, and asks the guards that need it.
+pub fn find(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
+    let target = &load.table.name;
+    builder.step(StepKind::Lock, "keep other writers out", load.dialect.lock_table(target), Answer::Ignore);
+    match load.rows {
+        Rows::Compared => client::same_generation(load, builder),
+        Rows::Direct(_) | Rows::Stage(_) => diff(load, comparison, builder),
+    }
+    count(load, builder);
+    if matches!(load.rows, Rows::Direct(_)) {
+        crate::planner::guards::empty_source(load, builder);
+    }
+    if let Some(gone) = &comparison.gone {
+        mass_delete(load, gone, comparison.max_delete_fraction, builder);
+    }
+}
+
+fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
     let changes = table(load);
     builder.leftovers.push(changes.clone());
     let (address, change, count) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE), Ident::fixed(COUNT));
@@ -52,9 +69,14 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     } else {
         Sql::empty()
     };
+    let (hash, no_hash) = match stage::carries_hash(load) {
+        true => (sql!(",\n       s.{hash}", hash = Ident::fixed(stage::HASH)), Sql::text(", NULL")),
+        false => (Sql::empty(), Sql::empty()),
+    };
     let mut select = sql!(
-        "SELECT {values},\n       {row} AS {address},\n       CASE WHEN t.{key} IS NULL THEN 'new' ELSE {kind} END AS {change}{counted}\n  FROM {source} AS s\n  LEFT JOIN {target} AS t ON {on}{live}\n WHERE t.{key} IS NULL\n    OR {differs}",
+        "SELECT {values}{hash},\n       {row} AS {address},\n       CASE WHEN t.{key} IS NULL THEN 'new' ELSE {kind} END AS {change}{counted}\n  FROM {source} AS s\n  LEFT JOIN {target} AS t ON {on}{live}\n WHERE t.{key} IS NULL\n    OR {differs}",
         values = load.named_values(),
+        hash,
         row = load.row_address(),
         address,
         key = first_key,
@@ -71,8 +93,9 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     if let Some(gone) = &comparison.gone {
         let found = load.keys_equal("t", |key| load.key_value(key));
         select.push(&sql!(
-            "\nUNION ALL\nSELECT {nulls}, {row}, 'gone'{counted}\n  FROM {target} AS t\n WHERE {gone}\n   AND NOT EXISTS (SELECT 1 FROM {source} AS s WHERE {found})",
+            "\nUNION ALL\nSELECT {nulls}{no_hash}, {row}, 'gone'{counted}\n  FROM {target} AS t\n WHERE {gone}\n   AND NOT EXISTS (SELECT 1 FROM {source} AS s WHERE {found})",
             nulls = nulls(),
+            no_hash,
             row = load.row_address(),
             counted = if direct { Sql::text(", NULL") } else { Sql::empty() },
             target,
@@ -94,11 +117,18 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
         ));
     }
     let create = load.dialect.create_stage_as(&changes, select, order(load));
-    builder.step(StepKind::Lock, "keep other writers out", load.dialect.lock_table(target), Answer::Ignore);
     builder.step(StepKind::Diff, comparison.purpose.clone(), create, Answer::Ignore);
+}
+
+fn count(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    let changes = table(load);
     let found = |kind: &'static str| load.dialect.count_where(&of_kind(&[kind]));
-    let rows_in = if direct {
-        sql!(",\n       coalesce({max}(c.{count}), 0) AS rows_in", max = load.dialect.function("max"), count)
+    let rows_in = if matches!(load.rows, Rows::Direct(_)) {
+        sql!(
+            ",\n       coalesce({max}(c.{count}), 0) AS rows_in",
+            max = load.dialect.function("max"),
+            count = Ident::fixed(COUNT)
+        )
     } else {
         Sql::empty()
     };
@@ -116,12 +146,6 @@ pub fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
         ),
         Answer::Read,
     );
-    if direct {
-        crate::planner::reading::empty_source(load, builder);
-    }
-    if let Some(gone) = &comparison.gone {
-        mass_delete(load, gone, comparison.max_delete_fraction, builder);
-    }
 }
 
 /// A merge join over the key's indexes beats a hash join where both tables lie in the order of the key.
@@ -208,12 +232,16 @@ pub fn delete_by_address(load: &Load<'_>, kinds: &[&'static str]) -> Sql {
 }
 
 fn at_address(load: &Load<'_>, kinds: &[&'static str]) -> Sql {
-    sql!(
+    let at_address = sql!(
         "{row} = c.{address}\n   AND {kinds}",
         row = load.row_address(),
         address = Ident::fixed(ADDRESS),
         kinds = of_kind(kinds)
-    )
+    );
+    match load.rows {
+        Rows::Compared => sql!("{at_address}\n   AND {same}", at_address, same = client::is_as_read(load)),
+        Rows::Direct(_) | Rows::Stage(_) => at_address,
+    }
 }
 
 /// The condition that picks rows of the changes `c` of some kinds.

@@ -7,7 +7,7 @@ use crate::pipeline::Merge;
 use crate::plan::{Answer, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::Load;
-use crate::planner::reading;
+use crate::planner::{guards, reading};
 use crate::schema::{Column, ColumnDefault};
 use crate::spec::options::HandleDeletes;
 use crate::sql;
@@ -85,7 +85,7 @@ fn first_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let counts = if direct { vec![Slot::RowsIn, Slot::RowsInserted] } else { vec![Slot::RowsInserted] };
     builder.step(StepKind::Insert, "insert every row", sql, Answer::Count(counts));
     if direct {
-        reading::empty_source(load, builder);
+        guards::empty_source(load, builder);
     }
 }
 
@@ -99,7 +99,7 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         differs.push(&sql!("\n    OR t.{flag} IS TRUE", flag));
     }
     let live = if soft { sql!("t.{flag} IS NOT TRUE", flag) } else { Sql::text("TRUE") };
-    changes::diff(
+    changes::find(
         load,
         &changes::Comparison {
             live: None,

@@ -8,7 +8,7 @@ use crate::pipeline::{FirstValidFrom, Scd2};
 use crate::plan::{Answer, GuardFailure, MarkKind, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::{Load, Rows};
-use crate::planner::reading;
+use crate::planner::{guards, reading};
 use crate::schema::Column;
 use crate::spec::options::OpenEnd;
 use crate::sql;
@@ -202,13 +202,13 @@ fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         values = load.values(),
         begin = first_begin(load, scd2, value),
         end = open_end(load, scd2),
-        digest = load.row_digest(value),
+        digest = load.row_hash("s", value),
         source = load.source()
     );
     let counts = if direct { vec![Slot::RowsIn, Slot::RowsInserted] } else { vec![Slot::RowsInserted] };
     builder.step(StepKind::Insert, "open the first version of every key", sql, Answer::Count(counts));
     if direct {
-        reading::empty_source(load, builder);
+        guards::empty_source(load, builder);
     }
 }
 
@@ -231,7 +231,7 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
     } else {
         format!("rows that are new or differ in {}", names.join(", "))
     };
-    changes::diff(
+    changes::find(
         load,
         &changes::Comparison {
             live: Some(current.clone()),
@@ -351,7 +351,7 @@ fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         values = load.columns_of("c"),
         begin,
         end = open_end(load, scd2),
-        digest = load.row_digest(of_change),
+        digest = load.row_hash("c", of_change),
         changes = changes::table(load),
         kinds = changes::of_kind(&["new", "changed"])
     );

@@ -81,6 +81,7 @@ impl<'d> Scene<'d> {
             path: ExecutionPath::SameDatabase,
             path_reason: "source and target are one database".to_owned(),
             source: SourceFacts { columns, relation: None },
+            client_diff_given_up: None,
             target: TargetFacts { schema_exists: true, ..TargetFacts::default() },
             watermark: None,
             cap: Cap::Unknown("the role may not see the sessions of others".to_owned()),
@@ -237,11 +238,7 @@ fn source_column(name: &str, data_type: TypeFacts) -> SourceColumn {
 }
 
 fn type_of(dialect: &dyn Dialect, data_type: &DataType) -> TypeFacts {
-    dialect.type_facts(data_type).unwrap_or_else(|| TypeFacts {
-        name: dialect.type_name(data_type),
-        normal: Some(ematix_flow_core::hash::Normal::Opaque),
-        deterministic: true,
-    })
+    dialect.type_facts(data_type).unwrap_or_else(|| TypeFacts::assumed(dialect.type_name(data_type)))
 }
 
 /// What a dialect knows of a type by its spelling in TOML.
@@ -260,6 +257,7 @@ fn live_table(dialect: &dyn Dialect, pipeline: &Pipeline, table: &Table, managed
         columns,
         predicate: predicate.map(str::to_owned),
         correlation: None,
+        estimated_rows: None,
     };
     let mut indexes = Vec::new();
     let mut checks = Vec::new();
@@ -328,7 +326,7 @@ pub fn plan_text(plan: &Plan) -> String {
         for remark in remarks(step) {
             line(format!("-- {remark}"));
         }
-        line(format!("{};", step.sql));
+        line(format!("{};", step.action));
     }
     out
 }

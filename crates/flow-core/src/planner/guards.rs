@@ -1,0 +1,195 @@
+//! What the rows that were read must hold before a row of the target is touched.
+
+use super::builder::PlanBuilder;
+use super::load::Load;
+use super::reading::{RANK, WATERMARK};
+use crate::error::ErrorCode;
+use crate::plan::{Answer, GuardFailure, StepKind};
+use crate::spec::options::{NullWatermark, OnDuplicate};
+use crate::sql;
+use crate::sql::{Ident, Slot, Sql};
+use crate::types::DataType;
+
+/// How many rows a repeated key has.
+pub const ROWS: &str = "_ematix_rows";
+
+/// Guards over the stage, then the rows that the strategy shall not see are dropped from it.
+pub fn over_stage(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    let stage = load.source();
+    if let Some(incremental) = &load.pipeline.incremental {
+        let watermark = Ident::fixed(WATERMARK);
+        match incremental.on_null {
+            NullWatermark::Error => builder.step(
+                StepKind::Guard,
+                format!("no NULL in {}   expects no rows", incremental.column),
+                sql!(
+                    "SELECT {count}(*) AS count\n  FROM {stage} AS s\n WHERE s.{watermark} IS NULL\nHAVING {count}(*) > 0",
+                    count = load.dialect.function("count"),
+                    stage,
+                    watermark
+                ),
+                Answer::NoRows(GuardFailure {
+                    code: ErrorCode::NullWatermark,
+                    message: format!("{{count}} rows of `{}` have NULL in {}", load.pipeline.name, incremental.column),
+                    one: format!("{{count}} row of `{}` has NULL in {}", load.pipeline.name, incremental.column),
+                    sample: Vec::new(),
+                    hint: "set null_watermark = \"include\" to read such rows every time, or \"skip\" to leave them out".to_owned(),
+                }),
+            ),
+            NullWatermark::Skip => {
+                builder.step(
+                    StepKind::Stage,
+                    format!("leave out rows whose {} is NULL", incremental.column),
+                    sql!("DELETE FROM {stage} AS s WHERE s.{watermark} IS NULL", stage, watermark),
+                    Answer::Count(vec![Slot::RowsSkipped]),
+                );
+            }
+            NullWatermark::Include => {
+                builder.note(format!("rows whose {} is NULL are read again by every run", incremental.column));
+            }
+        }
+    }
+    empty_source(load, builder);
+    let append = matches!(load.pipeline.strategy, crate::pipeline::Strategy::Append(_));
+    match (append, &load.pipeline.keys) {
+        (false, _) if !load.keys.is_empty() => key_guards(load, builder),
+        // Its ledger knows rows by their keys: two without one would be taken for the same row.
+        (true, Some(keys)) => null_key_guard(load, keys, builder),
+        _ => {}
+    }
+}
+
+fn null_key_guard(load: &Load<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>) {
+    let list = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let null = Sql::join(keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
+    let sql = sql!(
+        "SELECT {count} AS count\n  FROM {stage} AS s\nHAVING {count} > 0",
+        count = load.dialect.count_where(&null),
+        stage = load.source()
+    );
+    builder.step(
+        StepKind::Guard,
+        format!("no NULL keys ({list})   expects no rows"),
+        sql,
+        Answer::NoRows(null_key(load, &list)),
+    );
+}
+
+fn null_key(load: &Load<'_>, list: &str) -> GuardFailure {
+    GuardFailure {
+        code: ErrorCode::NullKey,
+        message: format!("{{count}} rows of `{}` have NULL in their key ({list})", load.pipeline.name),
+        one: format!("{{count}} row of `{}` has NULL in its key ({list})", load.pipeline.name),
+        sample: Vec::new(),
+        hint: "leave such rows out in the query, or give them a key".to_owned(),
+    }
+}
+
+/// A source without rows, judged by the rows that the reading brought.
+pub fn empty_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    if !load.pipeline.refuse_empty_source {
+        return;
+    }
+    builder.step(
+        StepKind::Guard,
+        "the source is not empty   expects no rows",
+        sql!("SELECT {rows} AS count\n WHERE {rows} = 0", rows = Slot::RowsIn),
+        Answer::NoRows(GuardFailure {
+            code: ErrorCode::EmptySource,
+            message: format!("the source of `{}` has no rows", load.pipeline.name),
+            one: String::new(),
+            sample: Vec::new(),
+            hint: "if it may be empty, set on_empty_source = \"ignore\"".to_owned(),
+        }),
+    );
+}
+
+fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    let stage = load.source();
+    let list = key_list(load);
+    let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
+    let count = load.dialect.function("count");
+    // Counting is several times cheaper than grouping, and nearly always all that is needed.
+    let repeated = match load.keys.as_slice() {
+        [key] => sql!("{count}(s.{key}) - {count}(DISTINCT s.{key})", count, key),
+        keys => sql!(
+            "{count}(*) - (SELECT {count}(*) FROM (SELECT DISTINCT {keys} FROM {stage} AS s) AS d)",
+            count,
+            keys,
+            stage
+        ),
+    };
+    builder.step(
+        StepKind::Guard,
+        format!("count NULL and duplicate keys ({list})"),
+        sql!(
+            "SELECT {null} AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
+            null = load.dialect.count_where(&null),
+            repeated,
+            stage
+        ),
+        Answer::Read,
+    );
+    no_null_keys(load, builder);
+    if load.pipeline.on_duplicate == OnDuplicate::Latest {
+        let rank = Ident::fixed(RANK);
+        builder.step_if(
+            Slot::RowsRepeated,
+            StepKind::Stage,
+            format!("keep the latest row of each key ({list}) by {}", load.pipeline.order_by.join(", ")),
+            sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage, rank),
+            Answer::Count(vec![Slot::RowsDeduplicated]),
+        );
+        return;
+    }
+    let rows = Ident::fixed(ROWS);
+    let groups = sql!(
+        "SELECT {keys}, {count}(*) AS {rows}\n          FROM {stage} AS s\n         GROUP BY {keys}\n        HAVING {count}(*) > 1",
+        keys = load.keys,
+        count,
+        rows,
+        stage
+    );
+    no_repeated_keys(load, groups, builder);
+}
+
+fn key_list(load: &Load<'_>) -> String {
+    load.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Ends the run if rows with NULL in their key were counted.
+pub fn no_null_keys(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+    let list = key_list(load);
+    builder.step_if(
+        Slot::RowsNullKey,
+        StepKind::Guard,
+        format!("no NULL keys ({list})   expects no rows"),
+        sql!("SELECT {rows} AS count", rows = Slot::RowsNullKey),
+        Answer::NoRows(null_key(load, &list)),
+    );
+}
+
+/// Ends the run if keys came more than once; `groups` gives them with their rows, [`ROWS`].
+pub fn no_repeated_keys(load: &Load<'_>, groups: Sql, builder: &mut PlanBuilder<'_>) {
+    let text = load.type_name(&DataType::Text);
+    let texts = load.keys.iter().map(|key| load.dialect.cast_to(&sql!("d.{key}", key), &text));
+    builder.step_if(
+        Slot::RowsRepeated,
+        StepKind::Guard,
+        format!("no duplicate keys ({})   expects no rows", key_list(load)),
+        sql!(
+            "SELECT {count}(*) OVER () AS count, {texts}, d.{rows}\n  FROM ({groups}) AS d\n ORDER BY d.{rows} DESC, {texts}\n LIMIT 5",
+            count = load.dialect.function("count"),
+            texts = Sql::join(texts, ", "),
+            rows = Ident::fixed(ROWS),
+            groups
+        ),
+        Answer::NoRows(GuardFailure {
+            code: ErrorCode::DuplicateSourceKey,
+            message: format!("{{count}} keys of `{}` come more than once from the source", load.pipeline.name),
+            one: format!("{{count}} key of `{}` comes more than once from the source", load.pipeline.name),
+            sample: load.keys.iter().map(ToString::to_string).collect(),
+            hint: "make the query return one row per key, or set on_duplicate = \"latest\" with order_by".to_owned(),
+        }),
+    );
+}

@@ -1,0 +1,345 @@
+//! The stage: a table of the source's rows in the types of the target, beside the columns that only the load
+//! needs. In one database a statement fills it; from another database rows come as bytes, without being decoded.
+
+use super::builder::PlanBuilder;
+use super::load::Load;
+use super::reading::{IDENTITY, RANK, WATERMARK, watermark_type};
+use crate::dialect::{Cast, ColumnValue, Crossing, RowOrder};
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::ExecutionPath;
+use crate::hash::{CopyColumn, Normal};
+use crate::pipeline::Strategy;
+use crate::plan::{Action, Answer, Copy, StepKind};
+use crate::spec::options::{NullWatermark, OnDuplicate};
+use crate::sql;
+use crate::sql::{Ident, Slot, Sql};
+use crate::types::{DataType, TypeFacts};
+
+/// The column of a stage that holds the row hash, computed while the row passed by.
+pub const HASH: &str = "_ematix_hash";
+
+/// A column of a stage.
+struct Column {
+    name: Ident,
+    data_type: Sql,
+    /// Its value in a row `q` of the source.
+    value: Sql,
+}
+
+/// Fills the stage with the rows `q` of the source that meet `range`.
+pub fn steps(
+    load: &Load<'_>,
+    identity: Option<&[String]>,
+    range: Option<Sql>,
+    builder: &mut PlanBuilder<'_>,
+) -> Result<()> {
+    builder.leftovers.push(load.stage_name("stage"));
+    let range = range.map_or(Sql::empty(), |condition| sql!("\n WHERE {condition}", condition));
+    match load.path {
+        ExecutionPath::SameDatabase => within(load, identity, range, builder),
+        ExecutionPath::Staging | ExecutionPath::ClientDiff => across(load, identity, range, builder),
+    }
+}
+
+/// A query over the source's rows `q`, each value under its column's name.
+pub fn select<'c>(load: &Load<'_>, columns: impl Iterator<Item = (&'c Ident, &'c Sql)>, range: &Sql) -> Sql {
+    let list = columns.map(|(name, value)| {
+        let own_name = *value == sql!("q.{name}", name);
+        if own_name { value.clone() } else { sql!("{value} AS {name}", value, name) }
+    });
+    sql!(
+        "SELECT {list}\n  FROM {query} AS q{range}",
+        list = Sql::join(list, ",\n       "),
+        query = Sql::user(load.pipeline.source.query.text()),
+        range
+    )
+}
+
+fn ours(load: &Load<'_>, data_type: &DataType) -> Sql {
+    Sql::from_dialect(load.type_name(data_type))
+}
+
+/// One database: one statement reads and writes.
+fn within(
+    load: &Load<'_>,
+    identity: Option<&[String]>,
+    range: Sql,
+    builder: &mut PlanBuilder<'_>,
+) -> Result<()> {
+    let name = load.stage_name("stage");
+    let mut columns: Vec<Column> = Vec::new();
+    for column in &load.columns {
+        let source = sql!("q.{name}", name = column.name);
+        let value = match column.cast {
+            Cast::Widening => load.dialect.cast_to(&source, &column.data_type.name),
+            Cast::Same | Cast::ByInsert => source,
+        };
+        let data_type = Sql::from_dialect(column.data_type.name.clone());
+        columns.push(Column { name: column.name.clone(), data_type, value });
+    }
+    columns.extend(watermark_column(load)?);
+    if let Some(names) = identity {
+        let data_type = ours(load, &DataType::Bytes);
+        columns.push(Column { name: Ident::fixed(IDENTITY), data_type, value: identity_digest(load, names) });
+    }
+    columns.extend(rank_column(load));
+    let purpose = format!("copy the source query into {name}");
+    let select = select(load, columns.iter().map(|column| (&column.name, &column.value)), &range);
+    if load.columns.iter().any(|column| column.cast == Cast::ByInsert) {
+        let definitions = columns.into_iter().map(|column| (column.name, column.data_type)).collect();
+        let sql = load.dialect.create_stage(&name, definitions);
+        builder.step(StepKind::Stage, format!("a table of the declared types: {name}"), sql, Answer::Ignore);
+        let insert = sql!("INSERT INTO {name}\n{select}", name, select);
+        builder.step(StepKind::Stage, purpose, insert, Answer::Count(vec![Slot::RowsIn]));
+    } else {
+        let sql = load.dialect.create_stage_as(&name, select, RowOrder::Unknown);
+        builder.step(StepKind::Stage, purpose, sql, Answer::Count(vec![Slot::RowsIn]));
+    }
+    Ok(())
+}
+
+/// Two databases: the source sends bytes, hashes are taken from them as they pass, the target keeps them.
+fn across(
+    load: &Load<'_>,
+    identity: Option<&[String]>,
+    range: Sql,
+    builder: &mut PlanBuilder<'_>,
+) -> Result<()> {
+    let name = load.stage_name("stage");
+    let crossings = crossings(load)?;
+    let mut sent: Vec<Column> = Vec::new();
+    let mut typed: Vec<(Ident, Sql)> = Vec::new();
+    for (column, crossing) in load.columns.iter().zip(&crossings) {
+        let source = sql!("q.{name}", name = column.name);
+        let target = Sql::from_dialect(column.data_type.name.clone());
+        let (data_type, value) = match crossing {
+            Crossing::CastAtSource(data_type) => (target.clone(), load.dialect.cast_to(&source, data_type)),
+            Crossing::ByInsert { arrives, cast: true } => {
+                (Sql::from_dialect(arrives.clone()), load.dialect.cast_to(&source, arrives))
+            }
+            Crossing::ByInsert { arrives, cast: false } => (Sql::from_dialect(arrives.clone()), source),
+            Crossing::AsIs | Crossing::Refused(_) => (target.clone(), source),
+        };
+        typed.push((column.name.clone(), target));
+        sent.push(Column { name: column.name.clone(), data_type, value });
+    }
+    for column in watermark_column(load)?.into_iter().chain(rank_column(load)) {
+        typed.push((column.name.clone(), column.data_type.clone()));
+        sent.push(column);
+    }
+    let kept = sent.len();
+    let mut digests = Vec::new();
+    let mut digested = Vec::new();
+    if carries_hash(load) {
+        digested.push(Ident::fixed(HASH));
+        digests.push(hashed_fields(load, &load.compared));
+    }
+    if let Some(names) = identity {
+        digested.push(Ident::fixed(IDENTITY));
+        digests.push(identity_fields(load, names, &crossings, &mut sent));
+    }
+    let bytes = ours(load, &DataType::Bytes);
+    typed.extend(digested.iter().map(|name| (name.clone(), bytes.clone())));
+
+    let by_insert = crossings.iter().any(|crossing| matches!(crossing, Crossing::ByInsert { .. }));
+    let landing = if by_insert { load.stage_name("raw") } else { name.clone() };
+    let mut arriving: Vec<(Ident, Sql)> =
+        sent[..kept].iter().map(|column| (column.name.clone(), column.data_type.clone())).collect();
+    arriving.extend(digested.iter().map(|name| (name.clone(), bytes.clone())));
+    let names: Vec<Ident> = arriving.iter().map(|(name, _)| name.clone()).collect();
+
+    let create = |name: &_, columns| load.dialect.create_stage(name, columns);
+    builder.step(
+        StepKind::Stage,
+        format!("a table for the rows: {landing}"),
+        create(&landing, arriving),
+        Answer::Ignore,
+    );
+    let casts = sql!("INSERT INTO {name} ({names})\nSELECT {names}\n  FROM {landing}", name, names, landing);
+    if by_insert {
+        builder.leftovers.push(landing.clone());
+        builder.step(
+            StepKind::Stage,
+            format!("a table of the declared types: {name}"),
+            create(&name, typed),
+            Answer::Ignore,
+        );
+        builder.step(
+            StepKind::Guard,
+            "an INSERT casts the source's types: asked before a row moves",
+            casts.clone(),
+            Answer::Ignore,
+        );
+    }
+    let values = sent.iter().map(|column| (&column.name, &column.value));
+    let read = load.dialect.copy_out(&select(load, values, &range));
+    let write = load.dialect.copy_in(&landing, &names);
+    builder.transfer(
+        StepKind::Stage,
+        format!("copy the source query into {landing}"),
+        Action::Copy(Copy {
+            read: read.render(load.dialect),
+            write: write.render(load.dialect),
+            kept,
+            digests,
+        }),
+    );
+    if by_insert {
+        builder.step(StepKind::Stage, "cast the rows as an INSERT does", casts, Answer::Ignore);
+    }
+    statistics(load, identity.is_some(), builder);
+    Ok(())
+}
+
+/// What the diff joins by. Where the rows are only inserted no plan depends on them.
+fn statistics(load: &Load<'_>, identity: bool, builder: &mut PlanBuilder<'_>) {
+    let columns = match &load.pipeline.strategy {
+        Strategy::Merge(_) | Strategy::Scd2(_) if !load.creates => load.keys.clone(),
+        Strategy::Append(_) if identity => vec![Ident::fixed(IDENTITY)],
+        _ => return,
+    };
+    let sql = load.dialect.analyze(&load.stage_name("stage"), &columns);
+    builder.step(StepKind::Stage, "statistics for the planner", sql, Answer::Ignore);
+}
+
+/// How every loaded column crosses.
+///
+/// # Errors
+/// `invalid_value` for a type that cannot.
+pub fn crossings(load: &Load<'_>) -> Result<Vec<Crossing>> {
+    let crossing = |name: &Ident, to: &TypeFacts| {
+        let from =
+            &load.facts.source.column(name.as_str()).expect("filled columns are the source's").data_type;
+        match load.dialect.crossing(from, to) {
+            Crossing::Refused(why) => Err(refused(name, from, why)),
+            crossing => Ok(crossing),
+        }
+    };
+    load.columns.iter().map(|column| crossing(&column.name, &column.data_type)).collect()
+}
+
+fn refused(name: &Ident, data_type: &TypeFacts, why: &str) -> FlowError {
+    FlowError::new(
+        ErrorCode::InvalidValue,
+        format!("the column `{name}` of type {} cannot come from another database: {why}", data_type.name),
+    )
+    .hint(format!("cast it in the query, `{name}::text AS {name}`, and declare it as text; or leave it out"))
+}
+
+/// Whether the stream's bytes of a column are those of the target's type.
+pub fn arrives_typed(crossing: &Crossing) -> bool {
+    matches!(crossing, Crossing::AsIs | Crossing::CastAtSource(_))
+}
+
+/// Whether the stage holds the row hash: where the bytes that pass are those that the target stores.
+pub fn carries_hash(load: &Load<'_>) -> bool {
+    let typed = |(column, crossing): (&super::load::LoadColumn, Crossing)| {
+        arrives_typed(&crossing) || !load.compared.contains(&column.name)
+    };
+    load.path != ExecutionPath::SameDatabase
+        && matches!(load.pipeline.strategy, Strategy::Scd2(_))
+        && crossings(load).is_ok_and(|crossings| load.columns.iter().zip(crossings).all(typed))
+}
+
+/// Loaded columns among the fields of the stream, in their target's form.
+pub fn hashed_fields(load: &Load<'_>, names: &[Ident]) -> Vec<CopyColumn> {
+    let field = |name: &Ident| {
+        let field = load.columns.iter().position(|column| column.name == *name).expect("a filled column");
+        let normal = load.columns[field].data_type.normal.expect("compared types have a binary form");
+        CopyColumn { name: name.to_string(), normal, field }
+    };
+    names.iter().map(field).collect()
+}
+
+/// The source's columns by which append's ledger knows a row; those that are not sent yet are sent besides.
+fn identity_fields(
+    load: &Load<'_>,
+    names: &[String],
+    crossings: &[Crossing],
+    sent: &mut Vec<Column>,
+) -> Vec<CopyColumn> {
+    let mut fields = Vec::new();
+    for name in names {
+        let Some(source) = load.facts.source.column(name) else { continue };
+        let loaded = load.columns.iter().position(|column| column.name.as_str() == name);
+        // Its bytes are the source's own, or hashed alike.
+        let alike = loaded.filter(|field| match &crossings[*field] {
+            Crossing::AsIs => true,
+            Crossing::ByInsert { cast, .. } => !cast,
+            Crossing::CastAtSource(_) => load.columns[*field].data_type.normal == source.data_type.normal,
+            Crossing::Refused(_) => false,
+        });
+        let column = sql!("q.{name}", name = Ident::new(name.clone()).expect("the server gave the name"));
+        // What has no binary form is known by its text.
+        let (value, normal) = match source.data_type.normal {
+            Some(normal) => (column, normal),
+            None => (load.dialect.cast_to(&column, &load.type_name(&DataType::Text)), Normal::Text),
+        };
+        let field = alike.unwrap_or_else(|| {
+            let unnamed = Ident::new(format!("_ematix_{}", sent.len())).expect("a short name");
+            sent.push(Column { name: unnamed, data_type: Sql::empty(), value });
+            sent.len() - 1
+        });
+        fields.push(CopyColumn { name: name.clone(), normal, field });
+    }
+    fields
+}
+
+fn identity_digest(load: &Load<'_>, names: &[String]) -> Sql {
+    let idents: Vec<(Ident, &TypeFacts)> = names
+        .iter()
+        .filter_map(|name| Some((Ident::new(name).ok()?, &load.facts.source.column(name)?.data_type)))
+        .collect();
+    let columns: Vec<_> = idents
+        .iter()
+        .map(|(name, data_type)| ColumnValue { name, sql: sql!("q.{name}", name), data_type })
+        .collect();
+    load.dialect.row_digest(&columns)
+}
+
+/// The incremental column's value, in the source's own type.
+fn watermark_column(load: &Load<'_>) -> Result<Option<Column>> {
+    let Some(incremental) = &load.pipeline.incremental else { return Ok(None) };
+    let data_type = watermark_type(load, incremental)?;
+    if load.path != ExecutionPath::SameDatabase
+        && let Crossing::Refused(why) = load.dialect.crossing(data_type, data_type)
+    {
+        return Err(refused(&incremental.column, data_type, why));
+    }
+    let value = sql!("q.{column}", column = incremental.column);
+    let data_type = Sql::from_dialect(data_type.name.clone());
+    Ok(Some(Column { name: Ident::fixed(WATERMARK), data_type, value }))
+}
+
+/// The number of a row among those of its key, the latest first.
+fn rank_column(load: &Load<'_>) -> Option<Column> {
+    if load.pipeline.on_duplicate != OnDuplicate::Latest {
+        return None;
+    }
+    let mut keys = Sql::join(load.keys.iter().map(|key| rank_key(load, key)), ", ");
+    // Rows that are left out for their NULL must not stand before those that stay.
+    if let Some(skipping) = &load.pipeline.incremental
+        && skipping.on_null == NullWatermark::Skip
+    {
+        keys.push(&sql!(", q.{column} IS NULL", column = skipping.column));
+    }
+    let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
+    let value = sql!(
+        "{row_number}() OVER (PARTITION BY {keys} ORDER BY {order})",
+        row_number = load.dialect.function("row_number"),
+        keys,
+        order
+    );
+    Some(Column { name: Ident::fixed(RANK), data_type: ours(load, &DataType::BigInt), value })
+}
+
+/// A key as the target will hold it: numeric 1.2 and 1.4 are one integer. What an explicit cast would
+/// cut, the INSERT into the stage refuses.
+fn rank_key(load: &Load<'_>, key: &Ident) -> Sql {
+    let column = load.filled(key).expect("keys are filled");
+    let source = sql!("q.{key}", key);
+    match column.cast {
+        Cast::Same => source,
+        Cast::Widening | Cast::ByInsert => load.dialect.cast_to(&source, &column.data_type.name),
+    }
+}
