@@ -100,31 +100,34 @@ def test_six_runs_over_two_connections_take_turns(database: Database, flow: Flow
     assert [each.finish(None).code for each in racing] == [0] * 6
 
 
-def test_another_database_of_the_server_is_refused_before_anything_is_written(
-    database: Database, flow: Flow, new_database: Any
-) -> None:
+def test_rows_of_another_database_of_the_server_are_staged(database: Database, flow: Flow, new_database: Any) -> None:
     other = new_database()
     other.execute(SOURCE)
     environment = {"CRM": other.dsn, "WAREHOUSE": database.dsn}
     config = flow.project(two_connections())
-    for command in ("run", "dry-run", "plan"):
-        finished = flow(command, "customers", "--output", "json", config=config, env=environment, expect=2)
-        assert "not_yet_supported" in finished.stdout, finished
-    assert database.value("SELECT to_regnamespace('analytics')") is None
-    if database.value("SELECT to_regclass('ematix_flow.run_history')") is not None:
-        assert statuses(database) == ["failed"]
+    for command in ("plan", "dry-run"):
+        flow(command, "customers", config=config, env=environment)
+        assert database.value("SELECT to_regnamespace('analytics')") is None
+    first = flow("run", "customers", "--output", "json", config=config, env=environment).json()
+    assert (first["path"], first["rows_inserted"]) == ("staging", 10)
+    assert first["path_reason"] == "source crm is another database; staged: the table does not exist yet"
+    second = flow("run", "customers", "--output", "json", config=config, env=environment).json()
+    assert (second["path"], second["rows_inserted"], second["rows_unchanged"]) == ("client_diff", 0, 10)
+    assert current(database) == source(other)
 
 
-def test_sessions_that_mean_something_else_are_refused_with_the_reason(
+def test_a_query_that_could_mean_something_else_in_the_target_is_read_by_its_own_session(
     database: Database, flow: Flow, by_tcp: str
 ) -> None:
     elsewhere = f"{by_tcp}&options=-c%20search_path%3Dapp"
     environment = {"CRM": elsewhere, "WAREHOUSE": database.dsn}
-    finished = flow("run", "customers", "--output", "json", config=two_connections(), env=environment, expect=2)
-    error = finished.json()["error"]
-    assert error["code"] == "not_yet_supported"
-    assert "search_path" in error["message"] and "crm: app" in finished.stderr
-    assert database.value("SELECT to_regnamespace('analytics')") is None
+    report = flow("run", "customers", "--output", "json", config=two_connections(), env=environment).json()
+    assert report["path"] == "staging"
+    assert report["path_reason"].startswith(
+        "crm and warehouse are one database, but their sessions differ in search_path (source: app; target: "
+    )
+    forced = flow("run", "customers", "--force-path", "same_db", config=two_connections(), env=environment, expect=2)
+    assert "error[path_impossible]" in forced.stderr and "search_path" in forced.stderr
     pinned = two_connections().replace(':CRM}"', ':CRM}"\nsession = { search_path = "app" }')
     pinned = pinned.replace(':WAREHOUSE}"', ':WAREHOUSE}"\nsession = { search_path = "app" }')
     flow("run", "customers", config=pinned, env=environment)

@@ -209,7 +209,7 @@ impl Dialect for Duck {
     }
 
     fn analyze(&self, name: &QualifiedName, columns: &[Ident]) -> Sql {
-        sql!("SURVEY {name} {columns}", name, columns)
+        sql!("SURVEY {name} BY [{columns}]", name, columns)
     }
 
     fn copy_out(&self, query: &Sql) -> Sql {

@@ -44,6 +44,9 @@ pub async fn facts(
         }
         (source, _) => source?,
     };
+    if let Some(own) = &route.source {
+        own.drop_named_statements().await?;
+    }
     let mut questions = vec![inspect::table_question(name)];
     if metadata_exists {
         questions.push(record_question(&pipeline.target_key()));
@@ -115,7 +118,6 @@ async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(SourceF
         None => Cap::Unknown("it was not asked".to_owned()),
     };
     let columns = inspect::describe_query(session, pipeline.source.query.text()).await?;
-    session.drop_named_statements().await?;
     let relation = relation.filter(|relation| names_columns_of(pipeline, relation));
     Ok((SourceFacts { columns, relation }, cap))
 }
