@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from customers import SOURCE, current, project, source, statuses, wait_until
+from customers import SOURCE, current, project, source, wait_until
 from database import Database
 from flow_binary import Flow
 
