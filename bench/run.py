@@ -3,7 +3,7 @@
 A figure is always a ratio to the floor of the same run: absolute times say more about the machine than
 about us. The server is `EMATIX_FLOW_BENCH_DSN`, else a private one that is started and removed.
 
-    ./do bench                      # scd2 and merge, a million rows
+    ./do bench                      # scd2 and merge, a million rows, in one database and from another
     ./do bench --rows 100000 --rounds 5 scd2
 """
 
@@ -31,6 +31,10 @@ import server as test_server
 PROJECT = """
 [connections.default]
 dsn = "${{env:BENCH_DSN}}"
+[connections.elsewhere]
+dsn = "${{env:BENCH_SOURCE_DSN}}"
+[defaults]
+target_connection = "default"
 [tables.dim]
 schema = "bench"
 primary_key = ["customer_id"]
@@ -43,11 +47,13 @@ columns = {columns}
 source = {source}
 target = "dim"
 mode = "scd2"
+{path}
 compare_columns = ["age", "attrs", "balance", "email", "is_vip", "name", "signup_date", "status"]
 [pipelines.merge]
 source = {source}
 target = "tgt"
 mode = "merge"
+{path}
 """
 COLUMNS = (
     '{ customer_id = "bigint", email = "text?", name = "text?", status = "text?", age = "integer?", '
@@ -57,7 +63,11 @@ COLUMNS = (
 SOURCES = {
     "table": '{ table = "raw.customers" }',
     "query": '{ query = "SELECT c.* FROM raw.customers c WHERE true" }',
+    # From another database: the floor is psql's pipe into a stage and the same SQL from there.
+    "across": '{ connection = "elsewhere", table = "raw.customers" }',
+    "across_staged": '{ connection = "elsewhere", table = "raw.customers" }',
 }
+PATHS = {"across_staged": 'force_path = "staging"'}
 
 
 def flow_binary() -> Path:
@@ -86,19 +96,28 @@ def bench_server() -> Iterator[str]:
 class Bench:
     """One database with the workload, and the ways to work on it."""
 
-    def __init__(self, dsn: str, rows: int, folder: Path) -> None:
-        self.dsn, self.rows, self.folder = dsn, rows, folder
+    def __init__(self, dsn: str, source_dsn: str, rows: int, folder: Path) -> None:
+        self.dsn, self.source_dsn, self.rows, self.folder = dsn, source_dsn, rows, folder
 
-    def psql(self, file: Path, **variables: object) -> float:
+    def psql(self, file: Path, dsn: str | None = None, **variables: object) -> float:
         """Runs an SQL file; the seconds it took."""
         settings = [part for name, value in variables.items() for part in ("-v", f"{name}={value}")]
         started = time.perf_counter()
         subprocess.run(
-            ["psql", "-q", "-v", "ON_ERROR_STOP=1", self.dsn, *settings, "-f", str(file)],
+            ["psql", "-q", "-v", "ON_ERROR_STOP=1", dsn or self.dsn, *settings, "-f", str(file)],
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        return time.perf_counter() - started
+
+    def floor(self, file: Path, source: str) -> float:
+        """The work by hand: psql's pipe first where the source is in another database."""
+        if not source.startswith("across"):
+            return self.psql(file, src="raw.customers")
+        started = time.perf_counter()
+        subprocess.run([HERE / "floor" / "pipe.sh", self.source_dsn, self.dsn], check=True)
+        self.psql(file, src="fl.stage")
         return time.perf_counter() - started
 
     def execute(self, sql: str) -> None:
@@ -108,8 +127,8 @@ class Bench:
     def flow(self, pipeline: str, source: str) -> tuple[float, int, dict[str, object]]:
         """Runs a pipeline; seconds, peak resident kilobytes, and the report."""
         config = self.folder / f"{source}.toml"
-        config.write_text(PROJECT.format(columns=COLUMNS, source=SOURCES[source]))
-        environment = {**os.environ, "BENCH_DSN": self.dsn}
+        config.write_text(PROJECT.format(columns=COLUMNS, source=SOURCES[source], path=PATHS.get(source, "")))
+        environment = {**os.environ, "BENCH_DSN": self.dsn, "BENCH_SOURCE_DSN": self.source_dsn}
         command = [str(flow_binary()), "--config", str(config), "--output", "json", "run", pipeline]
         started = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -166,9 +185,10 @@ def measure(bench: Bench, strategy: str, source: str, rounds: int, shares: list[
         bench.execute(f"DROP TABLE IF EXISTS {target}")
         settle(bench)
 
-    bench.psql(HERE / "gen_source.sql", n=bench.rows)
+    home = bench.source_dsn if source.startswith("across") else bench.dsn
+    bench.psql(HERE / "gen_source.sql", home, n=bench.rows)
     label = f"{strategy} ({source})"
-    compare(f"{label} first load", rounds, forget, lambda: bench.psql(floor_init, src="raw.customers"), ours)
+    compare(f"{label} first load", rounds, forget, lambda: bench.floor(floor_init, source), ours)
     for share in shares:
         pending = {"floor": False, "flow": False}
 
@@ -177,13 +197,13 @@ def measure(bench: Bench, strategy: str, source: str, rounds: int, shares: list[
             # Each change of the source is met once by the floor and once by us.
             if not any(pending.values()) and share > 0:
                 seed += 7919
-                bench.psql(HERE / "gen_change.sql", pct=share, seed=seed)
+                bench.psql(HERE / "gen_change.sql", home, pct=share, seed=seed)
                 pending.update(floor=True, flow=True)
             settle(bench)
 
         def run_floor(pending: dict[str, bool] = pending) -> float:
             pending["floor"] = False
-            return bench.psql(floor_run, src="raw.customers")
+            return bench.floor(floor_run, source)
 
         def run_ours(pending: dict[str, bool] = pending) -> float:
             pending["flow"] = False
@@ -218,7 +238,7 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=["startup", "scd2", "merge"], help="startup, scd2, merge")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--source", choices=sorted(SOURCES), action="append", help="table, query; both unless said")
+    parser.add_argument("--source", choices=sorted(SOURCES), action="append", help="table, query, across, across_staged; all unless said")
     parser.add_argument("--share", type=float, action="append", help="percent of changed rows: 0, 1, 10 unless said")
     chosen = parser.parse_args()
     print(f"{flow_binary()}, {chosen.rows:,} rows, medians of {chosen.rounds}", flush=True)
@@ -229,10 +249,13 @@ def main() -> None:
         return
     with bench_server() as server_dsn, tempfile.TemporaryDirectory() as folder:
         with psycopg.connect(server_dsn, autocommit=True) as connection:
-            connection.execute("DROP DATABASE IF EXISTS ematix_bench WITH (FORCE)")
-            connection.execute("CREATE DATABASE ematix_bench")
-        dsn = psycopg.conninfo.make_conninfo(server_dsn, dbname="ematix_bench")
-        bench = Bench(dsn, chosen.rows, Path(folder))
+            for name in ("ematix_bench", "ematix_bench_source"):
+                connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+                connection.execute(f"CREATE DATABASE {name}")
+        dsn, source_dsn = (
+            psycopg.conninfo.make_conninfo(server_dsn, dbname=name) for name in ("ematix_bench", "ematix_bench_source")
+        )
+        bench = Bench(dsn, source_dsn, chosen.rows, Path(folder))
         for strategy in strategies:
             for source in chosen.source or list(SOURCES):
                 measure(bench, strategy, source, chosen.rounds, chosen.share or [0, 1, 10])
