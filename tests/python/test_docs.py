@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,16 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", RUN_PAGES, ids=map(name_of, RUN_PAGES))
-def test_page_shows_what_happens(path: Path, database: Database, tmp_path: Path) -> None:
+def test_page_shows_what_happens(
+    path: Path, database: Database, new_database: Callable[[], Database], tmp_path: Path
+) -> None:
     markdown = path.read_text(encoding="utf-8")
     environment = clean_environment(flow_binary(), tmp_path)
     if "flow dev start" not in markdown:
         environment["EMATIX_FLOW_DSN"] = database.dsn
+    # A page with two databases calls the other one so.
+    if "CRM_DSN" in markdown:
+        environment["CRM_DSN"] = new_database().dsn
     # Below /tmp: a socket's path has 107 bytes, and the server's user cannot enter root's directories.
     dev_server = Path(tempfile.gettempdir()) / f"flow-docs-{uuid.uuid4().hex[:12]}"
     page = PageRun(tmp_path / "page", environment, dev_server)

@@ -97,6 +97,15 @@ pub struct SourceColumn {
     pub data_type: TypeFacts,
     /// Whether the table it comes from stamps it with its own clock: a now() default or a BEFORE trigger.
     pub stamped: bool,
+    /// The type of a column made after it, where the target does not have its own.
+    pub inferred: Option<String>,
+}
+
+impl SourceColumn {
+    /// The type of a column made after it.
+    pub fn inferred_type(&self) -> &str {
+        self.inferred.as_deref().unwrap_or(&self.data_type.name)
+    }
 }
 
 /// A plain table that the source reads whole.

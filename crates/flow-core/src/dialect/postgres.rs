@@ -216,6 +216,8 @@ impl Dialect for Postgres {
         match self.cast(from, to) {
             Cast::Same if to.wire.oid == Some(oid) => Crossing::AsIs,
             Cast::Widening => Crossing::CastAtSource(to.name.clone()),
+            // Out of a domain or a length into the plain type: nothing is lost.
+            _ if to.wire.oid == Some(oid) && to.name == from.wire.name => Crossing::AsIs,
             _ => Crossing::ByInsert { arrives: from.wire.name.clone(), cast: false },
         }
     }

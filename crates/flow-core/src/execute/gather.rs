@@ -4,6 +4,7 @@ use super::route::Route;
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{Cap, Facts, RunFacts, SourceFacts, StoredWatermark, TargetFacts, TargetRecord};
+use crate::hash::Normal;
 use crate::metadata;
 use crate::pipeline::{Pipeline, Strategy, Target};
 use crate::postgres::grants;
@@ -69,6 +70,10 @@ pub async fn facts(
             watermark = Some(json.into());
         }
     }
+    let source = match (&pipeline.target, &route.source) {
+        (Target::Inferred(_), Some(_)) => with_types_of(session, source, live.is_none()).await?,
+        _ => source,
+    };
     let natives = native_names(&pipeline.target, &source.columns);
     let native_types = inspect::native_types(session, &natives).await?;
     let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.is_some());
@@ -122,6 +127,37 @@ async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(SourceF
     Ok((SourceFacts { columns, relation }, cap))
 }
 
+/// A table that is made after a source in another database has types that exist where it is made: an enum that
+/// does not becomes text, a domain its base type.
+async fn with_types_of(target: &Session, mut source: SourceFacts, creates: bool) -> Result<SourceFacts> {
+    let names: Vec<String> =
+        source.columns.iter().map(|column| format!("({})", literal(&column.data_type.name))).collect();
+    let question = format!(
+        "SELECT t.name FROM (VALUES {}) AS t(name) WHERE pg_catalog.to_regtype(t.name) IS NULL",
+        names.join(", ")
+    );
+    let answers = target.ask("look up the source's types", &question).await?;
+    let missing: Vec<&str> =
+        answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.as_deref()).collect();
+    for column in source.columns.iter_mut().filter(|column| missing.contains(&column.data_type.name.as_str())) {
+        let wire = &column.data_type.wire;
+        let instead = match column.data_type.normal {
+            Some(Normal::Enum) => Some("text".to_owned()),
+            _ if wire.oid.is_some() => Some(wire.name.clone()),
+            // The live table has types of its own.
+            _ if !creates => Some("text".to_owned()),
+            _ => {
+                let (name, data_type) = (&column.name, &column.data_type.name);
+                let message = format!("the column `{name}` is of type {data_type}, which the target's database does not have");
+                return Err(FlowError::new(ErrorCode::UnknownType, message)
+                    .hint(format!("create the type there, or cast it in the query: {name}::text AS {name}")));
+            }
+        };
+        column.inferred = instead;
+    }
+    Ok(source)
+}
+
 fn names_columns_of(pipeline: &Pipeline, relation: &crate::facts::Relation) -> bool {
     // A subset of the table's columns is as good as all of them, as long as the unique index is among them.
     match pipeline.source.query.simple().and_then(|simple| simple.columns.as_ref()) {
@@ -142,7 +178,7 @@ fn native_names(target: &Target, columns: &[crate::facts::SourceColumn]) -> Vec<
                 _ => None,
             })
             .collect(),
-        Target::Inferred(_) => columns.iter().map(|column| column.data_type.name.clone()).collect(),
+        Target::Inferred(_) => columns.iter().map(|column| column.inferred_type().to_owned()).collect(),
     };
     names.sort();
     names.dedup();

@@ -328,13 +328,14 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
             name: column.name.to_string(),
             data_type: type_of(column),
             stamped: false,
+            inferred: None,
         })
         .collect();
     if let Some(incremental) = &pipeline.incremental
         && !columns.iter().any(|column| column.name == incremental.column.as_str())
     {
         let data_type = Postgres.type_facts(&crate::types::DataType::TimestampTz).expect("a type of ours");
-        columns.push(SourceColumn { name: incremental.column.to_string(), data_type, stamped: false });
+        columns.push(SourceColumn { name: incremental.column.to_string(), data_type, stamped: false, inferred: None });
     }
     let live = table.map(|table| {
         let managed = crate::strategies::managed_columns(pipeline, table);

@@ -347,10 +347,10 @@ fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Tab
     };
     let managed: Vec<Ident> =
         strategies::managed_columns(pipeline, &empty).into_iter().map(|column| column.name).collect();
-    let column = |name: &str, data_type: &TypeFacts, nullable: bool| -> Result<Column> {
+    let column = |name: &str, data_type: &str, nullable: bool| -> Result<Column> {
         Ok(Column {
             name: Ident::new(name)?,
-            data_type: DataType::Native(data_type.name.clone()),
+            data_type: DataType::Native(data_type.to_owned()),
             nullable,
             default: None,
             description: None,
@@ -362,7 +362,7 @@ fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Tab
             for live_column in
                 live.columns.iter().filter(|c| !c.generated && !managed.iter().any(|m| m.as_str() == c.name))
             {
-                let mut column = column(&live_column.name, &live_column.data_type, live_column.nullable)?;
+                let mut column = column(&live_column.name, &live_column.data_type.name, live_column.nullable)?;
                 column.default = live_column.default.clone().map(crate::schema::ColumnDefault::Expression);
                 table.columns.push(column);
             }
@@ -375,7 +375,7 @@ fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Tab
             let relation = facts.source.relation.as_ref();
             for source in &facts.source.columns {
                 let not_null = relation.is_some_and(|relation| relation.not_null.contains(&source.name));
-                table.columns.push(column(&source.name, &source.data_type, !not_null)?);
+                table.columns.push(column(&source.name, source.inferred_type(), !not_null)?);
             }
             // Append never matches keys: what it appends may have been there.
             let append = matches!(pipeline.strategy, Strategy::Append(_));

@@ -85,6 +85,9 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
 fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> {
     let of_code = match code {
         ErrorCode::CastFailed => Some("change the declared type, or cast the column in the query".to_owned()),
+        ErrorCode::SourceFailed if db.message().contains("no binary output function") => {
+            Some("cast the column to text in the query, and declare it as text".to_owned())
+        }
         ErrorCode::QueryWrites => Some("a source query is one statement that only reads".to_owned()),
         ErrorCode::Locked => Some("try again when the other session is done, or raise lock_timeout".to_owned()),
         ErrorCode::Timeout => Some("raise statement_timeout, or make the query cheaper".to_owned()),

@@ -316,6 +316,7 @@ pub async fn describe_query(session: &Session, query: &str) -> Result<Vec<Source
             name: column.name().to_owned(),
             data_type: json.data_type.into(),
             stamped: json.stamped,
+            inferred: None,
         })
         .collect())
 }

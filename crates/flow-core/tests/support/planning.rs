@@ -234,7 +234,7 @@ impl<'d> Scene<'d> {
 }
 
 fn source_column(name: &str, data_type: TypeFacts) -> SourceColumn {
-    SourceColumn { name: name.to_owned(), data_type, stamped: false }
+    SourceColumn { name: name.to_owned(), data_type, stamped: false, inferred: None }
 }
 
 fn type_of(dialect: &dyn Dialect, data_type: &DataType) -> TypeFacts {
