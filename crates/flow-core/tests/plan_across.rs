@@ -71,7 +71,10 @@ fn the_client_compares_only_what_it_can_compare_rightly() {
     let scd2 = |options: &str| across(&format!("mode = 'scd2'\n{options}"));
     let reasons = [
         (scd2(""), "the table does not exist yet"),
-        (scd2("incremental_column = 'updated_at'").existing(), "incremental_column reads a part of the source only"),
+        (
+            scd2("incremental_column = 'updated_at'").existing(),
+            "incremental_column reads a part of the source only",
+        ),
         (scd2("overwrite_columns = 'name'").existing(), "overwrite_columns are not in the row hash"),
         (
             scd2("on_duplicate = 'latest'\norder_by = 'updated_at'").existing(),
@@ -86,7 +89,9 @@ fn the_client_compares_only_what_it_can_compare_rightly() {
         (scd2("").existing().live(|live| live.spread = true), "the target's rows lie in several tables"),
         (scd2("").source("score", "double").existing(), "an INSERT casts a column"),
         (
-            scd2("").existing().facts(|facts| facts.client_diff_given_up = Some("a key has two current versions".to_owned())),
+            scd2("").existing().facts(|facts| {
+                facts.client_diff_given_up = Some("a key has two current versions".to_owned())
+            }),
             "a key has two current versions",
         ),
         (
@@ -134,11 +139,18 @@ fn what_means_something_in_its_own_database_only_is_refused_by_name() {
     let none = TypeFacts { normal: None, ..TypeFacts::assumed("aclitem".to_owned()) };
     let number = TypeFacts { wire: regclass, ..TypeFacts::assumed("regclass".to_owned()) };
     for (data_type, why) in [
-        (none, "the column `name` of type aclitem cannot come from another database: the type has no binary form"),
-        (number, "the column `name` of type regclass cannot come from another database: its values are numbers of the source's own catalogue"),
+        (
+            none,
+            "the column `name` of type aclitem cannot come from another database: the type has no binary form",
+        ),
+        (
+            number,
+            "the column `name` of type regclass cannot come from another database: its values are numbers of the source's own catalogue",
+        ),
     ] {
         let scene = across("mode = 'merge'").facts(|facts| {
-            let column = facts.source.columns.iter_mut().find(|column| column.name == "name").expect("a column");
+            let column =
+                facts.source.columns.iter_mut().find(|column| column.name == "name").expect("a column");
             column.data_type = data_type;
         });
         let error = scene.plan().expect_err("it cannot cross");
@@ -150,7 +162,8 @@ fn what_means_something_in_its_own_database_only_is_refused_by_name() {
 fn a_type_of_the_users_own_becomes_text_at_the_source() {
     let plan = across("mode = 'merge'")
         .facts(|facts| {
-            let column = facts.source.columns.iter_mut().find(|column| column.name == "name").expect("a column");
+            let column =
+                facts.source.columns.iter_mut().find(|column| column.name == "name").expect("a column");
             column.data_type = of_the_user("app.mood", Normal::Enum);
         })
         .plan()

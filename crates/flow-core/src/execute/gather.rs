@@ -1,6 +1,7 @@
 //! Gathers the facts of a plan, inside the load transaction and under its lock.
 
 use super::route::Route;
+use super::run::awake;
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{Cap, Facts, RunFacts, SourceFacts, StoredWatermark, TargetFacts, TargetRecord};
@@ -37,13 +38,13 @@ pub async fn facts(
     metadata_exists: bool,
 ) -> Result<Facts> {
     let name = pipeline.target.name();
-    let source = source_facts(route.source.as_ref().unwrap_or(session), pipeline).await;
-    let (source, cap) = match (source, &route.source) {
-        // Its own session knows which privilege is missing.
-        (Err(error), Some(own)) => {
-            return Err(grants::complete(error, own, pipeline.source.query.text()).await);
-        }
-        (source, _) => source?,
+    let (source, cap) = match &route.source {
+        None => source_facts(session, pipeline).await?,
+        Some(own) => match awake(session, pipeline, source_facts(own, pipeline)).await {
+            // Its own session knows which privilege is missing.
+            Err(error) => return Err(grants::complete(error, own, pipeline.source.query.text()).await),
+            Ok(found) => found,
+        },
     };
     if let Some(own) = &route.source {
         own.drop_named_statements().await?;
@@ -139,7 +140,8 @@ async fn with_types_of(target: &Session, mut source: SourceFacts, creates: bool)
     let answers = target.ask("look up the source's types", &question).await?;
     let missing: Vec<&str> =
         answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.as_deref()).collect();
-    for column in source.columns.iter_mut().filter(|column| missing.contains(&column.data_type.name.as_str())) {
+    for column in source.columns.iter_mut().filter(|column| missing.contains(&column.data_type.name.as_str()))
+    {
         let wire = &column.data_type.wire;
         let instead = match column.data_type.normal {
             Some(Normal::Enum) => Some("text".to_owned()),
@@ -148,9 +150,12 @@ async fn with_types_of(target: &Session, mut source: SourceFacts, creates: bool)
             _ if !creates => Some("text".to_owned()),
             _ => {
                 let (name, data_type) = (&column.name, &column.data_type.name);
-                let message = format!("the column `{name}` is of type {data_type}, which the target's database does not have");
-                return Err(FlowError::new(ErrorCode::UnknownType, message)
-                    .hint(format!("create the type there, or cast it in the query: {name}::text AS {name}")));
+                let message = format!(
+                    "the column `{name}` is of type {data_type}, which the target's database does not have"
+                );
+                return Err(FlowError::new(ErrorCode::UnknownType, message).hint(format!(
+                    "create the type there, or cast it in the query: {name}::text AS {name}"
+                )));
             }
         };
         column.inferred = instead;

@@ -335,7 +335,12 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
         && !columns.iter().any(|column| column.name == incremental.column.as_str())
     {
         let data_type = Postgres.type_facts(&crate::types::DataType::TimestampTz).expect("a type of ours");
-        columns.push(SourceColumn { name: incremental.column.to_string(), data_type, stamped: false, inferred: None });
+        columns.push(SourceColumn {
+            name: incremental.column.to_string(),
+            data_type,
+            stamped: false,
+            inferred: None,
+        });
     }
     let live = table.map(|table| {
         let managed = crate::strategies::managed_columns(pipeline, table);

@@ -127,7 +127,12 @@ impl Execution<'_> {
             full_scan: self.request.full_scan,
             version: env!("CARGO_PKG_VERSION"),
         };
-        let mut facts = gather::facts(self.session, self.pipeline, route, run, true).await?;
+        let gathering = gather::facts(self.session, self.pipeline, route, run, true);
+        let mut facts = match route.source {
+            // What waits for a lock of the source is cancelled with it.
+            Some(_) => unless_asked(&self.request.stop, gathering).await?,
+            None => gathering.await?,
+        };
         facts.client_diff_given_up = given_up;
         progress.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         let plan = planner::plan(self.pipeline, &facts, &Postgres)?;
@@ -246,7 +251,8 @@ impl Execution<'_> {
             Action::AskSource(statement) => {
                 let source = transfer::source_of(source, &step.action)?;
                 let sql = statement.to_string();
-                unless_asked(&self.request.stop, source.ask_source(&step.purpose, &sql)).await?;
+                let asked = source.ask_source(&step.purpose, &sql);
+                unless_asked(&self.request.stop, awake(self.session, self.pipeline, asked)).await?;
                 None
             }
             action @ (Action::Copy(_) | Action::Compare(_)) => {
@@ -254,6 +260,8 @@ impl Execution<'_> {
                 let passing = self.transfer(action, source, &mut progress.counters);
                 match unless_asked(&self.request.stop, passing).await? {
                     Transferred::Done(passed) => {
+                        // Nothing holds the source's old rows back while the target is written.
+                        source.ask_source("end the reading", "COMMIT").await?;
                         bytes = Some(passed.bytes);
                         Some(passed.rows)
                     }
@@ -306,7 +314,12 @@ impl Execution<'_> {
                         ErrorCode::TargetFailed,
                         format!("{} of {expected} rows were touched by the step \"{}\"", last.affected, step.purpose),
                     )
-                    .hint("a trigger or a rule of the target kept rows from being written; nothing stands of this run"));
+                    .hint(match (&progress.path, step.kind) {
+                        (Some(Path { path: ExecutionPath::ClientDiff, .. }), StepKind::Close) => {
+                            "somebody else wrote the table while the source was read; nothing stands of this run: run it again"
+                        }
+                        _ => "a trigger or a rule of the target kept rows from being written; nothing stands of this run",
+                    }));
                 }
                 slots.iter().for_each(|slot| progress.counters.add(*slot, last.affected));
                 Ok(Some(last.affected))
@@ -391,6 +404,26 @@ pub async fn unless_asked<T>(
         biased;
         done = work => done,
         stop = asked(&mut stop) => Err(cancelled(stop)),
+    }
+}
+
+/// Waits for the source, and lets the target's server know that this process is not a paused one.
+pub async fn awake<T>(
+    target: &Session,
+    pipeline: &Pipeline,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    let mut beat = tokio::time::interval(pipeline.limits.lease.as_std() / 2);
+    beat.tick().await;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            _ = beat.tick() => {
+                target.ask("stay awake", "SELECT").await?;
+            }
+        }
     }
 }
 

@@ -362,7 +362,8 @@ fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Tab
             for live_column in
                 live.columns.iter().filter(|c| !c.generated && !managed.iter().any(|m| m.as_str() == c.name))
             {
-                let mut column = column(&live_column.name, &live_column.data_type.name, live_column.nullable)?;
+                let mut column =
+                    column(&live_column.name, &live_column.data_type.name, live_column.nullable)?;
                 column.default = live_column.default.clone().map(crate::schema::ColumnDefault::Expression);
                 table.columns.push(column);
             }
