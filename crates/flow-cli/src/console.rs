@@ -16,6 +16,10 @@ pub enum Format {
     Json,
     /// One JSON document a line.
     NdJson,
+    /// A comment on a pull request.
+    Markdown,
+    /// Annotations beside the lines of a pull request.
+    Github,
 }
 
 /// How much is told on stderr, and in which form.

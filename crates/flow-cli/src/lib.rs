@@ -13,6 +13,7 @@ pub mod project;
 pub mod render;
 pub mod selection;
 pub mod signals;
+pub mod workspace;
 
 use clap::{CommandFactory, FromArgMatches};
 use console::Console;

@@ -3,7 +3,9 @@
 use crate::args::GlobalArgs;
 use crate::console::Console;
 use crate::exit;
+use crate::render::markdown::About;
 use crate::signals;
+use crate::workspace::Workspace;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use ematix_flow_core::execute::{Engine, Request, Stop};
 use ematix_flow_core::spec::environment::ProcessEnvironment;
@@ -72,6 +74,18 @@ impl Session {
         self.refuse_what_is_not_here()?;
         let (project, errors) = toml_file::read_sound(&self.global.config, &ProcessEnvironment)?;
         Ok((Engine::new(project), errors))
+    }
+
+    /// How files are named in what a pull request shows.
+    pub fn workspace(&self) -> Workspace {
+        Workspace::of_process()
+    }
+
+    /// Prints a page for a pull request.
+    pub fn page(&self, command: &str, page: impl FnOnce(&About<'_>) -> String) {
+        let workspace = self.workspace();
+        let config = workspace.relative(&self.global.config.to_string_lossy());
+        self.console.out(&page(&About { command, config: &config, workspace: &workspace }));
     }
 
     fn refuse_what_is_not_here(&self) -> Result<(), FlowError> {

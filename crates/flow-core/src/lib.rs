@@ -19,6 +19,7 @@ pub mod query;
 pub mod schedule;
 pub mod pipeline;
 pub mod facts;
+pub mod marks;
 pub mod plan;
 pub mod report;
 pub mod planner;

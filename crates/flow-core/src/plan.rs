@@ -4,6 +4,7 @@
 use crate::error::ErrorCode;
 use crate::facts::ExecutionPath;
 use crate::hash::CopyColumn;
+pub use crate::marks::{Mark, MarkKind, Risk, Subject};
 use crate::sql::{QualifiedName, Slot, Statement};
 use serde::Serialize;
 use std::fmt;
@@ -39,39 +40,6 @@ pub struct Plan {
 
 fn serialize_name<S: serde::Serializer>(name: &QualifiedName, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(name)
-}
-
-/// What kind of change a mark tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum MarkKind {
-    /// Created.
-    #[serde(rename = "+")]
-    Create,
-    /// Declared otherwise since the last run.
-    #[serde(rename = "~")]
-    Change,
-    /// The live table differs from its declaration.
-    #[serde(rename = "!")]
-    Drift,
-}
-
-impl fmt::Display for MarkKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            MarkKind::Create => "+",
-            MarkKind::Change => "~",
-            MarkKind::Drift => "!",
-        })
-    }
-}
-
-/// A difference to the last run, or to the live table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Mark {
-    /// Its kind.
-    pub mark: MarkKind,
-    /// What it is, in words.
-    pub what: String,
 }
 
 /// What a step is about.

@@ -67,11 +67,9 @@ pub enum Output {
     Json,
     /// One JSON document a line
     Ndjson,
-    /// A table for a pull request (plan, preview)
-    #[value(hide = true)]
+    /// A comment on a pull request (validate, preview, plan, dry-run)
     Markdown,
-    /// A comment for GitHub (plan, preview)
-    #[value(hide = true)]
+    /// Annotations in GitHub Actions (validate, preview, plan, dry-run)
     Github,
 }
 
@@ -91,7 +89,8 @@ pub struct GlobalArgs {
     )]
     pub config: PathBuf,
 
-    /// Form of the answer on stdout: human, json or ndjson
+    /// Form of the answer on stdout: human, json or ndjson; validate, preview, plan and dry-run also have
+    /// markdown and github
     #[arg(
         long,
         global = true,
@@ -151,7 +150,9 @@ impl GlobalArgs {
             format: match self.output {
                 Output::Json => Format::Json,
                 Output::Ndjson => Format::NdJson,
-                Output::Human | Output::Markdown | Output::Github => Format::Human,
+                Output::Markdown => Format::Markdown,
+                Output::Github => Format::Github,
+                Output::Human => Format::Human,
             },
             quiet: self.quiet,
             verbose: self.verbose,

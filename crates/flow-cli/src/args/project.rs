@@ -44,7 +44,8 @@ Reports everything that is wrong at once, and ends with 2.
 
 Examples:
   flow validate
-  flow validate --connect tag:crm";
+  flow validate --connect tag:crm
+  flow validate --output github         mistakes beside their lines";
 
 pub(super) const CONNECTIONS_EXAMPLES: &str = "\
 Examples:

@@ -27,7 +27,9 @@ Marks: + created  ~ declared otherwise since the last run  ! live table differs
 Examples:
   flow plan                             of several, only the marked in full
   flow plan customers --sql             each step's SQL under its purpose
-  flow plan --exit-code                 ends with 3 if there is a mark, for CI";
+  flow plan --exit-code                 ends with 3 if there is a mark, for CI
+  flow plan --output github             annotations beside the changed lines
+  flow plan --output markdown           a comment on a pull request";
 
 pub(super) const PREVIEW_EXAMPLES: &str = "\
 Examples:

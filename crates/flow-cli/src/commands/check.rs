@@ -41,7 +41,7 @@ pub fn check(session: &Session, args: &SelectionArgs) -> Outcome {
             checked.iter().for_each(|(name, found)| console.out(&lists::violations(name, found)))
         }
         Format::NdJson => findings.iter().for_each(|finding| console.json(finding)),
-        Format::Json => console.json(&json!({
+        _ => console.json(&json!({
             "schema": "ematix.check.v1",
             "ok": findings.is_empty(),
             "violations": findings,

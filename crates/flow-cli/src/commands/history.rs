@@ -54,7 +54,7 @@ fn of_key(session: &Session, engine: &Engine, selection: &Selection, key: &[(Str
     match console.format() {
         Format::Human => console.out(&drawn(console, &history, &engine.project().pipelines[name])),
         Format::NdJson => history.versions.iter().for_each(|version| console.json(version)),
-        Format::Json => console.json(&json!({
+        _ => console.json(&json!({
             "schema": "ematix.history.v1",
             "key": history.key,
             "versions": history.versions,

@@ -17,9 +17,7 @@ pub fn logs(session: &Session, args: &LogsArgs) -> Outcome {
     match console.format() {
         Format::Human => console.out(&history::log(&log, &TimeZone::system())),
         Format::NdJson => log.steps.iter().for_each(|step| console.json(step)),
-        Format::Json => {
-            console.json(&json!({ "schema": "ematix.logs.v1", "run": log.run, "steps": log.steps }))
-        }
+        _ => console.json(&json!({ "schema": "ematix.logs.v1", "run": log.run, "steps": log.steps })),
     }
     DONE
 }

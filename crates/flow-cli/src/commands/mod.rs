@@ -22,27 +22,48 @@ pub mod validate;
 pub mod version;
 pub mod watermark;
 
-use crate::args::{Cli, Command, Output};
+use crate::args::{Cli, Command, GlobalArgs, Output};
 use crate::console::{Console, Format};
 use crate::exit;
 use crate::project::{Outcome, Session};
-use crate::render::diagnostic;
+use crate::render::github::Annotations;
+use crate::render::{diagnostic, markdown};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
+use ematix_flow_core::spec::Places;
 use serde_json::json;
 
 /// Runs the command that was asked for.
 pub fn dispatch(cli: Cli) -> u8 {
-    let session = Session { console: Console::new(cli.global.manner()), global: cli.global };
-    let outcome = match format_refused(&session, &cli.command) {
+    let name = looks_ahead(&cli.command);
+    let refused = form_refused(&cli.global, &cli.command, name);
+    let mut manner = cli.global.manner();
+    if refused.is_some() {
+        // The form that was asked for is none of this command's: its errors are words.
+        manner.format = Format::Human;
+    }
+    let session = Session { console: Console::new(manner), global: cli.global };
+    let outcome = match refused {
         Some(error) => Err(error.into()),
         None => perform(&session, cli.command),
     };
     match outcome {
         Ok(code) => code as u8,
         Err(failure) => {
-            report_errors(&session.console, &failure.0);
+            report_errors(&session, name.unwrap_or_default(), &failure.0);
             failure.exit() as u8
         }
+    }
+}
+
+/// The name of a command that says what would happen: a reviewer wants that beside the change.
+fn looks_ahead(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Validate(_) => Some("validate"),
+        Command::Preview(_) => Some("preview"),
+        Command::Plan(_) => Some("plan"),
+        Command::DryRun(_) => Some("dry-run"),
+        Command::Run(args) if args.dry_run => Some("dry-run"),
+        _ => None,
     }
 }
 
@@ -74,28 +95,45 @@ fn perform(session: &Session, command: Command) -> Outcome {
     }
 }
 
-/// Two forms that only plans have, and not yet.
-fn format_refused(session: &Session, command: &Command) -> Option<FlowError> {
-    let form = match session.global.output {
+/// Refuses a form that a command has no answer in, and a flag that a form has no place for.
+fn form_refused(global: &GlobalArgs, command: &Command, looks_ahead: Option<&str>) -> Option<FlowError> {
+    let form = match global.output {
         Output::Markdown => "markdown",
         Output::Github => "github",
         Output::Human | Output::Json | Output::Ndjson => return None,
     };
-    Some(match command {
-        Command::Plan(_) | Command::Preview(_) => FlowError::new(
-            ErrorCode::NotYetSupported,
-            format!("`--output {form}` is not in this version yet"),
-        )
-        .hint("--output json has all of the plan"),
-        _ => FlowError::new(ErrorCode::InvalidValue, format!("`--output {form}` is a form of plans"))
-            .hint("the forms are human, json and ndjson"),
+    if looks_ahead.is_none() {
+        let hint = match command {
+            Command::Run(_) => "add --dry-run; the forms of a run are human, json and ndjson",
+            _ => "its forms are human, json and ndjson",
+        };
+        let message = format!(
+            "`--output {form}` is for what a reviewer reads: validate, preview, plan and dry-run have it"
+        );
+        return Some(FlowError::new(ErrorCode::InvalidValue, message).hint(hint));
+    }
+    let flag = match command {
+        Command::Plan(args) | Command::Preview(args) if args.sql => "--sql",
+        Command::DryRun(args) if args.sample > 0 => "--sample",
+        _ => return None,
+    };
+    (global.output == Output::Github).then(|| {
+        let message = format!("`{flag}` has no place in `--output github`");
+        FlowError::new(ErrorCode::ConflictingOptions, message).hint("--output markdown shows both")
     })
 }
 
-/// Tells errors that are no run's: on stderr for people, and as a document where one was asked for.
-pub fn report_errors(console: &Console, errors: &[FlowError]) {
-    if console.format() != Format::Human {
-        console.json(&errors_document(errors));
+/// Tells errors that are no run's: on stderr for people, and in the form that was asked for.
+pub fn report_errors(session: &Session, command: &str, errors: &[FlowError]) {
+    let console = &session.console;
+    match console.format() {
+        Format::Human => {}
+        Format::Json | Format::NdJson => console.json(&errors_document(errors)),
+        Format::Markdown => session.page(command, |about| markdown::errors(about, errors)),
+        Format::Github => {
+            let annotations = Annotations { places: &Places::default(), workspace: &session.workspace() };
+            console.out(&annotations.errors(errors));
+        }
     }
     tell_errors(console, errors);
 }
@@ -106,7 +144,8 @@ pub fn tell_errors(console: &Console, errors: &[FlowError]) {
         for error in errors {
             log_line(console, "error", &error.message, json!({ "error": error }));
         }
-    } else {
+    } else if console.format() != Format::Github {
+        // GitHub's log shows annotations in full: said once is enough.
         console.err(&diagnostic::errors(errors));
     }
 }

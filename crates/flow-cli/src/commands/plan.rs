@@ -1,10 +1,12 @@
 //! `flow plan` and `flow preview`: two readers of the same plan, with and without the databases.
 
-use super::{print_items, validate};
+use super::{print_items, tell_errors, validate};
 use crate::args::PlanArgs;
 use crate::console::Format;
 use crate::exit;
 use crate::project::{self, Outcome, Session};
+use crate::render::github::Annotations;
+use crate::render::markdown;
 use crate::render::plan::{self as render, Detail};
 use crate::selection::{self, Selection};
 use crate::signals;
@@ -26,7 +28,7 @@ pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
         }
         summed(planned)
     })?;
-    answer(session, args, &selection, &report, "ematix.plan.v1")
+    answer(session, args, &engine, &selection, &report, "plan")
 }
 
 /// Plans from the files alone.
@@ -34,7 +36,7 @@ pub fn preview(session: &Session, args: &PlanArgs) -> Outcome {
     let (engine, selection) = prepared(session, args)?;
     let request = Request { full_scan: args.full_scan, ..project::offline_request(args.overrides.options()) };
     let planned = selection.names.iter().map(|name| (name.clone(), engine.preview(name, &request))).collect();
-    answer(session, args, &selection, &summed(planned), "ematix.preview.v1")
+    answer(session, args, &engine, &selection, &summed(planned), "preview")
 }
 
 fn prepared(session: &Session, args: &PlanArgs) -> Result<(Engine, Selection), project::Failure> {
@@ -63,18 +65,27 @@ fn summed(planned: Vec<(String, Result<Plan>)>) -> PlanReport {
 fn answer(
     session: &Session,
     args: &PlanArgs,
+    engine: &Engine,
     selection: &Selection,
     report: &PlanReport,
-    schema: &str,
+    command: &str,
 ) -> Outcome {
     let console = &session.console;
+    let schema = &format!("ematix.{command}.v1");
+    let detail =
+        Detail { sql: args.sql, unmarked: selection.names.len() == 1 || args.sql || console.verbose() > 0 };
     match console.format() {
-        Format::Human => {
-            let detail = Detail {
-                sql: args.sql,
-                unmarked: selection.names.len() == 1 || args.sql || console.verbose() > 0,
-            };
-            console.out(&render::report(report, detail));
+        Format::Human => console.out(&render::report(report, detail)),
+        Format::Markdown => {
+            session.page(command, |about| markdown::plan(about, report, detail));
+            report.pipelines.iter().for_each(|planned| tell_errors(console, &planned.errors));
+            console.tell(&render::last_line(report));
+        }
+        Format::Github => {
+            let (places, workspace) = (&engine.project().places, &session.workspace());
+            let annotations = Annotations { places, workspace };
+            report.pipelines.iter().for_each(|planned| console.out(&annotations.plan(planned)));
+            console.tell(&render::last_line(report));
         }
         Format::NdJson => print_items(console, schema, "pipelines", &report.pipelines),
         Format::Json => console.json(&json!({

@@ -5,9 +5,10 @@ use crate::args::{DryRunArgs, RunArgs, SelectionArgs};
 use crate::console::{Console, Format};
 use crate::exit;
 use crate::project::{self, Outcome, Session};
+use crate::render::github::Annotations;
 use crate::render::progress::Progress;
 use crate::render::style::{STRONG, paint};
-use crate::render::{diagnostic, report as render};
+use crate::render::{diagnostic, markdown, report as render, report::Ended};
 use crate::selection::{self, Selection};
 use crate::signals;
 use ematix_flow_core::execute::{Engine, Request, Stop};
@@ -31,7 +32,8 @@ pub fn run(session: &Session, args: &RunArgs) -> Outcome {
         dry_run: args.dry_run,
         sample: 0,
     };
-    perform(session, &args.selection, "run", wish)
+    let command = if args.dry_run { "dry-run" } else { "run" };
+    perform(session, &args.selection, command, wish)
 }
 
 /// Runs pipelines and rolls back.
@@ -52,8 +54,8 @@ fn perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wi
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    let (reports, stop) = signals::block_on(async |stop| {
-        let mut reports = Vec::new();
+    let (ended_runs, stop) = signals::block_on(async |stop| {
+        let mut ended_runs = Vec::new();
         for name in &selection.names {
             // Asked to stop: what has not begun does not begin.
             if *stop.borrow() != Stop::No {
@@ -65,31 +67,37 @@ fn perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wi
                 sample: wish.sample,
                 ..project::request(wish.overrides.clone(), stop.clone())
             };
-            let report = one(session, &engine, name, &request).await;
-            if session.console.format() == Format::NdJson {
-                session.console.json(&report);
+            let ended = one(session, &engine, name, &request).await;
+            match session.console.format() {
+                Format::NdJson => session.console.json(&ended.report),
+                Format::Github => {
+                    let (places, workspace) = (&engine.project().places, &session.workspace());
+                    session.console.out(&Annotations { places, workspace }.run(&ended.report));
+                }
+                Format::Human | Format::Json | Format::Markdown => {}
             }
-            reports.push(report);
+            ended_runs.push(ended);
         }
         let stop = *stop.borrow();
-        (reports, stop)
+        (ended_runs, stop)
     })?;
-    answer(&session.console, &selection, &reports);
-    Ok(exit::shared(reports.iter().map(|report| exit::of_report(report, stop))))
+    answer(session, command, &selection, &ended_runs);
+    Ok(exit::shared(ended_runs.iter().map(|ended| exit::of_report(&ended.report, stop))))
 }
 
 /// Runs one pipeline and tells how it ended.
-pub async fn one(session: &Session, engine: &Engine, name: &str, request: &Request) -> RunReport {
+pub async fn one(session: &Session, engine: &Engine, name: &str, request: &Request) -> Ended {
     let console = &session.console;
     let spec = &engine.project().pipelines[name];
     let progress = Progress::new(console, project::source_connection(spec), project::target_connection(spec));
     let report = engine.run(name, request, &progress).await;
     progress.finish(&report);
     tell_end(console, &report);
+    let keys = progress.keys();
     if let Some(sample) = report.sample.as_ref().filter(|_| console.is_human()) {
-        console.out(&format!("{}\n{}", paint(STRONG, name), render::sample(sample, &progress.keys())));
+        console.out(&format!("{}\n{}", paint(STRONG, name), render::sample(sample, &keys)));
     }
-    report
+    Ended { report, keys }
 }
 
 /// The error, the warnings and the last line of a run, on stderr.
@@ -126,16 +134,19 @@ fn tell_end(console: &Console, report: &RunReport) {
     }
 }
 
-fn answer(console: &Console, selection: &Selection, reports: &[RunReport]) {
+fn answer(session: &Session, command: &str, selection: &Selection, ended: &[Ended]) {
+    let console = &session.console;
+    let reports: Vec<&RunReport> = ended.iter().map(|ended| &ended.report).collect();
     match console.format() {
-        Format::Json => match reports {
+        Format::Json => match reports.as_slice() {
             [only] if selection.single => console.json(only),
             _ => console.json(&json!({ "schema": "ematix.runs.v1", "runs": reports })),
         },
+        Format::Markdown => session.page(command, |about| markdown::runs(about, ended)),
         // Printed as they came.
-        Format::NdJson => {}
+        Format::NdJson | Format::Github => {}
         Format::Human if reports.len() > 1 && console.shows_progress() => {
-            console.tell(&render::footer(reports))
+            console.tell(&render::footer(&reports))
         }
         Format::Human => {}
     }

@@ -43,7 +43,7 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
                 slot: Some(slot),
                 ..project::request(PipelineOptions::default(), stop.clone())
             };
-            let report = run::one(session, &engine, &name, &request).await;
+            let report = run::one(session, &engine, &name, &request).await.report;
             if console.format() == Format::NdJson {
                 console.json(&report);
             }
@@ -55,7 +55,7 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
     match console.format() {
         Format::Json => console.json(&document(&reports, &errors)),
         Format::NdJson if !errors.is_empty() => console.json(&super::errors_document(&errors)),
-        Format::NdJson | Format::Human => {}
+        Format::NdJson | Format::Human | Format::Markdown | Format::Github => {}
     }
     let runs = reports.iter().map(|report| exit::of_report(report, stop));
     let faults = errors.iter().map(|error| error.code.exit());

@@ -4,6 +4,8 @@ use super::tell_errors;
 use crate::args::ValidateArgs;
 use crate::console::Format;
 use crate::project::{self, Outcome, Session};
+use crate::render::github::Annotations;
+use crate::render::markdown;
 use crate::render::number::counted;
 use crate::render::style::{ERROR, FAINT, GOOD, paint};
 use crate::selection;
@@ -22,13 +24,12 @@ pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {
     let console = &session.console;
     let engine = match session.engine() {
         Ok(engine) => engine,
-        Err(failure) => {
-            if console.format() != Format::Human {
-                console.json(&document(&failure.0, &[]));
-            }
+        Err(failure) if matches!(console.format(), Format::Json | Format::NdJson) => {
+            console.json(&document(&failure.0, &[]));
             tell_errors(console, &failure.0);
             return Ok(failure.exit());
         }
+        Err(failure) => return Err(failure),
     };
     let selection = selection::choose(engine.project(), &args.selection)?;
     let mut findings: Vec<(String, Vec<FlowError>)> =
@@ -42,10 +43,19 @@ pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {
         selection.names.iter().map(|name| format!("{name}: {UNCHECKED}")).collect()
     };
     let errors: Vec<FlowError> = findings.iter().flat_map(|(_, errors)| errors.clone()).collect();
-    if console.is_human() {
-        console.out(&text(&findings, args.connect));
-    } else {
-        console.json(&document(&errors, &unchecked));
+    match console.format() {
+        Format::Human => console.out(&text(&findings, args.connect)),
+        Format::Json | Format::NdJson => console.json(&document(&errors, &unchecked)),
+        Format::Markdown => {
+            let unchecked = (!args.connect).then_some(UNCHECKED);
+            session.page("validate", |about| markdown::validate(about, &findings, unchecked));
+            console.tell(&last_line(&findings));
+        }
+        Format::Github => {
+            let (places, workspace) = (&engine.project().places, &session.workspace());
+            console.out(&Annotations { places, workspace }.errors(&errors));
+            console.tell(&last_line(&findings));
+        }
     }
     if errors.is_empty() {
         return Ok(ExitCode::Success);
@@ -82,17 +92,21 @@ fn text(findings: &[(String, Vec<FlowError>)], connected: bool) -> String {
         };
         text.push_str(&format!("{state}  {name}\n"));
     }
-    let faulty = findings.iter().filter(|(_, errors)| !errors.is_empty()).count();
-    let all = counted(findings.len() as i64, "pipeline", "pipelines");
-    match faulty {
-        0 => text.push_str(&format!("{all}: all valid\n")),
-        _ => text.push_str(&format!("{all}: {faulty} invalid\n")),
-    }
+    text.push_str(&last_line(findings));
     if !connected && !findings.is_empty() {
         text.push_str(&paint(FAINT, format_args!("not checked without --connect: {UNCHECKED}")));
         text.push('\n');
     }
     text
+}
+
+fn last_line(findings: &[(String, Vec<FlowError>)]) -> String {
+    let faulty = findings.iter().filter(|(_, errors)| !errors.is_empty()).count();
+    let all = counted(findings.len() as i64, "pipeline", "pipelines");
+    match faulty {
+        0 => format!("{all}: all valid\n"),
+        _ => format!("{all}: {faulty} invalid\n"),
+    }
 }
 
 /// Every fault of some pipelines, from the files and the options given for this once: found before

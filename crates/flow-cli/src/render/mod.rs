@@ -2,8 +2,10 @@
 //! styles out where nobody sees them, so colour never carries meaning alone.
 
 pub mod diagnostic;
+pub mod github;
 pub mod history;
 pub mod lists;
+pub mod markdown;
 pub mod number;
 pub mod plan;
 pub mod progress;

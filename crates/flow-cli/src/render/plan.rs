@@ -18,11 +18,7 @@ pub struct Detail {
 pub fn report(report: &PlanReport, detail: Detail) -> String {
     let mut blocks: Vec<(String, bool)> =
         report.pipelines.iter().map(|planned| pipeline(planned, detail)).collect();
-    let sum = format!(
-        "Plan: {} to create, {} to change, {} drifted\n",
-        report.create, report.change, report.drifted
-    );
-    blocks.push((paint(STRONG, sum.trim_end()) + "\n", false));
+    blocks.push((last_line(report), false));
     let mut text = String::new();
     for (index, (block, long)) in blocks.iter().enumerate() {
         let after_long = index > 0 && blocks[index - 1].1;
@@ -33,6 +29,16 @@ pub fn report(report: &PlanReport, detail: Detail) -> String {
         text.push_str(block);
     }
     text
+}
+
+/// `Plan: 0 to create, 1 to change, 0 drifted`.
+pub fn last_line(report: &PlanReport) -> String {
+    paint(STRONG, format_args!("Plan: {}", sum(report))) + "\n"
+}
+
+/// `0 to create, 1 to change, 0 drifted`.
+pub fn sum(report: &PlanReport) -> String {
+    format!("{} to create, {} to change, {} drifted", report.create, report.change, report.drifted)
 }
 
 /// One pipeline, and whether it was shown in full.
@@ -59,7 +65,8 @@ fn pipeline(planned: &PlannedPipeline, detail: Detail) -> (String, bool) {
     (text, full)
 }
 
-fn head(name: &str, plan: &Plan) -> String {
+/// The first line of a plan: mode, keys and path, each with its reason.
+pub fn head(name: &str, plan: &Plan) -> String {
     let keys = match (plan.keys.as_slice(), &plan.keys_reason) {
         ([], _) => String::new(),
         (keys, Some(reason)) => format!("  keys: {} ({reason})", keys.join(", ")),
@@ -69,13 +76,18 @@ fn head(name: &str, plan: &Plan) -> String {
     format!("{}  {}{keys}{path}\n", paint(STRONG, name), plan.mode)
 }
 
+/// The marks of a plan by their kind, the kinds in the order in which they are told.
+pub fn kinds(plan: &Plan) -> Vec<(MarkKind, Vec<&Mark>)> {
+    [MarkKind::Create, MarkKind::Change, MarkKind::Drift]
+        .into_iter()
+        .map(|kind| (kind, plan.marks.iter().filter(|mark| mark.mark == kind).collect::<Vec<_>>()))
+        .filter(|(_, marks)| !marks.is_empty())
+        .collect()
+}
+
 fn marks(plan: &Plan) -> String {
     let mut text = String::new();
-    for kind in [MarkKind::Create, MarkKind::Change, MarkKind::Drift] {
-        let of_kind: Vec<&Mark> = plan.marks.iter().filter(|mark| mark.mark == kind).collect();
-        if of_kind.is_empty() {
-            continue;
-        }
+    for (kind, of_kind) in kinds(plan) {
         let style = match kind {
             MarkKind::Create => style::GOOD,
             MarkKind::Change => style::WARNING,
@@ -107,7 +119,7 @@ fn steps(steps: &[Step], sql: bool) -> String {
 }
 
 /// A statement as psql takes it.
-fn statement(sql: &str) -> String {
+pub fn statement(sql: &str) -> String {
     let sql = sql.trim_end();
     match sql {
         "" => String::new(),
@@ -123,7 +135,7 @@ mod tests {
     use super::*;
     use crate::render::plain;
     use ematix_flow_core::error::{ErrorCode, FlowError};
-    use ematix_flow_core::plan::{Action, Answer, StepKind};
+    use ematix_flow_core::plan::{Action, Answer, StepKind, Subject};
     use ematix_flow_core::report::ExecutionPath;
     use ematix_flow_core::sql::{QualifiedName, Statement};
 
@@ -171,10 +183,10 @@ mod tests {
 
     #[test]
     fn one_plan_is_shown_in_full() {
-        let mark = Mark {
-            mark: MarkKind::Change,
-            what: "compare_columns + score   4,980 current versions rehashed, none opened".into(),
-        };
+        let mark = Mark::new(
+            Subject::RowHashes,
+            "compare_columns + score   4,980 current versions rehashed, none opened",
+        );
         let plans = PlanReport {
             pipelines: vec![planned("customers", Some(plan(vec![mark])), Vec::new())],
             change: 1,
@@ -199,7 +211,7 @@ Plan: 0 to create, 1 to change, 0 drifted
 
     #[test]
     fn of_several_only_the_marked_are_shown_in_full() {
-        let mut marked = plan(vec![Mark { mark: MarkKind::Create, what: "table with 7 columns".into() }]);
+        let mut marked = plan(vec![Mark::new(Subject::NewTable, "table with 7 columns")]);
         marked.steps.truncate(1);
         let plans = PlanReport {
             pipelines: vec![

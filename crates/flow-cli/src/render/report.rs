@@ -89,6 +89,15 @@ impl Counts {
     }
 }
 
+/// A run that has ended, and the keys of its plan.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its report.
+    pub report: RunReport,
+    /// The keys by which its rows were matched.
+    pub keys: Vec<String>,
+}
+
 /// The line that a run ends with; its first word is the status.
 pub fn line(report: &RunReport) -> String {
     let status = paint(style::of_status(report.status.name()), report.status.name());
@@ -164,8 +173,8 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
-/// What several runs came to: `3 pipelines: 2 success, 1 refused  0.31 s`.
-pub fn footer(reports: &[RunReport]) -> String {
+/// How several runs ended: `2 success, 1 refused`.
+pub fn statuses<'a>(reports: impl IntoIterator<Item = &'a RunReport>) -> String {
     let mut by_status: Vec<(Status, usize)> = Vec::new();
     for report in reports {
         match by_status.iter_mut().find(|(status, _)| *status == report.status) {
@@ -179,9 +188,14 @@ pub fn footer(reports: &[RunReport]) -> String {
             paint(style::of_status(status.name()), format_args!("{count} {}", status.name()))
         })
         .collect();
+    words.join(", ")
+}
+
+/// What several runs came to: `3 pipelines: 2 success, 1 refused  0.31 s`.
+pub fn footer(reports: &[&RunReport]) -> String {
     let milliseconds: u64 = reports.iter().map(|report| report.duration_ms).sum();
     let all = counted(reports.len() as i64, "pipeline", "pipelines");
-    format!("{all}: {}  {}\n", words.join(", "), duration(milliseconds))
+    format!("{all}: {}  {}\n", statuses(reports.iter().copied()), duration(milliseconds))
 }
 
 #[cfg(test)]
@@ -304,6 +318,9 @@ mod tests {
     fn several_runs_end_with_a_line_that_counts_them() {
         let reports =
             [Status::Success, Status::Refused, Status::Success].map(|status| report("scd2", status));
-        assert_eq!(plain(&footer(&reports)), "3 pipelines: 2 success, 1 refused  0.33 s\n");
+        assert_eq!(
+            plain(&footer(&reports.iter().collect::<Vec<_>>())),
+            "3 pipelines: 2 success, 1 refused  0.33 s\n"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Collects steps, marks and notes while a plan is made.
 
 use crate::dialect::Dialect;
-use crate::plan::{Action, Answer, Condition, Mark, MarkKind, Step, StepKind};
+use crate::plan::{Action, Answer, Condition, Mark, Step, StepKind, Subject};
 use crate::sql::{QualifiedName, Slot, Sql};
 
 /// A plan in the making.
@@ -83,8 +83,8 @@ impl<'a> PlanBuilder<'a> {
     }
 
     /// Adds a mark.
-    pub fn mark(&mut self, mark: MarkKind, what: impl Into<String>) {
-        self.marks.push(Mark { mark, what: what.into() });
+    pub fn mark(&mut self, subject: Subject, what: impl Into<String>) {
+        self.marks.push(Mark::new(subject, what));
     }
 
     /// Adds a warning: what a person should know although it goes well.

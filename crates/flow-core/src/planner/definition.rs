@@ -5,7 +5,7 @@ use super::builder::PlanBuilder;
 use super::load::Load;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::Strategy;
-use crate::plan::{Answer, MarkKind, StepKind};
+use crate::plan::{Answer, StepKind, Subject};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
 use crate::spec::options::{OnDrift, OpenEnd};
@@ -29,11 +29,11 @@ pub fn before_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()>
 fn create(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let table = &load.table;
     if !load.facts.target.schema_exists {
-        builder.mark(MarkKind::Create, format!("schema {}", table.name.schema));
+        builder.mark(Subject::NewSchema, format!("schema {}", table.name.schema));
         let sql = load.dialect.create_schema(&table.name.schema);
         builder.step(StepKind::Ddl, format!("create the schema {}", table.name.schema), sql, Answer::Ignore);
     }
-    builder.mark(MarkKind::Create, format!("table {}", table.name));
+    builder.mark(Subject::NewTable, format!("table {}", table.name));
     let columns: Vec<Column> = table.columns.iter().chain(&load.managed).cloned().collect();
     let sql = ddl::create_table(table, &columns, load.dialect);
     builder.step(StepKind::Ddl, format!("create the table {}", table.name), sql, Answer::Ignore);
@@ -68,7 +68,7 @@ fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Re
         return Err(drift_error(load, &open, missing));
     }
     for difference in &open {
-        builder.mark(MarkKind::Drift, format!("{} (ignored)", difference.describe()));
+        builder.mark(Subject::IgnoredDrift, format!("{} (ignored)", difference.describe()));
         builder.warn(format!("drift ignored: {}", difference.describe()));
     }
     requirements(load, live, builder)
@@ -98,7 +98,11 @@ fn self_added(load: &Load<'_>, difference: &Difference) -> bool {
 }
 
 fn apply(load: &Load<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>) {
-    builder.mark(MarkKind::Change, difference.describe());
+    let subject = match difference.kind {
+        DifferenceKind::Missing { .. } => Subject::NewColumn,
+        _ => Subject::WiderColumn,
+    };
+    builder.mark(subject, difference.describe());
     if let Some(sql) = &difference.remedy {
         let purpose = match difference.kind {
             DifferenceKind::Missing { .. } => {
@@ -206,7 +210,7 @@ fn requirements(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>
             }
             _ => {}
         }
-        builder.mark(MarkKind::Change, requirement.describe());
+        builder.mark(Subject::Constraint, requirement.describe());
         builder.step(StepKind::Ddl, requirement.describe(), requirement.sql(load), Answer::Ignore);
     }
     Ok(())

@@ -2,7 +2,7 @@
 //! that is there becomes a version, the current one of its key unless a column says that it ended.
 
 use crate::pipeline::{FirstValidFrom, Scd2};
-use crate::plan::{Answer, MarkKind, StepKind};
+use crate::plan::{Answer, StepKind, Subject};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::Load;
 use crate::sql;
@@ -57,7 +57,7 @@ fn add(
     builder: &mut PlanBuilder<'_>,
 ) {
     let target = &load.table.name;
-    builder.mark(MarkKind::Change, format!("column \"{name}\" added to what becomes a history"));
+    builder.mark(Subject::HistoryColumn, format!("column \"{name}\" added to what becomes a history"));
     let sql = sql!(
         "ALTER TABLE {target} ADD COLUMN {name} {type}",
         target,

@@ -5,7 +5,7 @@
 use super::{Requirement, changes};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{FirstValidFrom, Scd2};
-use crate::plan::{Answer, GuardFailure, MarkKind, StepKind};
+use crate::plan::{Answer, GuardFailure, StepKind, Subject};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::{Load, Rows};
 use crate::planner::{guards, reading};
@@ -449,7 +449,7 @@ fn joined_columns(load: &Load<'_>) -> Vec<Ident> {
 fn mark_rehash(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let Some(stored) = stored_set(load) else {
         builder
-            .mark(MarkKind::Change, "a history that others began   current versions rehashed, none opened");
+            .mark(Subject::RowHashes, "a history that others began   current versions rehashed, none opened");
         return Ok(());
     };
     let set = compare_set(load);
@@ -473,7 +473,7 @@ fn mark_rehash(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     } else {
         "the encoding of row hashes".to_owned()
     };
-    builder.mark(MarkKind::Change, format!("{what}   current versions rehashed, none opened"));
+    builder.mark(Subject::RowHashes, format!("{what}   current versions rehashed, none opened"));
     if load.pipeline.incremental.is_some() {
         builder.note("the compare columns changed: this run reads in full");
     }
