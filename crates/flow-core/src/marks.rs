@@ -47,6 +47,17 @@ pub enum Risk {
 }
 
 impl Risk {
+    /// Every risk, in the order of what it costs.
+    pub const ALL: [Risk; 7] = [
+        Risk::New,
+        Risk::BriefLock,
+        Risk::LocksTable,
+        Risk::MayRewriteTable,
+        Risk::RewritesCurrentVersions,
+        Risk::RewritesEveryRow,
+        Risk::NeedsPerson,
+    ];
+
     /// In a word or two.
     pub const fn words(self) -> &'static str {
         match self {
@@ -120,5 +131,19 @@ impl Mark {
     pub fn new(subject: Subject, what: impl Into<String>) -> Mark {
         let (mark, risk) = subject.facts();
         Mark { mark, what: what.into(), risk }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_on_ci_has_every_risk_in_its_order() {
+        let page = include_str!("../../../docs/how-to/ci.md");
+        let table = page.split("| risk | what a run does |\n|---|---|\n").nth(1).expect("the table of risks");
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        let words: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).map(str::trim).collect();
+        assert_eq!(words, Risk::ALL.map(Risk::words));
     }
 }
