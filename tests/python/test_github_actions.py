@@ -142,6 +142,7 @@ def test_the_action_hands_over_what_it_is_given(runner: Callable[..., Runner], d
     [found] = commands(done.log("flow plan"))
     assert (found.file, found.title) == ("etl/its own.toml", "other orders: missing_option")
     assert page_of(done).marker == "<!-- ematix-flow preview etl/its own.toml -->"
+    assert page_of(done).paragraphs == []
     done = runner().action(ACTION, {**inputs, "command": "dry-run"})
     assert page_of(done).title == "flow dry-run: 2 success"
     done = runner().action(ACTION, {**inputs, "command": "run"})
