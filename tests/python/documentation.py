@@ -105,7 +105,7 @@ def commands_of(block: Block) -> list[Command]:
             raise AssertionError(f"line {block.start + 1}: a console block begins with `$ `")
         elif line.startswith("> ") and not commands[-1].expected:
             last = commands[-1]
-            commands[-1] = Command([*last.shown, line], last.text.removesuffix("\\") + "\n" + line[2:], [])
+            commands[-1] = Command([*last.shown, line], f"{last.text}\n{line[2:]}", [])
         else:
             commands[-1].expected.append(line)
     return commands

@@ -11,6 +11,7 @@ pub mod dev_server;
 pub mod exit;
 pub mod project;
 pub mod render;
+pub mod secrets;
 pub mod selection;
 pub mod signals;
 pub mod workspace;
@@ -33,7 +34,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => commands::dispatch(cli),
         Err(error) => {
             // Help and version go to stdout with 0, usage errors to stderr with 2. A closed pipe is no error.
-            let _ = error.print();
+            match secrets::hidden(&error.render().to_string(), &arguments) {
+                Some(text) => Console::plain().err(&text),
+                None => drop(error.print()),
+            }
             u8::try_from(error.exit_code()).unwrap_or(2)
         }
     }

@@ -88,7 +88,11 @@ impl Session {
         self.console.out(&page(&About { command, config: &config, workspace: &workspace }));
     }
 
-    fn refuse_what_is_not_here(&self) -> Result<(), FlowError> {
+    /// Refuses global options that this version knows and does not have.
+    ///
+    /// # Errors
+    /// `not_yet_supported`.
+    pub fn refuse_what_is_not_here(&self) -> Result<(), FlowError> {
         let given = [
             ("--module", self.global.module.is_some()),
             ("--env", self.global.env.is_some()),

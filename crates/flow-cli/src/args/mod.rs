@@ -1,10 +1,12 @@
 //! The command line as types; the doc comments are the help that users read.
 
+mod copy;
 mod history;
 mod project;
 mod run;
 mod watermark;
 
+pub use copy::CopyArgs;
 pub use history::{HistoryArgs, KeyPart, LogsArgs};
 pub use project::{
     CompletionsArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, InitArgs, ManArgs, ShowArgs,
@@ -73,6 +75,9 @@ pub enum Output {
     Github,
 }
 
+/// The project's file where none is named.
+pub const DEFAULT_CONFIG: &str = "pipelines.toml";
+
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -84,7 +89,7 @@ pub struct GlobalArgs {
         value_name = "FILE",
         env = "EMATIX_FLOW_CONFIG",
         hide_env = true,
-        default_value = "pipelines.toml",
+        default_value = DEFAULT_CONFIG,
         hide_default_value = true
     )]
     pub config: PathBuf,
@@ -226,6 +231,9 @@ pub enum Command {
     /// Run pipelines once
     #[command(after_help = run::RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Load a query or a table once, without a pipelines.toml
+    #[command(after_help = copy::EXAMPLES)]
+    Copy(Box<CopyArgs>),
     /// Run the pipelines that are due; made to be called every minute
     #[command(after_help = run::RUN_DUE_EXAMPLES)]
     RunDue(SelectionArgs),

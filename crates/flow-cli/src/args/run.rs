@@ -140,6 +140,12 @@ pub struct OverrideArgs {
 impl OverrideArgs {
     /// The options that were given, by the names they have in files.
     pub fn options(&self) -> PipelineOptions {
+        serde_json::from_value(Value::Object(self.map()))
+            .expect("each flag is parsed like the option of its name")
+    }
+
+    /// The same as names and values.
+    pub(super) fn map(&self) -> Map<String, Value> {
         let text = |value: &Option<String>| value.clone().map(Value::from);
         let length = |value: &Option<Duration>| value.as_ref().map(|length| Value::from(length.to_string()));
         let given = [
@@ -155,13 +161,11 @@ impl OverrideArgs {
             ("statement_timeout", length(&self.statement_timeout)),
             ("run_timeout", length(&self.run_timeout)),
         ];
-        let map: Map<String, Value> =
-            given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        serde_json::from_value(Value::Object(map)).expect("each flag is parsed like the option of its name")
+        given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 }
 
-fn words(words: &'static [&'static str]) -> PossibleValuesParser {
+pub(super) fn words(words: &'static [&'static str]) -> PossibleValuesParser {
     PossibleValuesParser::new(words)
 }
 

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod connections;
+pub mod copy;
 pub mod demo;
 pub mod dev;
 pub mod explain;
@@ -79,6 +80,7 @@ fn perform(session: &Session, command: Command) -> Outcome {
         Command::Plan(args) => plan::plan(session, &args),
         Command::DryRun(args) => run::dry_run(session, &args),
         Command::Run(args) => run::run(session, &args),
+        Command::Copy(args) => copy::copy(session, &args),
         Command::RunDue(selection) => run_due::run_due(session, &selection),
         Command::Status(selection) => status::status(session, &selection),
         Command::History(args) => history::history(session, &args),

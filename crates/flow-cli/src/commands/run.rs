@@ -16,12 +16,18 @@ use ematix_flow_core::report::{RunReport, Status};
 use ematix_flow_core::spec::PipelineOptions;
 use serde_json::json;
 
-/// What `run` and `dry-run` want of every pipeline.
-struct Wish {
-    overrides: PipelineOptions,
-    full_scan: bool,
-    dry_run: bool,
-    sample: usize,
+/// What a command wants of every pipeline that it runs.
+pub struct Wish {
+    /// Options for this once.
+    pub overrides: PipelineOptions,
+    /// Whether the watermark is ignored.
+    pub full_scan: bool,
+    /// Whether everything is rolled back.
+    pub dry_run: bool,
+    /// Rows of the sample that a dry-run shows.
+    pub sample: usize,
+    /// Who started it, for the history.
+    pub started_by: &'static str,
 }
 
 /// Runs pipelines once.
@@ -31,9 +37,10 @@ pub fn run(session: &Session, args: &RunArgs) -> Outcome {
         full_scan: args.full_scan,
         dry_run: args.dry_run,
         sample: 0,
+        started_by: "cli",
     };
     let command = if args.dry_run { "dry-run" } else { "run" };
-    perform(session, &args.selection, command, wish)
+    choose_and_perform(session, &args.selection, command, wish)
 }
 
 /// Runs pipelines and rolls back.
@@ -43,14 +50,26 @@ pub fn dry_run(session: &Session, args: &DryRunArgs) -> Outcome {
         full_scan: args.full_scan,
         dry_run: true,
         sample: args.sample,
+        started_by: "cli",
     };
-    perform(session, &args.selection, "dry-run", wish)
+    choose_and_perform(session, &args.selection, "dry-run", wish)
 }
 
-fn perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wish) -> Outcome {
+fn choose_and_perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wish) -> Outcome {
     let engine = session.engine()?;
     let selection = selection::choose_some(engine.project(), selection, command)?;
-    let faults = validate::faults(&engine, &selection.names, &wish.overrides);
+    perform(session, &engine, &selection, command, wish)
+}
+
+/// Runs pipelines, once all of them are found to be without faults.
+pub fn perform(
+    session: &Session,
+    engine: &Engine,
+    selection: &Selection,
+    command: &str,
+    wish: Wish,
+) -> Outcome {
+    let faults = validate::faults(engine, &selection.names, &wish.overrides);
     if !faults.is_empty() {
         return Err(faults.into());
     }
@@ -65,9 +84,10 @@ fn perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wi
                 full_scan: wish.full_scan,
                 dry_run: wish.dry_run,
                 sample: wish.sample,
+                started_by: wish.started_by.to_owned(),
                 ..project::request(wish.overrides.clone(), stop.clone())
             };
-            let ended = one(session, &engine, name, &request).await;
+            let ended = one(session, engine, name, &request).await;
             match session.console.format() {
                 Format::NdJson => session.console.json(&ended.report),
                 Format::Github => {
@@ -81,7 +101,7 @@ fn perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wi
         let stop = *stop.borrow();
         (ended_runs, stop)
     })?;
-    answer(session, command, &selection, &ended_runs);
+    answer(session, command, selection, &ended_runs);
     Ok(exit::shared(ended_runs.iter().map(|ended| exit::of_report(&ended.report, stop))))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::args::Cli;
 use crate::project::{Outcome, Session};
+use crate::secrets;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, did_you_mean};
@@ -22,7 +23,6 @@ const LATER: &[&str] = &[
     "transform",
     "features",
     "doctor",
-    "copy",
 ];
 
 /// Words of other tools, and what does the same here.
@@ -75,7 +75,8 @@ pub fn unknown(session: &Session, words: &[OsString]) -> Outcome {
         None => format!("there is no command `{word}`; `flow --help` lists them"),
     };
     let error = command.error(ErrorKind::InvalidSubcommand, tip);
-    session.console.err(&error.render().ansi().to_string());
+    let shown = error.render().ansi().to_string();
+    session.console.err(&secrets::hidden(&shown, words).unwrap_or(shown));
     Ok(ExitCode::Usage)
 }
 

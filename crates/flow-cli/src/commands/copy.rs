@@ -1,0 +1,129 @@
+//! `flow copy`: one load without a file. What is typed becomes a pipeline in memory, and runs like any.
+
+use super::run::{self, Wish};
+use crate::args::{CopyArgs, DEFAULT_CONFIG};
+use crate::project::{Failure, Outcome, Session};
+use crate::selection::Selection;
+use ematix_flow_core::connections;
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::execute::Engine;
+use ematix_flow_core::spec::environment::ProcessEnvironment;
+use ematix_flow_core::spec::{ConnectionSpec, PipelineOptions, PipelineSpec, ProjectSpec, SourceSpec};
+use ematix_flow_core::sql::QualifiedName;
+use std::path::Path;
+
+/// Copies once.
+pub fn copy(session: &Session, args: &CopyArgs) -> Outcome {
+    let name = args.name.clone().unwrap_or_else(|| args.table.clone());
+    let project = project_of(session, args, &name)?;
+    let wish = Wish {
+        // All of them were typed for this run: a flag that the mode does not know is refused as one.
+        overrides: args.options(),
+        full_scan: false,
+        dry_run: args.dry_run,
+        sample: 0,
+        started_by: "copy",
+    };
+    let selection = Selection { names: vec![name], single: true };
+    run::perform(session, &Engine::new(project), &selection, "copy", wish)
+}
+
+/// A project of this one pipeline.
+fn project_of(session: &Session, args: &CopyArgs, name: &str) -> Result<ProjectSpec, Failure> {
+    refuse_bare_table("--table", &args.table)?;
+    if let Some(table) = &args.source_table {
+        refuse_bare_table("--source-table", table)?;
+    }
+    let mut project = connections_of(session, args, name)?;
+    let from = connection(&mut project, "--from", &args.from)?;
+    let to = connection(&mut project, "--to", &args.to)?;
+    let source = SourceSpec {
+        connection: Some(from),
+        query: args.query.clone(),
+        table: args.source_table.clone(),
+        ..SourceSpec::default()
+    };
+    let options = PipelineOptions {
+        mode: Some(args.mode()),
+        target_connection: Some(to),
+        ..PipelineOptions::default()
+    };
+    project.pipelines.insert(name.to_owned(), PipelineSpec { source, target: args.table.clone(), options });
+    Ok(project)
+}
+
+/// The project's connections, where one may be meant and there is a file. Its tables stay out: the target
+/// is what is typed.
+fn connections_of(session: &Session, args: &CopyArgs, name: &str) -> Result<ProjectSpec, Failure> {
+    let file = &session.global.config;
+    let unnamed = file == Path::new(DEFAULT_CONFIG);
+    if unnamed && ((is_dsn(&args.from) && is_dsn(&args.to)) || !file.exists()) {
+        session.refuse_what_is_not_here()?;
+        return Ok(ProjectSpec::default());
+    }
+    let declared = session.project()?;
+    if let Some(place) = declared.pipelines.contains_key(name).then(|| format!("pipelines.{name}")) {
+        let message = format!("there is a pipeline `{name}` already, whose history this run would join");
+        let mut error = FlowError::new(ErrorCode::DuplicateName, message)
+            .hint(format!("give this run another --name, or use `flow run {name}`"));
+        if let Some(place) = declared.places.get(&place) {
+            error = error.at(place.clone());
+        }
+        return Err(error.into());
+    }
+    Ok(ProjectSpec {
+        connections: declared.connections,
+        files: declared.files,
+        places: declared.places,
+        ..ProjectSpec::default()
+    })
+}
+
+/// A qualified name needs no declaration; another has none here.
+fn refuse_bare_table(flag: &str, table: &str) -> Result<()> {
+    match QualifiedName::parse(table)? {
+        (Some(_), _) => Ok(()),
+        (None, _) => Err(FlowError::new(
+            ErrorCode::InvalidValue,
+            format!("`{flag} {table}` does not say in which schema"),
+        )
+        .hint(format!("{flag} public.{table}, or the schema it lives in"))),
+    }
+}
+
+/// Whether a text says where to connect, and is not the name of what does.
+fn is_dsn(text: &str) -> bool {
+    text.contains("://") || text.contains('=')
+}
+
+/// The name of a connection; of a DSN its address, which has no password.
+fn connection(project: &mut ProjectSpec, flag: &str, text: &str) -> Result<String> {
+    if !is_dsn(text) {
+        return Ok(text.to_owned());
+    }
+    let spec = ConnectionSpec { dsn: Some(text.to_owned()), ..ConnectionSpec::default() };
+    let address = address(flag, &spec)?;
+    let mut name = address.clone();
+    // Two DSNs may differ in what an address does not show: each keeps its own.
+    let mut number = 2;
+    while project.connections.get(&name).is_some_and(|other| *other != spec) {
+        name = format!("{address} ({number})");
+        number += 1;
+    }
+    project.connections.insert(name.clone(), spec);
+    Ok(name)
+}
+
+fn address(flag: &str, spec: &ConnectionSpec) -> Result<String> {
+    let mut project = ProjectSpec::default();
+    project.connections.insert(flag.to_owned(), spec.clone());
+    match connections::resolve(flag, &project, &ProcessEnvironment) {
+        Ok(target) => Ok(target.to_string()),
+        Err(mut error) => {
+            if error.code == ErrorCode::MissingVariable {
+                error.hint = Some("set it, or name a connection".to_owned());
+            }
+            Err(error)
+        }
+    }
+}
