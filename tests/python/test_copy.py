@@ -254,7 +254,6 @@ def test_a_copy_has_no_page(form: str, source: Database, flow: Flow) -> None:
     flow("copy", "--from", "default", "--to", "default", *TABLE, "--dry-run", "--output", form, expect=2)
 
 
-@pytest.mark.skip(reason="staging path")
 def test_a_table_is_copied_into_another_database(source: Database, flow: Flow, new_database: Any) -> None:
     target: Database = new_database()
     report = copy(flow, source.dsn, target.dsn, *TABLE)

@@ -81,7 +81,7 @@ fn steps(name: &str, plan: &Plan) -> Vec<String> {
     }
     let step = |step: &ematix_flow_core::plan::Step| {
         let purpose = remark(&format!("{} {}: {}", step.n, step.kind.name(), step.purpose));
-        format!("\n{purpose}{}\n", statement(&step.sql.to_string()))
+        format!("\n{purpose}{}\n", statement(&step.action.to_string()))
     };
     std::iter::once(about).chain(plan.steps.iter().map(step)).collect()
 }
