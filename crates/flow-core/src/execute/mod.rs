@@ -1,5 +1,6 @@
 //! Runs plans. One executor for every strategy and path, and the questions that commands ask of history.
 
+pub mod callables;
 mod check;
 mod gather;
 mod history;
@@ -26,6 +27,7 @@ use crate::spec::environment::{Environment, ProcessEnvironment};
 use crate::spec::options::ForcePath;
 use crate::spec::{Mode, PipelineOptions, ProjectSpec};
 use crate::sql::Slot;
+use callables::Callables;
 use indexmap::IndexMap;
 use observer::Observer;
 use run::{Execution, Progress};
@@ -71,17 +73,18 @@ pub struct Request {
 pub struct Engine {
     project: Arc<ProjectSpec>,
     environment: Arc<dyn Environment>,
+    callables: Option<Arc<dyn Callables>>,
 }
 
 impl Engine {
     /// An engine for a project, in the environment of this process.
     pub fn new(project: ProjectSpec) -> Engine {
-        Engine { project: Arc::new(project), environment: Arc::new(ProcessEnvironment) }
+        Engine { project: Arc::new(project), environment: Arc::new(ProcessEnvironment), callables: None }
     }
 
     /// An engine for a project in a given environment.
     pub fn with_environment(project: ProjectSpec, environment: Arc<dyn Environment>) -> Engine {
-        Engine { project: Arc::new(project), environment }
+        Engine { project: Arc::new(project), environment, callables: None }
     }
 
     /// The project.
@@ -102,9 +105,9 @@ impl Engine {
         }
     }
 
-    fn build(&self, name: &str, request: &Request) -> Result<Pipeline> {
-        let built = Pipeline::build(&self.project, name, &request.overrides)
-            .map_err(|mut errors| errors.remove(0))?;
+    fn build(&self, project: &ProjectSpec, name: &str, request: &Request) -> Result<Pipeline> {
+        let built =
+            Pipeline::build(project, name, &request.overrides).map_err(|mut errors| errors.remove(0))?;
         if request.full_scan && built.incremental.is_some() && built.strategy.mode() == Mode::Append {
             let error = FlowError::new(
                 ErrorCode::OptionNotForMode,
@@ -137,7 +140,8 @@ impl Engine {
     /// # Errors
     /// As validation, and where only a database knows the columns.
     pub fn preview(&self, pipeline: &str, request: &Request) -> Result<Plan> {
-        let built = self.build(pipeline, request)?;
+        let project = self.called_here(pipeline).map_err(|error| self.locate(error, pipeline))?;
+        let built = self.build(&project, pipeline, request)?;
         planner::plan(&built, &assumed_facts(&built, request), &Postgres)
             .map_err(|error| self.locate(error, pipeline))
     }
@@ -147,7 +151,8 @@ impl Engine {
     /// # Errors
     /// As a run before its first write.
     pub async fn plan(&self, pipeline: &str, request: &Request) -> Result<Plan> {
-        let built = self.build(pipeline, request)?;
+        let project = self.called(pipeline).await.map_err(|error| self.locate(error, pipeline))?;
+        let built = self.build(&project, pipeline, request)?;
         let planned = self.plan_built(&built, request).await;
         planned.map_err(|error| self.locate(error, pipeline))
     }
@@ -183,7 +188,10 @@ impl Engine {
         let started_at = jiff::Timestamp::now();
         let run_id = Uuid::now_v7().to_string();
         let mut progress = Progress::default();
-        let built = self.build(pipeline, request);
+        let built = match self.called(pipeline).await {
+            Ok(project) => self.build(&project, pipeline, request),
+            Err(error) => Err(error),
+        };
         let outcome = match &built {
             Ok(built) => self.supervise(built, request, observer, &run_id, &mut progress).await,
             Err(error) => Err(error.clone()),

@@ -9,6 +9,7 @@ pub mod interpolation;
 pub mod json_schema;
 pub mod libpq;
 pub mod options;
+pub mod registry;
 pub mod source;
 pub mod toml_file;
 
@@ -33,6 +34,8 @@ pub struct ProjectSpec {
     pub pipelines: IndexMap<String, PipelineSpec>,
     /// Python modules with further pipelines.
     pub python: Vec<String>,
+    /// Pipelines whose query a function of Python answers, once per plan.
+    pub called: Vec<String>,
     /// The files that it was read from, in their order.
     pub files: Vec<String>,
     /// Where each part was written.

@@ -1,0 +1,72 @@
+//! Pipelines whose query a function answers: it is called once per plan, and by nothing that only lists or validates.
+
+use super::Engine;
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::spec::{ProjectSpec, SourceSpec};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Whoever can call the functions of a registry.
+pub trait Callables: Send + Sync {
+    /// Calls a pipeline's function with its source's connection, which connects at its first use.
+    ///
+    /// # Errors
+    /// What the function raised.
+    fn resolve(&self, pipeline: &str, connection: &str) -> Result<SourceSpec>;
+}
+
+impl Engine {
+    /// The engine, with somebody who calls functions.
+    pub fn with_callables(mut self, callables: Arc<dyn Callables>) -> Engine {
+        self.callables = Some(callables);
+        self
+    }
+
+    /// The project with the pipeline's function called, in a thread that may wait.
+    pub(super) async fn called(&self, pipeline: &str) -> Result<Cow<'_, ProjectSpec>> {
+        let Some((callables, connection)) = self.callable(pipeline)? else {
+            return Ok(Cow::Borrowed(&self.project));
+        };
+        let name = pipeline.to_owned();
+        let answer = tokio::task::spawn_blocking(move || callables.resolve(&name, &connection)).await;
+        let source = answer.map_err(|_| failed(pipeline))??;
+        Ok(Cow::Owned(self.with_source(pipeline, source)))
+    }
+
+    /// As [`Engine::called`], where nothing else waits.
+    pub(super) fn called_here(&self, pipeline: &str) -> Result<Cow<'_, ProjectSpec>> {
+        Ok(match self.callable(pipeline)? {
+            None => Cow::Borrowed(&*self.project),
+            Some((callables, connection)) => {
+                Cow::Owned(self.with_source(pipeline, callables.resolve(pipeline, &connection)?))
+            }
+        })
+    }
+
+    fn callable(&self, pipeline: &str) -> Result<Option<(Arc<dyn Callables>, String)>> {
+        if !self.project.called.iter().any(|name| name == pipeline) {
+            return Ok(None);
+        }
+        let callables = self.callables.clone().ok_or_else(|| failed(pipeline))?;
+        let spec = self.project.pipelines.get(pipeline);
+        let connection = spec.and_then(|spec| spec.source.connection.clone());
+        Ok(Some((callables, connection.unwrap_or_else(|| "default".to_owned()))))
+    }
+
+    fn with_source(&self, pipeline: &str, answered: SourceSpec) -> ProjectSpec {
+        let mut project = (*self.project).clone();
+        if let Some(spec) = project.pipelines.get_mut(pipeline) {
+            let connection = answered.connection.clone().or_else(|| spec.source.connection.clone());
+            spec.source = SourceSpec { connection, ..answered };
+        }
+        project
+    }
+}
+
+fn failed(pipeline: &str) -> FlowError {
+    FlowError::new(
+        ErrorCode::ImportFailed,
+        format!("the function of the pipeline `{pipeline}` could not be called"),
+    )
+    .hint("it is Python's: run it with --module, or with the `flow` of the Python package")
+}
