@@ -10,6 +10,7 @@ pub mod console;
 pub mod dev_server;
 pub mod exit;
 pub mod project;
+pub mod python;
 pub mod render;
 pub mod secrets;
 pub mod selection;
@@ -18,10 +19,17 @@ pub mod workspace;
 
 use clap::{CommandFactory, FromArgMatches};
 use console::Console;
+use python::Python;
 use std::ffi::OsString;
+use std::sync::Arc;
 
 /// Runs one command to its end and answers the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    run_beside(arguments, None)
+}
+
+/// As [`run`], beside a Python in this process.
+pub fn run_beside(arguments: impl IntoIterator<Item = OsString>, python: Option<Arc<dyn Python>>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let [_, only] = arguments.as_slice()
         && (only == "--version" || only == "-V")
@@ -31,7 +39,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         return 0;
     }
     match parsed(&arguments) {
-        Ok(cli) => commands::dispatch(cli),
+        Ok(cli) => commands::dispatch(cli, python),
         Err(error) => {
             // Help and version go to stdout with 0, usage errors to stderr with 2. A closed pipe is no error.
             match secrets::hidden(&error.render().to_string(), &arguments) {

@@ -1,16 +1,19 @@
 //! The project of a command: its file, read and given to an engine.
 
-use crate::args::GlobalArgs;
+use crate::args::{DEFAULT_CONFIG, GlobalArgs};
 use crate::console::Console;
 use crate::exit;
+use crate::python::{self, ChildPython, Python};
 use crate::render::markdown::About;
 use crate::signals;
 use crate::workspace::Workspace;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use ematix_flow_core::execute::{Engine, Request, Stop};
 use ematix_flow_core::spec::environment::ProcessEnvironment;
+use ematix_flow_core::spec::registry::read_registry;
 use ematix_flow_core::spec::{PipelineOptions, PipelineSpec, ProjectSpec, toml_file};
 use indexmap::IndexMap;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Why a command could not do its work: errors, none of them from a run.
@@ -40,30 +43,47 @@ impl From<Vec<FlowError>> for Failure {
 pub type Outcome = Result<ExitCode, Failure>;
 
 /// One command's surroundings: its options and where it prints.
-#[derive(Debug)]
 pub struct Session {
     /// Options of every command.
     pub global: GlobalArgs,
     /// Where it prints.
     pub console: Console,
+    /// The Python that this process lives in.
+    pub python: Option<Arc<dyn Python>>,
+}
+
+/// What the files and the modules of a project declare, and who calls their functions.
+struct Read {
+    project: ProjectSpec,
+    errors: Vec<FlowError>,
+    python: Option<Arc<dyn Python>>,
+}
+
+impl Read {
+    fn engine(self) -> Engine {
+        let engine = Engine::new(self.project);
+        match self.python {
+            Some(python) => engine.with_callables(python.callables()),
+            None => engine,
+        }
+    }
 }
 
 impl Session {
-    /// Reads the project's files.
+    /// Reads the project's files and modules.
     ///
     /// # Errors
     /// Every mistake in them, each at its place.
     pub fn project(&self) -> Result<ProjectSpec, Failure> {
-        self.refuse_what_is_not_here()?;
-        Ok(toml_file::read_project(&self.global.config, &ProcessEnvironment)?)
+        Ok(self.read(false)?.project)
     }
 
-    /// Reads the project's files for a command that works on its pipelines.
+    /// Reads the project for a command that works on its pipelines.
     ///
     /// # Errors
-    /// Every mistake in the files.
+    /// Every mistake in it.
     pub fn engine(&self) -> Result<Engine, Failure> {
-        Ok(Engine::new(self.project()?))
+        Ok(self.read(false)?.engine())
     }
 
     /// As [`Session::engine`], for a command that goes on without the pipelines that are faulty.
@@ -71,9 +91,46 @@ impl Session {
     /// # Errors
     /// Mistakes that concern every pipeline.
     pub fn sound_engine(&self) -> Result<(Engine, Vec<FlowError>), Failure> {
+        let mut read = self.read(true)?;
+        let errors = std::mem::take(&mut read.errors);
+        Ok((read.engine(), errors))
+    }
+
+    fn read(&self, sound: bool) -> Result<Read, Failure> {
         self.refuse_what_is_not_here()?;
-        let (project, errors) = toml_file::read_sound(&self.global.config, &ProcessEnvironment)?;
-        Ok((Engine::new(project), errors))
+        let named: Vec<String> =
+            self.global.module.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
+        let of_directory = match (&named[..], std::env::current_dir()) {
+            ([], Ok(directory)) => python::modules_of_project(&directory)?,
+            _ => Vec::new(),
+        };
+        let has_modules = !named.is_empty() || !of_directory.is_empty() || self.python.is_some();
+        let config = &self.global.config;
+        // Modules alone are a project too.
+        let no_file = has_modules && config.as_os_str() == DEFAULT_CONFIG && !config.exists();
+        let (mut project, mut errors) = match (no_file, sound) {
+            (true, _) => (ProjectSpec::default(), Vec::new()),
+            (false, true) => toml_file::read_sound(config, &ProcessEnvironment)?,
+            (false, false) => (toml_file::read_project(config, &ProcessEnvironment)?, Vec::new()),
+        };
+        let mut modules = named;
+        modules.extend(of_directory.into_iter().filter(|_| self.global.module.is_none()));
+        modules.extend(project.python.iter().cloned());
+        modules.dedup();
+        let python = match (&self.python, modules.is_empty()) {
+            (Some(here), _) => Some(Arc::clone(here)),
+            (None, true) => None,
+            (None, false) => Some(Arc::new(ChildPython::find(&modules)?) as Arc<dyn Python>),
+        };
+        if let Some(python) = &python {
+            let declared = read_registry(&python.registry(&modules)?, &ProcessEnvironment)
+                .and_then(|declared| project.add(declared));
+            match declared {
+                Err(mistakes) if sound => errors.extend(mistakes),
+                declared => declared?,
+            }
+        }
+        Ok(Read { project, errors, python })
     }
 
     /// How files are named in what a pull request shows.
@@ -93,11 +150,7 @@ impl Session {
     /// # Errors
     /// `not_yet_supported`.
     pub fn refuse_what_is_not_here(&self) -> Result<(), FlowError> {
-        let given = [
-            ("--module", self.global.module.is_some()),
-            ("--env", self.global.env.is_some()),
-            ("--var", !self.global.var.is_empty()),
-        ];
+        let given = [("--env", self.global.env.is_some()), ("--var", !self.global.var.is_empty())];
         match given.into_iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(FlowError::new(
                 ErrorCode::NotYetSupported,

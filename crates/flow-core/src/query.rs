@@ -108,6 +108,47 @@ impl ReadQuery {
     }
 }
 
+/// A statement whose `:name` stand for values, with `$1`, `$2` … in their places, and the names in that order. A colon
+/// in a string, a quoted name, a comment, a cast or a slice is none.
+///
+/// # Errors
+/// `invalid_value` for a string or a comment that is not closed.
+///
+/// ```
+/// use ematix_flow_core::query::numbered;
+/// let (sql, names) = numbered("SELECT ':a', b::text FROM t WHERE c = :c AND d > :d AND e = :c").unwrap();
+/// assert_eq!(sql, "SELECT ':a', b::text FROM t WHERE c = $1 AND d > $2 AND e = $1");
+/// assert_eq!(names, ["c", "d"]);
+/// ```
+pub fn numbered(text: &str) -> Result<(String, Vec<String>)> {
+    let tokens = lex(text)?.tokens;
+    let mut names: Vec<String> = Vec::new();
+    let (mut out, mut copied) = (String::new(), 0);
+    for (index, (at, token)) in tokens.iter().enumerate() {
+        let (Token::Symbol(':'), Some((start, Token::Word(word)))) = (token, tokens.get(index + 1)) else {
+            continue;
+        };
+        let after_colon =
+            index > 0 && matches!(&tokens[index - 1], (before, Token::Symbol(':')) if before + 1 == *at);
+        // A slice, a[1:n], has something before its colon that ends right there.
+        let after_value =
+            *at > 0 && !text[..*at].ends_with(|c: char| c.is_whitespace() || "(,=<>+-*/%|&".contains(c));
+        if *start != at + 1 || after_colon || after_value {
+            continue;
+        }
+        let name = &text[*start..start + word.len()];
+        let number = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        });
+        out.push_str(&text[copied..*at]);
+        out.push_str(&format!("${}", number + 1));
+        copied = start + word.len();
+    }
+    out.push_str(&text[copied..]);
+    Ok((out, names))
+}
+
 fn writes(message: impl Into<String>) -> FlowError {
     FlowError::new(ErrorCode::QueryWrites, message)
         .hint("a source query is one statement that only reads; it may end in ; or a comment")

@@ -326,7 +326,6 @@ fn an_option_of_another_mode_is_wrong_unless_it_says_what_happens_anyway() {
 #[test]
 fn what_a_later_version_will_have_is_refused_by_name() {
     let cases = [
-        ("python = ['my_pipelines']", "not_yet_supported 1:1 `python` is not supported yet"),
         ("[vars]\nregion = 'EU'", "not_yet_supported 1:1 `[vars]` is not supported yet"),
         (
             "[environments.ci]\ndefaults.enabled = false",
@@ -375,7 +374,7 @@ fn what_a_later_version_will_have_is_refused_by_name() {
         let expected = format!("not_yet_supported 5:1 `{name}` in pipeline `p` is not supported yet");
         assert_eq!(mistakes(&pipeline("scd2", option)), [expected], "{option}");
     }
-    read("python = []\n[vars]\n[features]\n");
+    read("[vars]\n[features]\n");
 }
 
 #[test]

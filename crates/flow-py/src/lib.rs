@@ -1,4 +1,12 @@
-//! The border between Python and the core: spec in, report out.
+//! The border between Python and the core: spec in, report out. Every call that may wait releases the GIL.
+
+mod convert;
+mod engine;
+mod errors;
+mod python;
+mod run;
+mod runtime;
+mod session;
 
 use pyo3::prelude::*;
 
@@ -6,9 +14,52 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     use super::*;
+    use std::ffi::OsString;
+    use std::sync::Arc;
+
+    #[pymodule_export]
+    use super::engine::Engine;
+    #[pymodule_export]
+    use super::run::Run;
+    #[pymodule_export]
+    use super::session::Session;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// The `flow` command, beside the registry of this process.
+    #[pyfunction]
+    #[pyo3(signature = (argv, registry=None, call=None))]
+    fn main(py: Python<'_>, argv: Vec<OsString>, registry: Option<String>, call: Option<Py<PyAny>>) -> u8 {
+        let python = registry.map(|registry| {
+            Arc::new(python::InProcess::new(registry, call)) as Arc<dyn ematix_flow_cli::python::Python>
+        });
+        py.detach(|| ematix_flow_cli::run_beside(argv, python))
+    }
+
+    /// The modules with pipelines that a command line, the environment or pyproject.toml names.
+    #[pyfunction]
+    fn module_names(py: Python<'_>, argv: Vec<String>) -> PyResult<Vec<String>> {
+        ematix_flow_cli::python::module_names(&argv).map_err(|error| errors::raise(py, &error))
+    }
+
+    /// The options of a pipeline as JSON: which modes know each, and what it is when unwritten.
+    #[pyfunction]
+    fn option_table() -> String {
+        engine::option_table()
+    }
+
+    /// Refuses a schedule that is none.
+    #[pyfunction]
+    #[pyo3(signature = (cron, every, timezone))]
+    fn check_schedule(
+        py: Python<'_>,
+        cron: Option<&str>,
+        every: Option<&str>,
+        timezone: &str,
+    ) -> PyResult<()> {
+        engine::check_schedule(cron, every, timezone).map_err(|error| errors::raise(py, &error))
     }
 }

@@ -136,7 +136,7 @@ pub struct GlobalArgs {
     pub log_format: LogFormat,
 
     /// A Python module with further pipelines
-    #[arg(long, global = true, value_name = "PKG.MOD", env = "EMATIX_FLOW_MODULE", hide = true)]
+    #[arg(long, global = true, value_name = "PKG.MOD", env = "EMATIX_FLOW_MODULE", hide_env = true)]
     pub module: Option<String>,
 
     /// An environment of the project's file

@@ -27,14 +27,16 @@ use crate::args::{Cli, Command, GlobalArgs, Output};
 use crate::console::{Console, Format};
 use crate::exit;
 use crate::project::{Outcome, Session};
+use crate::python::Python;
 use crate::render::github::Annotations;
 use crate::render::{diagnostic, markdown};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use ematix_flow_core::spec::Places;
 use serde_json::json;
+use std::sync::Arc;
 
 /// Runs the command that was asked for.
-pub fn dispatch(cli: Cli) -> u8 {
+pub fn dispatch(cli: Cli, python: Option<Arc<dyn Python>>) -> u8 {
     let name = looks_ahead(&cli.command);
     let refused = form_refused(&cli.global, &cli.command, name);
     let mut manner = cli.global.manner();
@@ -42,7 +44,7 @@ pub fn dispatch(cli: Cli) -> u8 {
         // The form that was asked for is none of this command's: its errors are words.
         manner.format = Format::Human;
     }
-    let session = Session { console: Console::new(manner), global: cli.global };
+    let session = Session { console: Console::new(manner), global: cli.global, python };
     let outcome = match refused {
         Some(error) => Err(error.into()),
         None => perform(&session, cli.command),

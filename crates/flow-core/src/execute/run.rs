@@ -429,8 +429,9 @@ pub async fn awake<T>(
 
 /// Waits for the wish to stop; a sender that is gone will never have one.
 pub async fn asked(stop: &mut watch::Receiver<Stop>) -> Stop {
-    match stop.wait_for(|stop| *stop != Stop::No).await {
-        Ok(stop) => *stop,
+    let turned = stop.wait_for(|stop| *stop != Stop::No).await.map(|stop| *stop);
+    match turned {
+        Ok(stop) => stop,
         Err(_) => std::future::pending().await,
     }
 }

@@ -16,6 +16,9 @@ struct ProjectFile {
     /// Further files, relative to this one; `*`, `?` and `**` are allowed.
     #[schemars(default)]
     include: Vec<String>,
+    /// Python modules, or files, with further pipelines.
+    #[schemars(default)]
+    python: Vec<String>,
     /// Connections by name.
     #[schemars(default)]
     connections: IndexMap<String, ConnectionSpec>,

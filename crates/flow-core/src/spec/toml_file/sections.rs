@@ -20,8 +20,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-const SECTIONS: &[&str] = &["include", "connections", "defaults", "tables", "pipelines"];
-const LATER_SECTIONS: &[&str] = &["python", "vars", "environments", "features", "transforms"];
+const SECTIONS: &[&str] = &["include", "python", "connections", "defaults", "tables", "pipelines"];
+const LATER_SECTIONS: &[&str] = &["vars", "environments", "features", "transforms"];
 
 /// Sections of other tools, or in the singular, and ours.
 const FOREIGN_SECTIONS: &[(&str, &str)] = &[
@@ -146,7 +146,11 @@ impl FileReader<'_, '_, '_> {
                     let error = error.hint("this file holds [connections.NAME] and nothing else");
                     self.checker.report(error, self.entry(key, item), "", None);
                 }
-                "include" => includes = self.includes(key, item),
+                "include" => includes = self.texts(key, item),
+                "python" => {
+                    let modules = self.texts(key, item);
+                    self.reader.project.python.extend(modules.into_iter().map(|(name, _)| name));
+                }
                 "defaults" => self.defaults(item),
                 "tables" => self.tables(item),
                 "pipelines" => self.pipelines(item),
@@ -185,16 +189,17 @@ impl FileReader<'_, '_, '_> {
                 format!("unknown option `{name}` at the top of the file"),
             )
         };
-        let in_brackets =
-            |near: &str| if near == "include" { "include".to_owned() } else { format!("[{near}]") };
+        let in_brackets = |near: &str| {
+            if matches!(near, "include" | "python") { near.to_owned() } else { format!("[{near}]") }
+        };
         let error = match near {
             Some(_) => error,
             None if !is_table && crate::spec::options::option_info(name).is_some() => {
                 error.hint("options of a pipeline stand in [pipelines.NAME] or in [defaults]")
             }
-            None => {
-                error.hint("the sections are include, [connections], [defaults], [tables] and [pipelines]")
-            }
+            None => error.hint(
+                "the sections are include, python, [connections], [defaults], [tables] and [pipelines]",
+            ),
         };
         self.checker.report(
             error,
@@ -204,9 +209,10 @@ impl FileReader<'_, '_, '_> {
         );
     }
 
-    fn includes(&mut self, key: &Key<'_>, item: &Item<'_>) -> Vec<(String, Location)> {
+    /// A list of texts at the top of the file, each with its place.
+    fn texts(&mut self, key: &Key<'_>, item: &Item<'_>) -> Vec<(String, Location)> {
         let owner = Owner { kind: Kind::Other, words: "the file".to_owned(), section: String::new() };
-        let schema = &document()["properties"]["include"];
+        let schema = &document()["properties"][key.get_ref().as_ref()];
         let Some(good) = self.checker.value(item, schema, key.get_ref(), &owner) else { return Vec::new() };
         let patterns = good.get_ref().as_array().into_iter().flat_map(|array| array.iter());
         patterns

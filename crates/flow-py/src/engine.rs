@@ -1,0 +1,220 @@
+//! A registry with its connections: everything that a pipeline can do from Python.
+
+use crate::errors::{raise, raise_all};
+use crate::python::InProcess;
+use crate::run::Run;
+use crate::runtime::runtime;
+use ematix_flow_core::duration::Duration;
+use ematix_flow_core::error::{ErrorCode, FlowError};
+use ematix_flow_core::execute::observer::Silent;
+use ematix_flow_core::execute::{Engine as Core, Request, Stop};
+use ematix_flow_core::report::PlannedPipeline;
+use ematix_flow_core::schedule::Schedule;
+use ematix_flow_core::spec::environment::ProcessEnvironment;
+use ematix_flow_core::spec::options::FirstRun;
+use ematix_flow_core::spec::registry::read_registry;
+use ematix_flow_core::spec::{OPTIONS, PipelineOptions, ProjectSpec, Support, toml_file};
+use pyo3::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What only a database can tell of a pipeline.
+const UNCHECKED: &str = "queries, columns, types, drift, privileges";
+
+/// The pipelines of one exported registry.
+#[pyclass(frozen, module = "ematix_flow._core")]
+pub struct Engine {
+    core: Arc<Core>,
+    python: Arc<InProcess>,
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (registry, call=None, config=None))]
+    fn new(
+        py: Python<'_>,
+        registry: String,
+        call: Option<Py<PyAny>>,
+        config: Option<&str>,
+    ) -> PyResult<Engine> {
+        let project = project(&registry, config).map_err(|errors| raise_all(py, &errors))?;
+        let python = Arc::new(InProcess::new(registry, call));
+        let core = Core::new(project).with_callables(python.clone());
+        Ok(Engine { core: Arc::new(core), python })
+    }
+
+    /// Starts a run.
+    fn start(&self, py: Python<'_>, pipeline: String, request: &str) -> PyResult<Run> {
+        let (sender, stop) = watch::channel(Stop::No);
+        let request = read_request(request, stop).map_err(|error| raise(py, &error))?;
+        let core = Arc::clone(&self.core);
+        let task =
+            runtime()?.spawn(async move { json!(core.run(&pipeline, &request, &Silent).await).to_string() });
+        Ok(Run::new(task, sender, Some(self.python.clone())))
+    }
+
+    /// Runs what the schedules say is due, one after another.
+    fn run_due(&self, py: Python<'_>, request: &str) -> PyResult<Run> {
+        let (sender, stop) = watch::channel(Stop::No);
+        let request = read_request(request, stop).map_err(|error| raise(py, &error))?;
+        let core = Arc::clone(&self.core);
+        let task = runtime()?.spawn(async move { due(&core, request).await.to_string() });
+        Ok(Run::new(task, sender, Some(self.python.clone())))
+    }
+
+    /// The plan as JSON; without `connect` from the declarations alone.
+    fn plan(&self, py: Python<'_>, pipeline: &str, connect: bool) -> PyResult<String> {
+        let (_sender, stop) = watch::channel(Stop::No);
+        let request = request(PipelineOptions::default(), stop);
+        let runtime = runtime()?;
+        let planned = py.detach(|| match connect {
+            true => runtime.block_on(self.core.plan(pipeline, &request)),
+            false => self.core.preview(pipeline, &request),
+        });
+        let plan = planned.map_err(|error| self.failed(py, &error))?;
+        Ok(json!(PlannedPipeline { pipeline: pipeline.to_owned(), plan: Some(plan), errors: Vec::new() })
+            .to_string())
+    }
+
+    /// Every problem of a pipeline as JSON.
+    fn validate(&self, py: Python<'_>, pipeline: &str, connect: bool) -> PyResult<String> {
+        let (_sender, stop) = watch::channel(Stop::No);
+        let request = request(PipelineOptions::default(), stop);
+        let runtime = runtime()?;
+        let errors = py.detach(|| {
+            let errors = self.core.validate(pipeline);
+            if !errors.is_empty() || !connect {
+                return errors;
+            }
+            runtime.block_on(self.core.validate_connected(pipeline, &request))
+        });
+        let unchecked: Vec<String> =
+            if connect { Vec::new() } else { vec![format!("{pipeline}: {UNCHECKED}")] };
+        Ok(json!({ "ok": errors.is_empty(), "errors": errors, "unchecked": unchecked }).to_string())
+    }
+
+    /// The broken invariants of a target as JSON.
+    fn check(&self, py: Python<'_>, pipeline: &str) -> PyResult<String> {
+        let runtime = runtime()?;
+        let violations = py
+            .detach(|| runtime.block_on(self.core.check(pipeline)))
+            .map_err(|error| self.failed(py, &error))?;
+        Ok(json!({ "ok": violations.is_empty(), "violations": violations }).to_string())
+    }
+
+    /// The runs of a pipeline, or the versions of one key, as JSON.
+    #[pyo3(signature = (pipeline, key=None))]
+    fn history(&self, py: Python<'_>, pipeline: &str, key: Option<&str>) -> PyResult<String> {
+        let runtime = runtime()?;
+        let key = key.map(read_key).transpose().map_err(|error| raise(py, &error))?;
+        let answered = py.detach(|| {
+            runtime.block_on(async {
+                Ok(match key {
+                    Some(key) => json!(self.core.key_history(pipeline, &key).await?),
+                    None => json!({ "runs": self.core.history(&[pipeline.to_owned()], 100).await? }),
+                })
+            })
+        });
+        Ok(answered.map_err(|error: FlowError| self.failed(py, &error))?.to_string())
+    }
+}
+
+impl Engine {
+    /// The user's own exception where a function raised it, else ours.
+    fn failed(&self, py: Python<'_>, error: &FlowError) -> PyErr {
+        self.python.take_raised().unwrap_or_else(|| raise(py, error))
+    }
+}
+
+fn project(registry: &str, config: Option<&str>) -> Result<ProjectSpec, Vec<FlowError>> {
+    let declared = read_registry(registry, &ProcessEnvironment)?;
+    let Some(config) = config else { return Ok(declared) };
+    let mut project = toml_file::read_project(Path::new(config), &ProcessEnvironment)?;
+    project.add(declared)?;
+    Ok(project)
+}
+
+async fn due(core: &Core, request: Request) -> Value {
+    let names: Vec<String> = core.project().pipelines.keys().cloned().collect();
+    let (due, errors) = core.due(&names).await;
+    let mut reports = Vec::new();
+    for (name, slot) in due {
+        if *request.stop.borrow() != Stop::No {
+            break;
+        }
+        reports.push(core.run(&name, &Request { slot: Some(slot), ..request.clone() }, &Silent).await);
+    }
+    json!({ "runs": reports, "errors": errors })
+}
+
+fn request(overrides: PipelineOptions, stop: watch::Receiver<Stop>) -> Request {
+    Request {
+        overrides,
+        full_scan: false,
+        dry_run: false,
+        sample: 0,
+        started_by: "python".to_owned(),
+        slot: None,
+        stop,
+    }
+}
+
+fn read_request(text: &str, stop: watch::Receiver<Stop>) -> Result<Request, FlowError> {
+    let invalid = |error: serde_json::Error| FlowError::new(ErrorCode::InvalidValue, error.to_string());
+    let json: Value = serde_json::from_str(text).map_err(invalid)?;
+    let overrides = match &json["overrides"] {
+        Value::Null => PipelineOptions::default(),
+        options => serde_json::from_value(options.clone()).map_err(invalid)?,
+    };
+    Ok(Request {
+        full_scan: json["full_scan"].as_bool().unwrap_or(false),
+        dry_run: json["dry_run"].as_bool().unwrap_or(false),
+        sample: json["sample"].as_u64().unwrap_or(0) as usize,
+        started_by: json["started_by"].as_str().unwrap_or("python").to_owned(),
+        ..request(overrides, stop)
+    })
+}
+
+fn read_key(text: &str) -> Result<Vec<(String, String)>, FlowError> {
+    let fields: serde_json::Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+        FlowError::new(ErrorCode::InvalidValue, format!("a key is columns and values: {error}"))
+    })?;
+    Ok(fields
+        .into_iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => (name, text),
+            other => (name, other.to_string()),
+        })
+        .collect())
+}
+
+/// The options of a pipeline, from the table that TOML is read by.
+pub fn option_table() -> String {
+    let options: Vec<Value> = OPTIONS
+        .iter()
+        .map(|option| {
+            let modes: Vec<&str> = option.modes.iter().map(|mode| mode.name()).collect();
+            json!({
+                "name": option.name,
+                "modes": modes,
+                "default": option.default,
+                "supported": option.support == Support::Here,
+            })
+        })
+        .collect();
+    json!(options).to_string()
+}
+
+/// Reads a schedule as the scheduler will.
+pub fn check_schedule(cron: Option<&str>, every: Option<&str>, timezone: &str) -> Result<(), FlowError> {
+    if let Some(line) = cron {
+        Schedule::cron(line, timezone, FirstRun::default())?;
+    }
+    if let Some(text) = every {
+        Schedule::every(&Duration::parse(text)?, timezone, FirstRun::default())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! A connection for statements of the user's own: values go as text that the server reads, and come as Python's.
+
+use crate::convert::{Names, to_python, to_text};
+use crate::errors::{raise, raise_all};
+use crate::runtime::runtime;
+use ematix_flow_core::connections;
+use ematix_flow_core::error::{ErrorCode, FlowError};
+use ematix_flow_core::postgres::connect::connect;
+use ematix_flow_core::postgres::error::{Side, statement_error};
+use ematix_flow_core::postgres::session::Session as Open;
+use ematix_flow_core::query::numbered;
+use ematix_flow_core::spec::environment::ProcessEnvironment;
+use ematix_flow_core::spec::registry::read_registry;
+use ematix_flow_core::spec::{ConnectionSpec, ProjectSpec};
+use futures_util::{StreamExt, pin_mut};
+use pyo3::prelude::*;
+use pyo3::types::{PyMapping, PyTuple};
+use std::error::Error;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Column, Row};
+
+/// A session on a server, opened at its first use; one statement at a time.
+#[pyclass(frozen, module = "ematix_flow._core")]
+pub struct Session {
+    name: String,
+    project: ProjectSpec,
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+#[pymethods]
+impl Session {
+    #[new]
+    #[pyo3(signature = (dsn, name, registry))]
+    fn new(
+        py: Python<'_>,
+        dsn: Option<String>,
+        name: Option<String>,
+        registry: Option<&str>,
+    ) -> PyResult<Session> {
+        let mut project = match registry {
+            Some(registry) => {
+                read_registry(registry, &ProcessEnvironment).map_err(|errors| raise_all(py, &errors))?
+            }
+            None => ProjectSpec::default(),
+        };
+        let name = match (&dsn, name) {
+            (_, Some(name)) => name,
+            (Some(_), None) => "dsn".to_owned(),
+            (None, None) => "default".to_owned(),
+        };
+        if dsn.is_some() {
+            project.connections.insert(name.clone(), ConnectionSpec { dsn, ..ConnectionSpec::default() });
+        }
+        Ok(Session { name, project, open: Arc::default() })
+    }
+
+    /// Runs a statement; the number of rows that it touched.
+    #[pyo3(signature = (statement, params=None))]
+    fn execute(&self, py: Python<'_>, statement: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
+        let (sql, values) = bound(statement, params)?;
+        self.ask(py, async move |session: &Open| {
+            if values.is_empty() {
+                // Several statements in one text, and those that no transaction may hold.
+                let answers = session.run(&sql).await?;
+                return Ok(answers.last().map_or(0, |set| set.affected));
+            }
+            let parameters = values.iter().map(|value| (value as &(dyn ToSql + Sync), Type::UNKNOWN));
+            let rows = session.client().query_typed_raw(&sql, parameters).await?;
+            pin_mut!(rows);
+            while let Some(row) = rows.next().await {
+                row?;
+            }
+            Ok(rows.rows_affected().unwrap_or(0) as i64)
+        })
+    }
+
+    /// Runs a query: the names of its columns, and its rows as tuples.
+    #[pyo3(signature = (statement, params=None))]
+    fn query<'py>(
+        &self,
+        py: Python<'py>,
+        statement: &str,
+        params: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Vec<String>, Vec<Bound<'py, PyTuple>>)> {
+        let (sql, values) = bound(statement, params)?;
+        let (columns, rows): (Vec<(String, Type)>, Vec<Row>) =
+            self.ask(py, async move |session: &Open| {
+                let parameters = values.iter().map(|value| (value as &(dyn ToSql + Sync), Type::UNKNOWN));
+                let stream = session.client().query_typed_raw(&sql, parameters).await?;
+                pin_mut!(stream);
+                let mut rows: Vec<Row> = Vec::new();
+                while let Some(row) = stream.next().await {
+                    rows.push(row?);
+                }
+                let of = |columns: &[Column]| {
+                    columns.iter().map(|column| (column.name().to_owned(), column.type_().clone())).collect()
+                };
+                // Rows describe themselves; where there is none, the statement is asked.
+                let columns = match rows.first() {
+                    Some(row) => of(row.columns()),
+                    None => of(session.client().prepare(&sql).await?.columns()),
+                };
+                Ok((columns, rows))
+            })?;
+        let names = Names::import(py)?;
+        let tuples = rows
+            .iter()
+            .map(|row| {
+                let values: Vec<Bound<'py, PyAny>> = (0..columns.len())
+                    .map(|index| {
+                        let raw = row.try_get::<_, Option<Raw<'_>>>(index).ok().flatten();
+                        to_python(py, &names, &columns[index].1, raw.map(|raw| raw.0))
+                    })
+                    .collect::<PyResult<_>>()?;
+                PyTuple::new(py, values)
+            })
+            .collect::<PyResult<_>>()?;
+        Ok((columns.into_iter().map(|(name, _)| name).collect(), tuples))
+    }
+
+    /// Closes the session; a later statement opens another.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let runtime = runtime()?;
+        let open = Arc::clone(&self.open);
+        py.detach(|| {
+            runtime.block_on(async {
+                if let Some(session) = open.lock().await.take() {
+                    session.close().await;
+                }
+            })
+        });
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Does something on the open session, without the GIL; Ctrl-C cancels it on the server.
+    fn ask<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl AsyncFnOnce(&Open) -> Result<T, tokio_postgres::Error> + Send,
+    ) -> PyResult<T> {
+        let runtime = runtime()?;
+        let asked = py.detach(|| {
+            runtime.block_on(async {
+                let mut open = self.open.lock().await;
+                if open.as_ref().is_none_or(Open::is_closed) {
+                    let target = connections::resolve(&self.name, &self.project, &ProcessEnvironment)?;
+                    *open = Some(connect(&target, "connection").await?);
+                }
+                let session = open.as_ref().expect("it was just opened");
+                let canceller = session.canceller();
+                let mut work = std::pin::pin!(work(session));
+                loop {
+                    tokio::select! {
+                        biased;
+                        done = &mut work => {
+                            return done
+                                .map(Ok)
+                                .map_err(|error| statement_error(&error, Side::Target, "run your statement"));
+                        }
+                        () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {
+                            if let Err(interrupt) = Python::attach(|py| py.check_signals()) {
+                                canceller.cancel().await;
+                                let _ = work.await;
+                                return Ok(Err(interrupt));
+                            }
+                        }
+                    }
+                }
+            })
+        });
+        asked.map_err(|error: FlowError| raise(py, &error))?
+    }
+}
+
+/// A value's bytes as the server sent them.
+struct Raw<'r>(&'r [u8]);
+
+impl<'r> tokio_postgres::types::FromSql<'r> for Raw<'r> {
+    fn from_sql(_: &Type, raw: &'r [u8]) -> Result<Raw<'r>, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// A value as the text that the server reads, whatever its type turns out to be.
+#[derive(Debug)]
+struct Text(Option<String>);
+
+impl ToSql for Text {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match &self.0 {
+            Some(text) => {
+                out.extend_from_slice(text.as_bytes());
+                Ok(IsNull::No)
+            }
+            None => Ok(IsNull::Yes),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        Format::Text
+    }
+
+    to_sql_checked!();
+}
+
+/// The statement with its values: a sequence for `$1`, a mapping for `:name`.
+fn bound(statement: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<(String, Vec<Text>)> {
+    let Some(params) = params else { return Ok((statement.to_owned(), Vec::new())) };
+    let py = params.py();
+    let Ok(mapping) = params.cast::<PyMapping>() else {
+        let values = params.try_iter()?.map(|value| Ok(Text(to_text(&value?)?))).collect::<PyResult<_>>()?;
+        return Ok((statement.to_owned(), values));
+    };
+    let (sql, names) = numbered(statement).map_err(|error| raise(py, &error))?;
+    let values = names
+        .iter()
+        .map(|name| match mapping.get_item(name) {
+            Ok(value) => Ok(Text(to_text(&value)?)),
+            Err(_) => {
+                let error = FlowError::new(ErrorCode::UnknownVariable, format!("`:{name}` has no value"));
+                Err(raise(py, &error.hint(format!("give one: params={{\"{name}\": …}}"))))
+            }
+        })
+        .collect::<PyResult<_>>()?;
+    Ok((sql, values))
+}
