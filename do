@@ -10,6 +10,7 @@ help() {
     cat <<'END'
 ./do demo            set everything up and run `flow demo`: an SCD2 dimension, day by day, on a Postgres of its own
 ./do test [ARG…]     set everything up and pass all tests; ARGs are pytest's
+./do soak [ARG…]     the tests that `test` leaves out because they take minutes
 ./do lint            what `test` checks without running anything: format, clippy, the core without its runtime, ruff
 ./do fmt             format the Rust and Python sources
 ./do bench [ARG…]    bench/run.py: the workloads beside hand-written SQL
@@ -277,6 +278,14 @@ run_lint() {
     lint_python
 }
 
+run_soak() {
+    need_everything
+    [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
+    start_server
+    build_flow
+    EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest -m slow "$@"
+}
+
 run_tests() {
     need_everything
     need pgbouncer_works
@@ -317,12 +326,13 @@ command=${1:-help}
 [ $# = 0 ] || shift
 case $command in
 help | -h | --help) help && exit ;;
-demo | test | lint | fmt | bench | static) set_up_environment ;;
+demo | test | soak | lint | fmt | bench | static) set_up_environment ;;
 *) help >&2 && exit 2 ;;
 esac
 case $command in
 demo) run_demo "$@" ;;
 test) run_tests "$@" ;;
+soak) run_soak "$@" ;;
 lint) run_lint ;;
 fmt) run_fmt ;;
 bench) run_bench "$@" ;;
