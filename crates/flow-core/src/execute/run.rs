@@ -468,7 +468,7 @@ fn guard_error(failure: &GuardFailure, found: &ResultSet) -> FlowError {
     // The numbers stand in front: a pipeline's name further on may have braces of its own.
     let words = if count == "1" { &failure.one } else { &failure.message };
     let message = words.strip_prefix("{count}").map_or_else(
-        || failure.message.clone(),
+        || words.clone(),
         |rest| match rest.strip_prefix(" of {total}") {
             Some(rest) => format!("{count} of {}{rest}", cell(first, 1)),
             None => format!("{count}{rest}"),

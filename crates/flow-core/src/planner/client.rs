@@ -190,7 +190,7 @@ pub fn same_generation(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         ),
         Answer::NoRows(GuardFailure {
             code: ErrorCode::TargetFailed,
-            message: String::new(),
+            message: format!("another run wrote {} while this one compared", load.table.name),
             one: format!("another run wrote {} while this one compared", load.table.name),
             sample: Vec::new(),
             hint: "nothing stands of this run: run it again".to_owned(),
