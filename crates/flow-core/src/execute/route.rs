@@ -8,6 +8,7 @@ use crate::postgres::session::{ResultSet, Session};
 use crate::report::ExecutionPath;
 use crate::spec::options::ForcePath;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A path, with the source's session where rows leave the source's database.
@@ -93,7 +94,8 @@ async fn same_database(source: &Session, target: &Session, key: i64) -> Result<b
 
 /// Why the query could mean something else in the target's session than in the source's, of one database.
 async fn difference(pipeline: &Pipeline, source: &Session, target: &Session) -> Result<Option<String>> {
-    let (of_source, of_target) = (meaning(source).await?, meaning(target).await?);
+    let own = own_settings(source, target).await?;
+    let (of_source, of_target) = (meaning(source, &own).await?, meaning(target, &own).await?);
     for ((name, source_value), (_, target_value)) in of_source.iter().zip(&of_target) {
         if source_value == target_value {
             continue;
@@ -110,13 +112,62 @@ async fn difference(pipeline: &Pipeline, source: &Session, target: &Session) -> 
     Ok(None)
 }
 
+/// What the server itself lets a query's meaning or the text of its values depend on.
+const SETTINGS: [&str; 17] = [
+    "search_path",
+    "TimeZone",
+    "DateStyle",
+    "IntervalStyle",
+    "row_security",
+    "extra_float_digits",
+    "bytea_output",
+    "default_text_search_config",
+    "standard_conforming_strings",
+    "backslash_quote",
+    "transform_null_equals",
+    "array_nulls",
+    "xmlbinary",
+    "xmloption",
+    "lc_monetary",
+    "lc_numeric",
+    "timezone_abbreviations",
+];
+
+/// Settings of the users' own, such as `app.tenant`, which no catalogue lists: those that either connection or a role
+/// or the database sets.
+async fn own_settings(source: &Session, target: &Session) -> Result<Vec<String>> {
+    let stored = "SELECT DISTINCT pg_catalog.split_part(c.setting, '=', 1)
+  FROM pg_catalog.pg_db_role_setting AS s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS c(setting)
+ WHERE pg_catalog.split_part(c.setting, '=', 1) LIKE '%.%'";
+    let answers = source.ask("look for settings of the users' own", stored).await?;
+    let mut names: Vec<String> =
+        answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.clone()).collect();
+    for session in [source, target] {
+        names.extend(session.settings.keys().cloned());
+        let words = session.options.as_deref().unwrap_or_default().split([' ', '\t']);
+        names.extend(words.filter_map(|word| {
+            let name = word.split('=').next()?;
+            Some(name.trim_start_matches("-c").trim_start_matches("--").to_owned())
+        }));
+    }
+    names.retain(|name| name.contains('.'));
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
 /// How a session understands a query, in the transaction that is open: its settings and its role.
-async fn meaning(session: &Session) -> Result<Vec<(String, String)>> {
-    let sql = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('row_security'), current_user";
-    let answers = session.ask("compare the sessions", sql).await?;
+async fn meaning(session: &Session, own: &[String]) -> Result<Vec<(String, String)>> {
+    let names: Vec<&str> = SETTINGS.into_iter().chain(own.iter().map(String::as_str)).collect();
+    let values =
+        names.iter().map(|name| format!("pg_catalog.current_setting({}, true)", super::run::literal(name)));
+    // `"$user"` in search_path is another schema for another role.
+    let values = values.chain(["pg_catalog.current_schemas(false)::text".into(), "current_user".into()]);
+    let sql = format!("SELECT {}", values.collect::<Vec<_>>().join(", "));
+    let answers = session.ask("compare the sessions", &sql).await?;
     let row = answers.iter().rev().find_map(|set| set.rows.first().cloned()).unwrap_or_default();
-    let names = ["search_path", "timezone", "datestyle", "intervalstyle", "row_security", "role"];
-    Ok(names.iter().zip(row).map(|(name, value)| ((*name).to_owned(), value.unwrap_or_default())).collect())
+    let names = names.into_iter().chain(["the schemas of search_path", "role"]);
+    Ok(names.zip(row).map(|(name, value)| (name.to_owned(), value.unwrap_or_default())).collect())
 }
 
 /// Whether the target's role reads the source's rows otherwise than the source's own role, and why.
@@ -135,38 +186,130 @@ async fn reads_otherwise(pipeline: &Pipeline, target: &Session) -> Result<Option
             return Ok(Some(format!("may not read the source ({message})")));
         }
     };
-    let mut relations = Vec::new();
-    collect(&serde_json::from_str(&plan).unwrap_or(Value::Null), &mut relations);
-    if relations.is_empty() {
-        return Ok(None);
-    }
+    let plan = serde_json::from_str(&plan).unwrap_or(Value::Null);
+    let mut found = Words::default();
+    found.collect(&plan);
     let literal = super::run::literal;
-    let rows: Vec<String> =
-        relations.iter().map(|(schema, name)| format!("({}, {})", literal(schema), literal(name))).collect();
-    let question = format!(
-        "SELECT pg_catalog.string_agg(r.name, ', ') FROM (VALUES {}) AS r(schema, name)
+    if !found.relations.is_empty() {
+        let rows: Vec<String> = found
+            .relations
+            .iter()
+            .map(|(schema, name)| format!("({}, {})", literal(schema), literal(name)))
+            .collect();
+        let question = format!(
+            "SELECT pg_catalog.string_agg(r.name, ', ') FROM (VALUES {}) AS r(schema, name)
   JOIN pg_catalog.pg_namespace AS n ON n.nspname = r.schema
   JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = r.name
  WHERE c.relrowsecurity",
-        rows.join(", ")
-    );
-    let answers = target.ask("look for row-level security", &question).await?;
-    let secured = answers.first().and_then(ResultSet::value);
-    Ok(secured.map(|names| format!("may see other rows of {names} (row-level security)")))
+            rows.join(", ")
+        );
+        let answers = target.ask("look for row-level security", &question).await?;
+        if let Some(names) = answers.first().and_then(ResultSet::value) {
+            return Ok(Some(format!("may see other rows of {names} (row-level security)")));
+        }
+    }
+    if let Some(word) = found.asks_who {
+        return Ok(Some(format!("is not the source's, and the query asks who reads ({word})")));
+    }
+    if !found.calls.is_empty() {
+        let names: Vec<String> = found.calls.iter().map(|name| literal(name)).collect();
+        // What is not immutable may ask who calls it, and its body is not in the plan.
+        let question = format!(
+            "SELECT pg_catalog.min(p.oid::pg_catalog.regproc::text) FROM pg_catalog.pg_proc AS p
+ WHERE p.proname IN ({}) AND p.provolatile <> 'i' AND NOT p.prosecdef
+   AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace",
+            names.join(", ")
+        );
+        let answers = target.ask("look at the query's functions", &question).await?;
+        if let Some(name) = answers.first().and_then(ResultSet::value) {
+            return Ok(Some(format!("is not the source's, and {name} may ask who calls it")));
+        }
+    }
+    Ok(None)
 }
 
-/// The relations that a plan names.
-fn collect(plan: &Value, relations: &mut Vec<(String, String)>) {
-    match plan {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, relations)),
-        Value::Object(fields) => {
-            if let (Some(Value::String(schema)), Some(Value::String(name))) =
-                (fields.get("Schema"), fields.get("Relation Name"))
-            {
-                relations.push((schema.clone(), name.clone()));
+/// What a plan names.
+#[derive(Default)]
+struct Words {
+    relations: Vec<(String, String)>,
+    calls: BTreeSet<String>,
+    asks_who: Option<String>,
+}
+
+impl Words {
+    fn collect(&mut self, plan: &Value) {
+        match plan {
+            Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
+            Value::Object(fields) => {
+                if let (Some(Value::String(schema)), Some(Value::String(name))) =
+                    (fields.get("Schema"), fields.get("Relation Name"))
+                {
+                    self.relations.push((schema.clone(), name.clone()));
+                }
+                fields.values().for_each(|value| self.collect(value));
             }
-            fields.values().for_each(|value| collect(value, relations));
+            Value::String(expression) => self.read(expression),
+            _ => {}
         }
-        _ => {}
+    }
+
+    /// Takes the words outside of string literals from an expression.
+    fn read(&mut self, expression: &str) {
+        let mut rest = expression;
+        while let Some(first) = rest.chars().next() {
+            let length = match first {
+                '\'' => 1 + rest[1..].find('\'').map_or(rest.len() - 1, |end| end + 1),
+                '"' => 1 + rest[1..].find('"').map_or(rest.len() - 1, |end| end + 1),
+                _ if first.is_alphabetic() || first == '_' => {
+                    rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').unwrap_or(rest.len())
+                }
+                _ => first.len_utf8(),
+            };
+            let (word, after) = rest.split_at(length);
+            rest = after;
+            let called = after.starts_with('(');
+            let is_role = matches!(word, "CURRENT_USER" | "SESSION_USER" | "CURRENT_ROLE" | "USER");
+            let of_privileges = word == "pg_has_role"
+                || word == "row_security_active"
+                || (word.starts_with("has_") && word.ends_with("_privilege"));
+            if is_role || (called && of_privileges) {
+                self.asks_who = Some(word.to_lowercase());
+            } else if called && (first.is_alphabetic() || matches!(first, '_' | '"')) {
+                self.calls.insert(word.trim_matches('"').to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Words;
+    use serde_json::json;
+
+    fn words(expression: &str) -> (Option<String>, Vec<String>) {
+        let mut words = Words::default();
+        words.collect(&json!([{"Plan": {"Filter": expression}}]));
+        (words.asks_who, words.calls.into_iter().collect())
+    }
+
+    #[test]
+    fn an_expression_that_asks_who_reads() {
+        for (expression, word) in [
+            ("(c.owner = CURRENT_USER)", "current_user"),
+            ("((c.owner)::name = SESSION_USER)", "session_user"),
+            ("pg_has_role(c.owner, 'MEMBER'::text)", "pg_has_role"),
+            ("has_table_privilege(c.oid, 'SELECT'::text)", "has_table_privilege"),
+        ] {
+            assert_eq!(words(expression).0.as_deref(), Some(word), "{expression}");
+        }
+    }
+
+    #[test]
+    fn words_in_literals_and_names_ask_nothing() {
+        assert_eq!(
+            words("((c.kind = 'CURRENT_USER'::text) AND (\"USER\" = 'it''s USER'::text))"),
+            (None, vec![])
+        );
+        assert_eq!(words("app.mine(\"My Function\"(c.a), 'no(1)'::text)").1, ["My Function", "mine"]);
     }
 }

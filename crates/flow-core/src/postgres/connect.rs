@@ -83,6 +83,7 @@ async fn attempt(
         mode != SslMode::Disable,
         version.clone(),
         target.session.clone(),
+        parameters.options.clone(),
     );
     if major < 15 && major != 0 {
         return Err(FlowError::new(ErrorCode::UnsupportedServer, format!("{target} is Postgres {version}"))

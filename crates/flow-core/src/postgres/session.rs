@@ -22,6 +22,8 @@ pub struct Session {
     pub server_version: String,
     /// Settings that the connection's definition pins.
     pub settings: IndexMap<String, String>,
+    /// The words with which the connection's definition starts a session: `-c name=value`.
+    pub options: Option<String>,
 }
 
 /// The answer to one statement.
@@ -51,6 +53,7 @@ impl Session {
         may_encrypt: bool,
         server_version: String,
         settings: IndexMap<String, String>,
+        options: Option<String>,
     ) -> Session
     where
         T: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
@@ -59,7 +62,7 @@ impl Session {
             // Its error reaches whoever waits for an answer.
             let _ = connection.await;
         });
-        Session { client, connection, tls, may_encrypt, server_version, settings }
+        Session { client, connection, tls, may_encrypt, server_version, settings, options }
     }
 
     /// Runs statements and gives an answer each.
