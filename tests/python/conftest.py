@@ -15,6 +15,7 @@ import pytest
 from database import Database, temporary_database
 from flow_binary import Flow, flow_binary
 from server import ServerError, new_directory, start, stop
+from tls_server import ROOT, TlsServer, tls_server
 
 _own_server: Path | None = None
 
@@ -70,3 +71,18 @@ def flow(database: Database, tmp_path: Path) -> Iterator[Flow]:
     runner = Flow(binary, tmp_path, {"EMATIX_FLOW_DSN": database.dsn})
     yield runner
     runner.stop_all()
+
+
+@pytest.fixture(scope="session")
+def tls() -> Iterator[TlsServer]:
+    """A server with TLS; each test says which certificate it is to show."""
+    with tls_server() as server:
+        if server is None:
+            pytest.skip("no Postgres of this machine was built with TLS: apt-get install postgresql")
+        yield server
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The certificate of the authority that the tests trust, as a file."""
+    return ROOT.write(tmp_path / "root.crt")

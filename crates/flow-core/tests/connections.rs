@@ -161,6 +161,20 @@ fn what_is_not_said_is_filled_as_libpq_does() {
             "hostaddr=10.0.0.1 port=5432 dbname=ann user=ann sslmode=verify-full connect_timeout=3 sslrootcert=system {end}"
         )
     );
+    let trusting = machine().file("/home/ann/.postgresql/root.crt", "");
+    assert_eq!(
+        dsn("host=h sslmode=verify-full", &trusting),
+        format!(
+            "host=h port=5432 dbname=ann user=ann sslmode=verify-full sslrootcert=/home/ann/.postgresql/root.crt \
+             connect_timeout=10 {end}"
+        )
+    );
+    assert_eq!(
+        dsn("host=h sslrootcert=a.pem", &trusting),
+        format!(
+            "host=h port=5432 dbname=ann user=ann sslmode=prefer connect_timeout=10 sslrootcert=a.pem {end}"
+        )
+    );
     let passwd = "root:x:0:0:root:/root:/bin/sh\nbo:x:1000:1000::/home/bo:/bin/sh\n";
     let container = Memory::new()
         .file("/proc/self/status", "Name:\tflow\nUid:\t0\t1000\t0\t0\n")

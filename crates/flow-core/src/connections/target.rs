@@ -10,6 +10,9 @@ use std::path::Path;
 /// The directories in which a server's socket is looked for.
 const SOCKET_DIRECTORIES: &[&str] = &["/var/run/postgresql", "/tmp"];
 
+/// libpq's file of trusted certificates below the home directory.
+const ROOT_CERTIFICATES: &str = ".postgresql/root.crt";
+
 const DEFAULT_PORT: &str = "5432";
 const DEFAULT_CONNECT_TIMEOUT_SECONDS: &str = "10";
 
@@ -88,6 +91,11 @@ pub(super) fn complete(
     put("dbname", said.shift_remove("dbname").unwrap_or_else(|| user.clone()));
     put("user", user);
     put("sslmode", sslmode(name, &mut said)?);
+    if !said.contains_key("sslrootcert")
+        && let Some(file) = own_root_certificates(environment)
+    {
+        put("sslrootcert", file);
+    }
     put(
         "connect_timeout",
         said.shift_remove("connect_timeout").unwrap_or_else(|| DEFAULT_CONNECT_TIMEOUT_SECONDS.to_owned()),
@@ -122,6 +130,13 @@ fn user_of_process(environment: &dyn Environment) -> Option<String> {
         let (user, _, id) = (fields.next()?, fields.next()?, fields.next()?);
         (id == user_id && !user.is_empty()).then(|| user.to_owned())
     })
+}
+
+/// The certificates that libpq trusts where nothing is said, if the user has such a file.
+fn own_root_certificates(environment: &dyn Environment) -> Option<String> {
+    let home = environment.variable("HOME").filter(|home| !home.is_empty())?;
+    let file = Path::new(&home).join(ROOT_CERTIFICATES);
+    environment.exists(&file).then(|| file.display().to_string())
 }
 
 /// libpq does not let `sslrootcert=system` go with less than a full check.

@@ -1,18 +1,16 @@
-//! Opens a session on a resolved connection: distinct errors for each way to fail, no secret in any.
+//! Opens a session on a resolved connection: host by host, address by address, as libpq tries them.
 
-use super::error::root_cause;
+use super::addresses::addresses_of;
+use super::connect_error::{connect_error, not_in_time, not_resolved};
+use super::parameters::{Host, Parameters};
 use super::session::Session;
 use super::tls::{SslMode, connector};
+use super::tls_error::is_not_offered;
 use crate::connections::ConnectionTarget;
 use crate::error::{ErrorCode, FlowError, Result};
-use secrecy::{ExposeSecret, SecretString};
-use std::time::Duration;
-use tokio_postgres::Config;
-use tokio_postgres::config::{SslMode as DriverSslMode, TargetSessionAttrs};
-use uuid::Uuid;
-
-/// What psql waits for a server that does not answer is for ever; we wait ten seconds unless told.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use std::future::Future;
+use std::net::IpAddr;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Opens a session.
 ///
@@ -21,322 +19,133 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// `unsupported_server`.
 pub async fn connect(target: &ConnectionTarget, application_name: &str) -> Result<Session> {
     let parameters = Parameters::read(target)?;
-    let modes: &[SslMode] = match parameters.ssl_mode {
-        // As libpq: in the clear first, and encrypted if the server refuses that.
-        SslMode::Allow => &[SslMode::Disable, SslMode::Require],
-        _ => &[],
-    };
-    let modes = if modes.is_empty() { std::slice::from_ref(&parameters.ssl_mode) } else { modes };
-    let mut last = None;
-    // As libpq: each host has the whole connect_timeout, and the next one is for when it cannot be reached.
-    for host in parameters.hosts_in_order() {
-        for mode in modes {
-            match attempt(target, &host, *mode, application_name).await {
-                Ok(session) => return Ok(session),
-                Err(error) => last = Some(error),
-            }
-            if !matches!(&last, Some(error) if error.code == ErrorCode::AuthenticationFailed) {
-                break;
-            }
-        }
-        let unreached =
-            |error: &FlowError| matches!(error.code, ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout);
-        if !last.as_ref().is_some_and(unreached) {
-            break;
-        }
-    }
-    Err(last.expect("at least one host was tried"))
-}
-
-async fn attempt(
-    target: &ConnectionTarget,
-    parameters: &Parameters,
-    mode: SslMode,
-    name: &str,
-) -> Result<Session> {
-    let config = parameters.config(mode, name)?;
+    let hosts = parameters.hosts_in_order();
+    // Before anything is opened: a mistake about certificates is one wherever the hosts are.
+    let mode = if hosts.iter().all(Host::is_socket) { SslMode::Disable } else { parameters.ssl_mode };
     let connector = connector(mode, parameters.root_certificates.as_deref())?;
-    let connecting = config.connect(connector.clone());
-    let connected = match parameters.timeout {
-        Some(limit) => tokio::time::timeout(limit, connecting).await,
-        None => Ok(connecting.await),
-    };
-    let (client, connection) = match connected {
-        Err(_) => {
-            let seconds = parameters.timeout.unwrap_or(CONNECT_TIMEOUT).as_secs_f64();
-            return Err(FlowError::new(
-                ErrorCode::ConnectTimeout,
-                format!("{target} did not answer within {seconds} s"),
-            )
-            .hint("check host, port and firewall; connect_timeout sets the limit in seconds"));
+    let attempts = Attempts { target, parameters: &parameters, connector, application_name };
+    let mut last = None;
+    for host in hosts {
+        match attempts.host(&host).await {
+            // As libpq: the next host is for when this one cannot be reached, not for when it refuses.
+            Err(error) if is_unreached(&error) => last = Some(error),
+            outcome => return outcome,
         }
-        Ok(Err(error)) => return Err(connect_error(&error, target, mode)),
-        Ok(Ok(parts)) => parts,
-    };
-    let version = connection.parameter("server_version").unwrap_or_default().to_owned();
-    let major: u32 =
-        version.split(['.', ' ', 'd', 'b', 'r']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
-    let session = Session::new(
-        client,
-        connection,
-        connector,
-        mode != SslMode::Disable,
-        version.clone(),
-        target.session.clone(),
-        parameters.options.clone(),
-    );
-    if major < 15 && major != 0 {
-        return Err(FlowError::new(ErrorCode::UnsupportedServer, format!("{target} is Postgres {version}"))
-            .hint("Postgres 15 and later are supported"));
     }
-    Ok(session)
+    Err(last.expect("a connection has at least one host"))
 }
 
-#[derive(Clone)]
-struct Parameters {
-    hosts: Vec<String>,
-    host_addresses: Vec<String>,
-    ports: Vec<u16>,
-    user: Option<String>,
-    password: Option<SecretString>,
-    dbname: Option<String>,
-    options: Option<String>,
-    timeout: Option<Duration>,
-    ssl_mode: SslMode,
-    root_certificates: Option<String>,
-    session_attributes: Option<String>,
-    load_balance: bool,
-    keepalives: bool,
-    keepalives_idle: Option<Duration>,
-    keepalives_interval: Option<Duration>,
-    keepalives_count: Option<u32>,
-    tcp_user_timeout: Option<Duration>,
-    application_name: Option<String>,
+fn is_unreached(error: &FlowError) -> bool {
+    matches!(error.code, ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout)
 }
 
-impl Parameters {
-    fn read(target: &ConnectionTarget) -> Result<Parameters> {
-        let get = |name: &str| target.parameter(name).filter(|value| !value.is_empty());
-        let list = |name: &str| {
-            get(name).map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default()
-        };
-        let ports = list("port")
-            .iter()
-            .map(|port| if port.is_empty() { Ok(5432) } else { port.parse() })
-            .collect::<std::result::Result<Vec<u16>, _>>()
-            .map_err(|_| {
-                FlowError::new(
-                    ErrorCode::InvalidValue,
-                    format!("{target}: the port is not a number from 1 to 65535"),
-                )
-            })?;
-        let timeout = match get("connect_timeout") {
-            None => Some(CONNECT_TIMEOUT),
-            Some(text) => match text.parse::<i64>() {
-                Ok(0) => None,
-                Ok(seconds) if seconds > 0 => Some(Duration::from_secs(seconds as u64)),
-                _ => {
-                    return Err(FlowError::new(
-                        ErrorCode::InvalidValue,
-                        format!("{target}: connect_timeout is not a number of seconds"),
-                    ));
+/// What all attempts of one connection share.
+struct Attempts<'a> {
+    target: &'a ConnectionTarget,
+    parameters: &'a Parameters,
+    connector: MakeRustlsConnect,
+    application_name: &'a str,
+}
+
+impl Attempts<'_> {
+    async fn host(&self, host: &Host) -> Result<Session> {
+        if host.is_socket() {
+            // As libpq: a socket of this machine is not encrypted whatever sslmode says.
+            return self.once(host, None, SslMode::Disable).await;
+        }
+        let mut first = None;
+        for address in self.addresses(host).await? {
+            match self.address(host, address).await {
+                // The one to tell of: ::1 is often only a second name for what has just refused.
+                Err(error) if is_unreached(&error) => first = first.or(Some(error)),
+                outcome => return outcome,
+            }
+        }
+        Err(first.expect("a host has at least one address"))
+    }
+
+    async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>> {
+        if let Some(address) = host.address {
+            return Ok(vec![address]);
+        }
+        let found = self.in_time(addresses_of(&host.name)).await?;
+        let mut addresses = found.map_err(|error| not_resolved(self.target, &host.name, &error))?;
+        self.parameters.shuffle_if_asked(&mut addresses);
+        Ok(addresses)
+    }
+
+    /// Tries what the mode asks for, and for the two weak modes the other way after that.
+    async fn address(&self, host: &Host, address: IpAddr) -> Result<Session> {
+        let attempt = |mode| self.once(host, Some(address), mode);
+        match self.parameters.ssl_mode {
+            SslMode::Allow => match attempt(SslMode::Disable).await {
+                Err(first) if first.code == ErrorCode::AuthenticationFailed => {
+                    attempt(SslMode::Allow).await.map_err(|second| more_telling(first, second))
                 }
+                outcome => outcome,
             },
-        };
-        let number = |name: &str| -> Result<Option<u64>> {
-            get(name)
-                .map(|text| {
-                    text.parse().map_err(|_| {
-                        FlowError::new(
-                            ErrorCode::InvalidValue,
-                            format!("{target}: {name} is not a whole number"),
-                        )
-                    })
-                })
-                .transpose()
-        };
-        Ok(Parameters {
-            hosts: list("host"),
-            host_addresses: list("hostaddr"),
-            ports,
-            user: get("user").map(str::to_owned),
-            password: target.password.clone(),
-            dbname: get("dbname").map(str::to_owned),
-            options: get("options").map(str::to_owned),
-            timeout,
-            ssl_mode: SslMode::parse(get("sslmode").unwrap_or("prefer"))?,
-            root_certificates: get("sslrootcert").map(str::to_owned),
-            session_attributes: get("target_session_attrs").map(str::to_owned),
-            load_balance: get("load_balance_hosts") == Some("random"),
-            keepalives: get("keepalives") != Some("0"),
-            keepalives_idle: number("keepalives_idle")?.map(Duration::from_secs),
-            keepalives_interval: number("keepalives_interval")?.map(Duration::from_secs),
-            keepalives_count: number("keepalives_count")?.and_then(|count| count.try_into().ok()),
-            tcp_user_timeout: number("tcp_user_timeout")?.map(Duration::from_millis),
-            application_name: get("application_name").map(str::to_owned),
-        })
-    }
-
-    /// Each host alone, in the order in which they are tried.
-    fn hosts_in_order(&self) -> Vec<Parameters> {
-        let count = self.hosts.len().max(self.host_addresses.len());
-        if count < 2 {
-            return vec![self.clone()];
-        }
-        let at = |list: &[String], index: usize| list.get(index).cloned().into_iter().collect();
-        let mut alone: Vec<Parameters> = (0..count)
-            .map(|index| Parameters {
-                hosts: at(&self.hosts, index),
-                host_addresses: at(&self.host_addresses, index),
-                ports: match self.ports.as_slice() {
-                    several @ [_, _, ..] => several.get(index).copied().into_iter().collect(),
-                    one => one.to_vec(),
-                },
-                ..self.clone()
-            })
-            .collect();
-        if self.load_balance {
-            alone.sort_by_cached_key(|_| Uuid::new_v4());
-        }
-        alone
-    }
-
-    fn config(&self, mode: SslMode, application_name: &str) -> Result<Config> {
-        let mut config = Config::new();
-        let addresses: Vec<std::net::IpAddr> = self
-            .host_addresses
-            .iter()
-            .map(|address| address.parse())
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|_| FlowError::new(ErrorCode::InvalidValue, "hostaddr is not an IP address"))?;
-        let port = self.ports.first().copied().unwrap_or(5432);
-        let socket = self.hosts.first().is_some_and(|host| host.starts_with('/'));
-        for host in &self.hosts {
-            // RFC 6761: localhost is this machine, also where no /etc/hosts says so.
-            let local = host == "localhost" || host.ends_with(".localhost");
-            if local && addresses.is_empty() {
-                for address in ["127.0.0.1", "::1"] {
-                    config.host(host).hostaddr(address.parse().expect("a fixed address")).port(port);
+            SslMode::Prefer => match attempt(SslMode::Prefer).await {
+                Err(first) if may_be_clear(&first) => {
+                    attempt(SslMode::Disable).await.map_err(|second| more_telling(first, second))
                 }
-            } else {
-                config.host(host).port(port);
+                outcome => outcome,
+            },
+            mode => attempt(mode).await,
+        }
+    }
+
+    async fn once(&self, host: &Host, address: Option<IpAddr>, mode: SslMode) -> Result<Session> {
+        let config = self.parameters.config(host, address, mode, self.application_name);
+        let connected = self.in_time(config.connect(self.connector.clone())).await?;
+        let (client, connection) =
+            connected.map_err(|error| connect_error(&error, self.target, host, self.parameters))?;
+        let version = connection.parameter("server_version").unwrap_or_default().to_owned();
+        let session = Session::new(
+            client,
+            connection,
+            self.connector.clone(),
+            mode != SslMode::Disable,
+            version.clone(),
+            self.target.session.clone(),
+            self.parameters.options.clone(),
+        );
+        supported(self.target, &version)?;
+        Ok(session)
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        match self.parameters.timeout {
+            Some(limit) => {
+                tokio::time::timeout(limit, work).await.map_err(|_| not_in_time(self.target, Some(limit)))
             }
+            None => Ok(work.await),
         }
-        for address in &addresses {
-            config.hostaddr(*address);
-            if self.hosts.is_empty() {
-                config.port(port);
-            }
-        }
-        if let Some(user) = &self.user {
-            config.user(user);
-        }
-        if let Some(password) = &self.password {
-            config.password(password.expose_secret());
-        }
-        if let Some(dbname) = &self.dbname {
-            config.dbname(dbname);
-        }
-        if let Some(options) = &self.options {
-            config.options(options);
-        }
-        config.keepalives(self.keepalives);
-        if let Some(idle) = self.keepalives_idle {
-            config.keepalives_idle(idle);
-        }
-        if let Some(interval) = self.keepalives_interval {
-            config.keepalives_interval(interval);
-        }
-        if let Some(count) = self.keepalives_count {
-            config.keepalives_retries(count);
-        }
-        if let Some(limit) = self.tcp_user_timeout {
-            config.tcp_user_timeout(limit);
-        }
-        config.target_session_attrs(match self.session_attributes.as_deref() {
-            None | Some("any") => TargetSessionAttrs::Any,
-            Some("read-write" | "primary") => TargetSessionAttrs::ReadWrite,
-            Some("read-only" | "standby") => TargetSessionAttrs::ReadOnly,
-            Some(word) => {
-                return Err(FlowError::new(
-                    ErrorCode::NotYetSupported,
-                    format!("target_session_attrs = `{word}` is not supported yet"),
-                )
-                .hint("it may be any, read-write or read-only"));
-            }
-        });
-        // As libpq: a socket of this machine is not encrypted whatever sslmode says.
-        config.ssl_mode(match mode {
-            SslMode::Disable => DriverSslMode::Disable,
-            _ if socket => DriverSslMode::Disable,
-            SslMode::Allow | SslMode::Prefer => DriverSslMode::Prefer,
-            _ => DriverSslMode::Require,
-        });
-        let application_name =
-            format!("{} {application_name}", self.application_name.as_deref().unwrap_or("ematix-flow"));
-        let mut cut = application_name.len().min(63);
-        while !application_name.is_char_boundary(cut) {
-            cut -= 1;
-        }
-        config.application_name(&application_name[..cut]);
-        Ok(config)
     }
 }
 
-fn connect_error(error: &tokio_postgres::Error, target: &ConnectionTarget, mode: SslMode) -> FlowError {
-    if let Some(db) = error.as_db_error() {
-        let state = db.code().code();
-        let (code, hint) = match state {
-            "28P01" | "28000" => {
-                (ErrorCode::AuthenticationFailed, "check user and password of the connection")
-            }
-            "3D000" => (ErrorCode::UnknownDatabase, "check dbname, or create the database"),
-            "53300" => (
-                ErrorCode::ConnectFailed,
-                "the server has no connection left: try again, or raise max_connections",
-            ),
-            "57P03" => (ErrorCode::ConnectFailed, "the server is starting up or shutting down: try again"),
-            _ => (ErrorCode::ConnectFailed, "the server refused the connection"),
-        };
-        return FlowError::new(code, format!("{target}: {}", db.message())).sqlstate(state).hint(hint);
-    }
-    let cause = root_cause(error);
-    let text = error.to_string();
-    let timed_out = find_io(error).is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
-        || text.contains("timed out");
-    if timed_out {
-        return FlowError::new(ErrorCode::ConnectTimeout, format!("{target} did not answer in time"))
-            .hint("check host, port and firewall; connect_timeout sets the limit in seconds");
-    }
-    if text.contains("authentication")
-        || text.contains("password missing")
-        || cause.contains("password missing")
-    {
-        return FlowError::new(ErrorCode::AuthenticationFailed, format!("{target}: {cause}"))
-            .hint("set password, best as \"${env:NAME}\" or \"${file:PATH}\"");
-    }
-    if text.contains("TLS") || cause.contains("certificate") || cause.contains("server does not support TLS")
-    {
-        let hint = match mode {
-            SslMode::VerifyFull | SslMode::VerifyCa => {
-                "check sslrootcert, and that the certificate names the host"
-            }
-            _ => "the server has no TLS: sslmode \"prefer\" or \"disable\" would connect in the clear",
-        };
-        return FlowError::new(ErrorCode::TlsFailed, format!("{target}: no encrypted connection: {cause}"))
-            .hint(hint);
-    }
-    FlowError::new(ErrorCode::ConnectFailed, format!("{target} cannot be reached: {}", cause.to_lowercase()))
-        .hint("check host and port, and that the server is running")
+/// Whether `prefer` may try in the clear: no encryption came about, or the server has no rule for it. As libpq, but
+/// for a password that was refused: that one is not shown again.
+fn may_be_clear(error: &FlowError) -> bool {
+    error.code == ErrorCode::TlsFailed || has_no_rule(error)
 }
 
-fn find_io<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a std::io::Error> {
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        if let Some(io) = current.downcast_ref::<std::io::Error>() {
-            return Some(io);
+/// `invalid_authorization_specification`, which is what pg_hba.conf answers to whom it does not name.
+fn has_no_rule(error: &FlowError) -> bool {
+    error.sqlstate.as_deref() == Some("28000")
+}
+
+/// Of the errors of both ways the one that tells what is wrong, rather than that a way is not offered.
+fn more_telling(first: FlowError, second: FlowError) -> FlowError {
+    if is_not_offered(&second) || has_no_rule(&second) { first } else { second }
+}
+
+fn supported(target: &ConnectionTarget, version: &str) -> Result<()> {
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    match digits.parse::<u32>() {
+        Ok(major) if major < 15 => {
+            Err(FlowError::new(ErrorCode::UnsupportedServer, format!("{target} is Postgres {version}"))
+                .hint("Postgres 15 and later are supported"))
         }
-        cause = current.source();
+        _ => Ok(()),
     }
-    None
 }

@@ -1,8 +1,13 @@
 //! Talking to Postgres: connecting, asking, and saying what went wrong.
 
+mod addresses;
+mod certificates;
 pub mod connect;
+mod connect_error;
 pub mod error;
 pub mod grants;
 pub mod inspect;
+mod parameters;
 pub mod session;
 pub mod tls;
+mod tls_error;

@@ -1,12 +1,10 @@
 //! Encrypted connections with libpq's meaning of `sslmode`: what asks for TLS never travels in the clear.
 
+use super::certificates::{Checks, Trusted, Verifier};
 use crate::error::{ErrorCode, FlowError, Result};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -53,134 +51,70 @@ impl SslMode {
 /// # Errors
 /// `tls_failed` where the certificates to trust cannot be read.
 pub fn connector(mode: SslMode, root_certificates: Option<&str>) -> Result<MakeRustlsConnect> {
-    // As libpq: a root certificate turns `require` into `verify-ca`.
-    let mode = match (mode, root_certificates) {
-        (SslMode::Require, Some(_)) => SslMode::VerifyCa,
-        (SslMode::VerifyCa, Some("system")) => SslMode::VerifyFull,
-        (mode, _) => mode,
+    let checks = match (mode, root_certificates) {
+        (SslMode::VerifyFull, _) => Checks::Full(trusted(root_certificates)?),
+        // As libpq: a root certificate turns `require` into `verify-ca`. Not `prefer`: libpq then goes on in the
+        // clear with a server of another authority, and unchecked encryption is better than none.
+        (SslMode::VerifyCa, _) | (SslMode::Require | SslMode::Allow, Some(_)) => {
+            Checks::Authority(trusted(root_certificates)?)
+        }
+        _ => Checks::None,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots =
-        if mode >= SslMode::VerifyCa { trusted_roots(root_certificates)? } else { RootCertStore::empty() };
-    let verifier = Verifier { mode, roots: Arc::new(roots), provider: provider.clone() };
+    let verifier = Verifier::new(checks, provider.signature_verification_algorithms);
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| FlowError::new(ErrorCode::TlsFailed, format!("TLS cannot be set up: {error}")))?
+        .map_err(|error| failed(format!("TLS cannot be set up: {error}")))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn trusted_roots(file: Option<&str>) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        Some("system") => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err(FlowError::new(
-                    ErrorCode::TlsFailed,
-                    "this machine has no certificates of its own to trust",
-                )
-                .hint("set sslrootcert to a file with the certificates of your authority"));
-            }
-        }
-        Some(path) => {
-            let certificates = CertificateDer::pem_file_iter(path)
-                .and_then(|certificates| certificates.collect::<std::result::Result<Vec<_>, _>>())
-                .map_err(|error| {
-                    FlowError::new(ErrorCode::TlsFailed, format!("sslrootcert `{path}` cannot be read"))
-                        .detail(error.to_string())
-                        .hint("it is a file with one or more certificates in PEM form")
-                })?;
-            roots.add_parsable_certificates(certificates);
-            if roots.is_empty() {
-                return Err(FlowError::new(
-                    ErrorCode::TlsFailed,
-                    format!("sslrootcert `{path}` holds no certificate"),
-                ));
-            }
-        }
-        None => {
-            return Err(FlowError::new(
-                ErrorCode::TlsFailed,
-                "sslmode verify-ca and verify-full need certificates to trust",
-            )
-            .hint("set sslrootcert to a file, or to \"system\""));
-        }
+fn trusted(root_certificates: Option<&str>) -> Result<Trusted> {
+    match root_certificates {
+        Some("system") => of_the_system(),
+        Some(path) => of_a_file(path),
+        None => Err(failed("sslmode verify-ca and verify-full need certificates to trust")
+            .hint("set sslrootcert to the file with your authority's certificate, or to \"system\"")),
     }
-    Ok(roots)
 }
 
-#[derive(Debug)]
-struct Verifier {
-    mode: SslMode,
-    roots: Arc<RootCertStore>,
-    provider: Arc<rustls::crypto::CryptoProvider>,
+fn of_a_file(path: &str) -> Result<Trusted> {
+    let hint = "sslrootcert is a file with the certificate of your authority, or several, in PEM form \
+                (-----BEGIN CERTIFICATE-----)";
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(|certificates| certificates.collect::<std::result::Result<Vec<_>, _>>())
+        .map_err(|error| {
+            failed(format!("sslrootcert `{path}` cannot be read: {}", words(&error))).hint(hint)
+        })?;
+    let trusted = Trusted::new(certificates);
+    if trusted.is_empty() {
+        return Err(failed(format!("sslrootcert `{path}` holds no certificate")).hint(hint));
+    }
+    Ok(trusted)
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        match self.mode {
-            SslMode::VerifyFull => {
-                WebPkiServerVerifier::builder_with_provider(self.roots.clone(), self.provider.clone())
-                    .build()
-                    .map_err(|error| rustls::Error::General(error.to_string()))?
-                    .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
-            SslMode::VerifyCa => {
-                let certificate = ParsedCertificate::try_from(end_entity)?;
-                let algorithms = self.provider.signature_verification_algorithms.all;
-                verify_server_cert_signed_by_trust_anchor(
-                    &certificate,
-                    &self.roots,
-                    intermediates,
-                    now,
-                    algorithms,
-                )?;
-                Ok(ServerCertVerified::assertion())
-            }
-            _ => Ok(ServerCertVerified::assertion()),
-        }
+fn words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string().to_lowercase(),
+        other => other.to_string(),
     }
+}
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+fn of_the_system() -> Result<Trusted> {
+    let found = rustls_native_certs::load_native_certs();
+    let trusted = Trusted::new(found.certs);
+    if !trusted.is_empty() {
+        return Ok(trusted);
     }
+    let error = failed("sslrootcert is \"system\", and this machine has no certificates to trust").hint(
+        "install ca-certificates, set SSL_CERT_FILE to a bundle, or set sslrootcert to the file with your authority's \
+         certificate",
+    );
+    Err(found.errors.iter().take(3).fold(error, |error, cause| error.detail(cause.to_string())))
+}
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+fn failed(message: impl Into<String>) -> FlowError {
+    FlowError::new(ErrorCode::TlsFailed, message)
 }

@@ -1,0 +1,84 @@
+"""A man in the middle: passes bytes between a client and a server, writes down what the client sends, and may end TLS."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+# The first message of a client that wants TLS: its length, and the number that asks for it.
+SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+
+
+@dataclass
+class Relay:
+    """A port of 127.0.0.1 that leads to another one."""
+
+    port: int
+    # What each connection of a client sent, before anything was decrypted.
+    sent: list[bytearray] = field(default_factory=list)
+
+
+@contextmanager
+def relay(to: int, ends_tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
+    """Passes everything on. With `ends_tls` it speaks TLS with the client as that, and with the server as a client."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = Relay(int(listener.getsockname()[1]))
+        threading.Thread(target=_accept, args=(listener, made, to, ends_tls), daemon=True).start()
+        try:
+            yield made
+        finally:
+            # `accept` in the thread goes on waiting for a socket that is merely closed.
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(listener: socket.socket, made: Relay, to: int, ends_tls: ssl.SSLContext | None) -> None:
+    with suppress(OSError):
+        while True:
+            client, _ = listener.accept()
+            sent = bytearray()
+            made.sent.append(sent)
+            threading.Thread(target=_serve, args=(client, to, sent, ends_tls), daemon=True).start()
+
+
+def _serve(client: socket.socket, to: int, sent: bytearray, ends_tls: ssl.SSLContext | None) -> None:
+    server = socket.create_connection(("127.0.0.1", to))
+    # An end that gives up is what some of the tests are about.
+    with suppress(OSError, ssl.SSLError):
+        if ends_tls:
+            sent += client.recv(len(SSL_REQUEST), socket.MSG_WAITALL)
+            server.sendall(SSL_REQUEST)
+            client.sendall(server.recv(1))
+            client = ends_tls.wrap_socket(client, server_side=True)
+            trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            trusting.check_hostname = False
+            trusting.verify_mode = ssl.CERT_NONE
+            server = trusting.wrap_socket(server)
+        _pass_on(client, server, sent)
+    for end in (client, server):
+        end.close()
+
+
+def _pass_on(client: socket.socket, server: socket.socket, sent: bytearray) -> None:
+    """Both ways in one thread: a TLS session must not be used by two at once."""
+    ways = {client: server, server: client}
+    for end in ways:
+        # What arrives may be TLS's own, with nothing to read after it.
+        end.settimeout(0.05)
+    while True:
+        held = [end for end in ways if isinstance(end, ssl.SSLSocket) and end.pending()]
+        for end in held or select.select(list(ways), [], [])[0]:
+            try:
+                data = end.recv(65536)
+            except (TimeoutError, ssl.SSLWantReadError):
+                continue
+            if not data:
+                return
+            if end is client:
+                sent += data
+            ways[end].sendall(data)
