@@ -7,12 +7,14 @@ made by the process that starts the workers (pytest-xdist), so all of them share
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from database import Database, temporary_database
+from empty_root import EmptyRoot
 from flow_binary import Flow, flow_binary
 from server import ServerError, new_directory, start, stop
 from tls_server import ROOT, TlsServer, tls_server
@@ -86,3 +88,15 @@ def tls() -> Iterator[TlsServer]:
 def root(tmp_path: Path) -> Path:
     """The certificate of the authority that the tests trust, as a file."""
     return ROOT.write(tmp_path / "root.crt")
+
+
+@pytest.fixture
+def empty_root() -> Iterator[EmptyRoot]:
+    """A root with the static binary and nothing else."""
+    # Below /tmp: pytest's own directories are closed to others, and the binary runs as another user.
+    directory = new_directory()
+    directory.chmod(0o755)
+    try:
+        yield EmptyRoot.make(directory / "root")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -9,7 +10,7 @@ from flow_binary import Flow
 from project import value
 from tls_server import PASSWORD
 
-Connection = dict[str, str]
+Connection = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Outcome:
     sqlstate: str | None = None
 
 
-def project_of(connections: dict[str, Connection]) -> str:
+def project_of(connections: Mapping[str, Connection]) -> str:
     """A pipelines.toml with these connections."""
     sections = [
         f"[connections.{name}]\n" + "".join(f"{key} = {value(each)}\n" for key, each in connection.items())
@@ -31,7 +32,7 @@ def project_of(connections: dict[str, Connection]) -> str:
     return "\n".join(sections)
 
 
-def logins(flow: Flow, connections: dict[str, Connection], **env: str) -> dict[str, Outcome]:
+def logins(flow: Flow, connections: Mapping[str, Connection], **env: str) -> dict[str, Outcome]:
     """Logs in to each; where one is refused, the password is nowhere."""
     flow.project(project_of(connections))
     finished = flow("connections", "check", *connections, "--output", "json", env=env, expect=None)

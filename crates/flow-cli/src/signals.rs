@@ -14,12 +14,15 @@ pub fn block_on<F: Future>(work: impl FnOnce(watch::Receiver<Stop>) -> F) -> Res
         FlowError::new(ErrorCode::TargetFailed, format!("the operating system gives no event loop: {error}"))
     })?;
     let (sender, receiver) = watch::channel(Stop::No);
-    runtime.block_on(async {
+    let output = runtime.block_on(async {
         let listener = tokio::spawn(listen(sender));
         let output = work(receiver).await;
         listener.abort();
-        Ok(output)
-    })
+        output
+    });
+    // The system looks up names in a thread that nothing can stop: with a dead name server it would keep us here.
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 #[cfg(unix)]
