@@ -12,7 +12,18 @@ from pathlib import Path
 
 import pytest
 import server
-from customers import NO_VIOLATIONS, SOURCE, current, left_behind, project, source, statuses, violations, wait_until
+from customers import (
+    NO_VIOLATIONS,
+    SOURCE,
+    current,
+    left_behind,
+    project,
+    source,
+    statuses,
+    violations,
+    wait_for_statement,
+    wait_until,
+)
 from database import Database
 from flow_binary import Flow
 
@@ -151,3 +162,20 @@ def test_every_strategy_runs_behind_a_pooler(database: Database, flow_there: Flo
     for _ in range(3):
         report = flow_there("run", "customers", "--output", "json", config=config).json()
         assert (report["status"], report["rows_in"]) == ("success", 10)
+
+
+def test_ctrl_c_reaches_the_server_behind_a_pooler(database: Database, flow_there: Flow, pooler: Pooler) -> None:
+    database.execute(SOURCE)
+    query = "SELECT customer_id, name, revision FROM app.customers, pg_sleep(600)"
+    config = flow_there.project(project("truncate", query=query))
+    for _ in range(20):
+        running = flow_there.start("run", "customers", config=config)
+        sleeping = wait_for_statement(database, "pg_sleep", "wait_event = 'PgSleep'")
+        began = time.monotonic()
+        running.interrupt()
+        running.finish(130)
+        assert time.monotonic() - began < 2
+        gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+        assert database.value(gone, [sleeping]) == 0
+    # PgBouncer 1.18 dies of a client that goes before its request was passed on.
+    assert "FATAL" not in pooler.log()

@@ -1,6 +1,7 @@
 //! Opens a session on a resolved connection: host by host, address by address, as libpq tries them.
 
 use super::addresses::addresses_of;
+use super::cancel::Place;
 use super::connect_error::{connect_error, not_in_time, not_resolved};
 use super::parameters::{Host, Parameters};
 use super::session::Session;
@@ -9,7 +10,8 @@ use super::tls_error::is_not_offered;
 use crate::connections::ConnectionTarget;
 use crate::error::{ErrorCode, FlowError, Result};
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Opens a session.
@@ -108,7 +110,8 @@ impl Attempts<'_> {
             version.clone(),
             self.target.session.clone(),
             self.parameters.options.clone(),
-        );
+        )
+        .reached_at(place(host, address));
         supported(self.target, &version)?;
         Ok(session)
     }
@@ -137,6 +140,15 @@ fn has_no_rule(error: &FlowError) -> bool {
 /// Of the errors of both ways the one that tells what is wrong, rather than that a way is not offered.
 fn more_telling(first: FlowError, second: FlowError) -> FlowError {
     if is_not_offered(&second) || has_no_rule(&second) { first } else { second }
+}
+
+fn place(host: &Host, address: Option<IpAddr>) -> Place {
+    match address {
+        Some(address) => {
+            Place::Address { address: SocketAddr::new(address, host.port), name: host.name.clone() }
+        }
+        None => Place::Socket(Path::new(&host.name).join(format!(".s.PGSQL.{}", host.port))),
+    }
 }
 
 fn supported(target: &ConnectionTarget, version: &str) -> Result<()> {

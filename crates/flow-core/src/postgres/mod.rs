@@ -1,6 +1,7 @@
 //! Talking to Postgres: connecting, asking, and saying what went wrong.
 
 mod addresses;
+pub mod cancel;
 mod certificates;
 pub mod connect;
 mod connect_error;

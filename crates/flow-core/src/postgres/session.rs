@@ -1,6 +1,7 @@
 //! One session on a server. Statements go as simple queries, which need no name on the server, so
 //! that everything works behind a transaction pooler; several in one text take one round trip.
 
+use super::cancel::{Canceller, Place, UnderWay};
 use super::error::{Side, statement_error};
 use crate::dialect::postgres::Postgres;
 use crate::error::Result;
@@ -8,7 +9,7 @@ use crate::sql::{Literal, Quote};
 use indexmap::IndexMap;
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{CancelToken, Client, Connection, SimpleQueryMessage, Socket};
+use tokio_postgres::{Client, Connection, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A session.
@@ -16,6 +17,8 @@ pub struct Session {
     client: Client,
     connection: JoinHandle<()>,
     tls: MakeRustlsConnect,
+    place: Option<Place>,
+    cancels: UnderWay,
     /// Whether TLS was allowed.
     pub may_encrypt: bool,
     /// The server's version as it says it.
@@ -62,7 +65,22 @@ impl Session {
             // Its error reaches whoever waits for an answer.
             let _ = connection.await;
         });
-        Session { client, connection, tls, may_encrypt, server_version, settings, options }
+        Session {
+            client,
+            connection,
+            tls,
+            place: None,
+            cancels: UnderWay::default(),
+            may_encrypt,
+            server_version,
+            settings,
+            options,
+        }
+    }
+
+    /// Says where it was reached, which is where a cancel goes.
+    pub fn reached_at(self, place: Place) -> Session {
+        Session { place: Some(place), ..self }
     }
 
     /// Runs statements and gives an answer each.
@@ -149,12 +167,13 @@ impl Session {
 
     /// What cancels the statement that runs.
     pub fn canceller(&self) -> Canceller {
-        Canceller { token: self.client.cancel_token(), tls: self.tls.clone() }
+        Canceller::new(self.client.cancel_token(), self.tls.clone(), self.place.clone(), self.cancels.clone())
     }
 
     /// Says good-bye, so that the server has not to find out.
     pub async fn close(self) {
-        let Session { client, connection, .. } = self;
+        let Session { client, connection, cancels, .. } = self;
+        cancels.finish().await;
         drop(client);
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), connection).await;
     }
@@ -169,20 +188,6 @@ impl Session {
     /// Whether the connection is gone.
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
-    }
-}
-
-/// Cancels the running statement of a session, on the server.
-#[derive(Clone)]
-pub struct Canceller {
-    token: CancelToken,
-    tls: MakeRustlsConnect,
-}
-
-impl Canceller {
-    /// Asks the server to cancel; a server that cannot be reached any more has nothing to cancel.
-    pub async fn cancel(&self) {
-        let _ = self.token.cancel_query(self.tls.clone()).await;
     }
 }
 
