@@ -120,15 +120,10 @@ impl Parameters {
             config.options(options);
         }
         config.keepalives(self.keepalives);
-        if let Some(idle) = self.keepalives_idle {
-            config.keepalives_idle(idle);
-        }
-        if let Some(interval) = self.keepalives_interval {
-            config.keepalives_interval(interval);
-        }
-        if let Some(count) = self.keepalives_count {
-            config.keepalives_retries(count);
-        }
+        // A system waits for two hours before it asks whether the other end is still there, and a run with it.
+        config.keepalives_idle(self.keepalives_idle.unwrap_or(Duration::from_secs(30)));
+        config.keepalives_interval(self.keepalives_interval.unwrap_or(Duration::from_secs(10)));
+        config.keepalives_retries(self.keepalives_count.unwrap_or(3));
         if let Some(limit) = self.tcp_user_timeout {
             config.tcp_user_timeout(limit);
         }
