@@ -238,7 +238,12 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=["startup", "scd2", "merge"], help="startup, scd2, merge")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--source", choices=sorted(SOURCES), action="append", help="table, query, across, across_staged; all unless said")
+    parser.add_argument(
+        "--source",
+        choices=sorted(SOURCES),
+        action="append",
+        help="table, query, across, across_staged; all unless said",
+    )
     parser.add_argument("--share", type=float, action="append", help="percent of changed rows: 0, 1, 10 unless said")
     chosen = parser.parse_args()
     print(f"{flow_binary()}, {chosen.rows:,} rows, medians of {chosen.rounds}", flush=True)
