@@ -410,6 +410,10 @@ class Wire:
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        for each in self.servers:
+            # A thread still reads from it: closed alone, the server would not be told.
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         for each in (*self.clients, *self.was_cut, *self.servers):
             each.close()
 

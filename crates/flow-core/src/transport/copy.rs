@@ -6,8 +6,10 @@ use crate::error::FlowError;
 use crate::hash::RowHasher;
 use crate::plan::Copy;
 use bytes::{Bytes, BytesMut};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{Sink, SinkExt, StreamExt};
+use std::future::poll_fn;
 use std::pin::pin;
+use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_postgres::{Client, CopyInSink, CopyOutStream};
 
@@ -15,6 +17,8 @@ use tokio_postgres::{Client, CopyInSink, CopyOutStream};
 const GATHERED: usize = 128 * 1024;
 /// How many gathered pieces may wait for the target.
 const WAITING: usize = 4;
+/// After so long without a row the target is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(1);
 /// What follows the last piece.
 const END: Bytes = Bytes::new();
 
@@ -131,14 +135,22 @@ pub async fn pass(
 /// Writes what comes, to its end; a stream that breaks off is aborted on the server.
 pub async fn write_all(sink: CopyInSink<Bytes>, mut receiver: Receiver<Bytes>) -> Result<u64, Broken> {
     let mut sink = pin!(sink);
-    while let Some(piece) = receiver.recv().await {
+    loop {
+        let piece = match tokio::time::timeout(SILENCE, receiver.recv()).await {
+            Ok(Some(piece)) => piece,
+            // Whoever reads has failed, and says why.
+            Ok(None) => std::future::pending().await,
+            // A source that thinks for an hour must not hide that its target has gone.
+            Err(_) => {
+                poll_fn(|context| sink.as_mut().poll_ready(context)).await.map_err(Broken::Target)?;
+                continue;
+            }
+        };
         if piece == END {
             return sink.finish().await.map_err(Broken::Target);
         }
         sink.as_mut().feed(piece).await.map_err(Broken::Target)?;
     }
-    // Whoever reads has failed, and says why.
-    std::future::pending().await
 }
 
 /// Appends hashes to rows, and leaves out the fields that were sent for them alone.
