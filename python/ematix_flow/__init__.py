@@ -1,9 +1,238 @@
 """ematix-flow: declare a table and a load strategy; it writes only what changed.
 
-Tables, pipelines and sources cannot be declared from Python yet. This package holds the native module and its version;
-the product is the `flow` binary with a `pipelines.toml`.
+    from ematix_flow import connect, pipeline, Source
+    report = pipeline.sync(source=Source.postgres_query(connect("crm"), "SELECT * FROM app.customers"),
+                           target="analytics.dim_customers", target_connection="warehouse", mode="scd2", keys="id")
+    report.rows_inserted, report.path
+
+Python declares; every plan is made and every row is moved in Rust.
 """
 
-from ._core import __version__
+from __future__ import annotations
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING, Any
+
+from .connections import Connection, connect
+from .decorators import Ematix, ematix
+from .errors import (
+    ConnectError,
+    DataError,
+    DriftError,
+    ErrorInfo,
+    FlowError,
+    LockedError,
+    SourceError,
+    SpecError,
+    TargetError,
+)
+from .expectations import expect
+from .features import FeatureView
+from .markers import (
+    Marker,
+    Sql,
+    cast,
+    clamp,
+    collapse_whitespace,
+    column,
+    date_trunc,
+    default,
+    derive,
+    email_normalize,
+    empty_to_null,
+    lower,
+    map_values,
+    natural_key,
+    nullif,
+    parse_bool,
+    parse_date,
+    parse_int,
+    parse_json,
+    parse_numeric,
+    parse_timestamp,
+    phone_normalize,
+    pk,
+    regex_replace,
+    replace,
+    round,
+    sql,
+    to_timezone,
+    trim,
+    truncate,
+    unique,
+    upper,
+    whitespace_to_null,
+)
+from .pipelines import Pipeline, PipelineFunction, PipelineNamespace, Pipelines, pipeline
+from .source import Source
+from .strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
+from .table import Column, ManagedTable
+from .transforms import (
+    Expectation,
+    PreHelper,
+    TransformRef,
+    deduplicate_by,
+    filter_where,
+    limit,
+    rename,
+    sample_pct,
+    select,
+    with_column,
+)
+from .types import (
+    JSON,
+    JSONB,
+    UUID,
+    Array,
+    BigInt,
+    Boolean,
+    Bytes,
+    ColumnType,
+    Date,
+    Double,
+    Enum,
+    Float,
+    Integer,
+    Interval,
+    Numeric,
+    PgType,
+    SmallInt,
+    String,
+    Text,
+    Time,
+    Timestamp,
+    TimestampTZ,
+)
+
+if TYPE_CHECKING:
+    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, Step, TransformReport, ValidationReport
+
+    __version__: str
+
+__all__ = [
+    "JSON",
+    "JSONB",
+    "SCD2",
+    "UUID",
+    "AppendOnly",
+    "Array",
+    "BigInt",
+    "Boolean",
+    "Bytes",
+    "CheckReport",
+    "Column",
+    "ColumnType",
+    "ConnectError",
+    "Connection",
+    "DataError",
+    "Date",
+    "Double",
+    "DriftError",
+    "Ematix",
+    "Enum",
+    "ErrorInfo",
+    "Expectation",
+    "FeatureView",
+    "Float",
+    "FlowError",
+    "Integer",
+    "Interval",
+    "KeyHistory",
+    "LockedError",
+    "ManagedTable",
+    "Marker",
+    "MergeUpsert",
+    "Numeric",
+    "PgType",
+    "Pipeline",
+    "PipelineFunction",
+    "PipelineNamespace",
+    "Pipelines",
+    "Plan",
+    "PreHelper",
+    "RunHistory",
+    "RunReport",
+    "SmallInt",
+    "Source",
+    "SourceError",
+    "SpecError",
+    "Sql",
+    "Step",
+    "Strategy",
+    "String",
+    "TargetError",
+    "Text",
+    "Time",
+    "Timestamp",
+    "TimestampTZ",
+    "TransformRef",
+    "TransformReport",
+    "TruncateReplace",
+    "ValidationReport",
+    "__version__",
+    "cast",
+    "clamp",
+    "collapse_whitespace",
+    "column",
+    "connect",
+    "date_trunc",
+    "deduplicate_by",
+    "default",
+    "derive",
+    "email_normalize",
+    "ematix",
+    "empty_to_null",
+    "expect",
+    "filter_where",
+    "limit",
+    "lower",
+    "map_values",
+    "natural_key",
+    "nullif",
+    "parse_bool",
+    "parse_date",
+    "parse_int",
+    "parse_json",
+    "parse_numeric",
+    "parse_timestamp",
+    "phone_normalize",
+    "pipeline",
+    "pk",
+    "regex_replace",
+    "rename",
+    "replace",
+    "round",
+    "sample_pct",
+    "select",
+    "sql",
+    "to_timezone",
+    "trim",
+    "truncate",
+    "unique",
+    "upper",
+    "whitespace_to_null",
+    "with_column",
+]
+
+_REPORTS = frozenset(
+    ["CheckReport", "KeyHistory", "Plan", "RunHistory", "RunReport", "Step", "TransformReport", "ValidationReport"]
+)
+
+
+# What a declaration does not need is imported at its first use: the native module, and the reports.
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from ._core import __version__
+
+        found: Any = __version__
+    elif name in _REPORTS:
+        from . import reports
+
+        found = getattr(reports, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,49 @@
+# The native half of the package, in Rust: every plan is made and every row is moved there. Texts are JSON.
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+__version__: str
+
+def main(argv: list[str], registry: str | None, call: Callable[[str, str], str] | None) -> int:
+    """The command line; `argv` begins with the program's name, as `sys.argv` does. Gives the exit code."""
+
+def module_names(argv: list[str]) -> list[str]:
+    """The Python modules that a command line, EMATIX_FLOW_MODULE, pipelines.toml or pyproject.toml names."""
+
+def option_table() -> str:
+    """`[{"name", "modes": […] (empty: all), "default": a JSON value or null, "supported"}]`."""
+
+def check_schedule(cron: str | None, every: str | None, timezone: str) -> None:
+    """Raises SpecError, `invalid_schedule`."""
+
+@final
+class Engine:
+    """The pipelines of one registry, with those of pipelines.toml."""
+    def __new__(
+        cls, registry: str, call: Callable[[str, str], str] | None = None, config: str | None = None
+    ) -> Engine: ...
+    def start(self, pipeline: str, request: str) -> Run: ...
+    def plan(self, pipeline: str, connect: bool) -> str: ...
+    def validate(self, pipeline: str, connect: bool) -> str: ...
+    def check(self, pipeline: str) -> str: ...
+    def history(self, pipeline: str, key: str | None) -> str: ...
+    def run_due(self, request: str) -> Run: ...
+
+@final
+class Run:
+    """A run that is under way."""
+    def result(self) -> str:
+        """Waits for its end. Ctrl-C cancels on the server, then raises KeyboardInterrupt."""
+    def poll(self, seconds: float) -> str | None:
+        """Waits so long at most; None while it goes on."""
+    def cancel(self) -> None: ...
+
+@final
+class Session:
+    """A connection for statements."""
+    def __new__(cls, dsn: str | None, name: str | None, registry: str | None) -> Session: ...
+    def execute(self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None) -> int: ...
+    def query(
+        self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]: ...
+    def close(self) -> None: ...

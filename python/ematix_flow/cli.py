@@ -1,0 +1,33 @@
+"""The wheel's `flow`: the same command line as the native binary's, with the Python registries loaded in process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+
+def main() -> int:
+    """Runs `flow` with the arguments of this process, and gives its exit code."""
+    from . import _core
+
+    argv = ["flow", *sys.argv[1:]]
+    modules = _core.module_names(argv)
+    registry = call = None
+    if modules:
+        from . import export
+        from .errors import FlowError
+
+        pipelines = export.load(modules)
+        try:
+            registry = export.registry(pipelines)
+        except FlowError as error:
+            print(f"error[{error.code}]: {error}", file=sys.stderr)
+            return 2
+        call = export.answerer(pipelines)
+    # The command line handles Ctrl-C itself; Python's handler would turn exit code 130 into 1.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return _core.main(argv, registry, call)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

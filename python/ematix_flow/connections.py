@@ -1,0 +1,246 @@
+"""Connections: a name that the core resolves, or a DSN. Nothing is opened before it is needed."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
+
+from .errors import SpecError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from ._core import Session
+    from .options import Mode, PipelineOptions
+    from .reports import RunReport
+
+R = TypeVar("R")
+Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
+
+_dsn_names: dict[str, str] = {}
+_dsn_names_lock = threading.Lock()
+
+
+class Connection:
+    """A connection that opens at its first use. Threads may share it; their statements wait for each other.
+
+    >>> from ematix_flow import connect
+    >>> connect("warehouse")
+    <Connection warehouse>
+    >>> connect(dsn="postgresql://me:secret@db/shop")
+    <Connection postgresql://me:****@db/shop>
+
+    It closes at the end of a `with`, or by `close()`; the next use opens it again.
+    """
+
+    name: str | None
+
+    def __init__(self, name: str | None = None, *, dsn: str | None = None) -> None:
+        self.name = name
+        self._dsn = dsn
+        self._session: Session | None = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes it; once is enough, and a second time does no harm."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def execute(self, statement: str, params: Params = None) -> int:
+        """Runs a statement, and commits it. Gives the number of rows that it touched.
+
+        Raises:
+            ConnectError: no connection, or no log-in.
+            TargetError: the statement failed; `.sqlstate` says why.
+        """
+        with self._lock:
+            return self._opened().execute(statement, params)
+
+    @overload
+    def query(
+        self, statement: str, params: Params = None, *, rows: Literal["dict"] = "dict"
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    def query(self, statement: str, params: Params = None, *, rows: Literal["tuple"]) -> list[tuple[Any, ...]]: ...
+    @overload
+    def query(self, statement: str, params: Params = None, *, rows: type[R]) -> list[R]: ...
+    def query(self, statement: str, params: Params = None, *, rows: Any = "dict") -> Any:
+        """The rows of a query: as dicts, as tuples, or as objects of a class.
+
+        A class that declares a table is filled column by column; any other is called with the columns as keywords.
+
+        Raises:
+            ConnectError: no connection, or no log-in.
+            TargetError: the query failed; `.sqlstate` says why.
+        """
+        if rows not in ("dict", "tuple") and not isinstance(rows, type):
+            raise SpecError(f"query: rows is {rows!r}", code="invalid_value", hint='rows is "dict", "tuple" or a class')
+        with self._lock:
+            columns, found = self._opened().query(statement, params)
+        return found if rows in ("tuple", tuple) else _shaped(columns, found, rows)
+
+    def read_df(
+        self,
+        query_or_table: str,
+        params: Params = None,
+        *,
+        prefer: Literal["auto", "polars", "pandas", "pyarrow", "arrow"] = "auto",
+        batch_rows: int | None = None,
+        partition_on: str | None = None,
+    ) -> Any:
+        """The rows of a query as a frame. This version refuses it: `not_yet_supported`."""
+        raise _not_yet("read_df")
+
+    def read_batches(self, query_or_table: str, params: Params = None, *, batch_rows: int = 65536) -> Any:
+        """The rows of a query as Arrow batches. This version refuses it: `not_yet_supported`."""
+        raise _not_yet("read_batches")
+
+    def write_df(
+        self,
+        frame: Any,
+        table: str,
+        mode: Mode = "append",
+        *,
+        target: type[Any] | None = None,
+        if_exists: Literal["use", "error"] = "use",
+        dry_run: bool = False,
+        **options: Unpack[PipelineOptions],
+    ) -> RunReport:
+        """Loads a frame by a load strategy. This version refuses it: `not_yet_supported`."""
+        raise _not_yet("write_df")
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            from ._core import Session
+
+            self._session = Session(self._dsn, self.name if self._dsn is None else None, None)
+        return self._session
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.name or masked(self._dsn or 'default')}>"
+
+    # A session cannot travel; the other side opens its own.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (self.name, self._dsn)
+
+
+ConnectionLike: TypeAlias = Connection | str
+
+
+@overload
+def connect(name: str = "default", /) -> Connection: ...
+@overload
+def connect(*, dsn: str) -> Connection: ...
+def connect(name: str = "default", /, *, dsn: str | None = None) -> Connection:
+    """A connection by its name, or by a DSN as psql takes it. Nothing is opened yet.
+
+    A name stands for the first of: `EMATIX_FLOW_DSN_<NAME>`, the environment that `--env` chooses,
+    `[connections.NAME]` in pipelines.toml, and `~/.ematix-flow/connections.toml`.
+
+    >>> connect("warehouse").name
+    'warehouse'
+    """
+    if dsn is not None:
+        if name != "default":
+            raise SpecError("connect: a name and a DSN", code="conflicting_options", hint="give one of them")
+        return Connection(dsn=dsn)
+    return Connection(connection_name(name, "connect"))
+
+
+def connection_name(value: object, where: str) -> str:
+    """The name under which a connection is exported; one that was made from a DSN gets a name of its own.
+
+    Raises:
+        SpecError: `invalid_value` for what is neither a connection nor a name. Its text may be a DSN: it is not shown.
+    """
+    if isinstance(value, Connection):
+        if value.name is not None or value._dsn is None:
+            return value.name or "default"
+        return _name_of_dsn(value._dsn)
+    if isinstance(value, str) and value:
+        if "://" in value or "=" in value:
+            raise SpecError(
+                f"{where}: a DSN stands where a connection's name belongs",
+                code="invalid_value",
+                hint="write connect(dsn=…)",
+            )
+        return value
+    raise SpecError(
+        f"{where}: a {type(value).__name__} is not a connection",
+        code="invalid_value",
+        hint='give connect("name"), connect(dsn=…) or the name of a connection',
+    )
+
+
+def dsn_named(name: str) -> str | None:
+    """The DSN behind a name that `connection_name` gave."""
+    return next((dsn for dsn, known in _dsn_names.items() if known == name), None)
+
+
+def _name_of_dsn(dsn: str) -> str:
+    import hashlib
+
+    with _dsn_names_lock:
+        if dsn not in _dsn_names:
+            # Of the DSN without its password: a name stands in reports, from which no password may be guessed.
+            stem = "dsn_" + hashlib.sha256(masked(dsn).encode()).hexdigest()[:8]
+            taken, name, number = set(_dsn_names.values()), stem, 1
+            while name in taken:
+                number += 1
+                name = f"{stem}_{number}"
+            _dsn_names[dsn] = name
+        return _dsn_names[dsn]
+
+
+def masked(dsn: str) -> str:
+    """A DSN without its passwords.
+
+    >>> masked("host=db password='a b' user=me"), masked("postgresql://me@db/x?password=secret&sslmode=require")
+    ('host=db password=**** user=me', 'postgresql://me@db/x?password=****&sslmode=require')
+    """
+    if "://" in dsn:
+        # Up to the last @, since a password may hold one.
+        dsn = re.sub(r"^([^:/]+://[^:@/?]*):.*@", r"\1:****@", dsn, flags=re.DOTALL)
+        return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&]*", r"\1****", dsn)
+    return re.sub(r"(?i)(\b(?:password|sslpassword)\s*=\s*)(?:'(?:\\.|[^'\\])*'?|(?:\\.|\S)*)", r"\1****", dsn)
+
+
+def _rebuilt(name: str | None, dsn: str | None) -> Connection:
+    return Connection(name, dsn=dsn)
+
+
+def _shaped(columns: list[str], rows: list[tuple[Any, ...]], shape: Any) -> list[Any]:
+    dicts = [dict(zip(columns, row, strict=True)) for row in rows]
+    if shape == "dict" or shape is dict:
+        return dicts
+    table = shape.__dict__.get("__ematix_table__")
+    if table is None:
+        return [shape(**row) for row in dicts]
+    attributes = {column.name: attribute for attribute, column in table.columns.items()}
+    found = []
+    for row in dicts:
+        item = shape.__new__(shape)
+        item.__dict__.update((attributes.get(name, name), value) for name, value in row.items())
+        found.append(item)
+    return found
+
+
+def _not_yet(name: str) -> SpecError:
+    return SpecError(
+        f"`{name}` is not supported yet",
+        code="not_yet_supported",
+        hint="this version knows the name but cannot do it; pipeline.sync loads from a query",
+    )

@@ -1,0 +1,215 @@
+"""`ematix`: tables, pipelines and transforms declared by decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from . import options as checks
+from . import registry
+from .connections import ConnectionLike, connection_name
+from .errors import SpecError
+from .features import add_methods, not_yet
+from .names import snake_case
+from .pipelines import PipelineFunction
+from .table import declare
+from .transforms import Transform, TransformRef
+from .values import Duration, duration, names
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from typing_extensions import Unpack
+
+    from ._checked import FeatureViewClass
+    from .options import Mode, ScheduleOptions
+    from .targets import Table
+
+C = TypeVar("C")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Ematix:
+    """`ematix`: the decorators that declare.
+
+    >>> from typing import Annotated
+    >>> from ematix_flow import BigInt, Text, ematix, pk
+    >>> @ematix.table(schema="analytics")
+    ... class CustomerDim:
+    ...     customer_id: Annotated[BigInt, pk()]
+    ...     name: Text | None
+    >>> CustomerDim.__ematix_table__
+    <Table analytics.customer_dim: customer_id bigint NOT NULL, name text>
+    """
+
+    def table(self, *, schema: str | None = None, name: str | None = None) -> Callable[[type[C]], type[C]]:
+        """A class whose annotations are the columns of a table: NOT NULL unless `| None`.
+
+        Args:
+            schema: `public` unless said.
+            name: snake_case of the class unless said.
+
+        Raises:
+            SpecError: with the class, the attribute and the remedy.
+        """
+
+        def decorate(cls: type[C]) -> type[C]:
+            _class("table", cls)
+            declare(cls, "public" if schema is None else schema, snake_case(cls.__name__) if name is None else name)
+            return cls
+
+        return decorate
+
+    def pipeline(
+        self,
+        *,
+        target: Table | None = None,
+        targets: Sequence[Mapping[str, Any]] | None = None,
+        mode: Mode | None = None,
+        name: str | None = None,
+        source_connection: ConnectionLike | None = None,
+        target_connection: ConnectionLike | None = None,
+        **options: Unpack[ScheduleOptions],
+    ) -> Callable[[F], PipelineFunction[F]]:
+        """A function that says where rows come from: it returns SQL text or a `Source`.
+
+        It is called with the source's connection when the pipeline runs, and stays callable. Its name is the
+        pipeline's unless `name=`. `targets=[{"target": …, "mode": …}]` loads several targets from one reading.
+
+        Raises:
+            SpecError: what is said is wrong, or the name is taken; names the function and the remedy.
+        """
+        known = ("target", "targets", "mode", "name", "source_connection", "target_connection")
+        checks.refuse_unknown("ematix.pipeline", options, known, scheduled=True)
+        if (target is None) == (targets is None):
+            raise SpecError(
+                "ematix.pipeline: "
+                + ("there is no target" if target is None else "target and targets exclude each other"),
+                code="missing_option" if target is None else "conflicting_options",
+                hint='write target=CustomerDim, or targets=[{"target": CustomerDim}]',
+            )
+
+        def decorate(function: F) -> PipelineFunction[F]:
+            return PipelineFunction(
+                function,
+                name=name,
+                source_connection=source_connection,
+                target_connection=target_connection,
+                target=target,
+                targets=targets,
+                mode=mode,
+                options=options,
+            )
+
+        return decorate
+
+    @overload
+    def transform(self, function: F, /) -> F: ...
+    @overload
+    def transform(
+        self,
+        *,
+        name: str | None = None,
+        connection: ConnectionLike | None = None,
+        schedule: str | None = None,
+        timezone: str = "UTC",
+    ) -> Callable[[F], F]: ...
+    def transform(  # type: ignore[misc]  # mypy does not see that a default fills `function`
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        connection: ConnectionLike | None = None,
+        schedule: str | None = None,
+        timezone: str = "UTC",
+    ) -> object:
+        """A function of a connection that runs by itself, after loads (`transforms_post`) or by a schedule.
+
+        It may return a dict of metrics, which its report has.
+        """
+
+        def decorate(function: F) -> F:
+            if not callable(function) or isinstance(function, type):
+                raise SpecError(f"ematix.transform: {function!r} is not a function", code="invalid_value")
+            called = getattr(function, "__name__", "transform") if name is None else name
+            where = f"transform {called}"
+            if schedule is not None:
+                checks.check_schedule(where, {"schedule": schedule, "timezone": timezone})
+            at = None if connection is None else connection_name(connection, where)
+            registry.declare_transform(Transform(called, function, at, schedule, timezone))
+            return function
+
+        return decorate if function is None else decorate(function)
+
+    def transform_ref(self, name: str) -> TransformRef:
+        """A transform by its name, for `transforms_post`."""
+        return TransformRef(name)
+
+    def feature_view(
+        self,
+        *,
+        schema: str | None = None,
+        name: str | None = None,
+        feature_version: str = "v1",
+        event_timestamp_column: str,
+        ttl: Duration | None = None,
+        online: bool = False,
+        description: str | None = None,
+        owner: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Callable[[type[C]], FeatureViewClass[C]]:
+        """A table with a history by event time. Declared and exported; this version of the core refuses it."""
+
+        def decorate(cls: type[C]) -> FeatureViewClass[C]:
+            _class("feature_view", cls)
+            called = snake_case(cls.__name__) if name is None else name
+            table = declare(cls, "public" if schema is None else schema, called)
+            if event_timestamp_column not in table.column_names:
+                raise SpecError(
+                    f"{cls.__qualname__}: event_timestamp_column names `{event_timestamp_column}`, which it does not have",
+                    code="unknown_column",
+                    hint=f"its columns are {', '.join(table.column_names)}",
+                )
+            said: dict[str, Any] = {
+                "feature_version": feature_version,
+                "event_timestamp_column": event_timestamp_column,
+                "ttl": None if ttl is None else duration(ttl, f"{cls.__qualname__}: ttl"),
+                "online": online or None,
+                "description": description,
+                "owner": owner,
+                "tags": names(tags, "tags") or None,
+            }
+            table.feature = {key: value for key, value in said.items() if value is not None}
+            add_methods(cls)
+            return cls  # type: ignore[return-value]
+
+        return decorate
+
+    def training_set(
+        self,
+        conn: ConnectionLike,
+        *,
+        spine: Any,
+        feature_views: Sequence[Any],
+        columns: Sequence[str] | None = None,
+        known_as_of: dt.datetime | None = None,
+        prefer: Literal["auto", "polars", "pandas", "pyarrow", "arrow"] = "auto",
+    ) -> Any:
+        """Features joined to a spine as of its instants. This version refuses it: `not_yet_supported`."""
+        raise not_yet("training_set")
+
+    def __repr__(self) -> str:
+        return "ematix"
+
+
+def _class(decorator: str, cls: object) -> None:
+    if not isinstance(cls, type):
+        raise SpecError(
+            f"ematix.{decorator}: {cls!r} is not a class",
+            code="invalid_value",
+            hint=f"@ematix.{decorator}(…) stands above `class CustomerDim:`",
+        )
+
+
+ematix = Ematix()

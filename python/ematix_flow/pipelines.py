@@ -1,0 +1,517 @@
+"""Pipelines: a source, a target and a load strategy under a name; `pipeline.sync` runs one on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from . import options as checks
+from . import registry, runs
+from .connections import Connection, ConnectionLike, connection_name
+from .errors import SpecError
+from .places import Place, here
+from .source import Source, as_source
+from .table import Table as Declared
+from .targets import Target, as_target, check_columns
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import Mode, PipelineOptions, ScheduleOptions
+    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
+    from .targets import Table
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Runnable:
+    """What every pipeline can do. Each method waits for its end; a run's errors are raised, each with its report."""
+
+    name: str
+    place: Place
+    # As pipelines.toml has it, and the targets (one, unless `targets=` gave several).
+    _said: dict[str, Any]
+    _targets: list[Target]
+    _connections: set[str]
+    _post: Sequence[Any] = ()
+
+    def export(self) -> dict[str, Any]:
+        """The pipeline as pipelines.toml has it."""
+        return self._said
+
+    def tables(self) -> list[Declared]:
+        """The declarations of its targets."""
+        return [target.table for target in self._targets if target.table is not None]
+
+    def connections(self) -> set[str]:
+        """The names of the connections that it says."""
+        return self._connections
+
+    def post_functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions among `transforms_post`, by the names under which they are exported."""
+        return {item.__name__: item for item in self._post if callable(item)}
+
+    def run(self, **options: Unpack[PipelineOptions]) -> RunReport:
+        """Runs it once; options said here are for this once.
+
+        Raises:
+            SpecError, DriftError, DataError, SourceError, TargetError, ConnectError, LockedError: as it failed; with
+                `.report` where a run had begun.
+            KeyboardInterrupt: it was interrupted, and cancelled on the server.
+        """
+        return runs.run(self, self._overrides("run", options))
+
+    def run_async(self, **options: Unpack[PipelineOptions]) -> Awaitable[RunReport]:
+        """As `run`, to be awaited. Cancelling the task cancels the run on the server."""
+        return runs.run_async(self, self._overrides("run_async", options))
+
+    def preview(self) -> Plan:
+        """What a run would do, from the declarations alone: no connection is opened."""
+        return runs.plan(self, connect=False)
+
+    def plan(self) -> Plan:
+        """What a run would do, with the databases as they are. Nothing is written."""
+        return runs.plan(self, connect=True)
+
+    def dry_run(self, *, sample: int = 0) -> RunReport:
+        """Runs it and rolls back; `sample` rows that would change come with the report, old beside new."""
+        return runs.run(self, {"dry_run": True, "sample": sample})
+
+    def validate(self, *, connect: bool = False) -> ValidationReport:
+        """What is wrong with it, all at once. Without `connect` nothing is opened and no function called."""
+        return runs.validate(self, connect=connect)
+
+    def check(self) -> CheckReport:
+        """Whether the table's history is sound: one current version a key, none that overlap."""
+        return runs.check(self)
+
+    @overload
+    def history(self, key: None = None) -> RunHistory: ...
+    @overload
+    def history(self, key: Any) -> KeyHistory: ...
+    def history(self, key: Any = None) -> RunHistory | KeyHistory:
+        """The versions of a key: `history(17)`, `history({"id": 17, "region": "EU"})`. Without one: past runs."""
+        return runs.history(self, None if key is None else self._key(key))
+
+    def _key(self, key: Any) -> dict[str, Any]:
+        if isinstance(key, Mapping):
+            return dict(key)
+        names = self._targets[0].keys(self._said)
+        if len(names) != 1:
+            known = f"the keys are {', '.join(names)}" if names else "its keys are not declared here"
+            raise SpecError(
+                f"history of {self.name}: which column is {key!r}? {known}",
+                code="missing_keys",
+                hint='say it by name: history({"id": 17})',
+            )
+        return {names[0]: key}
+
+    def _overrides(self, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        checks.refuse_unknown(function, given, (), scheduled=False)
+        where = f"pipeline {self.name}"
+        if not given:
+            return {}
+        if self._said.get("mode") is None:
+            return {"overrides": checks.lower(where, None, given, needs_mode=False)}
+        found = checks.lower(where, self._said["mode"], given)
+        for target in self._targets[:1]:
+            check_columns(where, target, self._said | found)
+        return {"overrides": {name: value for name, value in found.items() if name != "mode"}}
+
+    def _repr_said(self) -> str:
+        shown = [f"{self.name}: {self._said.get('mode', 'several targets')}"]
+        shown.append("→ " + ", ".join(target.name for target in self._targets))
+        schedule = self._said.get("schedule") or self._said.get("every")
+        return " ".join(shown) + (f", {schedule}" if schedule else "")
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self._repr_said()}>"
+
+
+class Pipeline(Runnable):
+    """A pipeline with a name, for the registry and for running again.
+
+    Args:
+        name: what history, watermark and the command line call it.
+        source: where rows come from.
+        target: a declared class, or "schema.table".
+        target_connection: where the target is; the source's connection unless said.
+        mode: the load strategy, or `strategy=SCD2(…)`.
+        options: as in pipelines.toml.
+
+    Raises:
+        SpecError: what is said is wrong, or the name is taken; names the pipeline and the remedy.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        source: Source | Any,
+        target: Table,
+        target_connection: ConnectionLike | None = None,
+        mode: Mode | None = None,
+        **options: Unpack[ScheduleOptions],
+    ) -> None:
+        checks.refuse_unknown("Pipeline", options, _CALL, scheduled=True)
+        self._describe(name, source, target, target_connection, mode, options)
+        registry.declare_pipeline(self)
+
+    def _describe(
+        self,
+        name: str,
+        source: Any,
+        target: Any,
+        connection: ConnectionLike | None,
+        mode: Any,
+        given: Mapping[str, Any],
+    ) -> None:
+        self.place = here()
+        self.name = _name(name)
+        where = f"pipeline {self.name}"
+        found = as_source(source, where)
+        self._describe_load(where, found.export(), target, connection, mode, given)
+        self._connections |= found.connections()
+
+    def _describe_load(
+        self,
+        where: str,
+        source: dict[str, Any],
+        target: Any,
+        connection: ConnectionLike | None,
+        mode: Any,
+        given: Mapping[str, Any],
+    ) -> None:
+        self._targets = [as_target(target, where)]
+        said: dict[str, Any] = {"source": source, "target": self._targets[0].name}
+        self._connections = set()
+        if connection is not None:
+            said["target_connection"] = connection_name(connection, f"{where}: target_connection")
+            self._connections.add(said["target_connection"])
+        said |= checks.lower(where, mode, given)
+        self._post = _listed(given.get("transforms_post", ()))
+        check_columns(where, self._targets[0], said)
+        checks.check_schedule(where, said)
+        self._said = said
+
+
+class PipelineFunction(Pipeline, Generic[F]):
+    """A decorated function: still callable, and a pipeline. It gets the source's connection and returns SQL text or
+    a `Source`; it is called when the pipeline runs or is planned, never at declaration."""
+
+    if TYPE_CHECKING:
+        __call__: F
+    else:
+
+        def __call__(self, *arguments, **keywords):
+            return self.__wrapped__(*arguments, **keywords)
+
+    def __init__(
+        self,
+        function: F,
+        *,
+        name: str | None,
+        source_connection: ConnectionLike | None,
+        target_connection: ConnectionLike | None,
+        target: Any,
+        targets: Sequence[Mapping[str, Any]] | None,
+        mode: Any,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.place = here()
+        self.__wrapped__ = function
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__name__ = getattr(function, "__name__", "")
+        self.__qualname__ = getattr(function, "__qualname__", "")
+        self.name = _name(self.__name__ if name is None else name)
+        where = f"pipeline {self.name}"
+        _check_function(function, where)
+        source: dict[str, Any] = {"callable": True}
+        if source_connection is not None:
+            source["connection"] = connection_name(source_connection, f"{where}: source_connection")
+        if targets is None:
+            self._describe_load(where, source, target, target_connection, mode, options)
+        else:
+            self._describe_targets(where, source, targets, target_connection, mode, options)
+        if "connection" in source:
+            self._connections.add(source["connection"])
+        described = (function.__doc__ or "").strip().split("\n\n")[0]
+        if described and "description" not in self._said:
+            self._said["description"] = " ".join(described.split())
+        registry.declare_pipeline(self)
+
+    def _describe_targets(
+        self,
+        where: str,
+        source: dict[str, Any],
+        targets: Sequence[Mapping[str, Any]],
+        connection: ConnectionLike | None,
+        mode: Any,
+        given: Mapping[str, Any],
+    ) -> None:
+        """Several targets from one reading; what is said beside `targets` holds for each that does not say it."""
+        if not targets:
+            raise SpecError(f"{where}: targets is empty", code="missing_option", hint='give [{"target": Class, …}]')
+        pipeline_wide = {name: value for name, value in given.items() if name in _WHOLE_PIPELINE}
+        shared = {name: value for name, value in given.items() if name not in _WHOLE_PIPELINE}
+        found, exported = [], []
+        connections: set[str] = set()
+        for number, item in enumerate(targets, 1):
+            if not isinstance(item, Mapping) or "target" not in item:
+                raise SpecError(
+                    f"{where}: target {number} is {item!r}",
+                    code="invalid_value",
+                    hint='write {"target": Class, "mode": "merge"}',
+                )
+            own = {name: value for name, value in item.items() if name not in ("target", "mode", "target_connection")}
+            checks.refuse_unknown(f"targets[{number - 1}]", own, (), scheduled=False)
+            one = f"{where}, target {number}"
+            self._describe_load(
+                one,
+                source,
+                item["target"],
+                item.get("target_connection", connection),
+                item.get("mode", mode),
+                shared | own,
+            )
+            found += self._targets
+            connections |= self._connections
+            exported.append({name: value for name, value in self._said.items() if name != "source"})
+        whole = checks.lower(where, None, pipeline_wide, needs_mode=False)
+        checks.check_schedule(where, whole)
+        self._targets, self._connections = found, connections
+        self._said = {"source": source, "targets": exported} | whole
+
+    def resolve(self, connection: Connection) -> Any:
+        """What the function returns for the source's connection."""
+        from inspect import signature
+
+        function = self.__wrapped__
+        return function(connection) if signature(function).parameters else function()
+
+    def __repr__(self) -> str:
+        return f"<PipelineFunction {self._repr_said()}>"
+
+
+class _Once(Pipeline):
+    """A pipeline that is run on the spot and stands in no registry."""
+
+    def __init__(
+        self, name: str, source: Any, target: Any, connection: Any, mode: Any, given: Mapping[str, Any]
+    ) -> None:
+        self._describe(name, source, target, connection, mode, given)
+
+
+class PipelineNamespace:
+    """`pipeline`: runs a load on the spot, and reaches declared pipelines by their names."""
+
+    def sync(
+        self,
+        *,
+        source: Source | Any,
+        target: Table,
+        target_connection: ConnectionLike | None = None,
+        mode: Mode | None = None,
+        name: str | None = None,
+        dry_run: bool = False,
+        **options: Unpack[PipelineOptions],
+    ) -> RunReport:
+        """Loads once. History and watermark are kept under `name`, by default the target's.
+
+        Raises:
+            SpecError, DriftError, DataError, SourceError, TargetError, ConnectError, LockedError: as it failed; with
+                `.report` where a run had begun.
+        """
+        found = self._once("sync", source, target, target_connection, mode, name, options)
+        return runs.run(found, {"dry_run": True} if dry_run else {})
+
+    def sync_async(
+        self,
+        *,
+        source: Source | Any,
+        target: Table,
+        target_connection: ConnectionLike | None = None,
+        mode: Mode | None = None,
+        name: str | None = None,
+        dry_run: bool = False,
+        **options: Unpack[PipelineOptions],
+    ) -> Awaitable[RunReport]:
+        """As `sync`, to be awaited. Cancelling the task cancels the run on the server."""
+        found = self._once("sync_async", source, target, target_connection, mode, name, options)
+        return runs.run_async(found, {"dry_run": True} if dry_run else {})
+
+    def run(self, pipeline: str | Runnable) -> RunReport:
+        """Runs a pipeline once."""
+        return runs.run(_found(pipeline), {})
+
+    def run_async(self, pipeline: str | Runnable) -> Awaitable[RunReport]:
+        """As `run`, to be awaited."""
+        return runs.run_async(_found(pipeline), {})
+
+    def preview(self, pipeline: str | Runnable) -> Plan:
+        """What a run would do, from the declarations alone."""
+        return runs.plan(_found(pipeline), connect=False)
+
+    def plan(self, pipeline: str | Runnable) -> Plan:
+        """What a run would do, with the databases as they are."""
+        return runs.plan(_found(pipeline), connect=True)
+
+    def dry_run(self, pipeline: str | Runnable, *, sample: int = 0) -> RunReport:
+        """Runs a pipeline and rolls back."""
+        return runs.run(_found(pipeline), {"dry_run": True, "sample": sample})
+
+    def validate(self, pipeline: str | Runnable, *, connect: bool = False) -> ValidationReport:
+        """What is wrong with a pipeline, all at once."""
+        return runs.validate(_found(pipeline), connect=connect)
+
+    def check(self, pipeline: str | Runnable) -> CheckReport:
+        """Whether the history of a pipeline's target is sound."""
+        return runs.check(_found(pipeline))
+
+    @overload
+    def history(self, pipeline: str | Runnable, key: None = None) -> RunHistory: ...
+    @overload
+    def history(self, pipeline: str | Runnable, key: Any) -> KeyHistory: ...
+    def history(self, pipeline: str | Runnable, key: Any = None) -> RunHistory | KeyHistory:
+        """The versions of a key, or past runs."""
+        found = _found(pipeline)
+        if isinstance(found, str):
+            if key is not None and not isinstance(key, Mapping):
+                raise SpecError(
+                    f"history of {found}: which column is {key!r}?", code="missing_keys", hint='say {"id": 17}'
+                )
+            return runs.history(found, None if key is None else dict(key))
+        return runs.history(found, None if key is None else found._key(key))
+
+    def _once(
+        self,
+        function: str,
+        source: Any,
+        target: Any,
+        connection: Any,
+        mode: Any,
+        name: str | None,
+        given: Mapping[str, Any],
+    ) -> Pipeline:
+        checks.refuse_unknown(function, given, (*_CALL, "dry_run"), scheduled=False)
+        called = as_target(target, f"pipeline.{function}").name if name is None else name
+        return _Once(called, source, target, connection, mode, given)
+
+    def __repr__(self) -> str:
+        return "pipeline"
+
+
+pipeline = PipelineNamespace()
+
+_CALL = ("name", "source", "target", "target_connection", "mode")
+_WHOLE_PIPELINE = checks.SCHEDULE | {"description", "owner", "tags", "lease", "run_timeout"}
+
+
+def _found(pipeline: str | Runnable) -> str | Runnable:
+    """A declared pipeline; a name that only pipelines.toml may know stays a name."""
+    if isinstance(pipeline, Runnable):
+        return pipeline
+    if not isinstance(pipeline, str):
+        raise SpecError(f"{pipeline!r} is not a pipeline", code="unknown_pipeline", hint="give its name")
+    return registry.pipelines.get(pipeline, pipeline)
+
+
+class Pipelines(Mapping[str, Runnable]):
+    """The pipelines that a module declares: `flows = Pipelines()` at its top, or those given to it.
+
+    Iterates over names and is indexed by them. `flow --module my_pipelines` takes what the module's registries hold,
+    or all that it declares if it has none.
+    """
+
+    def __init__(
+        self, pipelines: Mapping[str, Runnable] | Sequence[Runnable] | Iterator[Runnable] | None = None
+    ) -> None:
+        self._place = here()
+        self._given: dict[str, Runnable] | None = None
+        if pipelines is None:
+            return
+        self._given = {}
+        for item in pipelines.values() if isinstance(pipelines, Mapping) else pipelines:
+            if not isinstance(item, Runnable):
+                raise SpecError(
+                    f"Pipelines: {item!r} is not a pipeline",
+                    code="invalid_value",
+                    hint="give Pipeline(…) objects, or functions under @ematix.pipeline(…)",
+                )
+            if self._given.setdefault(item.name, item) is not item:
+                first = self._given[item.name].place
+                raise SpecError(
+                    f"pipeline `{item.name}` is there twice: from {first} and from {item.place}", code="duplicate_name"
+                )
+
+    def run_due(self, *, jobs: int = 1) -> list[RunReport]:
+        """Runs what its schedule says is due, `jobs` at a time. One that fails does not keep the others from running:
+        its report says so."""
+        return runs.run_due(list(self.values()), jobs)
+
+    def __getitem__(self, name: str, /) -> Runnable:
+        found = self._all()
+        if name in found:
+            return found[name]
+        # A Mapping's way to say no, with the words of ours.
+        raise KeyError(str(_unknown(name, found))) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, Runnable]:
+        if self._given is not None:
+            return self._given
+        mine = self._place.modules[:1]
+        return {name: item for name, item in registry.pipelines.items() if set(mine) & set(item.place.modules)}
+
+    def __repr__(self) -> str:
+        return f"Pipelines({', '.join(self)})"
+
+
+def _unknown(name: str, found: Mapping[str, Runnable]) -> str:
+    try:
+        registry.pipeline_named(name, found)
+    except SpecError as error:
+        return f"{error.message}; {error.hint}"
+    return ""
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise SpecError(f"a pipeline's name is {name!r}", code="invalid_value", hint='write name="customers"')
+    return name
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _check_function(function: Any, where: str) -> None:
+    code = getattr(function, "__code__", None)
+    if not callable(function) or isinstance(function, type):
+        raise SpecError(
+            f"{where}: {function!r} is not a function",
+            code="invalid_value",
+            hint="@ematix.pipeline(…) stands above `def customers(conn):`",
+        )
+    # 0x20 a generator, 0x80 a coroutine, 0x200 both.
+    if code is not None and code.co_flags & 0x2A0:
+        raise SpecError(
+            f"{where}: the function is async or has a yield",
+            code="invalid_value",
+            hint="return SQL as text, or a Source: rows are read by the core, not in Python",
+        )
+    if code is not None:
+        bound = 1 if hasattr(function, "__self__") else 0
+        needed = code.co_argcount - bound - len(function.__defaults__ or ())
+        if needed > 1:
+            raise SpecError(
+                f"{where}: the function takes {needed} arguments",
+                code="invalid_value",
+                hint="it gets one, the source's connection: `def customers(conn):`",
+            )

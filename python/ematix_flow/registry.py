@@ -1,0 +1,115 @@
+"""What a process has declared: pipelines and transforms by name, each with the line that declared it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from . import places
+from .errors import SpecError
+from .names import did_you_mean
+from .places import Place
+
+if TYPE_CHECKING:
+    from .pipelines import Runnable
+    from .table import Table
+    from .transforms import Transform
+
+pipelines: dict[str, Runnable] = {}
+transforms: dict[str, Transform] = {}
+_transform_places: dict[str, Place] = {}
+
+
+def declare_pipeline(pipeline: Runnable) -> None:
+    """Takes a pipeline in.
+
+    Raises:
+        SpecError: `duplicate_name`, with both places, for a name that is taken.
+    """
+    known = pipelines.get(pipeline.name)
+    if known is not None:
+        _refuse_duplicate("pipeline", pipeline.name, known.place, pipeline.place, "give one of them name=…")
+    for other in pipelines.values():
+        if other is not known:
+            _refuse_other_table(pipeline, other)
+    pipelines[pipeline.name] = pipeline
+
+
+def declare_transform(transform: Transform) -> None:
+    """Takes a transform in; as for a pipeline."""
+    place = places.here()
+    if transform.name in transforms:
+        first = _transform_places[transform.name]
+        _refuse_duplicate("transform", transform.name, first, place, "give one of them name=…")
+    transforms[transform.name] = transform
+    _transform_places[transform.name] = place
+
+
+def transform_place(name: str) -> Place | None:
+    """Where a transform was declared."""
+    return _transform_places.get(name)
+
+
+def pipeline_named(name: str, among: Mapping[str, Runnable]) -> Runnable:
+    """The pipeline of that name.
+
+    Raises:
+        SpecError: `unknown_pipeline`, with the name that was probably meant.
+    """
+    if name in among:
+        return among[name]
+    raise SpecError(
+        f"there is no pipeline `{name}`",
+        code="unknown_pipeline",
+        hint=did_you_mean(name, among, f"declared are: {', '.join(among) or 'none'}"),
+    )
+
+
+@contextlib.contextmanager
+def isolated() -> Iterator[None]:
+    """Starts with nothing declared, and puts back what was: for tests that declare."""
+    kept = [dict(part) for part in (pipelines, transforms, _transform_places)]
+    for part in (pipelines, transforms, _transform_places):
+        part.clear()
+    try:
+        yield
+    finally:
+        pipelines.clear()
+        pipelines.update(kept[0])  # type: ignore[arg-type]
+        transforms.clear()
+        transforms.update(kept[1])  # type: ignore[arg-type]
+        _transform_places.clear()
+        _transform_places.update(kept[2])  # type: ignore[arg-type]
+
+
+def check_tables(found: Mapping[str, Table], table: Table) -> None:
+    """Refuses two different declarations of one table."""
+    known = found.get(table.key)
+    if known is None or known is table or known.export() == table.export():
+        return
+    if places.is_being_replaced(known.place, table.place):
+        return
+    raise SpecError(
+        f"table {table.key} is declared twice, with different columns: {known.class_name} at {known.place}"
+        f" and {table.class_name} at {table.place}",
+        code="duplicate_name",
+        hint="use one class for both pipelines, or give one of them name=…",
+        context={"first": str(known.place), "second": str(table.place)},
+    )
+
+
+def _refuse_other_table(pipeline: Runnable, other: Runnable) -> None:
+    for table in pipeline.tables():
+        for known in other.tables():
+            check_tables({known.key: known}, table)
+
+
+def _refuse_duplicate(kind: str, name: str, first: Place, second: Place, hint: str) -> None:
+    if not places.is_being_replaced(first, second):
+        raise SpecError(
+            f"{kind} `{name}` is declared twice: at {first} and at {second}",
+            code="duplicate_name",
+            hint=hint,
+            context={"first": str(first), "second": str(second)},
+        )

@@ -1,0 +1,171 @@
+"""From a declared pipeline to the core and back: one engine for each call, JSON in and reports out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import registry
+from .errors import FlowError, SpecError, class_of, from_dict
+
+if TYPE_CHECKING:
+    from ._core import Engine, Run
+    from .pipelines import Runnable
+    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
+
+# How long a cancelled run may take to roll back before the task ends without it, in seconds.
+_ROLLBACK_PATIENCE = 10.0
+
+
+def run(pipeline: str | Runnable, request: Mapping[str, Any]) -> RunReport:
+    """Runs it to the end. The core sees to Ctrl-C."""
+    return report_or_raise(_start(pipeline, request).result())
+
+
+def run_async(pipeline: str | Runnable, request: Mapping[str, Any]) -> Awaitable[RunReport]:
+    """Runs it while the event loop goes on."""
+    return _finished(lambda: _start(pipeline, request))
+
+
+def plan(pipeline: str | Runnable, *, connect: bool) -> Plan:
+    """Its plan, from the declarations alone or from the databases as they are."""
+    from .reports import Plan
+
+    engine, name = _engine(pipeline)
+    found = _read(engine.plan(name, connect))
+    item = found.get("plan", found)
+    if item.get("errors"):
+        raise from_dict({"errors": item["errors"]})
+    return Plan(item)
+
+
+def validate(pipeline: str | Runnable, *, connect: bool) -> ValidationReport:
+    """What is wrong with it."""
+    from .reports import ValidationReport
+
+    engine, name = _engine(pipeline)
+    return ValidationReport(_read(engine.validate(name, connect)))
+
+
+def check(pipeline: str | Runnable) -> CheckReport:
+    """Whether the history of its target is sound."""
+    from .reports import CheckReport
+
+    engine, name = _engine(pipeline)
+    return CheckReport(_read(engine.check(name)))
+
+
+def history(pipeline: str | Runnable, key: Mapping[str, Any] | None) -> RunHistory | KeyHistory:
+    """The versions of a key, or past runs."""
+    import json
+
+    from .reports import KeyHistory, RunHistory
+    from .values import text_of
+
+    engine, name = _engine(pipeline)
+    if key is None:
+        return RunHistory(_read(engine.history(name, None)))
+    said = json.dumps({column: text_of(value) for column, value in key.items()}, ensure_ascii=False)
+    return KeyHistory(_read(engine.history(name, said)))
+
+
+def run_due(pipelines: Sequence[Runnable], jobs: int) -> list[RunReport]:
+    """The reports of those that were due and ran, and of those that were passed over."""
+    from .reports import RunReport
+
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise SpecError(f"run_due: jobs is {jobs!r}", code="invalid_value", hint="write jobs=4")
+    found = _read(_engine_of(pipelines).run_due(_request({"jobs": jobs})).result())
+    if found.get("errors") and not found.get("runs"):
+        raise from_dict({"errors": found["errors"]})
+    return [RunReport(item) for item in found.get("runs", [])]
+
+
+def report_or_raise(text: str) -> RunReport:
+    """The report of a run that went well, or the exception of one that did not.
+
+    Raises:
+        KeyboardInterrupt: the run was cancelled.
+    """
+    from .reports import RunReport
+
+    report = RunReport(_read(text))
+    if report.status in ("success", "skipped"):
+        return report
+    if report.status == "cancelled":
+        raise KeyboardInterrupt
+    raise _error_of(report)
+
+
+def _error_of(report: RunReport) -> FlowError:
+    if report.error is None:
+        return class_of("target_failed")(f"the run ended {report.status}", code="target_failed", report=report)
+    error = from_dict(report.error.to_dict())
+    error.report = report
+    return error
+
+
+async def _finished(start: Callable[[], Run]) -> RunReport:
+    import asyncio
+
+    running = start()
+    pause = 0.002
+    try:
+        while (text := running.poll(0)) is None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.1)
+    except asyncio.CancelledError:
+        running.cancel()
+        await _rolled_back(running)
+        raise
+    try:
+        return report_or_raise(text)
+    except KeyboardInterrupt:
+        # It was cancelled by somebody else; the loop itself was not interrupted.
+        raise asyncio.CancelledError from None
+
+
+async def _rolled_back(running: Run) -> None:
+    import asyncio
+    import time
+
+    until = time.monotonic() + _ROLLBACK_PATIENCE
+    try:
+        while time.monotonic() < until and running.poll(0) is None:
+            await asyncio.sleep(0.02)
+    except (FlowError, KeyboardInterrupt):
+        # That it was cancelled is known already.
+        pass
+
+
+def _start(pipeline: str | Runnable, request: Mapping[str, Any]) -> Run:
+    engine, name = _engine(pipeline)
+    return engine.start(name, _request(request))
+
+
+def _request(said: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps({**said, "started_by": "python"}, ensure_ascii=False)
+
+
+def _engine(pipeline: str | Runnable) -> tuple[Engine, str]:
+    """A name that Python did not declare may stand in pipelines.toml: the core knows."""
+    if isinstance(pipeline, str):
+        return _engine_of(list(registry.pipelines.values())), pipeline
+    return _engine_of([pipeline]), pipeline.name
+
+
+def _engine_of(pipelines: Sequence[Runnable]) -> Engine:
+    from . import export
+    from ._core import Engine
+
+    return Engine(export.registry(pipelines, every_transform=False), export.answerer(pipelines))
+
+
+def _read(text: str) -> dict[str, Any]:
+    import json
+
+    found = json.loads(text)
+    assert isinstance(found, dict), "the core answers with an object"
+    return found

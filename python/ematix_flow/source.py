@@ -1,0 +1,127 @@
+"""Where rows come from: a query, a table, or several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .connections import Connection, ConnectionLike, connection_name, dsn_named
+from .errors import SpecError
+from .names import qualified
+from .values import names, plain
+
+
+class Source:
+    """Where rows come from; made by one of its methods. Nothing is read before a run.
+
+    >>> Source.postgres_table("crm", "app", "customers")
+    Source.postgres_table('crm', 'app.customers')
+    """
+
+    def __init__(self, connection: str | None, said: Mapping[str, Any], kind: str) -> None:
+        self.connection = connection
+        self._said = dict(said)
+        self._kind = kind
+
+    @staticmethod
+    def postgres_query(connection: ConnectionLike, query: str, *, params: Mapping[str, Any] | None = None) -> Source:
+        """The rows of one SELECT statement; it may end in `;` or a comment, and runs read-only.
+
+        `params` fills `:name` (a value) and `{name}` (an identifier), as `[vars]` and `for_each` do in TOML.
+
+        >>> Source.postgres_query("crm", "SELECT * FROM app.customers")
+        Source.postgres_query('crm', 'SELECT * FROM app.customers')
+        """
+        if not isinstance(query, str) or not query.strip():
+            raise SpecError(
+                f"Source.postgres_query: {query!r} is not a query", code="invalid_value", hint="give one SELECT as text"
+            )
+        said: dict[str, Any] = {"query": query}
+        if params:
+            said["params"] = {str(name): plain(value) for name, value in params.items()}
+        return Source(connection_name(connection, "Source.postgres_query"), said, "postgres_query")
+
+    @staticmethod
+    def postgres_table(
+        connection: ConnectionLike, schema: str, table: str, columns: Sequence[str] | None = None
+    ) -> Source:
+        """All rows of a table or view; `columns` leaves the others out."""
+        for name in (schema, table):
+            if not isinstance(name, str) or not name:
+                raise SpecError(f"Source.postgres_table: {name!r} is not a name", code="invalid_value")
+        said: dict[str, Any] = {"table": qualified(schema, table)}
+        if columns is not None:
+            said["columns"] = names(columns, "Source.postgres_table")
+        return Source(connection_name(connection, "Source.postgres_table"), said, "postgres_table")
+
+    @staticmethod
+    def union_all(*sources: Source) -> Source:
+        """The rows of several sources, one after the other. This version refuses it at the run."""
+        if not sources or not all(isinstance(source, Source) for source in sources):
+            raise SpecError("Source.union_all: give one or more sources", code="invalid_value")
+        return Source(sources[0].connection, {"union_all": [source.export() for source in sources]}, "union_all")
+
+    @staticmethod
+    def parquet(path: str) -> Source:
+        """The rows of Parquet files. This version refuses it at the run."""
+        return Source(None, {"parquet": str(path)}, "parquet")
+
+    @staticmethod
+    def csv(path: str) -> Source:
+        """The rows of CSV files. This version refuses it at the run."""
+        return Source(None, {"csv": str(path)}, "csv")
+
+    def export(self) -> dict[str, Any]:
+        """The source as pipelines.toml has it."""
+        said: dict[str, Any] = {} if self.connection is None else {"connection": self.connection}
+        return said | self._said
+
+    def connections(self) -> set[str]:
+        """The names of the connections that it reads."""
+        found = {self.connection} if self.connection else set()
+        return found | {inner["connection"] for inner in self._said.get("union_all", []) if "connection" in inner}
+
+    def __repr__(self) -> str:
+        shown = next(iter(self._said.values()))
+        first = "" if self.connection is None else f"{self.connection!r}, "
+        return f"Source.{self._kind}({first}{shown!r})"
+
+
+def as_source(value: object, where: str) -> Source:
+    """A source, or an error that says how to make one of what was given."""
+    if isinstance(value, Source):
+        return value
+    if isinstance(value, str):
+        hint = 'write Source.postgres_query(connect("name"), "SELECT …")'
+    elif hasattr(value, "__arrow_c_stream__") or hasattr(value, "__dataframe__"):
+        raise SpecError(
+            f"{where}: a frame as a source is not supported yet",
+            code="not_yet_supported",
+            hint="write it to a table first, and load from that",
+        )
+    else:
+        hint = "a source is Source.postgres_query(…) or Source.postgres_table(…)"
+    raise SpecError(f"{where}: a {type(value).__name__} is not a source", code="invalid_value", hint=hint)
+
+
+def answer(value: object, given: Connection, where: str) -> dict[str, Any]:
+    """What a pipeline function returned, as the core wants it: a query or a table, and its connection if another.
+
+    Raises:
+        SpecError: `invalid_value` for what is neither SQL text nor a Source.
+    """
+    if isinstance(value, str) and value.strip():
+        return {"query": value}
+    if not isinstance(value, Source):
+        raise SpecError(
+            f"{where} returned {'nothing' if value is None else f'a {type(value).__name__}'}",
+            code="invalid_value",
+            hint="return SQL as text, or a Source",
+        )
+    said = value.export()
+    if said.get("connection") == connection_name(given, where):
+        del said["connection"]
+    dsns = {name: {"dsn": dsn} for name in value.connections() if (dsn := dsn_named(name))}
+    if "connection" in said and said["connection"] in dsns:
+        said["connections"] = dsns
+    return said
