@@ -4,7 +4,7 @@
 use crate::args::DEFAULT_CONFIG;
 use crate::dev_server;
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::execute::callables::Callables;
+use ematix_flow_core::execute::callables::{Callables, GivenConnection};
 use ematix_flow_core::spec::environment::ProcessEnvironment;
 use ematix_flow_core::spec::{SourceSpec, toml_file};
 use serde::Deserialize;
@@ -79,8 +79,9 @@ impl ChildPython {
 }
 
 impl Callables for ChildPython {
-    fn resolve(&self, pipeline: &str, connection: &str) -> Result<SourceSpec, FlowError> {
-        let question = json!({ "modules": self.modules, "pipeline": pipeline, "connection": connection });
+    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<SourceSpec, FlowError> {
+        let question =
+            json!({ "modules": self.modules, "pipeline": pipeline, "connection": connection.secret_json() });
         source_of(pipeline, &self.ask(&["resolve", pipeline], &question.to_string())?)
     }
 }

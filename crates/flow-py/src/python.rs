@@ -2,7 +2,7 @@
 
 use ematix_flow_cli::python::{error_of, source_of};
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::execute::callables::Callables;
+use ematix_flow_core::execute::callables::{Callables, GivenConnection};
 use ematix_flow_core::spec::SourceSpec;
 use pyo3::prelude::*;
 use serde_json::json;
@@ -29,8 +29,8 @@ impl InProcess {
 }
 
 impl Callables for InProcess {
-    fn resolve(&self, pipeline: &str, connection: &str) -> Result<SourceSpec, FlowError> {
-        let question = json!({ "pipeline": pipeline, "connection": connection }).to_string();
+    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<SourceSpec, FlowError> {
+        let question = json!({ "pipeline": pipeline, "connection": connection.secret_json() }).to_string();
         let answer = Python::attach(|py| {
             let Some(call) = &self.call else { return Ok(None) };
             call.bind(py).call1(("resolve", question))?.extract::<String>().map(Some)

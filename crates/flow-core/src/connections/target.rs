@@ -3,7 +3,7 @@
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::spec::environment::Environment;
 use indexmap::IndexMap;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::path::Path;
 
@@ -37,6 +37,28 @@ impl ConnectionTarget {
     /// A parameter by libpq's name; never the password.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
+    }
+
+    /// The whole as libpq's keywords, with the password: for a process of our own that is to connect, and for nobody
+    /// to read.
+    pub fn secret_conninfo(&self) -> SecretString {
+        let mut parameters = self.parameters.clone();
+        if let Some(password) = &self.password {
+            parameters.insert("password".to_owned(), password.expose_secret().to_owned());
+        }
+        let pinned: Vec<String> = self
+            .session
+            .iter()
+            .map(|(name, value)| format!("-c {name}={}", value.replace('\\', "\\\\").replace(' ', "\\ ")))
+            .collect();
+        if !pinned.is_empty() {
+            let options = parameters.entry("options".to_owned()).or_default();
+            *options = format!("{options} {}", pinned.join(" ")).trim().to_owned();
+        }
+        let words = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'")));
+        SecretString::from(words.collect::<Vec<_>>().join(" "))
     }
 
     /// Hosts (names, addresses or socket directories), each with its port.

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::spec::{ProjectSpec, SourceSpec};
+use secrecy::{ExposeSecret, SecretString};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -12,7 +13,24 @@ pub trait Callables: Send + Sync {
     ///
     /// # Errors
     /// What the function raised.
-    fn resolve(&self, pipeline: &str, connection: &str) -> Result<SourceSpec>;
+    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<SourceSpec>;
+}
+
+/// The connection that a function is given.
+#[derive(Clone, Debug)]
+pub struct GivenConnection {
+    /// Its name.
+    pub name: String,
+    /// Where it leads, with its password; `None` where that cannot be told, which matters only if it is used.
+    pub dsn: Option<SecretString>,
+}
+
+impl GivenConnection {
+    /// As JSON, for the process or the function that is asked: `{"name", "dsn"}`, with the password.
+    pub fn secret_json(&self) -> serde_json::Value {
+        let dsn = self.dsn.as_ref().map(ExposeSecret::expose_secret);
+        serde_json::json!({ "name": self.name, "dsn": dsn })
+    }
 }
 
 impl Engine {
@@ -43,14 +61,16 @@ impl Engine {
         })
     }
 
-    fn callable(&self, pipeline: &str) -> Result<Option<(Arc<dyn Callables>, String)>> {
+    fn callable(&self, pipeline: &str) -> Result<Option<(Arc<dyn Callables>, GivenConnection)>> {
         if !self.project.called.iter().any(|name| name == pipeline) {
             return Ok(None);
         }
         let callables = self.callables.clone().ok_or_else(|| failed(pipeline))?;
         let spec = self.project.pipelines.get(pipeline);
-        let connection = spec.and_then(|spec| spec.source.connection.clone());
-        Ok(Some((callables, connection.unwrap_or_else(|| "default".to_owned()))))
+        let name =
+            spec.and_then(|spec| spec.source.connection.clone()).unwrap_or_else(|| "default".to_owned());
+        let dsn = self.resolve(&name).ok().map(|target| target.secret_conninfo());
+        Ok(Some((callables, GivenConnection { name, dsn })))
     }
 
     fn with_source(&self, pipeline: &str, answered: SourceSpec) -> ProjectSpec {
