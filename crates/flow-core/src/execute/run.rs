@@ -260,8 +260,12 @@ impl Execution<'_> {
                 let passing = self.transfer(action, source, &mut progress.counters);
                 match unless_asked(&self.request.stop, passing).await? {
                     Transferred::Done(passed) => {
-                        // Nothing holds the source's old rows back while the target is written.
-                        source.ask_source("end the reading", "COMMIT").await?;
+                        // Nothing holds the source's old rows back while the target is written, and a query that
+                        // reads its own target would keep TRUNCATE waiting for this very run. The rows are here
+                        // whatever becomes of that session.
+                        let ending =
+                            async { Ok(source.ask_source("end the reading", "COMMIT").await.is_ok()) };
+                        unless_asked(&self.request.stop, ending).await?;
                         bytes = Some(passed.bytes);
                         Some(passed.rows)
                     }
