@@ -11,6 +11,8 @@ def main() -> int:
     from . import _core
 
     argv = ["flow", *sys.argv[1:]]
+    # Standard output is the command's: what the user's modules print stands beside it, as with the native binary.
+    sys.stdout = sys.stderr
     modules = _core.module_names(argv)
     registry = call = None
     if modules:

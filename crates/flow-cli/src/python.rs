@@ -25,6 +25,15 @@ pub trait Python: Callables {
     fn callables(self: Arc<Self>) -> Arc<dyn Callables>;
 }
 
+/// The exit code of a child whose function raised; an import that fails has another.
+const RAISED: i32 = 1;
+
+/// The error of a function that raised; its traceback has been printed.
+pub fn raised(pipeline: &str) -> FlowError {
+    FlowError::new(ErrorCode::SourceFailed, format!("the function of `{pipeline}` raised an exception"))
+        .hint("its traceback stands above")
+}
+
 /// A Python interpreter, started for each question.
 pub struct ChildPython {
     interpreter: PathBuf,
@@ -67,6 +76,9 @@ impl ChildPython {
         let answer = String::from_utf8_lossy(&done.stdout).into_owned();
         if done.status.success() {
             return Ok(answer);
+        }
+        if done.status.code() == Some(RAISED) {
+            return Err(raised(arguments.last().copied().unwrap_or_default()));
         }
         Err(error_of(&answer).unwrap_or_else(|| {
             FlowError::new(

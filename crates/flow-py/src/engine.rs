@@ -1,7 +1,7 @@
 //! A registry with its connections: everything that a pipeline can do from Python.
 
 use crate::errors::{raise, raise_all};
-use crate::python::InProcess;
+use crate::python::{InProcess, Tells};
 use crate::run::Run;
 use crate::runtime::runtime;
 use ematix_flow_core::duration::Duration;
@@ -41,7 +41,7 @@ impl Engine {
         config: Option<&str>,
     ) -> PyResult<Engine> {
         let project = project(&registry, config).map_err(|errors| raise_all(py, &errors))?;
-        let python = Arc::new(InProcess::new(registry, call));
+        let python = Arc::new(InProcess::new(registry, call, Tells::Caller));
         let core = Core::new(project).with_callables(python.clone());
         Ok(Engine { core: Arc::new(core), python })
     }

@@ -34,7 +34,8 @@ mod _core {
     #[pyo3(signature = (argv, registry=None, call=None))]
     fn main(py: Python<'_>, argv: Vec<OsString>, registry: Option<String>, call: Option<Py<PyAny>>) -> u8 {
         let python = registry.map(|registry| {
-            Arc::new(python::InProcess::new(registry, call)) as Arc<dyn ematix_flow_cli::python::Python>
+            Arc::new(python::InProcess::new(registry, call, python::Tells::Terminal))
+                as Arc<dyn ematix_flow_cli::python::Python>
         });
         py.detach(|| ematix_flow_cli::run_beside(argv, python))
     }

@@ -1,6 +1,6 @@
 //! The registry of this process, and its functions.
 
-use ematix_flow_cli::python::{error_of, source_of};
+use ematix_flow_cli::python::{error_of, raised, source_of};
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::execute::callables::{Callables, GivenConnection};
 use ematix_flow_core::spec::SourceSpec;
@@ -8,18 +8,36 @@ use pyo3::prelude::*;
 use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Who hears of what a function raises.
+pub enum Tells {
+    /// The caller, to whom it is raised again.
+    Caller,
+    /// Whoever reads standard error.
+    Terminal,
+}
+
+fn print_traceback(py: Python<'_>, exception: &PyErr) {
+    let printed = py
+        .import("ematix_flow.export")
+        .and_then(|module| module.call_method1("print_traceback", (exception.value(py),)));
+    if printed.is_err() {
+        exception.print(py);
+    }
+}
+
 /// A registry that this process has exported, and the Python function that calls its functions.
 pub struct InProcess {
     registry: String,
     call: Option<Py<PyAny>>,
+    tells: Tells,
     /// What a function raised, for whoever reports it: with its own traceback.
     raised: Mutex<Option<PyErr>>,
 }
 
 impl InProcess {
     /// The registry, with who calls its functions.
-    pub fn new(registry: String, call: Option<Py<PyAny>>) -> InProcess {
-        InProcess { registry, call, raised: Mutex::new(None) }
+    pub fn new(registry: String, call: Option<Py<PyAny>>, tells: Tells) -> InProcess {
+        InProcess { registry, call, tells, raised: Mutex::new(None) }
     }
 
     /// What a function raised since it was last asked.
@@ -44,10 +62,14 @@ impl Callables for InProcess {
                 ErrorCode::ImportFailed,
                 format!("nobody can call the function of `{pipeline}`"),
             )),
-            Err(raised) => {
-                let message = format!("the function of `{pipeline}` raised {raised}");
-                *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
-                Err(FlowError::new(ErrorCode::SourceFailed, message).hint("the traceback says where"))
+            Err(exception) => {
+                match self.tells {
+                    Tells::Caller => {
+                        *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(exception);
+                    }
+                    Tells::Terminal => Python::attach(|py| print_traceback(py, &exception)),
+                }
+                Err(raised(pipeline))
             }
         }
     }
