@@ -9,7 +9,7 @@ from . import options as checks
 from . import registry, runs
 from .connections import Connection, ConnectionLike, connection_name
 from .errors import SpecError
-from .places import Place, here
+from .places import Place, here, of_function
 from .source import Source, as_source
 from .table import Table as Declared
 from .targets import Target, as_target, check_columns
@@ -218,7 +218,7 @@ class PipelineFunction(Pipeline, Generic[F]):
         mode: Any,
         options: Mapping[str, Any],
     ) -> None:
-        self.place = here()
+        self.place = of_function(function)
         self.__wrapped__ = function
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__

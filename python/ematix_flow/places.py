@@ -53,15 +53,19 @@ def here() -> Place:
     return Place(_shown(frame.f_code.co_filename), frame.f_lineno, tuple(modules))
 
 
-def function_locals() -> dict[str, Any] | None:
-    """The names of the function in which the user declares; None at the top of a module.
+def of_function(function: Any) -> Place:
+    """The line at which a decorated function begins. While a decorator runs, Python versions differ in the line."""
+    place = here()
+    code = getattr(function, "__code__", None)
+    return place if code is None else place._replace(file=_shown(code.co_filename), line=code.co_firstlineno)
 
-    There the names of each class's own module are to be found first, which a mixin from elsewhere needs.
-    """
+
+def names_here() -> tuple[dict[str, Any], bool]:
+    """The names that the user's line sees, and whether it stands in a function."""
     frame = caller()
-    if frame is None or frame.f_locals is frame.f_globals or frame.f_code.co_name == "<module>":
-        return None
-    return dict(frame.f_locals)
+    if frame is None:
+        return {}, False
+    return dict(frame.f_locals), frame.f_locals is not frame.f_globals and frame.f_code.co_name != "<module>"
 
 
 def is_being_replaced(first: Place, second: Place) -> bool:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
@@ -337,9 +338,15 @@ def _own_annotations(cls: type) -> Iterator[str]:
 
 
 def _hints(cls: type) -> dict[str, Any]:
+    names, in_function = places.names_here()
     try:
-        return get_type_hints(cls, localns=places.function_locals(), include_extras=True)
+        # At the top of a module the names of each base class's own module come first: a mixin from elsewhere needs it.
+        return _resolved(cls, names if in_function else None)
     except NameError as error:
+        if not in_function:
+            # Code that runs outside any module (exec, a doctest) has its names there alone.
+            with contextlib.suppress(NameError):
+                return _resolved(cls, names)
         name = getattr(error, "name", None) or str(error)
         raise SpecError(
             f"{cls.__qualname__}: an annotation names `{name}`, which is not known there",
@@ -352,6 +359,10 @@ def _hints(cls: type) -> dict[str, Any]:
             code="unknown_type",
             hint="an annotation is a column type, `Text | None`, or Annotated[type, markers…]",
         ) from None
+
+
+def _resolved(cls: type, names: dict[str, Any] | None) -> dict[str, Any]:
+    return get_type_hints(cls, localns=names, include_extras=True)
 
 
 def _annotated(hint: Any, attribute: str, where: str) -> Column[Any]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import re
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -104,14 +103,15 @@ class ColumnType(metaclass=ColumnTypeMeta):
 
     def accepts(self, value: object) -> bool:
         """Whether a Python value may stand in such a column, as a DEFAULT does."""
-        if self._python is object:
+        wanted = self.python_type
+        if wanted is object:
             return True
         if isinstance(value, bool):
-            return self._python is bool
+            return wanted is bool
         if isinstance(value, dt.datetime):
-            return self._python is dt.datetime
+            return wanted is dt.datetime
         wider = {float: (float, int, decimal.Decimal), decimal.Decimal: (decimal.Decimal, int, float)}
-        return isinstance(value, wider.get(self._python, (self._python,)))
+        return isinstance(value, wider.get(wanted, (wanted,)))
 
     def __init_subclass__(cls) -> None:
         # A class that brackets made keeps the kind of the class before them.
@@ -175,7 +175,7 @@ def _number(owner: ColumnType, value: object, name: str, least: int, most: int) 
         raise SpecError(
             f"{owner._kind}: {name} is {value!r}, but must be a whole number from {least} to {most}",
             code="invalid_value",
-            hint=_HINTS.get(owner._kind),
+            hint=_HINTS.get(owner._kind, f"write {owner._kind}[3], or {owner._kind}"),
         )
     return value
 
@@ -257,7 +257,14 @@ class UUID(ColumnType):
     """`uuid`; a `uuid.UUID`."""
 
     _sql = _toml = "uuid"
-    _python = uuid.UUID
+
+    @property
+    def python_type(self) -> type[Any]:
+        """`uuid.UUID`."""
+        # Imported here, since uuid asks the platform who it is, which takes its time.
+        from uuid import UUID
+
+        return UUID
 
 
 class Bytes(ColumnType):
@@ -325,7 +332,7 @@ class _WithDigits(ColumnType):
 
     def __init__(self, precision: int | None = None) -> None:
         if precision is not None:
-            self._arguments = (_number(self, precision, "the digits of a second", 0, 6),)
+            self._arguments = (_number(self, precision, "the number of digits", 0, 6),)
         suffix = f"({self._arguments[0]})" if self._arguments else ""
         self._sql = self._toml = f"{self._word}{suffix}"
 
@@ -386,6 +393,7 @@ class Enum(ColumnType):
         return self._arguments[1:]
 
     def accepts(self, value: object) -> bool:
+        """Whether it is one of the values, where they are said."""
         return isinstance(value, str) and (not self.values or value in self.values)
 
 
@@ -444,7 +452,6 @@ _PYTHON_TYPES = {
     dt.date: "Date",
     dt.time: "Time",
     dt.timedelta: "Interval",
-    uuid.UUID: "UUID",
     dict: "JSONB",
     list: "Array[Text] or JSONB",
 }
@@ -462,6 +469,8 @@ def as_type(value: Any, where: str) -> ColumnType:
         return value()  # type: ignore[no-any-return]
     spelled = value.__name__ if isinstance(value, type) else repr(value)
     near = _PYTHON_TYPES.get(value) if isinstance(value, type) else None
+    if spelled == "UUID":
+        near = "UUID of ematix_flow"
     raise SpecError(
         f"{where}: `{spelled}` is not a column type",
         code="unknown_type",

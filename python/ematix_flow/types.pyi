@@ -147,7 +147,8 @@ else:
         def __init__(self, name: str = "", *values: str) -> None: ...
         def __class_getitem__(cls, name_values: str | tuple[str, ...], /) -> type[Self]: ...
         @property
-        def values(self) -> tuple[str, ...]: ...
+        def values(self) -> tuple[str, ...]:
+            """What may stand in the column; empty where it was not said."""
 
     class PgType(ColumnType[Any]):
         """Any type by its Postgres name: `PgType("citext")`."""

@@ -1,0 +1,147 @@
+"""A stand-in for the native module: it answers what a test told it to, and keeps what it was asked.
+
+The option table is read from the core's source, so that declarations are held to the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from pathlib import Path
+from typing import Any
+
+OPTIONS_RS = Path(__file__).parents[3] / "crates" / "flow-core" / "src" / "spec" / "options.rs"
+
+
+def options() -> list[dict[str, Any]]:
+    text = OPTIONS_RS.read_text(encoding="utf-8")
+    groups = {
+        name: re.findall(r"Mode::(\w+)", modes)
+        for name, modes in re.findall(r"^const (\w+): &\[Mode\] = &\[(.*?)\];", text, flags=re.MULTILINE)
+    }
+    found = []
+    body = text.split("pub const OPTIONS")[1].split("];\n")[0]
+    for kind, name, modes, default in re.findall(
+        r'(here|not_yet)\("(\w+)", (?:(\w+|&\[[^\]]*\]), )?(None|Some\(.*\))\),$', body, flags=re.MULTILINE
+    ):
+        listed = groups.get(modes) if modes in groups else re.findall(r"Mode::(\w+)", modes)
+        # Every default is JSON as it is TOML.
+        value = (
+            None
+            if default == "None"
+            else json.loads(json.loads(f'"{default[6:-2]}"'))
+            if default.startswith('Some("')
+            else None
+        )
+        found.append(
+            {
+                "name": name,
+                "modes": [mode.lower() for mode in listed or []],
+                "default": value,
+                "supported": kind == "here",
+            }
+        )
+    return found
+
+
+class Run:
+    def __init__(self, core: Core, text: str | None) -> None:
+        self.core = core
+        self.text = text
+        self.cancelled = False
+
+    def result(self) -> str:
+        if isinstance(self.text, BaseException):
+            raise self.text
+        assert self.text is not None
+        return self.text
+
+    def poll(self, seconds: float) -> str | None:
+        self.core.asked.append(("poll", seconds))
+        return self.text
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.text = self.core.after_cancel
+
+
+class Core(types.ModuleType):
+    """`ematix_flow._core` of the tests. `answers` has what each method of Engine gives."""
+
+    __version__ = "0.0.0"
+
+    def __init__(self) -> None:
+        super().__init__("ematix_flow._core")
+        core = self
+        self.asked: list[tuple[Any, ...]] = []
+        self.answers: dict[str, Any] = {}
+        self.after_cancel: str | None = "{}"
+        self.modules: list[str] = []
+        self.runs: list[Run] = []
+
+        class Engine:
+            def __init__(self, registry: str, call: Any = None, config: str | None = None) -> None:
+                core.asked.append(("registry", json.loads(registry)))
+                core.call = call
+
+            def start(self, pipeline: str, request: str) -> Run:
+                core.asked.append(("start", pipeline, json.loads(request)))
+                core.runs.append(Run(core, core.answers["run"]))
+                return core.runs[-1]
+
+            def run_due(self, request: str) -> Run:
+                core.asked.append(("run_due", json.loads(request)))
+                return Run(core, json.dumps(core.answers["run_due"]))
+
+            def plan(self, pipeline: str, connect: bool) -> str:
+                core.asked.append(("plan", pipeline, connect))
+                return json.dumps(core.answers["plan"])
+
+            def validate(self, pipeline: str, connect: bool) -> str:
+                core.asked.append(("validate", pipeline, connect))
+                return json.dumps(core.answers["validate"])
+
+            def check(self, pipeline: str) -> str:
+                core.asked.append(("check", pipeline))
+                return json.dumps(core.answers["check"])
+
+            def history(self, pipeline: str, key: str | None) -> str:
+                core.asked.append(("history", pipeline, key and json.loads(key)))
+                return json.dumps(core.answers["history"])
+
+        class Session:
+            def __init__(self, dsn: str | None, name: str | None, registry: str | None) -> None:
+                core.asked.append(("session", dsn, name))
+
+            def execute(self, statement: str, params: Any) -> int:
+                core.asked.append(("execute", statement, params))
+                return 3
+
+            def query(self, statement: str, params: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+                core.asked.append(("query", statement, params))
+                return core.answers["query"]  # type: ignore[no-any-return]
+
+            def close(self) -> None:
+                core.asked.append(("close",))
+
+        self.Engine = Engine
+        self.Session = Session
+
+    def option_table(self) -> str:
+        return json.dumps(options())
+
+    def check_schedule(self, cron: str | None, every: str | None, timezone: str) -> None:
+        from ematix_flow import SpecError
+
+        if cron is not None and len(cron.split()) != 5:
+            raise SpecError(f"`{cron}` is not a cron line", code="invalid_schedule", hint='write "0 * * * *"')
+        if timezone == "Mars/Olympus":
+            raise SpecError("there is no time zone `Mars/Olympus`", code="invalid_schedule")
+
+    def module_names(self, argv: list[str]) -> list[str]:
+        return self.modules
+
+    def main(self, argv: list[str], registry: str | None, call: Any) -> int:
+        self.asked.append(("main", argv, registry and json.loads(registry)))
+        return 0

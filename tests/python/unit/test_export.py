@@ -1,0 +1,287 @@
+"""The registry as JSON, the answers to the core's calls, and the command around them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from fake_core import Core
+
+from ematix_flow import BigInt, Connection, Pipeline, Source, SpecError, connect, ematix, export, pk, registry
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+
+
+@ematix.table(schema="analytics")
+class Dim:
+    id: Annotated[BigInt, pk()]
+
+
+def document() -> Any:
+    return json.loads(export.registry(registry.pipelines.values()))
+
+
+def test_the_registry_has_pipelines_tables_transforms_connections_and_places() -> None:
+    @ematix.transform(connection="dwh", schedule="0 6 * * *", timezone="Europe/Paris")
+    def refresh(conn: Connection) -> None: ...
+
+    def count(conn: Connection) -> None: ...
+
+    source = Source.postgres_query(connect(dsn="postgresql://u:secret@db/shop"), "SELECT 1")
+    Pipeline(
+        name="p", source=source, target=Dim, mode="merge", transforms_post=[count, ematix.transform_ref("refresh")]
+    )
+    found = document()
+    (name,) = found["connections"]
+    assert name.startswith("dsn_") and len(name) == 12
+    places = found.pop("places")
+    assert set(places) == {"pipelines.p", "tables.analytics.dim", "transforms.refresh"}
+    assert places["pipelines.p"]["file"].endswith("test_export.py") and places["pipelines.p"]["line"] > 0
+    assert found == {
+        "schema": "ematix.registry.v1",
+        "version": "0.0.0",
+        "connections": {name: {"dsn": "postgresql://u:secret@db/shop"}},
+        "tables": {
+            "analytics.dim": {
+                "schema": "analytics",
+                "name": "dim",
+                "primary_key": ["id"],
+                "columns": {"id": "bigint"},
+            }
+        },
+        "pipelines": {
+            "p": {
+                "source": {"connection": name, "query": "SELECT 1"},
+                "target": "analytics.dim",
+                "mode": "merge",
+                "transforms_post": [{"transform_ref": "p.count"}, {"transform_ref": "refresh"}],
+            }
+        },
+        "transforms": {
+            "refresh": {
+                "callable": True,
+                "connection": "dwh",
+                "schedule": "0 6 * * *",
+                "timezone": "Europe/Paris",
+            },
+            "p.count": {"callable": True},
+        },
+    }
+
+
+def test_a_single_run_carries_only_its_own_transforms() -> None:
+    ematix.transform(name="other")(print)
+    Pipeline(name="p", source=Source.postgres_query("a", "SELECT 1"), target=Dim, mode="merge")
+    assert json.loads(export.registry(registry.pipelines.values(), every_transform=False))["transforms"] == {}
+
+
+def test_connections_that_differ_in_their_password_alone_have_two_names_and_show_neither() -> None:
+    names = {
+        Source.postgres_query(connect(dsn=f"postgresql://u:{word}@db/shop"), "SELECT 1").connection
+        for word in ("one", "two", "one")
+    }
+    assert len(names) == 2
+    assert all(name and name.startswith("dsn_") for name in names)
+
+
+def test_a_feature_view_is_exported_as_a_feature() -> None:
+    from ematix_flow import TimestampTZ
+
+    @ematix.feature_view(schema="features", event_timestamp_column="seen", ttl="30d", online=True)
+    class UserFeatures:
+        user_id: Annotated[BigInt, pk()]
+        seen: TimestampTZ
+
+    Pipeline(name="p", source=Source.postgres_query("a", "SELECT 1"), target=UserFeatures, mode="scd2")
+    found = document()
+    assert found["tables"] == {}
+    assert found["features"] == {
+        "features.user_features": {
+            "schema": "features",
+            "name": "user_features",
+            "primary_key": ["user_id"],
+            "columns": {"user_id": "bigint", "seen": "timestamptz"},
+            "feature_version": "v1",
+            "event_timestamp_column": "seen",
+            "ttl": "30d",
+            "online": True,
+        }
+    }
+    with pytest.raises(SpecError, match="not supported yet"):
+        UserFeatures.online_features("dwh", entity_keys={"user_id": 1})
+
+
+def resolved(function: Any, connection: Any = None, **said: Any) -> Any:
+    pipeline = ematix.pipeline(target=Dim, mode="merge", name="f", **said)(function)
+    call = export.answerer([pipeline])
+    return json.loads(call("resolve", json.dumps({"pipeline": "f", "connection": connection or {}})))
+
+
+def test_a_function_is_called_with_the_connection_that_the_core_resolved() -> None:
+    seen: list[Connection] = []
+
+    def query(conn: Connection) -> str:
+        seen.append(conn)
+        return "SELECT 1"
+
+    assert resolved(query, {"name": "crm", "dsn": "postgresql://u:secret@db/x"}) == {"query": "SELECT 1"}
+    assert (seen[0].name, seen[0]._dsn) == ("crm", "postgresql://u:secret@db/x")
+    assert "secret" not in repr(seen[0])
+
+
+@pytest.mark.parametrize(
+    ("function", "answer"),
+    [
+        (lambda: "SELECT 1", {"query": "SELECT 1"}),
+        (
+            lambda conn: Source.postgres_query(conn, "SELECT :a", params={"a": 1}),
+            {"query": "SELECT :a", "params": {"a": 1}},
+        ),
+        (lambda conn: Source.postgres_table("other", "app", "t"), {"connection": "other", "table": "app.t"}),
+    ],
+)
+def test_a_function_answers_sql_or_a_source(function: Any, answer: Any) -> None:
+    assert resolved(function, {"name": "crm"}, source_connection="crm") == answer
+
+
+def test_a_function_may_answer_with_a_connection_of_its_own() -> None:
+    found = resolved(lambda conn: Source.postgres_query(connect(dsn="host=x"), "SELECT 1"))
+    assert found["connections"] == {found["connection"]: {"dsn": "host=x"}}
+
+
+@pytest.mark.parametrize(("value", "said"), [(None, "nothing"), (3, "a int"), ("  ", "a str")])
+def test_a_function_that_answers_something_else_is_named(value: Any, said: str) -> None:
+    with pytest.raises(SpecError, match=f"pipeline f returned {said}"):
+        resolved(lambda conn: value)
+
+
+def test_a_transform_answers_with_its_metrics() -> None:
+    def count(conn: Connection, report: Any) -> dict[str, Any]:
+        return {"rows": report.rows_in, "name": conn.name}
+
+    from conftest import run_json
+
+    pipeline = Pipeline(
+        name="p", source=Source.postgres_query("a", "SELECT 1"), target=Dim, mode="merge", transforms_post=[count]
+    )
+    call = export.answerer([pipeline])
+    request = {"transform": "p.count", "connection": {"name": "dwh"}, "report": json.loads(run_json())}
+    assert json.loads(call("call", json.dumps(request))) == {"metrics": {"rows": 5000, "name": "dwh"}}
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+MODULE = """
+print("a word of the user's")
+from typing import Annotated
+from ematix_flow import BigInt, Pipeline, Pipelines, Source, ematix, pk
+flows = Pipelines()
+
+@ematix.table(schema="analytics")
+class Dim:
+    id: Annotated[BigInt, pk()]
+
+@ematix.pipeline(target=Dim, mode="merge")
+def customers(conn):
+    print("called")
+    return f"SELECT '{conn.name}'"
+
+@ematix.pipeline(target=Dim, mode="merge")
+def broken(conn):
+    raise ZeroDivisionError("in the user's line")
+"""
+
+
+def command(tmp_path: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """`python -m ematix_flow.export`, with the stand-in for the native module."""
+    start = (
+        f"import sys; sys.path[:0] = [{str(HERE)!r}, {str(ROOT / 'python')!r}]\n"
+        "import fake_core; sys.modules['ematix_flow._core'] = fake_core.Core()\n"
+        "import ematix_flow; ematix_flow._core = sys.modules['ematix_flow._core']\n"
+        "import runpy; sys.argv[0] = 'x'; runpy.run_module('ematix_flow.export', run_name='__main__')\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::RuntimeWarning", "-c", start, *arguments],
+        cwd=tmp_path,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={key: value for key, value in os.environ.items() if key != "EMATIX_FLOW_MODULE"},
+    )
+
+
+def test_the_command_prints_the_registry_alone(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(MODULE)
+    done = command(tmp_path, "registry", "jobs")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert list(found["pipelines"]) == ["customers", "broken"]
+    assert found["places"]["pipelines.customers"] == {"file": "jobs.py", "line": 11}
+    assert done.stderr == "a word of the user's\n"
+
+
+def test_the_command_resolves_a_function(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(MODULE)
+    done = command(tmp_path, "resolve", "customers", "jobs:flows", stdin='{"connection": {"name": "crm"}}')
+    assert (done.returncode, done.stdout) == (0, '{"query": "SELECT \'crm\'"}\n'), done.stderr
+    assert done.stderr == "a word of the user's\ncalled\n"
+
+
+def test_an_error_in_a_function_shows_the_users_traceback(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(MODULE)
+    done = command(tmp_path, "resolve", "broken", stdin='{"modules": ["jobs"]}')
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("ZeroDivisionError: in the user's line\n")
+    assert "ematix_flow" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "end"),
+    [
+        ("import ematix_flow\n1 / 0\n", "ZeroDivisionError: division by zero\n"),
+        ("from ematix_flow import Column\nColumn(int)\n", "hint: did you mean Integer or BigInt?\n"),
+        ("import nothing_of_that_name\n", "ModuleNotFoundError: No module named 'nothing_of_that_name'\n"),
+    ],
+)
+def test_an_import_that_fails_shows_the_users_traceback(tmp_path: Path, source: str, end: str) -> None:
+    (tmp_path / "jobs.py").write_text(source)
+    done = command(tmp_path, "registry", "jobs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(end + "error[import_failed]: module `jobs` could not be imported\n")
+    assert done.stderr.count("File ") == 1 and 'jobs.py", line' in done.stderr
+
+
+def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = command(tmp_path, "registry", "jobs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error[import_failed]: there is no module `jobs`\nhint: ")
+
+
+def test_the_wheels_flow_hands_the_registry_to_the_core(
+    core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import signal
+
+    from ematix_flow import cli
+
+    (tmp_path / "jobs_of_the_cli.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["/bin/flow", "list"])
+    core.modules = ["jobs_of_the_cli"]
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert cli.main() == 0
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
+        sys.modules.pop("jobs_of_the_cli", None)
+    verb, argv, found = core.asked[-1]
+    assert (verb, argv, list(found["pipelines"])) == ("main", ["flow", "list"], ["customers", "broken"])

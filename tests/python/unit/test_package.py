@@ -1,0 +1,198 @@
+"""The package as a whole: what importing costs, what the docstrings say, and that stubs and modules agree."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from fake_core import Core
+
+import ematix_flow
+
+ROOT = Path(__file__).parents[3]
+PACKAGE = ROOT / "python" / "ematix_flow"
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+# The start-up that a user may notice, in seconds above a bare interpreter.
+LONGEST_IMPORT = 0.060
+
+
+def interpreter(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "python")}
+    # -I would ignore PYTHONPATH; -S leaves the site-packages out, so that only the standard library is there.
+    return subprocess.run([sys.executable, "-S", *words], capture_output=True, text=True, check=True, env=environment)
+
+
+def cpu_seconds(*words: str) -> float:
+    """The least of several: another process on the machine makes it longer, none makes it shorter."""
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        interpreter(*words)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(8))
+
+
+def test_importing_takes_less_than_people_notice() -> None:
+    interpreter("-c", "import ematix_flow")  # writes the bytecode
+    assert cpu_seconds("-c", "import ematix_flow") - cpu_seconds("-c", "pass") < LONGEST_IMPORT
+
+
+def test_importing_needs_the_standard_library_alone_and_little_of_that() -> None:
+    done = interpreter("-c", "import ematix_flow, sys; print(*sys.modules)")
+    loaded = set(done.stdout.split())
+    assert not loaded & {
+        "asyncio",
+        "json",
+        "inspect",
+        "dataclasses",
+        "polars",
+        "pandas",
+        "pyarrow",
+        "typing_extensions",
+    }
+    assert "ematix_flow._core" not in loaded
+    foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names - {"__main__", "ematix_flow"}
+    assert not {name for name in foreign if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", ["__init__", *MODULES])
+def test_examples_in_docstrings_run(name: str, core: Core) -> None:
+    module = importlib.import_module("ematix_flow" if name == "__init__" else f"ematix_flow.{name}")
+    # As a user's module, not as one of ours: a declaration looks for the line that made it.
+    found = doctest.testmod(module, extraglobs={"__name__": f"examples_of_{name}"})
+    assert found.failed == 0
+
+
+def test_some_examples_are_there() -> None:
+    finder = doctest.DocTestFinder()
+    count = sum(
+        len(test.examples) for name in MODULES for test in finder.find(importlib.import_module(f"ematix_flow.{name}"))
+    )
+    assert count > 60
+
+
+def documented() -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name in ematix_flow.__all__:
+        value = getattr(ematix_flow, name)
+        if name == "__version__":
+            continue
+        kind = value if isinstance(value, type) or inspect.isfunction(value) else type(value)
+        found.append((name, kind))
+        if isinstance(kind, type):
+            methods = [(key, item) for key, item in vars(kind).items() if not key.startswith("_")]
+            for key, item in methods:
+                item = item.__func__ if isinstance(item, staticmethod | classmethod) else item
+                if inspect.isfunction(item) or isinstance(item, property):
+                    found.append((f"{name}.{key}", item))
+    return found
+
+
+def test_everything_public_is_documented(core: Core) -> None:
+    lacking = [name for name, item in documented() if not (item.__doc__ or "").strip()]
+    assert lacking == []
+
+
+def stubbed(path: Path) -> dict[str, ast.AST]:
+    """Public names of a stub; what stands under `if MYPY:` is of mypy alone."""
+    found: dict[str, ast.AST] = {}
+
+    def walk(body: list[ast.stmt]) -> None:
+        for node in body:
+            if isinstance(node, ast.If):
+                walk(node.orelse)
+            elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+                found[node.name] = node
+
+    walk(ast.parse(path.read_text(encoding="utf-8")).body)
+    return found
+
+
+def arguments(node: ast.FunctionDef) -> list[str]:
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return [argument.arg for argument in every] + ([node.args.vararg.arg] if node.args.vararg else [])
+
+
+def test_the_stub_of_the_types_has_their_names_and_arguments() -> None:
+    from ematix_flow import types
+
+    found = stubbed(PACKAGE / "types.pyi")
+    classes = {name for name, node in found.items() if isinstance(node, ast.ClassDef)}
+    assert classes == set(types.__all__)
+    for name in classes:
+        node, cls = found[name], getattr(types, name)
+        assert isinstance(node, ast.ClassDef)
+        assert (ast.get_docstring(node) or "").split(":")[0].split(";")[0] == (cls.__doc__ or "").split(":")[0].split(
+            ";"
+        )[0]
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and not item.decorator_list:
+                signature = inspect.signature(
+                    inspect.getattr_static(cls, item.name).__func__
+                    if item.name == "__class_getitem__"
+                    else getattr(cls, item.name)
+                )
+                assert arguments(item) == list(signature.parameters), f"{name}.{item.name}"
+        # What a type answers otherwise than ColumnType does is the same property to a checker.
+        inherited = set(vars(types.ColumnType)) if cls is not types.ColumnType else set()
+        own = {key for key, item in vars(cls).items() if not key.startswith("_") and isinstance(item, property)}
+        own -= inherited
+        assert own == {
+            item.name
+            for item in node.body
+            if isinstance(item, ast.FunctionDef) and not item.name.startswith("_") and item.decorator_list
+        }
+    assert set(found) - classes == {"as_type"}
+
+
+def test_the_fake_core_has_what_the_native_module_has(core: Core) -> None:
+    for name, node in stubbed(PACKAGE / "_core.pyi").items():
+        if name == "Run":
+            from fake_core import Run
+
+            ours: Any = Run
+        else:
+            ours = getattr(core, name)
+        if isinstance(node, ast.ClassDef):
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef):
+                    method = "__init__" if item.name == "__new__" else item.name
+                    assert (
+                        len(inspect.signature(getattr(ours, method)).parameters) == len(arguments(item))
+                        or name == "Run"
+                    )
+        elif isinstance(node, ast.FunctionDef):
+            assert list(inspect.signature(ours).parameters) == arguments(node)
+
+
+def test_no_module_hides_an_object_of_the_package() -> None:
+    for name in MODULES:
+        if name in ematix_flow.__all__:
+            assert isinstance(getattr(ematix_flow, name), ModuleType), name
+    assert not {"pipeline", "expect", "ematix"} & set(MODULES)
+
+
+def test_normalize_has_every_marker_and_helper() -> None:
+    from ematix_flow import markers, normalize, transforms
+
+    made = {
+        name
+        for module in (markers, transforms)
+        for name, item in vars(module).items()
+        if inspect.isfunction(item) and item.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert made - {"check_chain", "export_post"} == set(normalize.__all__)
+    assert set(normalize.__all__) <= set(ematix_flow.__all__)
+    assert all(getattr(normalize, name) is getattr(ematix_flow, name) for name in normalize.__all__)
