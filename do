@@ -236,6 +236,16 @@ start_server() {
 # Always the whole workspace: another selection has other features and rebuilds most of the tree.
 build_flow() { cargo build --workspace --bin flow --locked; }
 
+# The package's native half, where Python finds it beside the sources.
+build_python() {
+    cargo build --workspace --locked
+    built=$CARGO_TARGET_DIR/debug/lib_core.so
+    [ -e "$built" ] || built=$CARGO_TARGET_DIR/debug/lib_core.dylib
+    # Renamed, not written over: an interpreter may be running the old one.
+    cp -f "$built" python/ematix_flow/_core.abi3.so.new
+    mv -f python/ematix_flow/_core.abi3.so.new python/ematix_flow/_core.abi3.so
+}
+
 lint_rust() {
     need_rust_component fmt rustfmt
     need_rust_component clippy clippy
@@ -302,7 +312,7 @@ run_tests() {
     start_server
     test_rust
     build_static_for_tests
-    build_flow
+    build_python
     say "pytest"
     # Last, so that its closing line is the last line.
     EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest -n auto "$@"

@@ -200,12 +200,17 @@ pub fn option_table() -> String {
             json!({
                 "name": option.name,
                 "modes": modes,
-                "default": option.default,
+                "default": option.default.map(value_of),
                 "supported": option.support == Support::Here,
             })
         })
         .collect();
     json!(options).to_string()
+}
+
+/// A default, which stands in the table as TOML: plain values and lists are JSON too.
+fn value_of(toml: &str) -> Value {
+    serde_json::from_str(toml).unwrap_or_else(|_| Value::from(toml))
 }
 
 /// Reads a schedule as the scheduler will.
@@ -216,5 +221,7 @@ pub fn check_schedule(cron: Option<&str>, every: Option<&str>, timezone: &str) -
     if let Some(text) = every {
         Schedule::every(&Duration::parse(text)?, timezone, FirstRun::default())?;
     }
+    // A zone that is none is wrong without a schedule too.
+    Schedule::cron("0 0 * * *", timezone, FirstRun::default())?;
     Ok(())
 }

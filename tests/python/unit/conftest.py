@@ -1,4 +1,5 @@
-"""Unit tests of the Python package: no server and no native module, but a fake one that answers as it is told."""
+"""Unit tests of the Python package: no server. Declarations are judged by the native module; where a test asks what is said to it,
+one that notes it stands in its place (`core`)."""
 
 from __future__ import annotations
 
@@ -19,17 +20,27 @@ from fake_core import Core
 
 
 @pytest.fixture(autouse=True)
-def core(monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
-    """The native module's stand-in, and nothing declared."""
-    import ematix_flow
+def nothing_declared() -> Iterator[None]:
+    """Each test begins with an empty registry, and with the options of the real core."""
     from ematix_flow import options, registry
 
-    fake = Core()
-    monkeypatch.setitem(sys.modules, "ematix_flow._core", fake)
-    monkeypatch.setattr(ematix_flow, "_core", fake, raising=False)
     options.table.cache_clear()
     with registry.isolated():
-        yield fake
+        yield
+
+
+@pytest.fixture
+def core(monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
+    """In place of the native module one that notes what it is asked, and answers as a test tells it."""
+    import ematix_flow
+    from ematix_flow import options
+
+    recording = Core()
+    monkeypatch.setitem(sys.modules, "ematix_flow._core", recording)
+    monkeypatch.setattr(ematix_flow, "_core", recording, raising=False)
+    options.table.cache_clear()
+    yield recording
+    options.table.cache_clear()
 
 
 def run_json(**changed: Any) -> str:

@@ -69,7 +69,7 @@ class Run:
 class Core(types.ModuleType):
     """`ematix_flow._core` of the tests. `answers` has what each method of Engine gives."""
 
-    __version__ = "0.0.0"
+    __version__ = "0.1.0"
 
     def __init__(self) -> None:
         super().__init__("ematix_flow._core")

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import pytest
 from fake_core import Core
 
+import ematix_flow
 from ematix_flow import BigInt, Connection, Pipeline, Source, SpecError, connect, ematix, export, pk, registry
 
 HERE = Path(__file__).parent
@@ -45,7 +46,7 @@ def test_the_registry_has_pipelines_tables_transforms_connections_and_places() -
     assert places["pipelines.p"]["file"].endswith("test_export.py") and places["pipelines.p"]["line"] > 0
     assert found == {
         "schema": "ematix.registry.v1",
-        "version": "0.0.0",
+        "version": ematix_flow.__version__,
         "connections": {name: {"dsn": "postgresql://u:secret@db/shop"}},
         "tables": {
             "analytics.dim": {

@@ -152,7 +152,7 @@ def test_scd1_is_merge() -> None:
             "full reading",
         ),
         ({"handle_deletes": "hard"}, "conflicting_options", "would delete history", "soft"),
-        ({"schedule": "* * *"}, "invalid_schedule", "`* * *` is not a cron line", "0 * * * *"),
+        ({"schedule": "* * *"}, "invalid_schedule", "`* * *` is not a cron line", "5 * * * *"),
         ({"transforms_pre": ["x"]}, "invalid_value", "'x' does not belong there", "filter_where"),
         ({"expect": [sql("a")]}, "invalid_value", "does not belong there", "expect.not_null"),
         ({"transforms_post": [3]}, "invalid_value", "3 cannot be run after a load", "SQL text"),
