@@ -47,6 +47,7 @@ class Place:
             holder.execute("SELECT pg_advisory_lock(7)")
             running = self.flow.start("run", "p", "--output", "json")
             wait_until(self.rows_wait, "the source's rows are asked for")
+            self.release = lambda: holder.execute("SELECT pg_advisory_unlock_all()")
             yield
         self.finished = running.finish(None)
         self.report = self.finished.json()
@@ -66,8 +67,8 @@ class Place:
             "client_diff",
         ), self.finished
 
-    def next_run_is_right(self) -> None:
-        self.flow("run", "p")
+    def next_run_is_right(self, *arguments: str) -> None:
+        self.flow("run", "p", *arguments)
         assert self.target.rows(CURRENT) == self.source.rows("SELECT id, name, revision FROM app.customers ORDER BY id")
         wait_until_nothing_is_left(self.target)
 
@@ -189,3 +190,33 @@ def test_another_run_that_came_between_ends_the_run(place: Place) -> None:
     assert place.report["error"]["message"] == "another run wrote dw.t while this one compared"
     assert place.target.rows(VERSIONS) == before
     place.next_run_is_right()
+
+
+def test_a_place_that_another_row_took_is_not_closed(place: Place) -> None:
+    """The address alone would name a version that nobody read: a page is pruned while the run waits for the table."""
+    target = place.target
+    # Its version is the second of a chain within the page: pruning frees its very place.
+    target.execute("UPDATE dw.t SET name = name WHERE id = 3")
+    address = target.value("SELECT ctid::text FROM dw.t WHERE id = 3")
+    insert = "INSERT INTO dw.t SELECT {}, '{}', 0, now(), NULL, true, sha256('by hand')"
+    with target.connect(autocommit=False) as earlier, target.connect(autocommit=False) as holder:
+        # It has a number before the run has one: what it leaves dead, nobody needs to see.
+        earlier.execute("SELECT pg_current_xact_id()")
+        with place.hashes_are_read():
+            holder.execute("LOCK TABLE dw.t IN ROW EXCLUSIVE MODE")
+            earlier.execute("UPDATE dw.t SET name = name WHERE id = 3")
+            earlier.commit()
+            place.release()
+            wait_until(
+                lambda: target.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), "the run waits for the table"
+            )
+            for key in range(1000, 1040):
+                holder.execute(insert.format(key, "x" * 150))
+                if holder.execute(f"SELECT id FROM dw.t WHERE ctid = '{address}'").fetchall() not in ([], [(3,)]):
+                    break
+            taken = holder.execute(f"SELECT id FROM dw.t WHERE ctid = '{address}'").fetchall()
+            assert taken and taken[0][0] >= 1000, "another row has the place"
+            holder.commit()
+    place.failed()
+    assert target.rows(f"SELECT is_current FROM dw.t WHERE id = {taken[0][0]}") == [(True,)]
+    place.next_run_is_right("--max-delete-fraction", "1")
