@@ -198,7 +198,7 @@ def test_a_place_that_another_row_took_is_not_closed(place: Place) -> None:
     # Its version is the second of a chain within the page: pruning frees its very place.
     target.execute("UPDATE dw.t SET name = name WHERE id = 3")
     address = target.value("SELECT ctid::text FROM dw.t WHERE id = 3")
-    insert = "INSERT INTO dw.t SELECT {}, '{}', 0, now(), NULL, true, sha256('by hand')"
+    insert = "INSERT INTO dw.t SELECT {}, '{}', 0, '2020-01-01', NULL, true, sha256('by hand')"
     with target.connect(autocommit=False) as earlier, target.connect(autocommit=False) as holder:
         # It has a number before the run has one: what it leaves dead, nobody needs to see.
         earlier.execute("SELECT pg_current_xact_id()")
