@@ -172,7 +172,7 @@ def _connection(request: dict[str, Any], declared_name: str | None) -> Connectio
 
 
 def load(modules: Sequence[str]) -> list[Runnable]:
-    """Imports modules (`pkg.mod`, or `pkg.mod:flows`) and gives what they declare.
+    """Imports modules (`pkg.mod`, `pkg.mod:flows` or `path/to/mod.py`) and gives what they declare.
 
     Raises:
         SystemExit: 2, after the user's traceback, where an import fails.
@@ -189,12 +189,29 @@ def load(modules: Sequence[str]) -> list[Runnable]:
     for text in modules:
         name, _, attribute = text.partition(":")
         try:
-            module = import_module(name)
+            module = _of_file(name) if name.endswith(".py") else import_module(name)
         except Exception as error:  # noqa: BLE001  (whatever the user's module raises)
             _import_failed(name, error)
         for pipeline in _declared_by(module, attribute, Pipelines):
             found[pipeline.name] = pipeline
     return list(found.values())
+
+
+def _of_file(path: str) -> ModuleType:
+    """A module by its file, under the file's name, beside whose neighbours it imports as a script does."""
+    from importlib.util import module_from_spec, spec_from_file_location
+    from os.path import abspath, basename, dirname
+
+    folder, name = dirname(abspath(path)), basename(path).removesuffix(".py")
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"{path} is no file of Python", name=path)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _declared_by(module: ModuleType, attribute: str, kind: Any) -> list[Runnable]:

@@ -139,3 +139,23 @@ def test_a_function_that_raises_shows_the_users_traceback(command: Run, tmp_path
     (tmp_path / "shop.py").write_text(MODULE.replace('    print("called")', '    raise ValueError("no such month")'))
     _, said = command("run", "customers", expect=1)
     assert "ValueError: no such month" in said and "in customers" in said
+
+
+def test_a_file_is_as_good_as_a_module(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "shop_names.py").write_text('TARGET = "mirror.by_path"\n')
+    text = MODULE.replace('"mirror.customers"', "shop_names.TARGET").replace(
+        "from typing", "import shop_names\nfrom typing"
+    )
+    file = tmp_path / "jobs" / "by_path.py"
+    file.write_text(text)
+    alone = PROJECT.replace('python = ["shop"]\n', "")
+    listed, _ = command("--module", str(file), "list", text=alone)
+    assert "wh mirror.by_path" in listed.replace("warehouse", "wh")
+
+
+def test_pyproject_names_the_modules(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.ematix-flow]\nmodules = ["shop"]\n')
+    alone = PROJECT.replace('python = ["shop"]\n', "")
+    listed, _ = command("list", text=alone)
+    assert "customers" in listed
