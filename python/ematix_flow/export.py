@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import registry as declared
 from .connections import Connection, dsn_named
@@ -215,6 +215,7 @@ def _of_file(path: str) -> ModuleType:
 
 
 def _declared_by(module: ModuleType, attribute: str, kind: Any) -> list[Runnable]:
+    registries: list[Any]
     if attribute:
         chosen = getattr(module, attribute, None)
         if not isinstance(chosen, kind):
@@ -229,7 +230,7 @@ def _declared_by(module: ModuleType, attribute: str, kind: Any) -> list[Runnable
     return [pipeline for one in registries for pipeline in one.values()]
 
 
-def _import_failed(name: str, error: Exception) -> None:
+def _import_failed(name: str, error: Exception) -> NoReturn:
     missing = isinstance(error, ModuleNotFoundError) and error.name is not None and name.startswith(error.name)
     if missing:
         print(f"error[import_failed]: there is no module `{name}`", file=sys.stderr)

@@ -20,7 +20,7 @@ from .types import ColumnType, as_type
 from .values import plain
 
 Failure: TypeAlias = Literal["null", "default", "error"]
-AnyType: TypeAlias = "ColumnType[Any] | type[ColumnType[Any]]"
+AnyType: TypeAlias = "ColumnType[Any, Any] | type[ColumnType[Any, Any]]"
 
 _TEXT = frozenset(["text"])
 _NUMBERS = frozenset(["integer", "numeric", "float"])
@@ -382,7 +382,7 @@ def _word(owner: str, name: str, value: str, words: tuple[str, ...]) -> str:
     return value
 
 
-def check_chain(markers: list[Marker], type: ColumnType[Any], where: str) -> None:
+def check_chain(markers: list[Marker], type: ColumnType[Any, Any], where: str) -> None:
     """Holds markers to the column's type, from the last back to the first.
 
     Raises:

@@ -40,10 +40,11 @@ from .values import plain
 
 T = TypeVar("T")
 R = TypeVar("R")
+D = TypeVar("D")
 
 if TYPE_CHECKING:
     # Of its own name, since a column has an attribute `type`.
-    _TypeOf: TypeAlias = type[ColumnType[R]] | ColumnType[R]
+    _TypeOf: TypeAlias = type[ColumnType[R, D]] | ColumnType[R, D]
 
 
 class Column(Generic[T]):
@@ -67,7 +68,7 @@ class Column(Generic[T]):
     """
 
     name: str
-    type: ColumnType[Any]
+    type: ColumnType[Any, Any]
     primary_key: bool
     nullable: bool
     unique: bool
@@ -78,10 +79,10 @@ class Column(Generic[T]):
     @overload
     def __init__(
         self: Column[R],
-        type: _TypeOf[R],
+        type: _TypeOf[R, D],
         primary_key: Literal[True],
         nullable: Literal[False] = ...,
-        default: R | Sql | None = None,
+        default: D | Sql | None = None,
         unique: bool = False,
         *,
         natural_key: bool = False,
@@ -90,11 +91,11 @@ class Column(Generic[T]):
     @overload
     def __init__(
         self: Column[R],
-        type: _TypeOf[R],
+        type: _TypeOf[R, D],
         primary_key: bool = False,
         *,
         nullable: Literal[False],
-        default: R | Sql | None = None,
+        default: D | Sql | None = None,
         unique: bool = False,
         natural_key: bool = False,
         normalize: Sequence[Marker] = (),
@@ -102,10 +103,10 @@ class Column(Generic[T]):
     @overload
     def __init__(
         self: Column[R | None],
-        type: _TypeOf[R],
+        type: _TypeOf[R, D],
         primary_key: Literal[False] = ...,
         nullable: Literal[True] = ...,
-        default: R | Sql | None = None,
+        default: D | Sql | None = None,
         unique: bool = False,
         *,
         natural_key: bool = False,

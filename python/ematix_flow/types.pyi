@@ -39,8 +39,10 @@ __all__ = [
 
 MYPY: bool
 T_co = TypeVar("T_co", covariant=True)
+# What may be given for such a value, a DEFAULT for one. Invariant, so that `Column(Integer, default="x")` is an error.
+Given = TypeVar("Given", default=T_co)
 
-class ColumnType(Generic[T_co]):
+class ColumnType(Generic[T_co, Given]):
     """A column type. The class and an instance mean the same: `BigInt`, `BigInt()`."""
 
     _kind: str
@@ -86,10 +88,10 @@ class Text(ColumnType[str]):
 class Date(ColumnType[dt.date]):
     """`date`; a `datetime.date`."""
 
-class JSON(ColumnType[Any]):
+class JSON(ColumnType[Any, Any]):
     """`json`: the text as it came; whatever JSON holds."""
 
-class JSONB(ColumnType[Any]):
+class JSONB(ColumnType[Any, Any]):
     """`jsonb`: decomposed, indexable; whatever JSON holds."""
 
 class UUID(ColumnType[uuid.UUID]):
@@ -117,7 +119,7 @@ else:
         def __init__(self, length: int | None = None) -> None: ...
         def __class_getitem__(cls, length: int, /) -> type[Self]: ...
 
-    class Numeric(ColumnType[decimal.Decimal]):
+    class Numeric(ColumnType[decimal.Decimal, decimal.Decimal | int | float]):
         """`numeric(p, s)`: exact; without arguments any precision. A `decimal.Decimal`."""
 
         def __init__(self, precision: int | None = None, scale: int | None = None) -> None: ...
@@ -150,7 +152,7 @@ else:
         def values(self) -> tuple[str, ...]:
             """What may stand in the column; empty where it was not said."""
 
-    class PgType(ColumnType[Any]):
+    class PgType(ColumnType[Any, Any]):
         """Any type by its Postgres name: `PgType("citext")`."""
 
         def __init__(self, name: str = "") -> None: ...
@@ -162,7 +164,7 @@ else:
         def __init__(self, item: AnyType | None = None) -> None: ...
         def __class_getitem__(cls, item: AnyType, /) -> type[Self]: ...
 
-AnyType: TypeAlias = ColumnType[Any] | type[ColumnType[Any]]
+AnyType: TypeAlias = ColumnType[Any, Any] | type[ColumnType[Any, Any]]
 
-def as_type(value: Any, where: str) -> ColumnType[Any]:
+def as_type(value: Any, where: str) -> ColumnType[Any, Any]:
     """The type as an instance, whether it came as a class or as an instance."""

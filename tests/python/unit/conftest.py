@@ -3,11 +3,9 @@ one that notes it stands in its place (`core`)."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,35 +39,3 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
     options.table.cache_clear()
     yield recording
     options.table.cache_clear()
-
-
-def run_json(**changed: Any) -> str:
-    """A report as the core writes it."""
-    return json.dumps(
-        {
-            "schema": "ematix.run.v1",
-            "pipeline": "customers",
-            "run_id": "01a207ab-0000-7000-8000-66b25d21c0fe",
-            "status": "success",
-            "committed": True,
-            "mode": "scd2",
-            "path": "staging",
-            "path_reason": "source crm is another database",
-            "dry_run": False,
-            "source_connection": "crm",
-            "target_connection": "warehouse",
-            "target": "analytics.dim_customers",
-            "started_at": "2026-01-02T03:04:05.1Z",
-            "ended_at": "2026-01-02T03:04:05.21Z",
-            "duration_ms": 110,
-            "rows_in": 5000,
-            "rows_inserted": 5000,
-            "watermark_before": None,
-            "watermark_after": None,
-            "parse_failures": {},
-            "transforms": [],
-            "warnings": [],
-            "error": None,
-        }
-        | changed
-    )

@@ -81,7 +81,7 @@ def test_several_findings_come_together() -> None:
 
 
 def test_an_error_comes_with_the_report_of_its_run() -> None:
-    from conftest import run_json
+    from fake_core import run_json
 
     said = {"code": "mass_delete", "message": "m", "report": json.loads(run_json(status="refused"))}
     error = from_json(json.dumps(said))
@@ -90,7 +90,7 @@ def test_an_error_comes_with_the_report_of_its_run() -> None:
 
 @pytest.mark.parametrize("code", ["drift", "locked", "missing_keys", "connect_failed", "cancelled"])
 def test_an_error_survives_pickling_whole(code: str) -> None:
-    from conftest import run_json
+    from fake_core import run_json
 
     said = {"code": code, "message": "m", "hint": "h", "context": {"a": [1]}, "report": json.loads(run_json())}
     error = from_json(json.dumps(said))

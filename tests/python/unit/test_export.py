@@ -166,7 +166,7 @@ def test_a_transform_answers_with_its_metrics() -> None:
     def count(conn: Connection, report: Any) -> dict[str, Any]:
         return {"rows": report.rows_in, "name": conn.name}
 
-    from conftest import run_json
+    from fake_core import run_json
 
     pipeline = Pipeline(
         name="p", source=Source.postgres_query("a", "SELECT 1"), target=Dim, mode="merge", transforms_post=[count]

@@ -10,8 +10,7 @@ import types
 from typing import Annotated, Any
 
 import pytest
-from conftest import run_json
-from fake_core import OPTIONS_RS, Core
+from fake_core import OPTIONS_RS, Core, run_json
 
 import ematix_flow
 from ematix_flow import (

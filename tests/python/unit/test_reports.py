@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from conftest import run_json
+from fake_core import run_json
 
 from ematix_flow import (
     CheckReport,

@@ -8,8 +8,7 @@ import traceback
 from typing import Annotated, Any
 
 import pytest
-from conftest import run_json
-from fake_core import Core
+from fake_core import Core, run_json
 
 from ematix_flow import (
     BigInt,
