@@ -1,6 +1,6 @@
 """Pages of documentation as programs: the fenced blocks of a Markdown file, run in order.
 
-Four languages are allowed, so that every block is either run or says that it is not:
+Five languages are allowed, so that every block is either run or says that it is not:
 
 `console`
     Lines that begin with `$ ` are commands for bash (`> ` goes on with the last one); what stands below is their
@@ -11,6 +11,10 @@ Four languages are allowed, so that every block is either run or says that it is
     The first line says where the block goes: `# pipelines.toml` writes the file, `# pipelines.toml, at the end` adds
     to it, `# pipelines.toml, instead of [pipelines.customers]` replaces that section. Without such a line the block
     must be TOML, no more.
+`python`
+    The first line says where the block goes, as with TOML: `# shop.py` writes the file, `# shop.py, at the end` adds to
+    it. Without such a line the block must compile, no more. `python` in a console block is an interpreter that has
+    the package.
 `sql`
     Statements, each ending in `;` at the end of a line, run on the database of EMATIX_FLOW_DSN. Comments right below a
     statement are its result, as psql would draw it.
@@ -41,14 +45,15 @@ from psycopg.types.string import TextLoader
 if sys.version_info >= (3, 11):
     import tomllib
 
-LANGUAGES = ("console", "toml", "sql", "text")
+LANGUAGES = ("console", "toml", "python", "sql", "text")
 COMMAND_TIMEOUT_SECONDS = 60
+PACKAGE = Path(__file__).parent.parent.parent / "python"
 # Whom the pages show: directories of the test become hers.
 HOME = "/home/ada"
 DEV_SERVER = f"{HOME}/.local/state/ematix-flow/dev"
 
 FENCE = re.compile(r"^( *)```(\S*)\s*$")
-TOML_PLACE = re.compile(r"^# (?P<file>[\w./-]+\.toml)(?P<how>, at the end|, instead of \[(?P<section>.+)\])?$")
+PLACE = re.compile(r"^# (?P<file>[\w./-]+\.(toml|py))(?P<how>, at the end|, instead of \[(?P<section>.+)\])?$")
 
 
 # --- a page -----------------------------------------------------------------------------------------------------
@@ -274,7 +279,7 @@ class PageRun:
                 return [line for command in commands_of(block) for line in self._run_command(command, block)]
             case "sql":
                 return [line for statement in statements_of(block) for line in self._run_statement(statement, block)]
-            case "toml":
+            case "toml" | "python":
                 self._write(block)
             case "text":
                 pass
@@ -355,9 +360,11 @@ class PageRun:
     # --- toml
 
     def _write(self, block: Block) -> None:
-        if sys.version_info >= (3, 11):
+        if block.language == "python":
+            compile(block.text, "block", "exec")
+        elif sys.version_info >= (3, 11):
             tomllib.loads(block.text)
-        place = TOML_PLACE.match(block.lines[0]) if block.lines else None
+        place = PLACE.match(block.lines[0]) if block.lines else None
         if place is None:
             return
         path = Path(self._bash("pwd").rstrip("\n")) / place["file"]
@@ -412,5 +419,16 @@ def clean_environment(binary: Path, directory: Path) -> dict[str, str]:
     programs = directory / "bin"
     programs.mkdir(parents=True)
     (programs / "flow").symlink_to(binary)
+    python = programs / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(PACKAGE))} exec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {"PATH": path, "LC_ALL": "C.UTF-8", "TZ": "UTC", "NO_COLOR": "1", "PGTZ": "UTC"}
+    return {
+        "PATH": path,
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "NO_COLOR": "1",
+        "PGTZ": "UTC",
+        "EMATIX_FLOW_PYTHON": str(python),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
