@@ -1,12 +1,12 @@
 //! A registry with its connections: everything that a pipeline can do from Python.
 
 use crate::errors::{raise, raise_all};
+use crate::progress::Progress;
 use crate::python::{InProcess, Tells};
 use crate::run::Run;
 use crate::runtime::runtime;
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::execute::observer::Silent;
 use ematix_flow_core::execute::{Engine as Core, Request, Stop};
 use ematix_flow_core::report::PlannedPipeline;
 use ematix_flow_core::schedule::Schedule;
@@ -51,9 +51,11 @@ impl Engine {
         let (sender, stop) = watch::channel(Stop::No);
         let request = read_request(request, stop).map_err(|error| raise(py, &error))?;
         let core = Arc::clone(&self.core);
-        let task =
-            runtime()?.spawn(async move { json!(core.run(&pipeline, &request, &Silent).await).to_string() });
-        Ok(Run::new(task, sender, Some(self.python.clone())))
+        let progress = Arc::new(Progress::default());
+        let told = Arc::clone(&progress);
+        let task = runtime()?
+            .spawn(async move { json!(core.run(&pipeline, &request, told.as_ref()).await).to_string() });
+        Ok(Run::new(task, sender, self.python.clone(), progress))
     }
 
     /// Runs what the schedules say is due, one after another.
@@ -61,8 +63,10 @@ impl Engine {
         let (sender, stop) = watch::channel(Stop::No);
         let request = read_request(request, stop).map_err(|error| raise(py, &error))?;
         let core = Arc::clone(&self.core);
-        let task = runtime()?.spawn(async move { due(&core, request).await.to_string() });
-        Ok(Run::new(task, sender, Some(self.python.clone())))
+        let progress = Arc::new(Progress::default());
+        let told = Arc::clone(&progress);
+        let task = runtime()?.spawn(async move { due(&core, request, &told).await.to_string() });
+        Ok(Run::new(task, sender, self.python.clone(), progress))
     }
 
     /// The plan as JSON; without `connect` from the declarations alone.
@@ -137,7 +141,7 @@ fn project(registry: &str, config: Option<&str>) -> Result<ProjectSpec, Vec<Flow
     Ok(project)
 }
 
-async fn due(core: &Core, request: Request) -> Value {
+async fn due(core: &Core, request: Request, progress: &Progress) -> Value {
     let names: Vec<String> = core.project().pipelines.keys().cloned().collect();
     let (due, errors) = core.due(&names).await;
     let mut reports = Vec::new();
@@ -145,7 +149,7 @@ async fn due(core: &Core, request: Request) -> Value {
         if *request.stop.borrow() != Stop::No {
             break;
         }
-        reports.push(core.run(&name, &Request { slot: Some(slot), ..request.clone() }, &Silent).await);
+        reports.push(core.run(&name, &Request { slot: Some(slot), ..request.clone() }, progress).await);
     }
     json!({ "runs": reports, "errors": errors })
 }

@@ -3,6 +3,7 @@
 mod convert;
 mod engine;
 mod errors;
+mod progress;
 mod python;
 mod run;
 mod runtime;

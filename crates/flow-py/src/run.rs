@@ -1,5 +1,6 @@
 //! A run under way: waited for with Ctrl-C at work, polled, or cancelled on the server.
 
+use crate::progress::Progress;
 use crate::python::InProcess;
 use crate::runtime::runtime;
 use ematix_flow_core::execute::Stop;
@@ -19,13 +20,19 @@ pub struct Run {
     task: Mutex<Option<JoinHandle<String>>>,
     answer: Mutex<Option<String>>,
     stop: watch::Sender<Stop>,
-    python: Option<Arc<InProcess>>,
+    python: Arc<InProcess>,
+    progress: Arc<Progress>,
 }
 
 impl Run {
-    /// A run whose task answers JSON and heeds `stop`.
-    pub fn new(task: JoinHandle<String>, stop: watch::Sender<Stop>, python: Option<Arc<InProcess>>) -> Run {
-        Run { task: Mutex::new(Some(task)), answer: Mutex::new(None), stop, python }
+    /// A run whose task answers JSON, heeds `stop` and tells its progress.
+    pub fn new(
+        task: JoinHandle<String>,
+        stop: watch::Sender<Stop>,
+        python: Arc<InProcess>,
+        progress: Arc<Progress>,
+    ) -> Run {
+        Run { task: Mutex::new(Some(task)), answer: Mutex::new(None), stop, python, progress }
     }
 
     /// Waits for so long; the answer, if it is there.
@@ -50,7 +57,7 @@ impl Run {
             }
         });
         let answer: Option<String> = answer.map_err(|message: String| PyRuntimeError::new_err(message))?;
-        match (answer.is_some(), self.python.as_ref().and_then(|python| python.take_raised())) {
+        match (answer.is_some(), self.python.take_raised()) {
             // The user's own exception, with its traceback.
             (true, Some(raised)) => Err(raised),
             _ => Ok(answer),
@@ -80,6 +87,11 @@ impl Run {
     /// The report as JSON if the run ends within so many seconds.
     fn poll(&self, py: Python<'_>, seconds: f64) -> PyResult<Option<String>> {
         self.wait(py, Duration::from_secs_f64(seconds.clamp(0.0, 3600.0)))
+    }
+
+    /// How far it has come, as JSON.
+    fn progress(&self) -> String {
+        self.progress.json()
     }
 
     /// Asks the run to end: its statement is cancelled on the server, and nothing of it stands.
