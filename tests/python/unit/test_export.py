@@ -82,6 +82,44 @@ def test_a_single_run_carries_only_its_own_transforms() -> None:
     assert json.loads(export.registry(registry.pipelines.values(), every_transform=False))["transforms"] == {}
 
 
+def test_the_connection_of_a_function_made_from_a_dsn_is_exported() -> None:
+    ematix.pipeline(target=Dim, mode="merge", source_connection=connect(dsn="host=a"))(lambda conn: "")
+    ematix.pipeline(target=Dim, mode="merge", name="b", target_connection=connect(dsn="host=b"))(lambda conn: "")
+    found = document()
+    assert sorted(item["dsn"] for item in found["connections"].values()) == ["host=a", "host=b"]
+    source, target = found["pipelines"]["<lambda>"]["source"], found["pipelines"]["b"]
+    assert {source["connection"], target["target_connection"]} == set(found["connections"])
+
+
+def test_two_classes_for_one_table_do_not_meet_in_one_registry() -> None:
+    @ematix.table(schema="analytics", name="dim")
+    class Other:
+        """Another text."""
+
+        id: Annotated[BigInt, pk()]
+
+    source = Source.postgres_query("a", "SELECT 1")
+    with registry.isolated():
+        one = Pipeline(name="one", source=source, target=Dim, mode="merge")
+    with registry.isolated():
+        two = Pipeline(name="two", source=source, target=Other, mode="merge")
+    with pytest.raises(SpecError, match="declared twice, with different columns"):
+        export.registry([one, two])
+
+
+def test_isolation_puts_back_what_was() -> None:
+    source = Source.postgres_query("a", "SELECT 1")
+    Pipeline(name="one", source=source, target=Dim, mode="merge")
+    ematix.transform(name="t")(print)
+    with registry.isolated():
+        Pipeline(name="one", source=source, target=Dim, mode="merge")
+        ematix.transform(name="t")(print)
+        Pipeline(name="two", source=source, target=Dim, mode="merge")
+    assert list(registry.pipelines) == ["one"] and list(registry.transforms) == ["t"]
+    with pytest.raises(SpecError, match="declared twice"):
+        ematix.transform(name="t")(print)
+
+
 def test_connections_that_differ_in_their_password_alone_have_two_names_and_show_neither() -> None:
     names = {
         Source.postgres_query(connect(dsn=f"postgresql://u:{word}@db/shop"), "SELECT 1").connection
