@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .connections import Connection, connect
+from .declaration import ManagedTable
 from .decorators import Ematix, ematix
 from .errors import (
     ConnectError,
@@ -62,10 +63,11 @@ from .markers import (
     upper,
     whitespace_to_null,
 )
-from .pipelines import Pipeline, PipelineFunction, PipelineNamespace, Pipelines, pipeline
+from .namespace import PipelineNamespace, Pipelines, pipeline
+from .pipelines import Pipeline, PipelineFunction
 from .source import Source
 from .strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
-from .table import Column, ManagedTable
+from .table import Column
 from .transforms import (
     Expectation,
     PreHelper,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from . import options as checks
 from . import registry
 from .connections import ConnectionLike, connection_name
+from .declaration import declare
 from .errors import SpecError
 from .features import add_methods, not_yet
 from .names import snake_case
 from .pipelines import PipelineFunction
-from .table import declare
 from .transforms import Transform, TransformRef
 from .values import Duration, duration, names
 

@@ -180,7 +180,7 @@ def load(modules: Sequence[str]) -> list[Runnable]:
     import os
     from importlib import import_module
 
-    from .pipelines import Pipelines
+    from .namespace import Pipelines
 
     # `flow` is a script: unlike `python -m`, it does not begin in the working directory.
     if os.getcwd() not in sys.path and "" not in sys.path:

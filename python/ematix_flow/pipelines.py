@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from . import options as checks
@@ -153,7 +153,7 @@ class Pipeline(Runnable):
         mode: Mode | None = None,
         **options: Unpack[ScheduleOptions],
     ) -> None:
-        checks.refuse_unknown("Pipeline", options, _CALL, scheduled=True)
+        checks.refuse_unknown("Pipeline", options, CALL, scheduled=True)
         self._describe(name, source, target, target_connection, mode, options)
         registry.declare_pipeline(self)
 
@@ -294,191 +294,8 @@ class PipelineFunction(Pipeline, Generic[F]):
         return f"<PipelineFunction {self._repr_said()}>"
 
 
-class _Once(Pipeline):
-    """A pipeline that is run on the spot and stands in no registry."""
-
-    def __init__(
-        self, name: str, source: Any, target: Any, connection: Any, mode: Any, given: Mapping[str, Any]
-    ) -> None:
-        self._describe(name, source, target, connection, mode, given)
-
-
-class PipelineNamespace:
-    """`pipeline`: runs a load on the spot, and reaches declared pipelines by their names."""
-
-    def sync(
-        self,
-        *,
-        source: Source | Any,
-        target: Table,
-        target_connection: ConnectionLike | None = None,
-        mode: Mode | None = None,
-        name: str | None = None,
-        dry_run: bool = False,
-        **options: Unpack[PipelineOptions],
-    ) -> RunReport:
-        """Loads once. History and watermark are kept under `name`, by default the target's.
-
-        Raises:
-            SpecError, DriftError, DataError, SourceError, TargetError, ConnectError, LockedError: as it failed; with
-                `.report` where a run had begun.
-        """
-        found = self._once("sync", source, target, target_connection, mode, name, options)
-        return runs.run(found, {"dry_run": True} if dry_run else {})
-
-    def sync_async(
-        self,
-        *,
-        source: Source | Any,
-        target: Table,
-        target_connection: ConnectionLike | None = None,
-        mode: Mode | None = None,
-        name: str | None = None,
-        dry_run: bool = False,
-        **options: Unpack[PipelineOptions],
-    ) -> Awaitable[RunReport]:
-        """As `sync`, to be awaited. Cancelling the task cancels the run on the server."""
-        found = self._once("sync_async", source, target, target_connection, mode, name, options)
-        return runs.run_async(found, {"dry_run": True} if dry_run else {})
-
-    def run(self, pipeline: str | Runnable) -> RunReport:
-        """Runs a pipeline once."""
-        return runs.run(_found(pipeline), {})
-
-    def run_async(self, pipeline: str | Runnable) -> Awaitable[RunReport]:
-        """As `run`, to be awaited."""
-        return runs.run_async(_found(pipeline), {})
-
-    def preview(self, pipeline: str | Runnable) -> Plan:
-        """What a run would do, from the declarations alone."""
-        return runs.plan(_found(pipeline), connect=False)
-
-    def plan(self, pipeline: str | Runnable) -> Plan:
-        """What a run would do, with the databases as they are."""
-        return runs.plan(_found(pipeline), connect=True)
-
-    def dry_run(self, pipeline: str | Runnable, *, sample: int = 0) -> RunReport:
-        """Runs a pipeline and rolls back."""
-        return runs.run(_found(pipeline), {"dry_run": True, "sample": sample})
-
-    def validate(self, pipeline: str | Runnable, *, connect: bool = False) -> ValidationReport:
-        """What is wrong with a pipeline, all at once."""
-        return runs.validate(_found(pipeline), connect=connect)
-
-    def check(self, pipeline: str | Runnable) -> CheckReport:
-        """Whether the history of a pipeline's target is sound."""
-        return runs.check(_found(pipeline))
-
-    @overload
-    def history(self, pipeline: str | Runnable, key: None = None) -> RunHistory: ...
-    @overload
-    def history(self, pipeline: str | Runnable, key: Any) -> KeyHistory: ...
-    def history(self, pipeline: str | Runnable, key: Any = None) -> RunHistory | KeyHistory:
-        """The versions of a key, or past runs."""
-        found = _found(pipeline)
-        if isinstance(found, str):
-            if key is not None and not isinstance(key, Mapping):
-                raise SpecError(
-                    f"history of {found}: which column is {key!r}?", code="missing_keys", hint='say {"id": 17}'
-                )
-            return runs.history(found, None if key is None else dict(key))
-        return runs.history(found, None if key is None else found._key(key))
-
-    def _once(
-        self,
-        function: str,
-        source: Any,
-        target: Any,
-        connection: Any,
-        mode: Any,
-        name: str | None,
-        given: Mapping[str, Any],
-    ) -> Pipeline:
-        checks.refuse_unknown(function, given, (*_CALL, "dry_run"), scheduled=False)
-        called = as_target(target, f"pipeline.{function}").name if name is None else name
-        return _Once(called, source, target, connection, mode, given)
-
-    def __repr__(self) -> str:
-        return "pipeline"
-
-
-pipeline = PipelineNamespace()
-
-_CALL = ("name", "source", "target", "target_connection", "mode")
+CALL = ("name", "source", "target", "target_connection", "mode")
 _WHOLE_PIPELINE = checks.SCHEDULE | {"description", "owner", "tags", "lease", "run_timeout"}
-
-
-def _found(pipeline: str | Runnable) -> str | Runnable:
-    """A declared pipeline; a name that only pipelines.toml may know stays a name."""
-    if isinstance(pipeline, Runnable):
-        return pipeline
-    if not isinstance(pipeline, str):
-        raise SpecError(f"{pipeline!r} is not a pipeline", code="unknown_pipeline", hint="give its name")
-    return registry.pipelines.get(pipeline, pipeline)
-
-
-class Pipelines(Mapping[str, Runnable]):
-    """The pipelines that a module declares: `flows = Pipelines()` at its top, or those given to it.
-
-    Iterates over names and is indexed by them. `flow --module my_pipelines` takes what the module's registries hold,
-    or all that it declares if it has none.
-    """
-
-    def __init__(
-        self, pipelines: Mapping[str, Runnable] | Sequence[Runnable] | Iterator[Runnable] | None = None
-    ) -> None:
-        self._place = here()
-        self._given: dict[str, Runnable] | None = None
-        if pipelines is None:
-            return
-        self._given = {}
-        for item in pipelines.values() if isinstance(pipelines, Mapping) else pipelines:
-            if not isinstance(item, Runnable):
-                raise SpecError(
-                    f"Pipelines: {item!r} is not a pipeline",
-                    code="invalid_value",
-                    hint="give Pipeline(…) objects, or functions under @ematix.pipeline(…)",
-                )
-            if self._given.setdefault(item.name, item) is not item:
-                first = self._given[item.name].place
-                raise SpecError(
-                    f"pipeline `{item.name}` is there twice: from {first} and from {item.place}", code="duplicate_name"
-                )
-
-    def run_due(self, *, jobs: int = 1) -> list[RunReport]:
-        """Runs what its schedule says is due, `jobs` at a time. One that fails does not keep the others from running:
-        its report says so."""
-        return runs.run_due(list(self.values()), jobs)
-
-    def __getitem__(self, name: str, /) -> Runnable:
-        found = self._all()
-        if name in found:
-            return found[name]
-        # A Mapping's way to say no, with the words of ours.
-        raise KeyError(str(_unknown(name, found))) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def _all(self) -> dict[str, Runnable]:
-        if self._given is not None:
-            return self._given
-        mine = self._place.modules[:1]
-        return {name: item for name, item in registry.pipelines.items() if set(mine) & set(item.place.modules)}
-
-    def __repr__(self) -> str:
-        return f"Pipelines({', '.join(self)})"
-
-
-def _unknown(name: str, found: Mapping[str, Runnable]) -> str:
-    try:
-        registry.pipeline_named(name, found)
-    except SpecError as error:
-        return f"{error.message}; {error.hint}"
-    return ""
 
 
 def _name(name: object) -> str:
