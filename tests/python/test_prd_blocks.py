@@ -261,3 +261,28 @@ with connect("{name}") as conn:
     folder.mkdir()
     (folder / "connections.toml").write_text(f'[connections.elsewhere]\ndsn = "{database.dsn}"\n')
     assert python.run(script.format(name="elsewhere")).stdout == "[{'n': 10}]\n"
+
+
+def test_a_source_has_params_and_columns(python: Interpreter, database: Database) -> None:
+    script = """
+from ematix_flow import *
+from ematix_flow import pipeline, Source, connect
+some = Source.postgres_query("warehouse", "SELECT * FROM raw.{table} WHERE email = :email -- :no", params={"table": "customers", "email": "c1@example.org"})
+two = Source.postgres_table("warehouse", "raw", "customers", ["customer_id", "email"])
+assert pipeline.sync(source=some, target="public.one", mode="merge", keys="customer_id").rows_in == 1
+assert pipeline.sync(source=two, target="public.two", mode="merge", keys="customer_id").rows_in == 10
+@ematix.pipeline(target="public.three", mode="merge", keys="customer_id", source_connection="warehouse")
+def called(conn):
+    return Source.postgres_query(connect(dsn=DSN), "SELECT customer_id FROM raw.customers WHERE customer_id < :n", params={"n": 3})
+assert called.run().rows_in == 2
+"""
+    python.run(f"DSN = {database.dsn!r}\n{script}")
+    assert [
+        name
+        for (name,) in database.rows(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'public.two'::regclass AND attnum > 0"
+        )
+    ] == [
+        "customer_id",
+        "email",
+    ]

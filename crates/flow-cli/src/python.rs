@@ -6,7 +6,8 @@ use crate::dev_server;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::execute::callables::{Callables, GivenConnection};
 use ematix_flow_core::spec::environment::ProcessEnvironment;
-use ematix_flow_core::spec::{SourceSpec, toml_file};
+use ematix_flow_core::spec::registry::{Answer, read_answer};
+use ematix_flow_core::spec::toml_file;
 use serde::Deserialize;
 use serde_json::json;
 use std::io::Write;
@@ -91,10 +92,10 @@ impl ChildPython {
 }
 
 impl Callables for ChildPython {
-    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<SourceSpec, FlowError> {
+    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<Answer, FlowError> {
         let question =
             json!({ "modules": self.modules, "pipeline": pipeline, "connection": connection.secret_json() });
-        source_of(pipeline, &self.ask(&["resolve", pipeline], &question.to_string())?)
+        read_answer(pipeline, &self.ask(&["resolve", pipeline], &question.to_string())?)
     }
 }
 
@@ -108,20 +109,6 @@ impl Python for ChildPython {
     fn callables(self: Arc<Self>) -> Arc<dyn Callables> {
         self
     }
-}
-
-/// What a pipeline's function answered, from its JSON.
-///
-/// # Errors
-/// `import_failed` for what is no source.
-pub fn source_of(pipeline: &str, answer: &str) -> Result<SourceSpec, FlowError> {
-    serde_json::from_str(answer).map_err(|error| {
-        FlowError::new(
-            ErrorCode::ImportFailed,
-            format!("the function of `{pipeline}` answered no source: {error}"),
-        )
-        .hint("it returns SQL text, or a Source")
-    })
 }
 
 #[derive(Deserialize)]

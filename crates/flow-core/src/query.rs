@@ -108,6 +108,41 @@ impl ReadQuery {
     }
 }
 
+/// A place in a statement that stands for something else: `:name` a value, `{name}` an identifier.
+struct Blank<'t> {
+    start: usize,
+    end: usize,
+    name: &'t str,
+    is_name: bool,
+}
+
+/// The blanks of a statement; none is in a string, a quoted name, a comment, a cast or a slice.
+fn blanks(text: &str) -> Result<Vec<Blank<'_>>> {
+    let tokens = lex(text)?.tokens;
+    let mut found = Vec::new();
+    for (index, (at, token)) in tokens.iter().enumerate() {
+        let Some((start, Token::Word(word))) = tokens.get(index + 1) else { continue };
+        let (start, end) = (*start, start + word.len());
+        let name = &text[start..end];
+        match token {
+            Token::Symbol(':') if start == at + 1 => {
+                let after_colon = index > 0 && tokens[index - 1] == (at.wrapping_sub(1), Token::Symbol(':'));
+                // A slice, a[1:n], has something before its colon that ends right there.
+                let after_value = *at > 0
+                    && !text[..*at].ends_with(|c: char| c.is_whitespace() || "(,=<>+-*/%|&".contains(c));
+                if !after_colon && !after_value {
+                    found.push(Blank { start: *at, end, name, is_name: false });
+                }
+            }
+            Token::Symbol('{') if start == at + 1 && text[end..].starts_with('}') => {
+                found.push(Blank { start: *at, end: end + 1, name, is_name: true });
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// A statement whose `:name` stand for values, with `$1`, `$2` … in their places, and the names in that order. A colon
 /// in a string, a quoted name, a comment, a cast or a slice is none.
 ///
@@ -121,32 +156,38 @@ impl ReadQuery {
 /// assert_eq!(names, ["c", "d"]);
 /// ```
 pub fn numbered(text: &str) -> Result<(String, Vec<String>)> {
-    let tokens = lex(text)?.tokens;
     let mut names: Vec<String> = Vec::new();
     let (mut out, mut copied) = (String::new(), 0);
-    for (index, (at, token)) in tokens.iter().enumerate() {
-        let (Token::Symbol(':'), Some((start, Token::Word(word)))) = (token, tokens.get(index + 1)) else {
-            continue;
-        };
-        let after_colon =
-            index > 0 && matches!(&tokens[index - 1], (before, Token::Symbol(':')) if before + 1 == *at);
-        // A slice, a[1:n], has something before its colon that ends right there.
-        let after_value =
-            *at > 0 && !text[..*at].ends_with(|c: char| c.is_whitespace() || "(,=<>+-*/%|&".contains(c));
-        if *start != at + 1 || after_colon || after_value {
-            continue;
-        }
-        let name = &text[*start..start + word.len()];
-        let number = names.iter().position(|known| known == name).unwrap_or_else(|| {
-            names.push(name.to_owned());
+    for blank in blanks(text)?.iter().filter(|blank| !blank.is_name) {
+        let number = names.iter().position(|known| known == blank.name).unwrap_or_else(|| {
+            names.push(blank.name.to_owned());
             names.len() - 1
         });
-        out.push_str(&text[copied..*at]);
+        out.push_str(&text[copied..blank.start]);
         out.push_str(&format!("${}", number + 1));
-        copied = start + word.len();
+        copied = blank.end;
     }
     out.push_str(&text[copied..]);
     Ok((out, names))
+}
+
+/// A statement with its blanks filled: `:name` by what `value` writes, `{name}` by what `identifier` does.
+///
+/// # Errors
+/// What they say, and `invalid_value` for a string or a comment that is not closed.
+pub fn filled(
+    text: &str,
+    value: impl Fn(&str) -> Result<String>,
+    identifier: impl Fn(&str) -> Result<String>,
+) -> Result<String> {
+    let (mut out, mut copied) = (String::new(), 0);
+    for blank in blanks(text)? {
+        out.push_str(&text[copied..blank.start]);
+        out.push_str(&if blank.is_name { identifier(blank.name)? } else { value(blank.name)? });
+        copied = blank.end;
+    }
+    out.push_str(&text[copied..]);
+    Ok(out)
 }
 
 fn writes(message: impl Into<String>) -> FlowError {

@@ -1,9 +1,9 @@
 //! The registry of this process, and its functions.
 
-use ematix_flow_cli::python::{error_of, raised, source_of};
+use ematix_flow_cli::python::{error_of, raised};
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::execute::callables::{Callables, GivenConnection};
-use ematix_flow_core::spec::SourceSpec;
+use ematix_flow_core::spec::registry::{Answer, read_answer};
 use pyo3::prelude::*;
 use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +47,7 @@ impl InProcess {
 }
 
 impl Callables for InProcess {
-    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<SourceSpec, FlowError> {
+    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<Answer, FlowError> {
         let question = json!({ "pipeline": pipeline, "connection": connection.secret_json() }).to_string();
         let answer = Python::attach(|py| {
             let Some(call) = &self.call else { return Ok(None) };
@@ -56,7 +56,7 @@ impl Callables for InProcess {
         match answer {
             Ok(Some(answer)) => match error_of(&answer) {
                 Some(error) => Err(error),
-                None => source_of(pipeline, &answer),
+                None => read_answer(pipeline, &answer),
             },
             Ok(None) => Err(FlowError::new(
                 ErrorCode::ImportFailed,

@@ -2,9 +2,9 @@
 
 use super::Engine;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::spec::{ProjectSpec, SourceSpec};
+use crate::spec::SourceSpec;
+use crate::spec::registry::Answer;
 use secrecy::{ExposeSecret, SecretString};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Whoever can call the functions of a registry.
@@ -13,7 +13,7 @@ pub trait Callables: Send + Sync {
     ///
     /// # Errors
     /// What the function raised.
-    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<SourceSpec>;
+    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<Answer>;
 }
 
 /// The connection that a function is given.
@@ -40,25 +40,18 @@ impl Engine {
         self
     }
 
-    /// The project with the pipeline's function called, in a thread that may wait.
-    pub(super) async fn called(&self, pipeline: &str) -> Result<Cow<'_, ProjectSpec>> {
-        let Some((callables, connection)) = self.callable(pipeline)? else {
-            return Ok(Cow::Borrowed(&self.project));
-        };
+    /// The engine once the pipeline's function has been called, in a thread that may wait; `None` where there is none.
+    pub(super) async fn called(&self, pipeline: &str) -> Result<Option<Engine>> {
+        let Some((callables, connection)) = self.callable(pipeline)? else { return Ok(None) };
         let name = pipeline.to_owned();
         let answer = tokio::task::spawn_blocking(move || callables.resolve(&name, &connection)).await;
-        let source = answer.map_err(|_| failed(pipeline))??;
-        Ok(Cow::Owned(self.with_source(pipeline, source)))
+        Ok(Some(self.answered(pipeline, answer.map_err(|_| failed(pipeline))??)))
     }
 
     /// As [`Engine::called`], where nothing else waits.
-    pub(super) fn called_here(&self, pipeline: &str) -> Result<Cow<'_, ProjectSpec>> {
-        Ok(match self.callable(pipeline)? {
-            None => Cow::Borrowed(&*self.project),
-            Some((callables, connection)) => {
-                Cow::Owned(self.with_source(pipeline, callables.resolve(pipeline, &connection)?))
-            }
-        })
+    pub(super) fn called_here(&self, pipeline: &str) -> Result<Option<Engine>> {
+        let Some((callables, connection)) = self.callable(pipeline)? else { return Ok(None) };
+        Ok(Some(self.answered(pipeline, callables.resolve(pipeline, &connection)?)))
     }
 
     fn callable(&self, pipeline: &str) -> Result<Option<(Arc<dyn Callables>, GivenConnection)>> {
@@ -73,13 +66,21 @@ impl Engine {
         Ok(Some((callables, GivenConnection { name, dsn })))
     }
 
-    fn with_source(&self, pipeline: &str, answered: SourceSpec) -> ProjectSpec {
+    fn answered(&self, pipeline: &str, answer: Answer) -> Engine {
         let mut project = (*self.project).clone();
+        project.called.retain(|name| name != pipeline);
         if let Some(spec) = project.pipelines.get_mut(pipeline) {
-            let connection = answered.connection.clone().or_else(|| spec.source.connection.clone());
-            spec.source = SourceSpec { connection, ..answered };
+            let connection = answer.source.connection.clone().or_else(|| spec.source.connection.clone());
+            spec.source = SourceSpec { connection, ..answer.source };
         }
-        project
+        for (name, connection) in answer.connections {
+            project.connections.entry(name).or_insert(connection);
+        }
+        Engine {
+            project: Arc::new(project),
+            environment: Arc::clone(&self.environment),
+            callables: self.callables.clone(),
+        }
     }
 }
 

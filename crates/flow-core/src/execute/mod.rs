@@ -105,9 +105,9 @@ impl Engine {
         }
     }
 
-    fn build(&self, project: &ProjectSpec, name: &str, request: &Request) -> Result<Pipeline> {
-        let built =
-            Pipeline::build(project, name, &request.overrides).map_err(|mut errors| errors.remove(0))?;
+    fn build(&self, name: &str, request: &Request) -> Result<Pipeline> {
+        let built = Pipeline::build(&self.project, name, &request.overrides)
+            .map_err(|mut errors| errors.remove(0))?;
         if request.full_scan && built.incremental.is_some() && built.strategy.mode() == Mode::Append {
             let error = FlowError::new(
                 ErrorCode::OptionNotForMode,
@@ -140,8 +140,8 @@ impl Engine {
     /// # Errors
     /// As validation, and where only a database knows the columns.
     pub fn preview(&self, pipeline: &str, request: &Request) -> Result<Plan> {
-        let project = self.called_here(pipeline).map_err(|error| self.locate(error, pipeline))?;
-        let built = self.build(&project, pipeline, request)?;
+        let called = self.called_here(pipeline).map_err(|error| self.locate(error, pipeline))?;
+        let built = called.as_ref().unwrap_or(self).build(pipeline, request)?;
         planner::plan(&built, &assumed_facts(&built, request), &Postgres)
             .map_err(|error| self.locate(error, pipeline))
     }
@@ -151,9 +151,10 @@ impl Engine {
     /// # Errors
     /// As a run before its first write.
     pub async fn plan(&self, pipeline: &str, request: &Request) -> Result<Plan> {
-        let project = self.called(pipeline).await.map_err(|error| self.locate(error, pipeline))?;
-        let built = self.build(&project, pipeline, request)?;
-        let planned = self.plan_built(&built, request).await;
+        let called = self.called(pipeline).await.map_err(|error| self.locate(error, pipeline))?;
+        let engine = called.as_ref().unwrap_or(self);
+        let built = engine.build(pipeline, request)?;
+        let planned = engine.plan_built(&built, request).await;
         planned.map_err(|error| self.locate(error, pipeline))
     }
 
@@ -188,12 +189,14 @@ impl Engine {
         let started_at = jiff::Timestamp::now();
         let run_id = Uuid::now_v7().to_string();
         let mut progress = Progress::default();
-        let built = match self.called(pipeline).await {
-            Ok(project) => self.build(&project, pipeline, request),
-            Err(error) => Err(error),
+        let called = self.called(pipeline).await;
+        let engine = called.as_ref().ok().and_then(Option::as_ref).unwrap_or(self);
+        let built = match &called {
+            Ok(_) => engine.build(pipeline, request),
+            Err(error) => Err(error.clone()),
         };
         let outcome = match &built {
-            Ok(built) => self.supervise(built, request, observer, &run_id, &mut progress).await,
+            Ok(built) => engine.supervise(built, request, observer, &run_id, &mut progress).await,
             Err(error) => Err(error.clone()),
         };
         let outcome = outcome.map_err(|error| self.locate(error, pipeline));

@@ -4,11 +4,14 @@
 //! what fits what, and says it in the same words. Places lead to the line of Python that declared a thing.
 
 use super::environment::Environment;
-use super::{Places, ProjectSpec, toml_file};
+use super::{ConnectionSpec, Places, ProjectSpec, SourceSpec, toml_file};
+use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Location};
+use crate::query;
+use crate::sql::{Ident, Literal, QualifiedName, Quote};
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt::Write;
 
 /// The version of the shape.
@@ -66,7 +69,10 @@ pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<Projec
             .hint("install the same version of both: pip install ematix-flow"),
         ]);
     }
-    let written = Written::of(&registry);
+    let mut written = Written::of(&registry);
+    if !written.errors.is_empty() {
+        return Err(std::mem::take(&mut written.errors));
+    }
     let read = toml_file::read_text(&written.text, NOWHERE, environment);
     let mut project =
         read.map_err(|errors| errors.into_iter().map(|error| written.in_python(error)).collect::<Vec<_>>())?;
@@ -77,6 +83,87 @@ pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<Projec
     }
     project.called = written.called;
     Ok(project)
+}
+
+/// A source as Python writes it, as TOML has it: what `params` fills, and the query that `columns` of a table make.
+fn as_in_toml(source: &mut Map<String, Value>) -> Result<(), FlowError> {
+    if let Some(params) = source.remove("params") {
+        let query = source.get("query").and_then(Value::as_str).unwrap_or_default();
+        let filled = query::filled(query, |name| literal_of(name, &params), |name| name_of(name, &params))?;
+        source.insert("query".to_owned(), Value::from(filled));
+    }
+    if let Some(Value::Array(columns)) = source.remove("columns")
+        && let Some(Value::String(table)) = source.remove("table")
+    {
+        let quote = |name: &str| Ident::new(name).map(|name| Postgres.quote(&name));
+        let columns: Vec<String> =
+            columns.iter().filter_map(Value::as_str).map(quote).collect::<Result<_, _>>()?;
+        let (schema, name) = QualifiedName::parse(&table)?;
+        let schema = schema.map_or_else(String::new, |schema| format!("{}.", Postgres.quote(&schema)));
+        let query = format!("SELECT {} FROM {schema}{}", columns.join(", "), Postgres.quote(&name));
+        source.insert("query".to_owned(), Value::from(query));
+    }
+    Ok(())
+}
+
+fn param<'p>(name: &str, params: &'p Value) -> Result<&'p Value, FlowError> {
+    params.get(name).ok_or_else(|| {
+        FlowError::new(ErrorCode::UnknownVariable, format!("`{name}` of the query has no value"))
+            .hint(format!("give one: params={{\"{name}\": …}}"))
+    })
+}
+
+fn literal_of(name: &str, params: &Value) -> Result<String, FlowError> {
+    let literal = match param(name, params)? {
+        Value::Null => Literal::Null,
+        Value::Bool(truth) => Literal::Boolean(*truth),
+        // To the last digit, as it was written.
+        Value::Number(number) => return Ok(number.to_string()),
+        Value::String(text) => Literal::Text(text.clone()),
+        Value::Array(_) | Value::Object(_) => {
+            return Err(FlowError::new(ErrorCode::InvalidValue, format!("`:{name}` is no single value"))
+                .hint("give text, a number, a truth value or None"));
+        }
+    };
+    Ok(Postgres.literal(&literal))
+}
+
+fn name_of(name: &str, params: &Value) -> Result<String, FlowError> {
+    match param(name, params)? {
+        Value::String(text) => Ok(Postgres.quote(&Ident::new(text.clone())?)),
+        _ => Err(FlowError::new(ErrorCode::InvalidValue, format!("`{{{name}}}` stands for a name"))
+            .hint("give it as text")),
+    }
+}
+
+/// What a pipeline's function answered: its source, and connections of its own.
+///
+/// # Errors
+/// `import_failed` for what is none; what is wrong with `params`.
+pub fn read_answer(pipeline: &str, answer: &str) -> Result<Answer, FlowError> {
+    let no_source = |error: serde_json::Error| {
+        FlowError::new(
+            ErrorCode::ImportFailed,
+            format!("the function of `{pipeline}` answered no source: {error}"),
+        )
+        .hint("it returns SQL text, or a Source")
+    };
+    let mut source: Map<String, Value> = serde_json::from_str(answer).map_err(no_source)?;
+    let connections = match source.remove("connections") {
+        Some(connections) => serde_json::from_value(connections).map_err(no_source)?,
+        None => IndexMap::new(),
+    };
+    as_in_toml(&mut source)?;
+    Ok(Answer { source: serde_json::from_value(Value::Object(source)).map_err(no_source)?, connections })
+}
+
+/// What a pipeline's function answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Where the rows come from.
+    pub source: SourceSpec,
+    /// Connections that only the function knows.
+    pub connections: IndexMap<String, ConnectionSpec>,
 }
 
 impl ProjectSpec {
@@ -128,11 +215,13 @@ struct Written {
     /// For each line, from 1: the part that it belongs to, with its place.
     parts: Vec<Option<(String, Location)>>,
     called: Vec<String>,
+    errors: Vec<FlowError>,
 }
 
 impl Written {
     fn of(registry: &Registry) -> Written {
-        let mut written = Written { text: String::new(), parts: vec![None], called: Vec::new() };
+        let mut written =
+            Written { text: String::new(), parts: vec![None], called: Vec::new(), errors: Vec::new() };
         let sections = [
             ("connections", &registry.connections),
             ("tables", &registry.tables),
@@ -156,10 +245,17 @@ impl Written {
             let mut value = value.clone();
             if field == "source"
                 && let Value::Object(source) = &mut value
-                && source.remove("callable") == Some(Value::Bool(true))
             {
-                source.insert("query".to_owned(), Value::from(TO_BE_CALLED));
-                self.called.push(name.to_owned());
+                if source.remove("callable") == Some(Value::Bool(true)) {
+                    source.insert("query".to_owned(), Value::from(TO_BE_CALLED));
+                    self.called.push(name.to_owned());
+                }
+                if let Err(error) = as_in_toml(source) {
+                    self.errors.push(match &place {
+                        Some((_, place)) => error.at(place.clone()),
+                        None => error,
+                    });
+                }
             }
             let mut line = format!("{} = ", key(field));
             write_value(&value, &mut line);
@@ -283,6 +379,31 @@ mod tests {
         );
         let place = error.location.as_ref().expect("a place");
         assert_eq!((place.file.as_str(), place.line, &place.excerpt), ("flows.py", 7, &None));
+    }
+
+    #[test]
+    fn params_fill_names_and_values_and_nothing_in_literals() {
+        let query = "SELECT ':a {t}', a::text FROM {t} WHERE a = :a AND b > :b -- :c";
+        let source = json!({"query": query, "params": {"a": "it's", "b": 1.50, "t": "odd \"name\""}});
+        let project = read(one(json!({ "source": source }))).expect("a project");
+        assert_eq!(
+            project.pipelines[0].source.query.as_deref(),
+            Some("SELECT ':a {t}', a::text FROM \"odd \"\"name\"\"\" WHERE a = 'it''s' AND b > 1.5 -- :c")
+        );
+        let source = json!({"query": "SELECT :gone", "params": {"a": 1}});
+        let errors = read(one(json!({ "source": source }))).expect_err("no value");
+        assert_eq!(
+            (errors[0].code, errors[0].location.as_ref().expect("a place").line),
+            (ErrorCode::UnknownVariable, 7)
+        );
+    }
+
+    #[test]
+    fn columns_of_a_table_are_a_query() {
+        let source = json!({"table": "raw.\"A.b\"", "columns": ["id", "b c"]});
+        let project = read(one(json!({ "source": source }))).expect("a project");
+        let query = project.pipelines[0].source.query.as_deref();
+        assert_eq!(query, Some("SELECT \"id\", \"b c\" FROM \"raw\".\"A.b\""));
     }
 
     #[test]
