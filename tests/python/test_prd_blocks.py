@@ -234,7 +234,7 @@ def test_18_1_the_decorators(python: Interpreter, database: Database) -> None:
 from ematix_flow import pipeline
 name = "sync_customers"
 plan = pipeline.preview(name)
-assert plan.steps and plan.mode == "scd2"
+assert plan.steps and plan.mode == "scd2" and plan.changes == []
 report = pipeline.dry_run(name)
 assert (report.dry_run, report.rows_inserted) == (True, 10)
 problems = pipeline.validate(name)

@@ -369,12 +369,19 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
             correlation: None,
             estimated_rows: None,
         };
-        let indexes = match &pipeline.strategy {
-            crate::pipeline::Strategy::Scd2(scd2) => {
-                vec![index(names(&[&scd2.effective_from]), None), index(names(&[]), Some(String::new()))]
-            }
-            _ => vec![index(names(&[]), None)],
-        };
+        let mut indexes = Vec::new();
+        let mut flag = None;
+        if let crate::pipeline::Strategy::Scd2(scd2) = &pipeline.strategy {
+            flag = Some(scd2.current_flag.to_string());
+            indexes.push(index(names(&[&scd2.effective_from]), None));
+            // What is declared as unique is so among the current versions.
+            let declared = [&table.primary_key, &table.natural_key].into_iter().chain(&table.unique);
+            indexes.extend(
+                declared
+                    .map(|columns| index(columns.iter().map(ToString::to_string).collect(), flag.clone())),
+            );
+        }
+        indexes.push(index(names(&[]), flag));
         LiveTable {
             kind: 'r',
             spread: false,
