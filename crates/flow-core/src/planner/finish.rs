@@ -179,7 +179,7 @@ fn success(load: &Load<'_>) -> Sql {
         history = table("run_history"),
         targets = table("targets"),
         now = load.dialect.clock(),
-        path = Literal::Text(load.facts.path.name().to_owned()),
+        path = Literal::Text(load.path.name().to_owned()),
         before = before.map_or(Literal::Null, Literal::Text),
         after = Slot::Watermark,
         counts = Sql::join(counts, ",\n       "),
