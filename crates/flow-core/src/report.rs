@@ -75,6 +75,13 @@ impl Counters {
         *self.numbers.entry(slot).or_insert(0) += rows;
     }
 
+    /// Adds every number of another.
+    pub fn add_all(&mut self, other: &Counters) {
+        for (slot, number) in &other.numbers {
+            self.add(*slot, *number);
+        }
+    }
+
     /// Sets a number.
     pub fn set(&mut self, slot: Slot, number: i64) {
         self.numbers.insert(slot, number);
@@ -170,6 +177,9 @@ pub struct RunReport {
     /// Rows that would change, old beside new (`dry-run --sample`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<Vec<SampleRow>>,
+    /// The run of each target, where one reading loaded several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<RunReport>,
     /// The steps as they ran, for `-v` and `logs`.
     #[serde(skip)]
     pub steps: Vec<StepReport>,

@@ -101,6 +101,7 @@ fn a_report_has_exactly_the_keys_of_the_manual() {
         warnings: Vec::new(),
         error: None,
         sample: None,
+        targets: Vec::new(),
         steps: Vec::new(),
     };
     let text = serde_json::to_string(&report).expect("a report is JSON");

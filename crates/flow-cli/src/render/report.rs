@@ -239,6 +239,7 @@ mod tests {
             warnings: Vec::new(),
             error: None,
             sample: None,
+            targets: Vec::new(),
             steps: Vec::new(),
         }
     }

@@ -69,9 +69,10 @@ impl Engine {
     fn answered(&self, pipeline: &str, answer: Answer) -> Engine {
         let mut project = (*self.project).clone();
         project.called.retain(|name| name != pipeline);
-        if let Some(spec) = project.pipelines.get_mut(pipeline) {
+        let parts = project.together.get_mut(pipeline).into_iter().flat_map(|parts| parts.values_mut());
+        for spec in project.pipelines.get_mut(pipeline).into_iter().chain(parts) {
             let connection = answer.source.connection.clone().or_else(|| spec.source.connection.clone());
-            spec.source = SourceSpec { connection, ..answer.source };
+            spec.source = SourceSpec { connection, ..answer.source.clone() };
         }
         for (name, connection) in answer.connections {
             project.connections.entry(name).or_insert(connection);

@@ -104,7 +104,7 @@ pub async fn facts(
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.
-async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(SourceFacts, Cap)> {
+pub async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(SourceFacts, Cap)> {
     let simple = pipeline.source.query.simple();
     let mut questions = vec![inspect::relation_question(simple.map(|simple| simple.relation.as_str()))];
     let capped = pipeline.incremental.is_some();
@@ -130,7 +130,7 @@ async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(SourceF
 
 /// A table that is made after a source in another database has types that exist where it is made: an enum that
 /// does not becomes text, a domain its base type.
-async fn with_types_of(target: &Session, mut source: SourceFacts, creates: bool) -> Result<SourceFacts> {
+pub async fn with_types_of(target: &Session, mut source: SourceFacts, creates: bool) -> Result<SourceFacts> {
     let names: Vec<String> =
         source.columns.iter().map(|column| format!("({})", literal(&column.data_type.name))).collect();
     let question = format!(

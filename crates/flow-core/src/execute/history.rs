@@ -9,7 +9,7 @@ use crate::metadata;
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::grants;
 use crate::postgres::session::{ResultSet, Session};
-use crate::report::{Status, StepReport};
+use crate::report::{Counters, Status, StepReport};
 use crate::sql::{Literal, Quote, Slot};
 
 /// What is recorded of a run when it begins.
@@ -26,6 +26,8 @@ pub struct RunStart<'a> {
     pub started_by: &'a str,
     /// The slot it serves.
     pub slot: Option<&'a str>,
+    /// The run of several targets that it is a part of.
+    pub parent: Option<&'a str>,
     /// How long it is believed without a sign of life.
     pub lease: &'a Duration,
 }
@@ -185,8 +187,8 @@ UPDATE ematix_flow.run_history SET status = 'lost', ended_at = pg_catalog.clock_
                    WHERE r.status = 'running' AND r.lease_until < pg_catalog.clock_timestamp() FOR UPDATE SKIP LOCKED)
    AND status = 'running';
 INSERT INTO ematix_flow.targets (target) VALUES ({target}) ON CONFLICT DO NOTHING;
-{claim}INSERT INTO ematix_flow.run_history (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, lease_until)
-SELECT {run_id}, {pipeline}, pg_catalog.clock_timestamp(), 'running', {mode}, {target}, {started_by}, {host}, {pid}, {version}, {slot},
+{claim}INSERT INTO ematix_flow.run_history (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id, lease_until)
+SELECT {run_id}, {pipeline}, pg_catalog.clock_timestamp(), 'running', {mode}, {target}, {started_by}, {host}, {pid}, {version}, {slot}, {parent}::uuid,
        pg_catalog.clock_timestamp() + interval '{lease} milliseconds'{claimed}",
         target = text(start.target),
         run_id = text(start.run_id),
@@ -197,6 +199,7 @@ SELECT {run_id}, {pipeline}, pg_catalog.clock_timestamp(), 'running', {mode}, {t
         pid = std::process::id(),
         version = text(env!("CARGO_PKG_VERSION")),
         slot = start.slot.map_or_else(|| "NULL".to_owned(), |slot| format!("{}::timestamptz", text(slot))),
+        parent = optional(start.parent),
         lease = start.lease.milliseconds(),
     )
 }
@@ -209,15 +212,52 @@ fn host() -> Option<String> {
         .or_else(|| std::env::var("HOSTNAME").ok())
 }
 
-/// Renews the lease. `false`: the run was taken for dead.
-pub async fn renew_lease(session: &Session, run_id: &str, lease: &Duration) -> Result<bool> {
+/// Renews the leases of runs that end together. `false`: one was taken for dead.
+pub async fn renew_leases(session: &Session, run_ids: &[&str], lease: &Duration) -> Result<bool> {
+    let ids: Vec<String> = run_ids.iter().map(|id| text(id)).collect();
     let sql = format!(
-        "UPDATE ematix_flow.run_history SET lease_until = pg_catalog.clock_timestamp() + interval '{} milliseconds' WHERE run_id = {} AND status = 'running'",
+        "UPDATE ematix_flow.run_history SET lease_until = pg_catalog.clock_timestamp() + interval '{} milliseconds' WHERE run_id IN ({}) AND status = 'running'",
         lease.milliseconds(),
-        text(run_id)
+        ids.join(", ")
     );
     let answers = session.write("renew the lease", &sql).await?;
-    Ok(answers.first().is_some_and(|set| set.affected == 1))
+    Ok(answers.first().is_some_and(|set| set.affected == run_ids.len() as i64))
+}
+
+/// Records, in the load transaction, that a run of several targets succeeded.
+///
+/// # Errors
+/// `lease_lost` where it was taken for dead meanwhile.
+pub async fn succeed(session: &Session, run_id: &str, counters: &Counters) -> Result<()> {
+    let counts: Vec<String> = [
+        Slot::RowsIn,
+        Slot::RowsInserted,
+        Slot::RowsUpdated,
+        Slot::RowsUnchanged,
+        Slot::RowsClosedOut,
+        Slot::RowsDeleted,
+        Slot::RowsDeduplicated,
+        Slot::RowsSkipped,
+        Slot::RowsRejected,
+        Slot::RowsRehashed,
+    ]
+    .iter()
+    .map(|slot| format!("{} = {}", slot.name(), counters.number(*slot)))
+    .collect();
+    let sql = format!(
+        "UPDATE ematix_flow.run_history SET status = 'success', committed = true, ended_at = pg_catalog.clock_timestamp(), lease_until = NULL, path = 'same_db', {} WHERE run_id = {} AND status = 'running'",
+        counts.join(", "),
+        text(run_id)
+    );
+    let answers = session.ask("record that the run succeeded", &sql).await?;
+    if answers.first().is_some_and(|set| set.affected == 1) {
+        return Ok(());
+    }
+    Err(FlowError::new(
+        ErrorCode::LeaseLost,
+        "the run was taken for dead while it was running, and rolls back",
+    )
+    .hint("its process was paused for longer than its lease: run it again, or raise lease"))
 }
 
 /// Records how a run ended that did not succeed: whatever it counted, nothing of it stands.

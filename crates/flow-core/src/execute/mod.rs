@@ -9,6 +9,7 @@ mod questions;
 mod route;
 mod run;
 mod supervise;
+mod together;
 mod transfer;
 
 use crate::connections::{self, ConnectionTarget};
@@ -69,6 +70,39 @@ pub struct Request {
     pub stop: watch::Receiver<Stop>,
 }
 
+impl Request {
+    /// A request with nothing of its own.
+    pub fn plain(stop: watch::Receiver<Stop>) -> Request {
+        Request {
+            overrides: PipelineOptions::default(),
+            full_scan: false,
+            dry_run: false,
+            sample: 0,
+            started_by: String::new(),
+            slot: None,
+            stop,
+        }
+    }
+}
+
+/// What a report says of a run before anything is known of its rows.
+#[derive(Clone, Debug)]
+struct About {
+    run_id: String,
+    started_at: jiff::Timestamp,
+    started: Instant,
+}
+
+impl About {
+    fn now() -> About {
+        About {
+            run_id: Uuid::now_v7().to_string(),
+            started_at: jiff::Timestamp::now(),
+            started: Instant::now(),
+        }
+    }
+}
+
 /// A project with its connections: everything a command does, it does through this.
 pub struct Engine {
     project: Arc<ProjectSpec>,
@@ -94,7 +128,12 @@ impl Engine {
 
     /// Every violated rule of a pipeline, from the files alone.
     pub fn validate(&self, pipeline: &str) -> Vec<FlowError> {
-        Pipeline::build(&self.project, pipeline, &PipelineOptions::default()).err().unwrap_or_default()
+        let (_, stop) = watch::channel(Stop::No);
+        let request = Request::plain(stop);
+        match (Pipeline::build(&self.project, pipeline, &request.overrides), self.parts(pipeline, &request)) {
+            (_, Err(errors)) | (Err(errors), Ok(None)) => errors,
+            _ => Vec::new(),
+        }
     }
 
     /// What only a database can tell: that the query prepares, columns, types, drift, privileges.
@@ -141,7 +180,11 @@ impl Engine {
     /// As validation, and where only a database knows the columns.
     pub fn preview(&self, pipeline: &str, request: &Request) -> Result<Plan> {
         let called = self.called_here(pipeline).map_err(|error| self.locate(error, pipeline))?;
-        let built = called.as_ref().unwrap_or(self).build(pipeline, request)?;
+        let engine = called.as_ref().unwrap_or(self);
+        let built = engine.build(pipeline, request)?;
+        if let Some(parts) = engine.parts(pipeline, request).map_err(|mut errors| errors.remove(0))? {
+            return engine.preview_together(&parts, request).map_err(|error| self.locate(error, pipeline));
+        }
         planner::plan(&built, &assumed_facts(&built, request), &Postgres)
             .map_err(|error| self.locate(error, pipeline))
     }
@@ -154,11 +197,20 @@ impl Engine {
         let called = self.called(pipeline).await.map_err(|error| self.locate(error, pipeline))?;
         let engine = called.as_ref().unwrap_or(self);
         let built = engine.build(pipeline, request)?;
-        let planned = engine.plan_built(&built, request).await;
+        let parts = engine.parts(pipeline, request).map_err(|mut errors| errors.remove(0))?;
+        let planned = match parts {
+            Some(parts) => engine.plan_together(&parts, request).await,
+            None => engine.plan_built(&built, request).await,
+        };
         planned.map_err(|error| self.locate(error, pipeline))
     }
 
     async fn plan_built(&self, pipeline: &Pipeline, request: &Request) -> Result<Plan> {
+        planner::plan(pipeline, &self.facts_of_plan(pipeline, request).await?, &Postgres)
+    }
+
+    /// The facts of a plan that is only printed.
+    async fn facts_of_plan(&self, pipeline: &Pipeline, request: &Request) -> Result<Facts> {
         let session = self.open(&pipeline.target_connection, &format!("plan {}", pipeline.name)).await?;
         let exists = history::metadata_exists(&session).await?;
         session.ask("begin", &session.begin(true)).await?;
@@ -180,54 +232,70 @@ impl Engine {
         if let Some(source) = route.source {
             source.close().await;
         }
-        planner::plan(pipeline, &facts, &Postgres)
+        Ok(facts)
     }
 
     /// Runs a pipeline (or, with `dry_run`, everything but the commit).
     pub async fn run(&self, pipeline: &str, request: &Request, observer: &dyn Observer) -> RunReport {
-        let started = Instant::now();
-        let started_at = jiff::Timestamp::now();
-        let run_id = Uuid::now_v7().to_string();
-        let mut progress = Progress::default();
+        let about = About::now();
         let called = self.called(pipeline).await;
         let engine = called.as_ref().ok().and_then(Option::as_ref).unwrap_or(self);
         let built = match &called {
             Ok(_) => engine.build(pipeline, request),
             Err(error) => Err(error.clone()),
         };
+        let built = match (built, engine.parts(pipeline, request)) {
+            (Ok(_), Ok(Some(parts))) => {
+                return engine.run_together(pipeline, parts, request, observer, about).await;
+            }
+            (Ok(_), Err(mut errors)) => Err(errors.remove(0)),
+            (built, _) => built,
+        };
+        let mut progress = Progress::default();
         let outcome = match &built {
-            Ok(built) => engine.supervise(built, request, observer, &run_id, &mut progress).await,
+            Ok(built) => engine.supervise(built, request, observer, &about.run_id, &mut progress).await,
             Err(error) => Err(error.clone()),
         };
         let outcome = outcome.map_err(|error| self.locate(error, pipeline));
+        self.report(pipeline, about, built.as_ref(), progress, outcome, request)
+    }
+
+    fn report(
+        &self,
+        pipeline: &str,
+        about: About,
+        built: std::result::Result<&Pipeline, &FlowError>,
+        progress: Progress,
+        outcome: Result<()>,
+        request: &Request,
+    ) -> RunReport {
         let counters = &progress.counters;
         let committed = outcome.is_ok() && !request.dry_run && !progress.slot_taken;
         let spec = self.project.pipelines.get(pipeline);
+        let declared = spec.and_then(|spec| spec.options.mode);
+        let mode = built.ok().map(|built| built.strategy.mode()).or(declared);
         let number = |slot| counters.number(slot);
+        let of_built = |text: fn(&Pipeline) -> String| built.map(text).unwrap_or_default();
         RunReport {
             schema: "ematix.run.v1",
             pipeline: pipeline.to_owned(),
-            run_id,
+            run_id: about.run_id,
             status: match &outcome {
                 Ok(()) if progress.slot_taken => Status::Skipped,
                 Ok(()) => Status::Success,
                 Err(error) => Status::of_error(error),
             },
             committed,
-            mode: spec.and_then(|spec| spec.options.mode).map_or("", |mode| mode.name()).to_owned(),
+            mode: mode.map_or("", |mode| mode.name()).to_owned(),
             path: progress.path.as_ref().map(|path| path.path),
             path_reason: progress.path.as_ref().map(|path| path.reason.clone()),
             dry_run: request.dry_run,
-            source_connection: built
-                .as_ref()
-                .map_or_else(|_| String::new(), |built| built.source.connection.clone()),
-            target_connection: built
-                .as_ref()
-                .map_or_else(|_| String::new(), |built| built.target_connection.clone()),
-            target: built.as_ref().map_or_else(|_| String::new(), |built| built.target.name().to_string()),
-            started_at: format!("{started_at:.6}"),
+            source_connection: of_built(|built| built.source.connection.clone()),
+            target_connection: of_built(|built| built.target_connection.clone()),
+            target: of_built(|built| built.target.name().to_string()),
+            started_at: format!("{:.6}", about.started_at),
             ended_at: format!("{:.6}", jiff::Timestamp::now()),
-            duration_ms: started.elapsed().as_millis() as u64,
+            duration_ms: about.started.elapsed().as_millis() as u64,
             rows_in: number(Slot::RowsIn),
             rows_inserted: number(Slot::RowsInserted),
             rows_updated: number(Slot::RowsUpdated),
@@ -244,6 +312,7 @@ impl Engine {
             transforms: Vec::new(),
             warnings: progress.plan.map(|plan| plan.warnings).unwrap_or_default(),
             sample: (request.sample > 0).then_some(progress.sample),
+            targets: Vec::new(),
             error: outcome.err(),
             steps: progress.steps,
         }

@@ -8,7 +8,7 @@ use super::transfer::{self, Transferred};
 use super::{Engine, Request, Stop};
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::RunFacts;
+use crate::facts::{Cap, RunFacts, SourceFacts};
 use crate::pipeline::{Pipeline, Strategy};
 use crate::plan::{Action, Answer, Condition, GuardFailure, Plan, Step, StepKind};
 use crate::planner;
@@ -75,7 +75,7 @@ impl Execution<'_> {
     pub async fn run(&self, progress: &mut Progress) -> Result<()> {
         let metadata_exists =
             if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
-        self.take_target().await?;
+        self.take_targets(&[lock_key(&self.pipeline.target_key())]).await?;
         if self.request.dry_run && !metadata_exists {
             history::create_metadata(self.session, false).await?;
         }
@@ -101,7 +101,7 @@ impl Execution<'_> {
     /// Plans and executes; answers why a comparison in the client was given up.
     async fn attempt(&self, given_up: Option<String>, progress: &mut Progress) -> Result<Option<String>> {
         let route = unless_asked(&self.request.stop, self.engine.route(self.pipeline, self.session)).await?;
-        let outcome = self.take_route(&route, given_up, progress).await;
+        let outcome = self.take_route(&route, given_up, None, progress).await;
         if let Some(source) = route.source {
             match &outcome {
                 Ok(None) => source.close().await,
@@ -112,10 +112,12 @@ impl Execution<'_> {
         outcome
     }
 
-    async fn take_route(
+    /// Plans and executes on a path that is chosen; `read` is what is known of the source where it was read before.
+    pub async fn take_route(
         &self,
         route: &Route,
         given_up: Option<String>,
+        read: Option<&(SourceFacts, Cap)>,
         progress: &mut Progress,
     ) -> Result<Option<String>> {
         progress.path = Some(route.path.clone());
@@ -134,6 +136,12 @@ impl Execution<'_> {
             None => gathering.await?,
         };
         facts.client_diff_given_up = given_up;
+        if let Some((source, cap)) = read {
+            facts.cap = cap.clone();
+            for column in &mut facts.source.columns {
+                column.stamped = source.column(&column.name).is_some_and(|known| known.stamped);
+            }
+        }
         progress.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         let plan = planner::plan(self.pipeline, &facts, &Postgres)?;
         progress.path = Some(Path { path: plan.path, reason: plan.path_reason.clone() });
@@ -152,25 +160,22 @@ impl Execution<'_> {
 
     /// Begins the transaction that holds the target's lock. Whoever waits, waits outside of it: a
     /// transaction that waits would keep a pooler's connection from the one that it waits for.
-    async fn take_target(&self) -> Result<()> {
-        let key = lock_key(&self.pipeline.target_key());
+    pub async fn take_targets(&self, keys: &[i64]) -> Result<()> {
+        let tries: Vec<String> =
+            keys.iter().map(|key| format!("SELECT pg_catalog.pg_try_advisory_xact_lock({key})")).collect();
         let limit = self.pipeline.limits.lock_timeout.as_std();
         let waiting = Instant::now();
         let mut told = false;
         let mut pause = Duration::from_millis(20);
         loop {
             self.stop_if_asked()?;
-            let sql = format!(
-                "{}; SELECT pg_catalog.pg_try_advisory_xact_lock({key}){}",
-                self.session.begin(false),
-                self.limits()
-            );
+            let sql = format!("{}; {}{}", self.session.begin(false), tries.join("; "), self.limits());
             let answers = self.session.ask("take the target", &sql).await?;
-            let taken = answers.iter().any(|set| {
+            let taken = answers.iter().filter(|set| {
                 set.columns.first().is_some_and(|name| name == "pg_try_advisory_xact_lock")
                     && set.value() == Some("t")
             });
-            if taken {
+            if taken.count() == keys.len() {
                 return Ok(());
             }
             self.session.ask("wait for the target", "ROLLBACK").await?;
@@ -216,7 +221,7 @@ impl Execution<'_> {
         sql
     }
 
-    fn stop_if_asked(&self) -> Result<()> {
+    pub fn stop_if_asked(&self) -> Result<()> {
         match *self.request.stop.borrow() {
             Stop::No => Ok(()),
             stop => Err(cancelled(stop)),
@@ -449,7 +454,7 @@ pub fn cancelled(stop: Stop) -> FlowError {
 }
 
 /// The numbers that follow from others: what is left of the rows read.
-fn settle(strategy: &Strategy, counters: &mut Counters) {
+pub fn settle(strategy: &Strategy, counters: &mut Counters) {
     let n = |slot| counters.number(slot);
     let rest = n(Slot::RowsIn)
         - n(Slot::RowsInserted)

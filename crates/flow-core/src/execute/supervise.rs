@@ -39,7 +39,7 @@ impl Engine {
             let session = unless_asked(&request.stop, self.open(&pipeline.target_connection, &name)).await?;
             let (halt, watched) = haltable(request);
             let work = self.execute(pipeline, &watched, observer, run_id, &session, progress);
-            let outcome = watch(work, &session, None, pipeline, request, run_id, &halt).await;
+            let outcome = watch(work, &session, None, pipeline, request, &[run_id], &halt).await;
             let outcome = name_grants(outcome, &session, pipeline).await;
             session.close().await;
             return outcome;
@@ -61,6 +61,7 @@ impl Engine {
                 target: &pipeline.target_key(),
                 started_by: &request.started_by,
                 slot: request.slot.as_deref(),
+                parent: None,
                 lease: &pipeline.limits.lease,
             },
         )
@@ -72,7 +73,7 @@ impl Engine {
         }
         let (halt, watched) = haltable(request);
         let work = self.execute(pipeline, &watched, observer, run_id, &load, progress);
-        let mut outcome = watch(work, &load, Some(&own), pipeline, request, run_id, &halt).await;
+        let mut outcome = watch(work, &load, Some(&own), pipeline, request, &[run_id], &halt).await;
         load.close().await;
         let own = match outcome {
             Ok(()) => Some(own),
@@ -100,7 +101,7 @@ impl Engine {
 
 impl Engine {
     /// The history's session, opened anew if it broke with the load's: a server that restarts is back in seconds.
-    async fn still_open(&self, own: Session, connection: &str, name: &str) -> Option<Session> {
+    pub(super) async fn still_open(&self, own: Session, connection: &str, name: &str) -> Option<Session> {
         if own.run("SELECT").await.is_ok() {
             return Some(own);
         }
@@ -122,7 +123,7 @@ impl Engine {
 
 /// How a run ended whose connection broke: its row knows whether a COMMIT without an answer happened, and
 /// whether another run took it for dead.
-async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
+pub(super) async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
     if !commit_sent && error.code != ErrorCode::ConnectionLost {
         return Err(error);
     }
@@ -134,7 +135,7 @@ async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowErro
 }
 
 /// Completes a `permission_denied` with the statements that mend it.
-async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeline: &Pipeline) -> Result<T> {
+pub(super) async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeline: &Pipeline) -> Result<T> {
     match outcome {
         Err(error) => Err(grants::complete(error, session, pipeline.source.query.text()).await),
         done => done,
@@ -147,20 +148,20 @@ fn lease_lost() -> FlowError {
 }
 
 /// A request whose stop is ours to turn, whatever the reason.
-fn haltable(request: &Request) -> (Halt, Request) {
+pub(super) fn haltable(request: &Request) -> (Halt, Request) {
     let (halt, stop) = tokio::sync::watch::channel(Stop::No);
     (halt, Request { stop, ..request.clone() })
 }
 
-type Halt = tokio::sync::watch::Sender<Stop>;
+pub(super) type Halt = tokio::sync::watch::Sender<Stop>;
 
-async fn watch(
+pub(super) async fn watch(
     work: impl Future<Output = Result<()>>,
     load: &Session,
     own: Option<&Session>,
     pipeline: &Pipeline,
     request: &Request,
-    run_id: &str,
+    run_ids: &[&str],
     halt: &Halt,
 ) -> Result<()> {
     let mut work = pin!(work);
@@ -185,7 +186,7 @@ async fn watch(
             _ = beat.tick(), if own.is_some() => {
                 let own = own.expect("the branch is taken only with it");
                 // A connection that broke is no verdict: the finish of the plan asks the row itself.
-                let renewal = history::renew_lease(own, run_id, lease);
+                let renewal = history::renew_leases(own, run_ids, lease);
                 tokio::select! {
                     biased;
                     outcome = &mut work => return outcome,

@@ -34,6 +34,9 @@ pub struct ProjectSpec {
     pub pipelines: IndexMap<String, PipelineSpec>,
     /// Python modules with further pipelines.
     pub python: Vec<String>,
+    /// Pipelines that load several targets from one reading: what each loads, by `NAME/target`. The pipeline itself
+    /// stands for its first.
+    pub together: IndexMap<String, IndexMap<String, PipelineSpec>>,
     /// Pipelines whose query a function of Python answers, once per plan.
     pub called: Vec<String>,
     /// The files that it was read from, in their order.

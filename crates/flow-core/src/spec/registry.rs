@@ -81,6 +81,14 @@ pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<Projec
     for (path, place) in &registry.places {
         project.places.insert(path.clone(), location(path, place));
     }
+    for (name, parts) in written.together {
+        let parts: IndexMap<_, _> = parts
+            .into_iter()
+            .filter_map(|part| project.pipelines.shift_remove(&part).map(|spec| (part, spec)))
+            .collect();
+        written.called.retain(|called| !parts.contains_key(called));
+        project.together.insert(name, parts);
+    }
     project.called = written.called;
     Ok(project)
 }
@@ -203,6 +211,7 @@ impl ProjectSpec {
         self.pipelines.extend(other.pipelines);
         self.python.extend(other.python);
         self.files.extend(other.files);
+        self.together.extend(other.together);
         self.called.extend(other.called);
         self.places.extend(other.places);
         Ok(())
@@ -215,13 +224,19 @@ struct Written {
     /// For each line, from 1: the part that it belongs to, with its place.
     parts: Vec<Option<(String, Location)>>,
     called: Vec<String>,
+    together: Vec<(String, Vec<String>)>,
     errors: Vec<FlowError>,
 }
 
 impl Written {
     fn of(registry: &Registry) -> Written {
-        let mut written =
-            Written { text: String::new(), parts: vec![None], called: Vec::new(), errors: Vec::new() };
+        let mut written = Written {
+            text: String::new(),
+            parts: vec![None],
+            called: Vec::new(),
+            together: Vec::new(),
+            errors: Vec::new(),
+        };
         let sections = [
             ("connections", &registry.connections),
             ("tables", &registry.tables),
@@ -232,10 +247,42 @@ impl Written {
             for (name, value) in parts {
                 let path = format!("{kind}.{name}");
                 let place = registry.places.get(&path).map(|place| (path.clone(), location(&path, place)));
-                written.section(kind, name, value, place);
+                match kind {
+                    "pipelines" => written.pipeline(name, value, place),
+                    kind => written.section(kind, name, value, place),
+                }
             }
         }
         written
+    }
+
+    /// Several targets from one reading are written as a pipeline each, `NAME/target`, beside one that stands for all.
+    fn pipeline(&mut self, name: &str, value: &Value, place: Option<(String, Location)>) {
+        let Some(Value::Array(targets)) = value.get("targets") else {
+            return self.section("pipelines", name, value, place);
+        };
+        let shared = |target: &Value| {
+            let mut fields = target.as_object().cloned().unwrap_or_default();
+            fields.insert("source".to_owned(), value["source"].clone());
+            fields
+        };
+        let mut parts = Vec::new();
+        for target in targets {
+            let mut part = format!("{name}/{}", target["target"].as_str().unwrap_or_default());
+            if parts.contains(&part) {
+                // Refused where they are put together, by the target that both load.
+                part = format!("{part} ({})", parts.len() + 1);
+            }
+            self.section("pipelines", &part, &Value::Object(shared(target)), place.clone());
+            parts.push(part);
+        }
+        let mut whole = targets.first().map(shared).unwrap_or_default();
+        let own = value.as_object().into_iter().flatten();
+        whole.extend(
+            own.filter(|(field, _)| *field != "targets").map(|(field, value)| (field.clone(), value.clone())),
+        );
+        self.section("pipelines", name, &Value::Object(whole), place);
+        self.together.push((name.to_owned(), parts));
     }
 
     fn section(&mut self, kind: &str, name: &str, value: &Value, place: Option<(String, Location)>) {

@@ -1,0 +1,180 @@
+"""Several targets from one reading: one transaction, all or none, a run row each under one parent."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from database import Database
+from python_package import Interpreter
+
+DECLARED = """
+from typing import Annotated
+from ematix_flow import *
+from ematix_flow import pipeline, ematix, pk, Source
+
+@ematix.table(schema="dw")
+class Dim:
+    id: Annotated[BigInt, pk()]
+    name: Text | None
+
+@ematix.table(schema="dw")
+class Latest:
+    id: Annotated[BigInt, pk()]
+    name: Text | None
+    mood: Text | None
+
+@ematix.pipeline(
+    targets=[
+        {"target": Dim, "mode": "scd2", "compare_columns": "name", "handle_deletes": "soft"},
+        {"target": Latest, "mode": "merge"},
+        {"target": "dw.log", "mode": "append", "incremental_column": "seen_at"},
+    ],
+    source_connection="crm", target_connection="warehouse", lock_timeout="10s",
+)
+def people(conn):
+    return "SELECT id, name, mood, seen_at FROM app.people"
+"""
+
+SOURCE = """
+CREATE SCHEMA app;
+CREATE TYPE app.mood AS ENUM ('sad', 'glad');
+CREATE TABLE app.people (id bigint, name text, mood app.mood, seen_at timestamptz NOT NULL);
+INSERT INTO app.people VALUES (1, 'Ada', 'glad', '2026-01-01'), (2, 'Grace', 'sad', '2026-01-02');
+"""
+
+
+@pytest.fixture(params=["one database", "two databases"])
+def source(request: pytest.FixtureRequest, database: Database, new_database: Any) -> Database:
+    where: Database = database if request.param == "one database" else new_database()
+    where.execute(SOURCE)
+    return where
+
+
+@pytest.fixture
+def python(source: Database, database: Database, tmp_path: Path) -> Interpreter:
+    return Interpreter(tmp_path, {"EMATIX_FLOW_DSN_CRM": source.dsn, "EMATIX_FLOW_DSN_WAREHOUSE": database.dsn})
+
+
+def run(python: Interpreter, text: str = "report = people.run()\nprint(report.to_json())") -> Any:
+    return python.run(f"{DECLARED}\n{text}").json()
+
+
+def tables(database: Database) -> dict[str, Any]:
+    return {
+        "dim": database.rows("SELECT id, name, is_current FROM dw.dim ORDER BY id, valid_from"),
+        "latest": database.rows("SELECT id, name, mood FROM dw.latest ORDER BY id"),
+        "log": database.rows("SELECT id, name, mood::text FROM dw.log ORDER BY id, seen_at"),
+    }
+
+
+def test_one_reading_loads_all(python: Interpreter, source: Database, database: Database) -> None:
+    first = run(python)
+    assert (first["status"], first["committed"], first["rows_in"], first["rows_inserted"]) == ("success", True, 6, 6)
+    assert [(each["target"], each["mode"], each["rows_inserted"]) for each in first["targets"]] == [
+        ("dw.dim", "scd2", 2),
+        ("dw.latest", "merge", 2),
+        ("dw.log", "append", 2),
+    ]
+    source.execute(
+        "UPDATE app.people SET name = 'Ada L.', seen_at = '2026-01-03' WHERE id = 1; DELETE FROM app.people WHERE id = 2"
+    )
+    second = run(python)
+    counts = [[each[f"rows_{name}"] for name in ("inserted", "updated", "closed_out")] for each in second["targets"]]
+    assert counts == [[1, 0, 2], [0, 1, 0], [1, 0, 0]]
+    assert tables(database) == {
+        "dim": [(1, "Ada", False), (1, "Ada L.", True), (2, "Grace", False)],
+        "latest": [(1, "Ada L.", "glad"), (2, "Grace", "sad")],
+        "log": [(1, "Ada", "glad"), (1, "Ada L.", "glad"), (2, "Grace", "sad")],
+    }
+    assert database.value("SELECT count(*) FROM pg_tables WHERE tablename LIKE '\\_ematix\\_%'") == 0
+
+
+def test_each_target_has_a_run_under_one_parent(python: Interpreter, database: Database) -> None:
+    report = run(python)
+    rows = database.rows(
+        "SELECT pipeline_name, target, status, rows_inserted, parent_run_id::text FROM ematix_flow.run_history ORDER BY run_id"
+    )
+    parent = report["run_id"]
+    assert rows[0][:2] + rows[0][2:] == ("people", "dw.dim", "success", 6, None)
+    assert rows[1:] == [
+        ("people/dw.dim", "dw.dim", "success", 2, parent),
+        ("people/dw.latest", "dw.latest", "success", 2, parent),
+        ("people/dw.log", "dw.log", "success", 2, parent),
+    ]
+    assert database.value("SELECT array_agg(pipeline_name) FROM ematix_flow.watermarks") == ["people/dw.log"]
+
+
+def test_a_guard_of_one_fails_all(python: Interpreter, source: Database, database: Database) -> None:
+    run(python)
+    before = tables(database)
+    source.execute("INSERT INTO app.people SELECT id, 'twice', mood, '2026-02-01' FROM app.people")
+    failed = run(python, "try:\n    people.run()\nexcept DataError as error:\n    print(error.report.to_json())")
+    assert (failed["status"], failed["error"]["code"]) == ("refused", "duplicate_source_key")
+    assert failed["error"]["context"]["target"] == "dw.dim"
+    assert tables(database) == before
+    statuses = "SELECT status, count(*) FROM ematix_flow.run_history GROUP BY status ORDER BY status"
+    assert database.rows(statuses) == [("refused", 4), ("success", 4)]
+    assert database.value("SELECT last_value FROM ematix_flow.watermarks") == "2026-01-02T00:00:00Z"
+
+
+def test_a_dry_run_and_a_plan_leave_nothing(python: Interpreter, database: Database) -> None:
+    dry = run(python, "print(people.dry_run().to_json())")
+    assert (dry["dry_run"], [each["rows_inserted"] for each in dry["targets"]]) == (True, [2, 2, 2])
+    plan = run(python, "import json\nprint(json.dumps([[step.kind, step.purpose] for step in people.plan().steps]))")
+    assert plan[0] == ["stage", "read the source once, for 3 targets"]
+    assert ["insert", "dw.latest: insert every row"] in plan
+    declared = "\n".join(line for line in DECLARED.splitlines() if "dw.log" not in line)
+    preview = python.run(f"{declared}\nprint([step.kind for step in people.preview().steps].count('finish'))")
+    assert preview.stdout == "2\n"
+    assert database.value("SELECT to_regnamespace('dw')") is None
+
+
+def test_orders_of_targets_do_not_deadlock(python: Interpreter, source: Database, database: Database) -> None:
+    run(python)
+    turned = DECLARED.replace('"target": Dim,', '"target": "x",').replace('"target": Latest,', '"target": Dim,')
+    turned = turned.replace('"target": "x",', '"target": Latest,').replace(
+        '"mode": "scd2", "compare_columns": "name", "handle_deletes": "soft"', '"mode": "merge"', 1
+    )
+    turned = turned.replace(
+        '{"target": Dim, "mode": "merge"}', '{"target": Dim, "mode": "scd2", "compare_columns": "name"}'
+    )
+    turned = turned.replace(", lock_timeout", ', name="turned", lock_timeout')
+    failures: list[Exception] = []
+
+    def several(text: str, name: str) -> None:
+        try:
+            for _ in range(4):
+                python.run(f"{text}\npeople.run()", name=name)
+        except (AssertionError, OSError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=several, args=(text, f"{n}.py")) for n, text in enumerate((DECLARED, turned))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert database.value("SELECT count(*) FROM dw.dim") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (
+            ('"dw.log", "mode": "append"', '"dw.log", "target_connection": "crm", "mode": "append"'),
+            "conflicting_options",
+        ),
+        (('"mode": "merge"}', '"mode": "merge", "force_path": "staging"}'), "path_impossible"),
+        (
+            ('"dw.log", "mode": "append", "incremental_column": "seen_at"', 'Latest, "mode": "truncate"'),
+            "conflicting_options",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change: tuple[str, str], code: str, python: Interpreter) -> None:
+    assert change[0] in DECLARED
+    text = DECLARED.replace(*change) + "\ntry:\n    people.run()\nexcept SpecError as error:\n    print(error.code)"
+    assert python.run(text).stdout == f"{code}\n"
