@@ -178,3 +178,18 @@ def test_what_does_not_fit_together_is_refused(change: tuple[str, str], code: st
     assert change[0] in DECLARED
     text = DECLARED.replace(*change) + "\ntry:\n    people.run()\nexcept SpecError as error:\n    print(error.code)"
     assert python.run(text).stdout == f"{code}\n"
+
+
+def test_the_command_shows_every_target(python: Interpreter, database: Database) -> None:
+    python.write("shop.py", DECLARED)
+    listed = python.flow("--module", "shop", "list").stdout
+    assert "warehouse dw.dim, dw.latest, dw.log" in listed
+    shown = python.flow("--module", "shop", "show", "people").stdout
+    assert "crm: what its function answers" in shown and "dw.latest mode" in shown
+    assert "one reading for several targets" in python.flow("--module", "shop", "plan", "target:dw.log").stdout
+    ran = python.flow("--module", "shop", "run", "people").stderr
+    assert ran.splitlines()[-3:] == [
+        "  dw.dim  2 in  2 inserted  0 closed out  0 unchanged",
+        "  dw.latest  2 in  2 inserted  0 updated  0 unchanged",
+        "  dw.log  2 in  2 inserted",
+    ]

@@ -201,6 +201,14 @@ pub fn target_name(project: &ProjectSpec, spec: &PipelineSpec) -> String {
     }
 }
 
+/// Every target of a pipeline as `schema.table`: several where one reading loads them together.
+pub fn target_names(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<String> {
+    match project.together.get(name) {
+        Some(parts) => parts.values().map(|part| target_name(project, part)).collect(),
+        None => vec![target_name(project, spec)],
+    }
+}
+
 /// Pipelines by the connection of their target, where each has its metadata.
 pub fn by_target_connection(project: &ProjectSpec, names: &[String]) -> Vec<Vec<String>> {
     let mut groups: IndexMap<&str, Vec<String>> = IndexMap::new();

@@ -103,7 +103,8 @@ fn matches(project: &ProjectSpec, name: &str, spec: &PipelineSpec, part: &str) -
         Some(("tag", tag)) => spec.options.tags.iter().flatten().any(|have| glob(tag, have)),
         Some(("source", source)) => glob(source, project::source_connection(spec)),
         Some(("target", target)) => {
-            glob(target, &project::target_name(project, spec)) || glob(target, &spec.target)
+            project::target_names(project, name, spec).iter().any(|own| glob(target, own))
+                || glob(target, &spec.target)
         }
         _ => glob(part, name),
     }

@@ -36,7 +36,7 @@ fn listed(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Listed {
         next: next_slot(spec),
         source_connection: project::source_connection(spec).to_owned(),
         target_connection: project::target_connection(spec).to_owned(),
-        target: project::target_name(project, spec),
+        target: project::target_names(project, name, spec).join(", "),
         tags: options.tags.clone().unwrap_or_default(),
         enabled: options.enabled.unwrap_or(true),
     }

@@ -34,9 +34,13 @@ fn all_settings(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<S
         project.places.find(&format!("pipelines.{name}.{option}")).map_or_else(|| "given".to_owned(), origin)
     };
     let mut all = vec![
-        Setting { name: "source".to_owned(), value: Some(source(spec)), from: from("source") },
-        Setting { name: "target".to_owned(), value: Some(target(project, spec)), from: from("target") },
+        Setting { name: "source".to_owned(), value: Some(source(project, name, spec)), from: from("source") },
+        Setting { name: "target".to_owned(), value: Some(target(project, name, spec)), from: from("target") },
     ];
+    if let Some(parts) = project.together.get(name) {
+        all.extend(parts.values().flat_map(|part| of_part(project, part, &from("targets"))));
+        return all;
+    }
     let written = match serde_json::to_value(&spec.options) {
         Ok(Value::Object(written)) => written,
         _ => Map::new(),
@@ -64,9 +68,26 @@ fn all_settings(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<S
     all
 }
 
-fn source(spec: &PipelineSpec) -> String {
+/// What is written for one of several targets.
+fn of_part(project: &ProjectSpec, part: &PipelineSpec, from: &str) -> Vec<Setting> {
+    let target = project::target_name(project, part);
+    let written = serde_json::to_value(&part.options).unwrap_or_default();
+    let written = written.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    written
+        .map(|(name, value)| Setting {
+            name: format!("{target} {name}"),
+            value: Some(toml_text(value)),
+            from: from.to_owned(),
+        })
+        .collect()
+}
+
+fn source(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> String {
     let connection = project::source_connection(spec);
     let source = &spec.source;
+    if project.called.iter().any(|called| called == name) {
+        return format!("{connection}: what its function answers");
+    }
     match (&source.table, &source.query_file, &source.query) {
         (Some(table), ..) => format!("{connection} {table}"),
         (_, Some(file), _) => format!("{connection} {file}"),
@@ -75,8 +96,8 @@ fn source(spec: &PipelineSpec) -> String {
     }
 }
 
-fn target(project: &ProjectSpec, spec: &PipelineSpec) -> String {
-    format!("{} {}", project::target_connection(spec), project::target_name(project, spec))
+fn target(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> String {
+    format!("{} {}", project::target_connection(spec), project::target_names(project, name, spec).join(", "))
 }
 
 fn origin(location: &Location) -> String {

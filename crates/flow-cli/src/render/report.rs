@@ -100,6 +100,16 @@ pub struct Ended {
 
 /// The line that a run ends with; its first word is the status.
 pub fn line(report: &RunReport) -> String {
+    let mut text = own_line(report);
+    if report.status == Status::Success {
+        for part in &report.targets {
+            text.push_str(&format!("  {}  {}\n", part.target, Counts::of(part).line(&part.mode)));
+        }
+    }
+    text
+}
+
+fn own_line(report: &RunReport) -> String {
     let status = paint(style::of_status(report.status.name()), report.status.name());
     let name = paint(STRONG, &report.pipeline);
     let run = paint(FAINT, format_args!("(run {})", report.short_id()));

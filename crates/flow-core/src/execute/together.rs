@@ -260,7 +260,8 @@ fn plan_of_part(part: &Pipeline, facts: Facts) -> Result<Plan> {
     let mut pipeline = part.clone();
     pipeline.source.query = ReadQuery::of_table(&reading("<batch>")?.1);
     let source = SourceFacts { relation: None, ..facts.source };
-    let facts = Facts { path: ExecutionPath::SameDatabase, source, ..facts };
+    let path_reason = format!("one reading for several targets; {}", facts.path_reason);
+    let facts = Facts { path: ExecutionPath::SameDatabase, path_reason, source, ..facts };
     planner::plan(&pipeline, &facts, &Postgres).map_err(|error| of_part(error, part))
 }
 
