@@ -2,9 +2,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
+__all__ = ["Engine", "Run", "Session", "__version__", "check_schedule", "main", "module_names", "option_table"]
+
 __version__: str
 
-def main(argv: list[str], registry: str | None, call: Callable[[str, str], str] | None) -> int:
+def main(argv: list[str], registry: str | None = None, call: Callable[[str, str], str] | None = None) -> int:
     """The command line; `argv` begins with the program's name, as `sys.argv` does. Gives the exit code."""
 
 def module_names(argv: list[str]) -> list[str]:
@@ -26,7 +28,7 @@ class Engine:
     def plan(self, pipeline: str, connect: bool) -> str: ...
     def validate(self, pipeline: str, connect: bool) -> str: ...
     def check(self, pipeline: str) -> str: ...
-    def history(self, pipeline: str, key: str | None) -> str: ...
+    def history(self, pipeline: str, key: str | None = None) -> str: ...
     def run_due(self, request: str) -> Run: ...
 
 @final
@@ -36,14 +38,16 @@ class Run:
         """Waits for its end. Ctrl-C cancels on the server, then raises KeyboardInterrupt."""
     def poll(self, seconds: float) -> str | None:
         """Waits so long at most; None while it goes on."""
+    def progress(self) -> str:
+        """`{"kind", "purpose", "seconds", "rows", "bytes", "waiting"}`; `kind` is null before the first step."""
     def cancel(self) -> None: ...
 
 @final
 class Session:
     """A connection for statements."""
     def __new__(cls, dsn: str | None, name: str | None, registry: str | None) -> Session: ...
-    def execute(self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None) -> int: ...
+    def execute(self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> int: ...
     def query(
-        self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None
+        self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None
     ) -> tuple[list[str], list[tuple[Any, ...]]]: ...
     def close(self) -> None: ...

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from .pipelines import Runnable
     from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
 
-# How long a cancelled run may take to roll back before the task ends without it, in seconds.
-_ROLLBACK_PATIENCE = 10.0
-
 
 def run(pipeline: str | Runnable, request: Mapping[str, Any]) -> RunReport:
-    """Runs it to the end. The core sees to Ctrl-C."""
-    return report_or_raise(_start(pipeline, request).result())
+    """Runs it to the end, and tells whoever watches how far it has come. Ctrl-C cancels it on the server."""
+    from .progress import wait
+
+    name = pipeline if isinstance(pipeline, str) else pipeline.name
+    return report_or_raise(wait(_start(pipeline, request), name))
 
 
 def run_async(pipeline: str | Runnable, request: Mapping[str, Any]) -> Awaitable[RunReport]:
@@ -71,11 +71,12 @@ def history(pipeline: str | Runnable, key: Mapping[str, Any] | None) -> RunHisto
 
 def run_due(pipelines: Sequence[Runnable], jobs: int) -> list[RunReport]:
     """The reports of those that were due and ran, and of those that were passed over."""
+    from .progress import wait
     from .reports import RunReport
 
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise SpecError(f"run_due: jobs is {jobs!r}", code="invalid_value", hint="write jobs=4")
-    found = _read(_engine_of(pipelines).run_due(_request({"jobs": jobs})).result())
+    found = _read(wait(_engine_of(pipelines).run_due(_request({"jobs": jobs})), "run_due"))
     if found.get("errors") and not found.get("runs"):
         raise from_dict({"errors": found["errors"]})
     return [RunReport(item) for item in found.get("runs", [])]
@@ -129,7 +130,9 @@ async def _rolled_back(running: Run) -> None:
     import asyncio
     import time
 
-    until = time.monotonic() + _ROLLBACK_PATIENCE
+    from .progress import ROLLBACK_PATIENCE
+
+    until = time.monotonic() + ROLLBACK_PATIENCE
     try:
         while time.monotonic() < until and running.poll(0) is None:
             await asyncio.sleep(0.02)

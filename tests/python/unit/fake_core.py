@@ -61,6 +61,10 @@ class Run:
         self.core.asked.append(("poll", seconds))
         return self.text
 
+    def progress(self) -> str:
+        told = {"kind": None, "purpose": None, "seconds": 0.0, "rows": 0, "bytes": 0, "waiting": False}
+        return json.dumps(told)
+
     def cancel(self) -> None:
         self.cancelled = True
         self.text = self.core.after_cancel
