@@ -31,8 +31,26 @@ _MARKS = {
     "cancelled": "✗",
     "lost": "✗",
 }
-# Half transparent, so that whatever lies behind shows through.
-_LINE = "border:1px solid rgba(128,128,128,.35);padding:2px 8px;text-align:left"
+# Half transparent, so that whatever lies behind shows through. A long value breaks anywhere rather than push the
+# others out of sight.
+_LINE = "border:1px solid rgba(128,128,128,.35);padding:2px 8px;vertical-align:top"
+_VALUE = f"{_LINE};text-align:left;max-width:60ch;overflow-wrap:anywhere;white-space:pre-wrap"
+_WHOLE = f"{_LINE};text-align:left;white-space:pre"
+_NUMBER = f"{_LINE};text-align:right;font-variant-numeric:tabular-nums"
+_HEAD = f"{_LINE};text-align:left;white-space:nowrap"
+# What would turn the text around it, or show nothing at all, is written as its escape.
+_HIDDEN = {
+    letter: f"\\u{letter:04x}"
+    for letter in (
+        *range(0x09),
+        *range(0x0B, 0x20),
+        0x7F,
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+}
 
 
 def html(report: Report) -> str:
@@ -47,11 +65,11 @@ def html(report: Report) -> str:
         return _box(_runs(report))
     if isinstance(report, Step):
         return _box([f"{report.number} {_text(report.kind)}: {_text(report.purpose)}", _sql(report.sql)])
-    if isinstance(report, ValidationReport | CheckReport):
-        findings = report.errors if isinstance(report, ValidationReport) else report.violations
-        rows = [(item.code, item.message, item.hint or "") for item in findings]
-        return _box([_heading(report.ok, type(report).__name__), _table(["code", "message", "hint"], rows)])
-    return _box([f"<pre>{_text(repr(report))}</pre>"])
+    if isinstance(report, ValidationReport):
+        return _box(_validation(report))
+    if isinstance(report, CheckReport):
+        return _box(_check(report))
+    return _box([_pre(repr(report), wrap=True)])
 
 
 def _run(report: RunReport) -> list[str]:
@@ -64,12 +82,14 @@ def _run(report: RunReport) -> list[str]:
         ("watermark", f"{report.watermark_before} → {report.watermark_after}" if report.watermark_after else ""),
     ]
     counts = [(name.removeprefix("rows_").replace("_", " "), getattr(report, name)) for name in COUNTS]
-    shown = [(name, f"{count:,}") for name, count in counts if count or name == "in"]
-    parts = [f"<strong>{_text(heading)}</strong>", _table([], [(name, value) for name, value in about if value])]
+    shown = [(name, count) for name, count in counts if count or name == "in"]
+    parts = [_title(heading), _table([], [(name, value) for name, value in about if value])]
     parts.append(_table([name for name, _ in shown], [[count for _, count in shown]]))
+    if report.parse_failures:
+        parts.append(_table(["column", "not parsed"], list(report.parse_failures.items())))
     parts += [f"<div>! {_text(warning.message)}</div>" for warning in report.warnings]
     if report.error is not None:
-        parts.append(f"<pre>error[{_text(report.error.code)}]: {_text(str(report.error))}</pre>")
+        parts.append(_pre(f"error[{report.error.code}]: {report.error}", wrap=True))
     return parts
 
 
@@ -77,26 +97,48 @@ def _plan(plan: Plan) -> list[str]:
     heading = f"{plan.pipeline}  {plan.mode} → {plan.target}"
     about = [("keys", f"{', '.join(plan.keys)} ({plan.keys_reason})" if plan.keys else "")]
     about.append(("path", f"{plan.path} ({plan.path_reason})"))
-    parts = [f"<strong>{_text(heading)}</strong>", _table([], [(name, value) for name, value in about if value])]
-    parts += [f"<div>{_text(change)}</div>" for change in plan.changes]
+    parts = [_title(heading), _table([], [(name, value) for name, value in about if value])]
+    parts += [f"<div>{_text(said)}</div>" for said in (*plan.changes, *plan.notes)]
     parts.append(_table(["step", "kind", "purpose"], [(step.number, step.kind, step.purpose) for step in plan.steps]))
     parts += [f"<div>! {_text(warning.message)}</div>" for warning in plan.warnings]
     return [*parts, _sql(plan.sql())]
 
 
+def _validation(report: ValidationReport) -> list[str]:
+    rows = [(item.code, item.message, item.hint or "", _place(item.location)) for item in report.errors]
+    parts = [_heading(report.ok, "ValidationReport"), _table(["code", "message", "hint", "where"], rows, empty=False)]
+    parts += [f"<div>! {_text(warning.message)}</div>" for warning in report.warnings]
+    return [*parts, *(f"<div>not checked: {_text(item)}</div>" for item in report.unchecked)]
+
+
+def _check(report: CheckReport) -> list[str]:
+    rows = [(item.code, _named(item.context.get("key")), item.message) for item in report.violations]
+    return [_heading(report.ok, "CheckReport"), _table(["invariant", "key", "detail"], rows, empty=False)]
+
+
+def _place(location: dict[str, Any] | None) -> str:
+    return ":".join(str(location[part]) for part in ("file", "line") if location.get(part)) if location else ""
+
+
+def _named(key: object) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in key.items()) if isinstance(key, dict) else str(key or "")
+
+
 def _runs(report: RunHistory) -> list[str]:
     names = ["started_at", "status", "rows_in", "rows_inserted", "rows_updated", "rows_closed_out", "duration_ms"]
     rows = [["" if run.get(name) is None else run[name] for name in names] for run in report.runs]
-    return [f"<strong>{len(rows)} runs</strong>", _table(names, rows)]
+    count = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+    return [f"<strong>{count}</strong>", _table(names, rows)]
 
 
 # --- a key's history ---------------------------------------------------------------------------------------------
 
 _WIDTH, _ROW, _LEFT = 640, 26, 12
+# How wide a letter of the labels is, about.
+_LETTER = 6.6
 
 
 def _history(report: KeyHistory) -> list[str]:
-    named = ", ".join(f"{name} = {value}" for name, value in report.key.items())
     values = [version.get("values") or {} for version in report.versions]
     names = list(dict.fromkeys(name for row in values for name in row))
     rows = [
@@ -105,7 +147,7 @@ def _history(report: KeyHistory) -> list[str]:
     ]
     count = "1 version" if len(rows) == 1 else f"{len(rows)} versions"
     return [
-        f"<strong>{_text(named)}</strong>  {count}",
+        f"{_title(_named(report.key))} {count}",
         _timeline(report.versions, names),
         _table(["valid_from", "valid_to", *names], rows),
     ]
@@ -126,8 +168,8 @@ def _timeline(versions: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         right = _WIDTH - _LEFT if end is None else _LEFT + 0.05 * _WIDTH + (end - first) * scale
         drawn.append(_bar(number * _ROW, left, max(right, left + 3), version, names, open_end=end is None))
     height = len(versions) * _ROW
-    label = f"{len(versions)} versions in the order of time"
-    style = "max-width:100%;height:auto;font:12px sans-serif"
+    label = f"{len(versions)} version{'' if len(versions) == 1 else 's'} in the order of time"
+    style = "display:block;max-width:100%;height:auto;font:12px sans-serif"
     return (
         f'<svg role="img" aria-label="{label}" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
         f' style="{style}">{"".join(drawn)}</svg>'
@@ -141,18 +183,40 @@ def _bar(
     title = f"{version.get('valid_from')} to {version.get('valid_to') or 'now'}: " + ", ".join(
         f"{name}={values[name]}" for name in names if name in values
     )
-    label = ", ".join(str(values[name]) for name in names if values.get(name) is not None)[:60]
+    label = _visible(", ".join(str(values[name]) for name in names if values.get(name) is not None))
     strength = ".45" if version.get("is_current") else ".2"
     tip = f"L{right - 6:.1f} {top + 3} L{right:.1f} {top + 12} L{right - 6:.1f} {top + 21}"
     edge = tip if open_end else f"L{right:.1f} {top + 3} L{right:.1f} {top + 21}"
-    # The label goes to the side on which there is room.
-    at, anchor = (left + 6, "start") if left < _WIDTH / 2 else (right - 9, "end")
+    at, anchor, room = _label_place(left, right, _columns(label) * _LETTER)
     return (
         f"<g><title>{_text(title)}</title>"
         f'<path d="M{left:.1f} {top + 3} {edge} L{left:.1f} {top + 21} Z" fill="currentColor"'
         f' fill-opacity="{strength}" stroke="currentColor" stroke-opacity=".6"/>'
-        f'<text x="{at:.1f}" y="{top + 16}" text-anchor="{anchor}" fill="currentColor">{_text(label)}</text></g>'
+        f'<text x="{at:.1f}" y="{top + 16}" text-anchor="{anchor}" fill="currentColor">{escape(_fitting(label, room))}</text></g>'
     )
+
+
+def _label_place(left: float, right: float, width: float) -> tuple[float, str, float]:
+    """Where a label begins or ends, and how much room it has: in its bar, or on the side where there is more."""
+    inside, after, before = right - left - 14, _WIDTH - right - 6, left - 6
+    if width <= inside or inside >= max(after, before):
+        return left + 6, "start", inside
+    return (right + 5, "start", after) if after >= min(before, width) else (left - 5, "end", before)
+
+
+def _fitting(label: str, room: float) -> str:
+    """A label cut to its room; all of it stands in the table."""
+    if _columns(label) * _LETTER <= room:
+        return label
+    while label and (_columns(label) + 1) * _LETTER > room:
+        label = label[:-1]
+    return f"{label}…" if label else ""
+
+
+def _columns(text: str) -> int:
+    from unicodedata import east_asian_width
+
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _seconds(text: object) -> float | None:
@@ -170,27 +234,52 @@ def _seconds(text: object) -> float | None:
 
 
 def _text(value: object) -> str:
-    return escape(str(value), quote=True)
+    return escape(_visible(value), quote=True)
+
+
+def _title(text: str) -> str:
+    # Isolated: a name in Hebrew or Arabic would pull what follows to its other side.
+    return f"<strong><bdi>{_text(text)}</bdi></strong>"
+
+
+def _visible(value: object) -> str:
+    return str(value).translate(_HIDDEN)
 
 
 def _box(parts: Iterable[str]) -> str:
-    return f'<div class="ematix-flow">{"".join(part for part in parts if part)}</div>'
+    return f'<div class="ematix-flow" style="overflow-wrap:anywhere;overflow-x:auto">{"".join(part for part in parts if part)}</div>'
 
 
 def _heading(ok: bool, name: str) -> str:
     return f"<strong>{'✓' if ok else '✗'} {_text(name)}: {'ok' if ok else 'not ok'}</strong>"
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def _table(names: Sequence[str], rows: Sequence[Sequence[object]], *, empty: bool = True) -> str:
+    """A table; without `empty` the columns in which no row has anything are left out."""
     if not rows:
         return ""
-    head = "".join(f'<th scope="col" style="{_LINE}">{_text(name)}</th>' for name in names)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="{_LINE}">{_text(value)}</td>' for value in row) + "</tr>" for row in rows
-    )
+    filled = [at for at in range(len(rows[0])) if empty or any(row[at] != "" for row in rows)]
+    head = "".join(f'<th scope="col" style="{_HEAD}">{_text(names[at])}</th>' for at in filled if names)
+    body = "".join("<tr>" + "".join(_cell(row[at]) for at in filled) + "</tr>" for row in rows)
     style = "border-collapse:collapse;margin:4px 0"
     return f'<table style="{style}">{f"<thead><tr>{head}</tr></thead>" if head else ""}<tbody>{body}</tbody></table>'
 
 
+def _cell(value: object) -> str:
+    if value is None:
+        return f'<td style="{_VALUE};opacity:.6">NULL</td>'
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f'<td style="{_NUMBER}">{value:,}</td>'
+    # A date breaks at its hyphens otherwise.
+    whole = len(str(value)) <= 32 and "\n" not in str(value)
+    return f'<td style="{_WHOLE if whole else _VALUE}">{_text(value)}</td>'
+
+
 def _sql(text: str | None) -> str:
-    return f"<details><summary>SQL</summary><pre>{_text(text)}</pre></details>" if text else ""
+    return f"<details><summary>SQL</summary>{_pre(text)}</details>" if text else ""
+
+
+def _pre(text: str, *, wrap: bool = False) -> str:
+    """Text as it stands: SQL keeps its lines and is scrolled, a message is wrapped."""
+    style = "white-space:pre-wrap;overflow-wrap:anywhere" if wrap else "overflow-x:auto"
+    return f'<pre style="{style}">{_text(text)}</pre>'

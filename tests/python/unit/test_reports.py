@@ -25,7 +25,7 @@ from ematix_flow import (
 )
 from ematix_flow.reports import instant
 
-EVIL = "<script>alert('x')</script>\"&"
+EVIL = "<script>alert('x')</script>\"&\u202e"
 
 PLAN: dict[str, Any] = {
     "pipeline": "customers",
@@ -196,7 +196,8 @@ def test_html_is_whole_escaped_and_without_colours_of_its_own(report: Any) -> No
     text = report._repr_html_()
     outline = Outline(text)
     assert "script" not in outline.seen and "<script>alert(" in outline.text
-    assert not re.search(r"#[0-9a-f]{3}|\b(?:white|black)\b", text), "a colour that one theme would hide"
+    assert "\u202e" not in text, "what turns the text around it"
+    assert not re.search(r"#[0-9a-f]{3}|\b(?:white|black)\b(?!-space)", text), "a colour that one theme would hide"
     assert pickle.loads(pickle.dumps(report)) == report
 
 
@@ -212,6 +213,49 @@ def test_a_key_is_drawn_a_bar_a_version() -> None:
 @pytest.mark.parametrize("versions", [[], HISTORY["versions"][2:], HISTORY["versions"][:1]])
 def test_a_short_history_is_drawn_too(versions: Any) -> None:
     Outline(KeyHistory({"key": {"id": "1"}, "versions": versions})._repr_html_())
+
+
+def cells(report: Any) -> list[str]:
+    return re.findall(r"<t[hd] [^>]*>(.*?)</t[hd]>", report._repr_html_())
+
+
+def test_a_finding_is_shown_with_its_key_or_its_place_and_what_was_not_checked() -> None:
+    violation = {"invariant": "no_overlap", "key": {"id": "1", "region": "EU"}, "detail": "d"}
+    assert cells(CheckReport({"ok": False, "violations": [violation]})) == [
+        *("invariant", "key", "detail"),
+        *("no_overlap", "id = 1, region = EU", "d"),
+    ]
+    error = {"code": "c", "message": "m", "location": {"file": "jobs.py", "line": 3, "column": 1}}
+    found = ValidationReport({"ok": False, "errors": [error], "unchecked": ["drift"]})
+    assert cells(found) == [*("code", "message", "where"), *("c", "m", "jobs.py:3")]
+    assert "not checked: drift" in Outline(found._repr_html_()).text
+
+
+def test_null_is_not_the_text_none() -> None:
+    versions = [HISTORY["versions"][2] | {"values": {"a": None, "b": "None", "c": ""}}]
+    shown = ["valid_from", "valid_to", "a", "b", "c", "2026-06-01T00:00:00Z", "", "NULL", "None", ""]
+    assert cells(KeyHistory({"key": {"id": "1"}, "versions": versions})) == shown
+
+
+def labels(*values: str) -> list[tuple[float, str, str]]:
+    """Where each label stands, of versions a month long."""
+    versions = [
+        {"valid_from": f"2026-{n:02}-01T00:00:00Z", "valid_to": f"2026-{n + 1:02}-01T00:00:00Z", "values": {"s": value}}
+        for n, value in enumerate(values, 1)
+    ]
+    drawing = KeyHistory({"key": {"id": "1"}, "versions": versions})._repr_html_()
+    found = re.findall(r'<text x="([0-9.]+)" [^>]*text-anchor="(\w+)"[^>]*>(.*?)</text>', drawing)
+    return [(float(at), anchor, text) for at, anchor, text in found]
+
+
+def test_a_label_stands_in_its_bar_or_beside_it_and_is_cut_to_its_room() -> None:
+    assert labels("fits")[0][1:] == ("start", "fits")
+    drawn = labels(*["x" * 20] * 11)
+    assert [text for _, _, text in drawn] == ["x" * 20] * 11
+    # Beside its bar, at the right while there is room.
+    assert [anchor for _, anchor, _ in drawn] == ["start"] * 10 + ["end"]
+    (_, _, long), (_, _, last) = labels("y" * 500, "<" * 500)
+    assert 20 < len(long) < 100 and long.endswith("…") and last.endswith("&lt;…")
 
 
 def test_a_history_reads_as_text() -> None:
