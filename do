@@ -15,10 +15,11 @@ help() {
 ./do fmt             format the Rust and Python sources
 ./do bench [ARG…]    bench/run.py: the workloads beside hand-written SQL
 ./do static          one static binary, and its size
+./do wheel [dev]     the Python package as one wheel for Python 3.10 and newer, and its size; `dev`: not optimised
 ./do help            this text
 
 Variables: EMATIX_FLOW_TEST_DSN (a superuser on a running server, instead of a server of our own), EMATIX_FLOW_PG_BIN
-(the directory of initdb), EMATIX_FLOW_STATIC_BIN (a static binary to test), CARGO_TARGET_DIR, XDG_CACHE_HOME.
+(the directory of initdb), EMATIX_FLOW_STATIC_BIN and EMATIX_FLOW_WHEEL (a static binary and a wheel to test), CARGO_TARGET_DIR, XDG_CACHE_HOME.
 END
 }
 
@@ -59,6 +60,19 @@ set_up_environment() {
     export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
     [ "${CI:-}" != true ] || export CARGO_INCREMENTAL=0
     venv=$cache/venv
+    set_up_pyo3
+}
+
+# Which Python the native module is for, said to cargo and maturin alike. Else pyo3 asks the interpreter where cargo is
+# called and maturin tells it, and whoever comes second builds it again.
+set_up_pyo3() {
+    mkdir -p "$CARGO_TARGET_DIR"
+    PYO3_CONFIG_FILE=$(cd -- "$CARGO_TARGET_DIR" && pwd)/pyo3-config.txt
+    export PYO3_CONFIG_FILE
+    stable=$(sed -n 's/^pyo3 = .*"abi3-py3\([0-9]*\)".*/3.\1/p' Cargo.toml)
+    config=$(printf '%s\n' implementation=CPython "version=$stable" "target_abi=CPython-abi3-$stable" shared=true)
+    # Cargo looks at its time.
+    [ "$(cat "$PYO3_CONFIG_FILE" 2>/dev/null)" = "$config" ] || printf '%s\n' "$config" >"$PYO3_CONFIG_FILE"
 }
 
 # --- what the machine must have --------------------------------------------------------------------------------------
@@ -354,11 +368,25 @@ run_static() {
     printf '%s  %s bytes\n' "$binary" "$(wc -c <"$binary" | tr -d ' ')"
 }
 
+run_wheel() {
+    case ${1:-release} in
+    release) profile=release directory=release ;;
+    dev) profile=dev directory=debug ;;
+    *) help >&2 && exit 2 ;;
+    esac
+    need_everything
+    # A directory of its own for each profile: both wheels have the same name.
+    wheels=$CARGO_TARGET_DIR/$directory/wheels
+    rm -rf "$wheels"
+    "$venv/bin/maturin" build --profile "$profile" --locked --out "$wheels" >&2 </dev/null
+    for wheel in "$wheels"/*.whl; do printf '%s  %s bytes\n' "$wheel" "$(wc -c <"$wheel" | tr -d ' ')"; done
+}
+
 command=${1:-help}
 [ $# = 0 ] || shift
 case $command in
 help | -h | --help) help && exit ;;
-demo | test | soak | lint | fmt | bench | static) set_up_environment ;;
+demo | test | soak | lint | fmt | bench | static | wheel) set_up_environment ;;
 *) help >&2 && exit 2 ;;
 esac
 case $command in
@@ -369,4 +397,5 @@ lint) run_lint ;;
 fmt) run_fmt ;;
 bench) run_bench "$@" ;;
 static) run_static ;;
+wheel) run_wheel "$@" ;;
 esac
