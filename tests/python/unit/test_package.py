@@ -1,4 +1,4 @@
-"""The package as a whole: what importing costs, what the docstrings say, and that stubs and modules agree."""
+"""The package as a whole: what the docstrings say, and that stubs and modules agree."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import ast
 import doctest
 import importlib
 import inspect
-import os
-import resource
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,49 +18,6 @@ import ematix_flow
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "python" / "ematix_flow"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-# The start-up that a user may notice, in seconds above a bare interpreter.
-LONGEST_IMPORT = 0.060
-
-
-def interpreter(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "python")}
-    # -I would ignore PYTHONPATH; -S leaves the site-packages out, so that only the standard library is there.
-    return subprocess.run([sys.executable, "-S", *words], capture_output=True, text=True, check=True, env=environment)
-
-
-def cpu_seconds(*words: str) -> float:
-    """The least of several: another process on the machine makes it longer, none makes it shorter."""
-
-    def once() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        interpreter(*words)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    return min(once() for _ in range(8))
-
-
-def test_importing_takes_less_than_people_notice() -> None:
-    interpreter("-c", "import ematix_flow")  # writes the bytecode
-    assert cpu_seconds("-c", "import ematix_flow") - cpu_seconds("-c", "pass") < LONGEST_IMPORT
-
-
-def test_importing_needs_the_standard_library_alone_and_little_of_that() -> None:
-    done = interpreter("-c", "import ematix_flow, sys; print(*sys.modules)")
-    loaded = set(done.stdout.split())
-    assert not loaded & {
-        "asyncio",
-        "json",
-        "inspect",
-        "dataclasses",
-        "polars",
-        "pandas",
-        "pyarrow",
-        "typing_extensions",
-    }
-    assert "ematix_flow._core" not in loaded
-    foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names - {"__main__", "ematix_flow"}
-    assert not {name for name in foreign if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("name", ["__init__", *MODULES])
