@@ -70,7 +70,8 @@ class RunReport(Report):
     """One run: how it ended, by which path, and what it did to how many rows.
 
     rows_in = rows_inserted + rows_updated + rows_unchanged + rows_deduplicated + rows_skipped + rows_rejected.
-    `duration_ms` is in milliseconds; `started_at` and `ended_at` have a zone, UTC.
+    `duration_ms` is in milliseconds; `started_at` and `ended_at` have a zone, UTC. Where one reading loaded several
+    targets, `targets` has a report of each, and the counts are their sums.
     """
 
     pipeline: str
@@ -104,6 +105,7 @@ class RunReport(Report):
     warnings: list[ErrorInfo]
     error: ErrorInfo | None
     sample: list[dict[str, Any]]
+    targets: list[RunReport]
 
     def _read(self, data: dict[str, Any]) -> None:
         for name in ("pipeline", "status", "mode", "path", "path_reason", "target"):
@@ -122,6 +124,7 @@ class RunReport(Report):
         self.warnings = [ErrorInfo.from_dict(item) for item in data.get("warnings") or []]
         self.error = ErrorInfo.from_dict(data["error"]) if data.get("error") else None
         self.sample = list(data.get("sample") or [])
+        self.targets = [RunReport(item) for item in data.get("targets") or []]
 
     def __repr__(self) -> str:
         counts = [f"{name}={getattr(self, name)}" for name in COUNTS if name == "rows_in" or getattr(self, name)]

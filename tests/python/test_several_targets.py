@@ -71,7 +71,10 @@ def tables(database: Database) -> dict[str, Any]:
 
 
 def test_one_reading_loads_all(python: Interpreter, source: Database, database: Database) -> None:
-    first = run(python)
+    first = run(
+        python,
+        "report = people.run()\nassert [r.target for r in report.targets] == ['dw.dim', 'dw.latest', 'dw.log']\nprint(report.to_json())",
+    )
     assert (first["status"], first["committed"], first["rows_in"], first["rows_inserted"]) == ("success", True, 6, 6)
     assert [(each["target"], each["mode"], each["rows_inserted"]) for each in first["targets"]] == [
         ("dw.dim", "scd2", 2),

@@ -77,8 +77,8 @@ impl Engine {
         let parent = about.run_id.clone();
         let outcome = self.supervise_together(name, &mut parts, request, observer, &parent).await;
         let outcome = outcome.map_err(|error| self.locate(error, name));
-        let mut whole = Progress::default();
-        whole.slot_taken = parts.iter().any(|part| part.progress.slot_taken);
+        let slot_taken = parts.iter().any(|part| part.progress.slot_taken);
+        let mut whole = Progress { slot_taken, ..Progress::default() };
         for part in &parts {
             whole.counters.add_all(&part.progress.counters);
         }
