@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from customers import wait_until
 from database import Database
 from python_package import Interpreter
 
@@ -196,3 +197,52 @@ def test_the_command_shows_every_target(python: Interpreter, database: Database)
         "  dw.latest  2 in  2 inserted  0 updated  0 unchanged",
         "  dw.log  2 in  2 inserted",
     ]
+
+
+def test_an_error_in_the_last_target_undoes_the_first(
+    python: Interpreter, source: Database, database: Database
+) -> None:
+    run(python)
+    before = tables(database)
+    database.execute("""
+        CREATE FUNCTION dw.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no more'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON dw.log FOR EACH ROW EXECUTE FUNCTION dw.refuse()
+    """)
+    source.execute("INSERT INTO app.people VALUES (3, 'Edsger', 'glad', '2026-03-01')")
+    failed = run(python, "try:\n    people.run()\nexcept TargetError as error:\n    print(error.report.to_json())")
+    assert (failed["committed"], failed["error"]["context"]["target"]) == (False, "dw.log")
+    assert tables(database) == before
+    assert database.value("SELECT count(*) FROM ematix_flow.run_history WHERE status = 'failed'") == 4
+    assert database.value("SELECT count(*) FROM pg_tables WHERE tablename LIKE '\\_ematix\\_%'") == 0
+
+
+def test_a_process_that_is_killed_leaves_nothing(python: Interpreter, source: Database, database: Database) -> None:
+    run(python)
+    before = tables(database)
+    source.execute("INSERT INTO app.people VALUES (3, 'Edsger', 'glad', '2026-03-01')")
+    database.execute("""
+        CREATE FUNCTION dw.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$;
+        CREATE TRIGGER wait BEFORE INSERT ON dw.log FOR EACH ROW EXECUTE FUNCTION dw.wait()
+    """)
+    short = DECLARED.replace("lock_timeout", 'lease="1s", lock_timeout')
+    process = python.start(f"{short}\npeople.run()")
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    wait_until(lambda: database.value(waits) == 1, "the last target is being written")
+    process.kill()
+    process.communicate()
+    wait_until(lambda: database.value(waits) == 0, "the server notices")
+    assert tables(database) == before
+    database.execute("DROP TRIGGER wait ON dw.log")
+    expired = "SELECT bool_and(lease_until < clock_timestamp()) FROM ematix_flow.run_history WHERE status = 'running'"
+    wait_until(lambda: database.value(expired), "the leases have run out")
+    again = run(python)
+    assert [each["rows_inserted"] for each in again["targets"]] == [1, 1, 1]
+    lost = "SELECT count(*) FROM ematix_flow.run_history WHERE status = 'lost'"
+    assert database.value(lost) == 4
+
+
+def test_reading_in_full_would_append_twice(python: Interpreter) -> None:
+    python.write("shop.py", DECLARED)
+    python.flow("--module", "shop", "run", "people")
+    refused = python.flow("--module", "shop", "run", "people", "--full-scan", expect=2)
+    assert "error[option_not_for_mode]: `people/dw.log` appends" in refused.stderr

@@ -147,15 +147,10 @@ impl Engine {
     fn build(&self, name: &str, request: &Request) -> Result<Pipeline> {
         let built = Pipeline::build(&self.project, name, &request.overrides)
             .map_err(|mut errors| errors.remove(0))?;
-        if request.full_scan && built.incremental.is_some() && built.strategy.mode() == Mode::Append {
-            let error = FlowError::new(
-                ErrorCode::OptionNotForMode,
-                format!("`{name}` appends: reading in full would append every row again"),
-            )
-            .hint(format!("if that is meant, forget what was loaded: `flow watermark reset {name}`"));
-            return Err(self.locate(error, name));
+        match refuses_full_scan(&built, name, request) {
+            Some(error) => Err(self.locate(error, name)),
+            None => Ok(built),
         }
-        Ok(built)
     }
 
     fn locate(&self, error: FlowError, pipeline: &str) -> FlowError {
@@ -387,6 +382,18 @@ impl Engine {
             })
             .collect()
     }
+}
+
+/// An append that knows what it has loaded would load it again.
+fn refuses_full_scan(pipeline: &Pipeline, name: &str, request: &Request) -> Option<FlowError> {
+    let appends = pipeline.incremental.is_some() && pipeline.strategy.mode() == Mode::Append;
+    (request.full_scan && appends).then(|| {
+        FlowError::new(
+            ErrorCode::OptionNotForMode,
+            format!("`{name}` appends: reading in full would append every row again"),
+        )
+        .hint(format!("if that is meant, forget what was loaded: `flow watermark reset {name}`"))
+    })
 }
 
 /// Facts for a preview: the table lives as it is declared, and the query gives its columns.

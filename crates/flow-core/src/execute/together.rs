@@ -49,7 +49,10 @@ impl Engine {
         let (mut parts, mut errors) = (Vec::new(), Vec::new());
         for part in specs.keys() {
             match Pipeline::build(&project, part, &request.overrides) {
-                Ok(built) => parts.push(built),
+                Ok(built) => {
+                    errors.extend(super::refuses_full_scan(&built, part, request));
+                    parts.push(built);
+                }
                 Err(found) => errors.extend(found.into_iter().map(|error| self.locate(error, name))),
             }
         }
