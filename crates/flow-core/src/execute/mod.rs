@@ -240,8 +240,8 @@ impl Engine {
             Err(error) => Err(error.clone()),
         };
         let built = match (built, engine.parts(pipeline, request)) {
-            (Ok(_), Ok(Some(parts))) => {
-                return engine.run_together(pipeline, parts, request, observer, about).await;
+            (Ok(whole), Ok(Some(parts))) => {
+                return engine.run_together(&whole, parts, request, observer, about).await;
             }
             (Ok(_), Err(mut errors)) => Err(errors.remove(0)),
             (built, _) => built,

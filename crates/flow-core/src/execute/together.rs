@@ -63,12 +63,13 @@ impl Engine {
     /// Runs a pipeline of several targets.
     pub(super) async fn run_together(
         &self,
-        name: &str,
+        whole: &Pipeline,
         pipelines: Vec<Pipeline>,
         request: &Request,
         observer: &dyn Observer,
         about: About,
     ) -> RunReport {
+        let name = &whole.name;
         let mut parts: Vec<Part> = pipelines
             .into_iter()
             .map(|pipeline| Part {
@@ -78,15 +79,14 @@ impl Engine {
             })
             .collect();
         let parent = about.run_id.clone();
-        let outcome = self.supervise_together(name, &mut parts, request, observer, &parent).await;
+        let outcome = self.supervise_together(whole, &mut parts, request, observer, &parent).await;
         let outcome = outcome.map_err(|error| self.locate(error, name));
         let slot_taken = parts.iter().any(|part| part.progress.slot_taken);
-        let mut whole = Progress { slot_taken, ..Progress::default() };
+        let mut progress = Progress { slot_taken, ..Progress::default() };
         for part in &parts {
-            whole.counters.add_all(&part.progress.counters);
+            progress.counters.add_all(&part.progress.counters);
         }
-        whole.path = parts.first().and_then(|part| part.progress.path.clone());
-        let first = parts.first().map(|part| part.pipeline.clone());
+        progress.path = parts.first().and_then(|part| part.progress.path.clone());
         let targets: Vec<RunReport> = parts
             .into_iter()
             .map(|part| {
@@ -95,10 +95,7 @@ impl Engine {
                 self.report(&part.pipeline.name, about, Ok(&part.pipeline), part.progress, outcome, request)
             })
             .collect();
-        let built =
-            first.as_ref().ok_or_else(|| FlowError::new(ErrorCode::MissingOption, "there is no target"));
-        let mut report =
-            self.report(name, about, built.as_ref().map(|first| *first), whole, outcome, request);
+        let mut report = self.report(name, about, Ok(whole), progress, outcome, request);
         report.target = targets.iter().map(|part| part.target.as_str()).collect::<Vec<_>>().join(", ");
         report.warnings = targets.iter().flat_map(|part| part.warnings.clone()).collect();
         report.targets = targets;
@@ -124,30 +121,29 @@ impl Engine {
     /// Every target has a row in the history, and so has the whole.
     async fn supervise_together(
         &self,
-        name: &str,
+        whole: &Pipeline,
         parts: &mut [Part],
         request: &Request,
         observer: &dyn Observer,
         parent: &str,
     ) -> Result<()> {
-        let first = parts[0].pipeline.clone();
-        let connection = first.target_connection.clone();
-        let label = format!("{name} {}", &parent[parent.len() - 8..]);
-        let load = unless_asked(&request.stop, self.open(&connection, &label)).await?;
+        let connection = &whole.target_connection;
+        let label = format!("{} {}", whole.name, &parent[parent.len() - 8..]);
+        let load = unless_asked(&request.stop, self.open(connection, &label)).await?;
         let (halt, watched) = haltable(request);
         if request.dry_run {
-            let work = self.load_together(&load, parts, &watched, observer, parent);
-            let outcome = watch(work, &load, None, &first, request, &[parent], &halt).await;
+            let work = self.load_together(&load, whole, parts, &watched, observer, parent);
+            let outcome = watch(work, &load, None, whole, request, &[parent], &halt).await;
             load.close().await;
             return outcome;
         }
         let own_name = format!("history {label}");
-        let own = unless_asked(&request.stop, self.open(&connection, &own_name)).await?;
+        let own = unless_asked(&request.stop, self.open(connection, &own_name)).await?;
         let start = |run_id, pipeline, built: &Pipeline, slot, parent| {
             let (mode, target) = (built.strategy.mode().name(), built.target_key());
             (run_id, pipeline, mode, target, slot, parent)
         };
-        let mut starts = vec![start(parent, name, &first, request.slot.as_deref(), None)];
+        let mut starts = vec![start(parent, whole.name.as_str(), whole, request.slot.as_deref(), None)];
         starts.extend(parts.iter().map(|part| {
             start(part.run_id.as_str(), part.pipeline.name.as_str(), &part.pipeline, None, Some(parent))
         }));
@@ -162,32 +158,32 @@ impl Engine {
                     started_by: &request.started_by,
                     slot: *slot,
                     parent: *parent,
-                    lease: &first.limits.lease,
+                    lease: &whole.limits.lease,
                 },
             )
             .await;
-            if !name_grants(entered, &own, &first).await? {
+            if !name_grants(entered, &own, whole).await? {
                 parts[0].progress.slot_taken = true;
                 return Ok(());
             }
         }
         let ids: Vec<String> = starts.iter().map(|(run_id, ..)| (*run_id).to_owned()).collect();
         let id_list: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let work = self.load_together(&load, parts, &watched, observer, parent);
-        let mut outcome = watch(work, &load, Some(&own), &first, request, &id_list, &halt).await;
+        let work = self.load_together(&load, whole, parts, &watched, observer, parent);
+        let mut outcome = watch(work, &load, Some(&own), whole, request, &id_list, &halt).await;
         load.close().await;
         let own = match outcome {
             Ok(()) => Some(own),
-            Err(_) => self.still_open(own, &connection, &own_name).await,
+            Err(_) => self.still_open(own, connection, &own_name).await,
         };
         let Some(own) = own else { return outcome };
         let sent = parts.iter().any(|part| part.progress.commit_sent);
         if let Err(error) = outcome {
             outcome = resolve(&own, parent, sent, error).await;
         }
-        let outcome = name_grants(outcome, &own, &first).await;
-        let whole = Progress::default();
-        let progresses = std::iter::once((parent, &whole))
+        let outcome = name_grants(outcome, &own, whole).await;
+        let nothing = Progress::default();
+        let progresses = std::iter::once((parent, &nothing))
             .chain(parts.iter().map(|part| (part.run_id.as_str(), &part.progress)));
         for (run_id, progress) in progresses {
             // The load stands, or does not, whatever becomes of these notes.
@@ -204,13 +200,13 @@ impl Engine {
     async fn load_together(
         &self,
         session: &Session,
+        whole: &Pipeline,
         parts: &mut [Part],
         request: &Request,
         observer: &dyn Observer,
         parent: &str,
     ) -> Result<()> {
-        let first = parts[0].pipeline.clone();
-        let lead = Execution { engine: self, session, pipeline: &first, request, observer, run_id: parent };
+        let lead = Execution { engine: self, session, pipeline: whole, request, observer, run_id: parent };
         let exists = !request.dry_run || history::metadata_exists(session).await?;
         let mut keys: Vec<i64> = parts.iter().map(|part| lock_key(&part.pipeline.target_key())).collect();
         keys.sort_unstable();
@@ -218,8 +214,8 @@ impl Engine {
         if !exists {
             history::create_metadata(session, false).await?;
         }
-        let route = unless_asked(&request.stop, self.route(&first, session)).await?;
-        let reading = read_once(session, &route, &first, observer, parent);
+        let route = unless_asked(&request.stop, self.route(whole, session)).await?;
+        let reading = read_once(session, &route, whole, observer, parent);
         let read = unless_asked(&request.stop, reading).await;
         let reason = format!("one reading for several targets; {}", route.path.reason);
         if let Some(source) = route.source {
