@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
+from weakref import WeakSet
 
 from .errors import SpecError
 
@@ -127,6 +128,7 @@ class Connection:
             from ._core import Session
 
             self._session = Session(self._dsn, self.name if self._dsn is None else None, None)
+            _open.add(self)
         return self._session
 
     def __repr__(self) -> str:
@@ -138,6 +140,8 @@ class Connection:
 
 
 ConnectionLike: TypeAlias = Connection | str
+
+_open: WeakSet[Connection] = WeakSet()
 
 
 @overload
@@ -158,6 +162,13 @@ def connect(name: str = "default", /, *, dsn: str | None = None) -> Connection:
             raise SpecError("connect: a name and a DSN", code="conflicting_options", hint="give one of them")
         return Connection(dsn=dsn)
     return Connection(connection_name(name, "connect"))
+
+
+def close_named() -> None:
+    """Closes the connections that are open by their names: those names lead elsewhere from now on."""
+    for connection in list(_open):
+        if connection._dsn is None:
+            connection.close()
 
 
 def connection_name(value: object, where: str) -> str:

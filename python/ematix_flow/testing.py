@@ -18,17 +18,18 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import pytest
 
 from . import registry
-from .connections import Connection
-from .errors import SpecError
+from .connections import Connection, close_named, masked
+from .errors import FlowError, SpecError
 from .table import table_of
 from .targets import as_target
 
-__all__ = ["FlowDatabase", "assert_history", "flow_db", "flow_declarations"]
+__all__ = ["FlowDatabase", "assert_history", "flow_db", "flow_declarations", "flow_server"]
 
 
 class FlowDatabase(Connection):
@@ -40,25 +41,38 @@ class FlowDatabase(Connection):
         self._monkeypatch = monkeypatch
 
     def serves(self, *names: str) -> None:
-        """For this test, connections of these names lead here; `default` does from the start."""
+        """For this test, connections of these names lead here, whatever a file says; `default` does from the start."""
         for name in names:
-            variable = "EMATIX_FLOW_DSN" if name == "default" else f"EMATIX_FLOW_DSN_{name.upper()}"
-            self._monkeypatch.setenv(variable, self.dsn)
+            suffix = "" if name == "default" else "_" + re.sub("[^A-Za-z0-9]", "_", name).upper()
+            self._monkeypatch.setenv("EMATIX_FLOW_DSN" + suffix, self.dsn)
+        # Of the test before, or of the import of a module: they lead elsewhere.
+        close_named()
+
+
+@pytest.fixture(scope="session")
+def flow_server() -> str:
+    """The DSN of the server that `flow_db` makes databases on."""
+    return os.environ.get("EMATIX_FLOW_TEST_DSN") or _dev_server()
 
 
 @pytest.fixture
-def flow_db(monkeypatch: pytest.MonkeyPatch) -> Iterator[FlowDatabase]:
+def flow_db(flow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlowDatabase]:
     """A database of the test's own, as a connection; the connection `default` leads there."""
-    server = os.environ.get("EMATIX_FLOW_TEST_DSN") or _dev_server()
     name = f"flow_test_{uuid.uuid4().hex[:12]}"
-    with Connection(dsn=server) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        database = FlowDatabase(database_dsn(server, name), monkeypatch)
+    with Connection(dsn=flow_server) as admin:
+        try:
+            # template1 may be in use, when several tests make their databases at once.
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        except FlowError as error:
+            hint = f"\nhint: {error.hint}" if error.hint else ""
+            pytest.fail(f"flow_db: no database of the test's own on {masked(flow_server)}: {error}{hint}", False)
+        database = FlowDatabase(database_dsn(flow_server, name), monkeypatch)
         database.serves("default")
         try:
             yield database
         finally:
             database.close()
+            close_named()
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -121,6 +135,7 @@ def assert_history(
     Raises:
         AssertionError: with both histories, line by line.
     """
+    __tracebackhide__ = True
     named = _named_key(target, key)
     table = as_target(target, "assert_history").name
     where = " AND ".join(f"{_quoted(column)} = :key{at}" for at, column in enumerate(named))
@@ -132,14 +147,12 @@ def assert_history(
     unknown = [name for name in columns if found and name not in found[0]]
     if unknown:
         raise AssertionError(f"{table} has no column {', '.join(unknown)}; it has {', '.join(found[0])}")
-    live = [{name: row[name] for name in version} for row, version in zip(found, versions, strict=False)]
-    if len(found) != len(versions) or live != [dict(version) for version in versions]:
+    compared = list(zip_longest(versions, found))
+    if not all(_agree(version, row) for version, row in compared):
         keys = ", ".join(f"{name} = {value!r}" for name, value in named.items())
-        shown = [{name: row.get(name) for name in columns or row} for row in found]
-        raise AssertionError(
-            f"history of {table} for {keys}\nexpected {len(versions)} versions:\n{_lines(versions)}"
-            f"\nfound {len(found)}:\n{_lines(shown)}"
-        )
+        lines = [line for at, pair in enumerate(compared, 1) for line in _told(at, *pair, columns)]
+        counted = f"{len(versions)} version{'s' * (len(versions) != 1)}"
+        raise AssertionError("\n".join([f"{table}, {keys}: expected {counted}, found {len(found)}", *lines]))
 
 
 def _named_key(target: Any, key: Any) -> dict[str, Any]:
@@ -154,8 +167,21 @@ def _named_key(target: Any, key: Any) -> dict[str, Any]:
     return {names[0]: key}
 
 
-def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(f"  {dict(row)!r}" for row in rows) or "  none"
+def _agree(version: Mapping[str, Any] | None, row: Mapping[str, Any] | None) -> bool:
+    return version is not None and row is not None and all(row[name] == value for name, value in version.items())
+
+
+def _told(at: int, version: Mapping[str, Any] | None, row: Mapping[str, Any] | None, columns: list[str]) -> list[str]:
+    """The lines of a failure about one version; of a row no more than the columns that are asked for."""
+    if version is None:
+        shown = {name: value for name, value in (row or {}).items() if not columns or name in columns}
+        return [f"  {at}  not expected  {shown!r}"]
+    if row is None:
+        return [f"  {at}  missing       {dict(version)!r}"]
+    if _agree(version, row):
+        return [f"  {at}  as expected   {dict(version)!r}"]
+    found = {name: row[name] for name in version}
+    return [f"  {at}  expected      {dict(version)!r}", f"     found         {found!r}"]
 
 
 def _quoted(name: str) -> str:
