@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 from weakref import WeakSet
 
 from .errors import SpecError
+from .mistakes import told_at_the_line
+from .names import a
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -148,6 +150,7 @@ _open: WeakSet[Connection] = WeakSet()
 def connect(name: str = "default", /) -> Connection: ...
 @overload
 def connect(*, dsn: str) -> Connection: ...
+@told_at_the_line
 def connect(name: str = "default", /, *, dsn: str | None = None) -> Connection:
     """A connection by its name, or by a DSN as psql takes it. Nothing is opened yet.
 
@@ -190,7 +193,7 @@ def connection_name(value: object, where: str) -> str:
             )
         return value
     raise SpecError(
-        f"{where}: a {type(value).__name__} is not a connection",
+        f"{where}: {a(type(value))} is not a connection",
         code="invalid_value",
         hint='give connect("name"), connect(dsn=…) or the name of a connection',
     )

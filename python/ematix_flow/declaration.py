@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_ty
 from . import places
 from .errors import SpecError
 from .markers import Key, Marker, Named, check_chain
+from .mistakes import told_at_the_line
 from .names import snake_case
 from .table import Column, Table
 from .types import ColumnType, as_type
@@ -25,6 +26,7 @@ class ManagedTable:
     __schema__: ClassVar[str] = "public"
     __abstract__: ClassVar[bool] = True
 
+    @told_at_the_line
     def __init_subclass__(cls, **rest: Any) -> None:
         super().__init_subclass__(**rest)
         if not cls.__dict__.get("__abstract__", False):
@@ -170,7 +172,7 @@ def _annotated(hint: Any, attribute: str, where: str) -> Column[Any]:
             code="conflicting_options",
             hint="a primary key cannot be NULL: take `| None` out, or use natural_key()",
         )
-    column._check_default()
+    column._check_default(where)
     return column
 
 

@@ -11,6 +11,7 @@ from .connections import ConnectionLike, connection_name
 from .declaration import declare
 from .errors import SpecError
 from .features import add_methods, not_yet
+from .mistakes import refuse_bare, told_at_the_line
 from .names import snake_case
 from .pipelines import PipelineFunction
 from .transforms import Transform, TransformRef
@@ -19,7 +20,7 @@ from .values import Duration, duration, names
 if TYPE_CHECKING:
     import datetime as dt
 
-    from typing_extensions import Unpack
+    from typing_extensions import Never, Unpack
 
     from ._checked import FeatureViewClass
     from .options import Mode, ScheduleOptions
@@ -42,7 +43,8 @@ class Ematix:
     <Table analytics.customer_dim: customer_id bigint NOT NULL, name text>
     """
 
-    def table(self, *, schema: str | None = None, name: str | None = None) -> Callable[[type[C]], type[C]]:
+    @told_at_the_line
+    def table(self, *bare: Never, schema: str | None = None, name: str | None = None) -> Callable[[type[C]], type[C]]:
         """A class whose annotations are the columns of a table: NOT NULL unless `| None`.
 
         Args:
@@ -53,6 +55,9 @@ class Ematix:
             SpecError: with the class, the attribute and the remedy.
         """
 
+        refuse_bare("table", bare)
+
+        @told_at_the_line
         def decorate(cls: type[C]) -> type[C]:
             _class("table", cls)
             declare(cls, "public" if schema is None else schema, snake_case(cls.__name__) if name is None else name)
@@ -60,9 +65,10 @@ class Ematix:
 
         return decorate
 
+    @told_at_the_line
     def pipeline(
         self,
-        *,
+        *bare: Never,
         target: Table | None = None,
         targets: Sequence[Mapping[str, Any]] | None = None,
         mode: Mode | None = None,
@@ -79,6 +85,7 @@ class Ematix:
         Raises:
             SpecError: what is said is wrong, or the name is taken; names the function and the remedy.
         """
+        refuse_bare("pipeline", bare)
         known = ("target", "targets", "mode", "name", "source_connection", "target_connection")
         checks.refuse_unknown("ematix.pipeline", options, known, scheduled=True)
         if (target is None) == (targets is None):
@@ -89,6 +96,7 @@ class Ematix:
                 hint='write target=CustomerDim, or targets=[{"target": CustomerDim}]',
             )
 
+        @told_at_the_line
         def decorate(function: F) -> PipelineFunction[F]:
             return PipelineFunction(
                 function,
@@ -129,6 +137,7 @@ class Ematix:
         It may return a dict of metrics, which its report has.
         """
 
+        @told_at_the_line
         def decorate(function: F) -> F:
             if not callable(function) or isinstance(function, type):
                 raise SpecError(f"ematix.transform: {function!r} is not a function", code="invalid_value")
@@ -146,9 +155,10 @@ class Ematix:
         """A transform by its name, for `transforms_post`."""
         return TransformRef(name)
 
+    @told_at_the_line
     def feature_view(
         self,
-        *,
+        *bare: Never,
         schema: str | None = None,
         name: str | None = None,
         feature_version: str = "v1",
@@ -161,6 +171,9 @@ class Ematix:
     ) -> Callable[[type[C]], FeatureViewClass[C]]:
         """A table with a history by event time. Declared and exported; this version of the core refuses it."""
 
+        refuse_bare("feature_view", bare)
+
+        @told_at_the_line
         def decorate(cls: type[C]) -> FeatureViewClass[C]:
             _class("feature_view", cls)
             called = snake_case(cls.__name__) if name is None else name

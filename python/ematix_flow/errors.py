@@ -151,6 +151,12 @@ class FlowError(Exception):
         )
         self.errors = list(errors) or [info]
 
+    def locate(self, location: Mapping[str, Any]) -> None:
+        """Says where the mistake stands, for it and for the finding that it is."""
+        self.location = dict(location)
+        for finding in self.errors:
+            finding.location = finding.location or dict(location)
+
     def __str__(self) -> str:
         return _text(self.message, self.hint)
 

@@ -248,6 +248,10 @@ def print_traceback(error: BaseException) -> None:
     ours = (__package__ or "ematix_flow", "importlib", "_frozen_importlib", "runpy")
     entries = traceback.TracebackException.from_exception(error)
     modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if frames:
+        # A mistake in a declaration ends in the line that made it, which stands there twice.
+        modules = modules[: frames.index(frames[-1]) + 1]
     kept = [at for at, module in enumerate(modules) if not module.startswith(ours) and module != "__main__"]
     if kept:
         entries.stack = traceback.StackSummary.from_list(entries.stack[kept[0] : kept[-1] + 1])

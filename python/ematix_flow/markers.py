@@ -390,17 +390,18 @@ def check_chain(markers: list[Marker], type: ColumnType[Any, Any], where: str) -
     """
     family = _FAMILIES.get(type._kind)
     needed = frozenset([family]) if family else None
+    taker = f"the column is {type.toml}"
     for marker in reversed(markers):
         if needed is not None and marker._gives is not None and not needed & marker._gives:
-            wanted = " or ".join(sorted(needed))
             raise SpecError(
-                f"{where}: {marker.name}() gives {' or '.join(sorted(marker._gives))}, not {wanted}",
+                f"{where}: {marker.name}() gives {' or '.join(sorted(marker._gives))}, but {taker}",
                 code="invalid_value",
                 hint=_remedy(marker, needed),
                 context={"marker": marker.name, "type": type.toml},
             )
         if marker._takes is not None or marker.name in ("derive", "cast", "sql"):
             needed = marker._takes
+            taker = f"{marker.name}() takes {' or '.join(sorted(needed or ()))}"
 
 
 def _remedy(marker: Marker, needed: frozenset[str]) -> str:

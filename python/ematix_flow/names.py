@@ -16,6 +16,15 @@ def snake_case(name: str) -> str:
     return spaced.lower()
 
 
+def a(kind: type) -> str:
+    """A type with its article.
+
+    >>> a(int), a(str)
+    ('an int', 'a str')
+    """
+    return f"{'an' if kind.__name__[0] in 'aeiouAEIOU' else 'a'} {kind.__name__}"
+
+
 def qualified(schema: str, name: str) -> str:
     """`schema.name`, with double quotes around a part that holds a dot or a quote; the core reads it back.
 

@@ -9,6 +9,7 @@ from . import options as checks
 from . import registry, runs
 from .connections import ConnectionLike
 from .errors import SpecError
+from .mistakes import told_at_the_line
 from .pipelines import CALL, Pipeline, Runnable
 from .places import here
 from .source import Source
@@ -112,6 +113,7 @@ class PipelineNamespace:
             return runs.history(found, None if key is None else dict(key))
         return runs.history(found, None if key is None else found._key(key))
 
+    @told_at_the_line
     def _once(
         self,
         function: str,
@@ -149,6 +151,7 @@ class Pipelines(Mapping[str, Runnable]):
     or all that it declares if it has none.
     """
 
+    @told_at_the_line
     def __init__(
         self, pipelines: Mapping[str, Runnable] | Sequence[Runnable] | Iterator[Runnable] | None = None
     ) -> None:

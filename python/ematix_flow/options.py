@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .errors import SpecError
 from .markers import Sql
+from .mistakes import WrongCall
 from .names import did_you_mean, nearest
 from .strategies import MODES, STRATEGIES, Mode, Strategy
 from .transforms import Expectation, Names, PreHelper, TransformRef, export_post
@@ -175,13 +176,17 @@ def table() -> dict[str, dict[str, Any]]:
 
 
 def refuse_unknown(function: str, given: Mapping[str, Any], accepted: Sequence[str], scheduled: bool) -> None:
-    """Raises the TypeError of a call with a keyword that the function does not have, and says what was meant."""
+    """Holds a call to the keywords that the function has.
+
+    Raises:
+        WrongCall: with what was probably meant.
+    """
     known = [name for name in table() if name not in NOT_IN_PYTHON and (scheduled or name not in SCHEDULE)]
     known += [name for name in (*accepted, "strategy") if name not in known]
     for name in given:
         if name not in known:
             message = f"{function}() got an unexpected keyword argument {name!r}"
-            raise TypeError(message + _meant(name, known)) from None
+            raise WrongCall(message + _meant(name, known))
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
@@ -222,8 +227,8 @@ def check_mode(where: str, mode: object) -> str:
         raise SpecError(f"{where}: mode is a strategy", code="invalid_value", hint="write strategy=SCD2(…)")
     if not isinstance(mode, str) or mode not in MODES:
         listed = f"mode is one of {', '.join(MODES)}"
-        near = FOREIGN_MODES.get(str(mode))
-        hint = f"did you mean `{near}`?" if near else did_you_mean(str(mode), MODES, listed)
+        near = nearest(str(mode), (*MODES, *FOREIGN_MODES))
+        hint = f"did you mean `{FOREIGN_MODES.get(near, near)}`?" if near else listed
         raise SpecError(f"{where}: there is no mode {mode!r}", code="invalid_value", hint=hint)
     return "merge" if mode == "scd1" else mode
 

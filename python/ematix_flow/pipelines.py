@@ -9,6 +9,7 @@ from . import options as checks
 from . import registry, runs
 from .connections import Connection, ConnectionLike, connection_name
 from .errors import SpecError
+from .mistakes import told_at_the_line
 from .places import Place, here, of_function
 from .source import Source, as_source
 from .table import Table as Declared
@@ -106,6 +107,7 @@ class Runnable:
             )
         return {names[0]: key}
 
+    @told_at_the_line
     def _overrides(self, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
         checks.refuse_unknown(function, given, (), scheduled=False)
         where = f"pipeline {self.name}"
@@ -143,6 +145,7 @@ class Pipeline(Runnable):
         SpecError: what is said is wrong, or the name is taken; names the pipeline and the remedy.
     """
 
+    @told_at_the_line
     def __init__(
         self,
         *,

@@ -7,7 +7,8 @@ from typing import Any
 
 from .connections import Connection, ConnectionLike, connection_name, dsn_named
 from .errors import SpecError
-from .names import qualified
+from .mistakes import told_at_the_line
+from .names import a, qualified
 from .values import names, plain
 
 
@@ -24,6 +25,7 @@ class Source:
         self._kind = kind
 
     @staticmethod
+    @told_at_the_line
     def postgres_query(connection: ConnectionLike, query: str, *, params: Mapping[str, Any] | None = None) -> Source:
         """The rows of one SELECT statement; it may end in `;` or a comment, and runs read-only.
 
@@ -42,6 +44,7 @@ class Source:
         return Source(connection_name(connection, "Source.postgres_query"), said, "postgres_query")
 
     @staticmethod
+    @told_at_the_line
     def postgres_table(
         connection: ConnectionLike, schema: str, table: str, columns: Sequence[str] | None = None
     ) -> Source:
@@ -55,6 +58,7 @@ class Source:
         return Source(connection_name(connection, "Source.postgres_table"), said, "postgres_table")
 
     @staticmethod
+    @told_at_the_line
     def union_all(*sources: Source) -> Source:
         """The rows of several sources, one after the other. This version refuses it at the run."""
         if not sources or not all(isinstance(source, Source) for source in sources):
@@ -62,11 +66,13 @@ class Source:
         return Source(sources[0].connection, {"union_all": [source.export() for source in sources]}, "union_all")
 
     @staticmethod
+    @told_at_the_line
     def parquet(path: str) -> Source:
         """The rows of Parquet files. This version refuses it at the run."""
         return Source(None, {"parquet": str(path)}, "parquet")
 
     @staticmethod
+    @told_at_the_line
     def csv(path: str) -> Source:
         """The rows of CSV files. This version refuses it at the run."""
         return Source(None, {"csv": str(path)}, "csv")
@@ -101,7 +107,7 @@ def as_source(value: object, where: str) -> Source:
         )
     else:
         hint = "a source is Source.postgres_query(…) or Source.postgres_table(…)"
-    raise SpecError(f"{where}: a {type(value).__name__} is not a source", code="invalid_value", hint=hint)
+    raise SpecError(f"{where}: {a(type(value))} is not a source", code="invalid_value", hint=hint)
 
 
 def answer(value: object, given: Connection, where: str) -> dict[str, Any]:

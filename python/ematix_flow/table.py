@@ -25,7 +25,8 @@ from typing import (
 from . import places
 from .errors import SpecError
 from .markers import Marker, Sql
-from .names import qualified
+from .mistakes import told_at_the_line
+from .names import a, qualified
 from .types import ColumnType, as_type
 from .values import plain
 
@@ -103,6 +104,7 @@ class Column(Generic[T]):
         natural_key: bool = False,
         normalize: Sequence[Marker] = (),
     ) -> None: ...
+    @told_at_the_line
     def __init__(
         self,
         type: Any,
@@ -122,7 +124,7 @@ class Column(Generic[T]):
         self.natural_key = natural_key
         self.default = default
         self.normalize = tuple(normalize)
-        self._check_default()
+        self._check_default("Column")
         if primary_key and self.nullable:
             raise SpecError(
                 "Column: a column of the primary key cannot be NULL",
@@ -130,13 +132,14 @@ class Column(Generic[T]):
                 hint="leave nullable=True out",
             )
 
-    def _check_default(self) -> None:
+    def _check_default(self, where: str) -> None:
         if self.default is None or isinstance(self.default, Sql) or self.type.accepts(self.default):
             return
+        wanted = "JSON" if self.type.python_type is object else a(self.type.python_type)
         raise SpecError(
-            f"Column: the default {self.default!r} does not fit the type {self.type.sql}",
+            f"{where}: the default {self.default!r} does not fit the type {self.type.sql}",
             code="invalid_value",
-            hint=f'give {_a(self.type.python_type)}, or an expression: default=sql("now()")',
+            hint=f'give {wanted}, or an SQL expression: default=sql("…")',
         )
 
     def __set_name__(self, owner: Any, name: str) -> None:
@@ -238,14 +241,6 @@ class Table:
 def table_of(cls: object) -> Table | None:
     """The table that a class declares itself; None for what declares none."""
     return vars(cls).get("__ematix_table__") if isinstance(cls, type) else None
-
-
-def _a(python_type: type) -> str:
-    return (
-        "JSON"
-        if python_type is object
-        else f"{'an' if python_type.__name__[0] in 'aeiou' else 'a'} {python_type.__name__}"
-    )
 
 
 def _default_value(value: Any) -> Any:

@@ -155,7 +155,7 @@ def test_scd1_is_merge() -> None:
         ({"transforms_pre": ["x"]}, "invalid_value", "'x' does not belong there", "filter_where"),
         ({"expect": [sql("a")]}, "invalid_value", "does not belong there", "expect.not_null"),
         ({"transforms_post": [3]}, "invalid_value", "3 cannot be run after a load", "SQL text"),
-        ({"target_connection": 3}, "invalid_value", "a int is not a connection", 'connect("name")'),
+        ({"target_connection": 3}, "invalid_value", "an int is not a connection", 'connect("name")'),
         ({"order_by": ["a"]}, "invalid_value", "order_by is ['a']", "text"),
     ],
 )
@@ -191,7 +191,7 @@ def test_a_name_as_target_needs_no_keys_at_declaration() -> None:
         (lambda: ematix.pipeline(target=Dim, mode="scd2", shedule="* * * * *"), "Did you mean 'schedule'?"),
         (lambda: Pipeline(source=QUERY, target=Dim, mode="scd2"), "'name'"),
         (lambda: pipeline.sync(QUERY, Dim), "positional"),
-        (lambda: ematix.table("x"), "positional"),
+        (lambda: ematix.table("x"), "ematix.table takes keywords alone: write @ematix.table(…)"),
     ],
 )  # fmt: skip
 def test_an_unknown_keyword_is_a_type_error_that_says_what_was_meant(call: Any, message: str) -> None:

@@ -280,25 +280,25 @@ def declared(**annotations: Any) -> Any:
         (
             declared(a=Annotated[BigInt, trim()]),
             "invalid_value",
-            "T.a: trim() gives text, not integer",
+            "T.a: trim() gives text, but the column is bigint",
             "put parse_int() behind it",
         ),
         (
             declared(a=Annotated[Text, parse_int()]),
             "invalid_value",
-            "T.a: parse_int() gives float or integer or numeric, not text",
+            "T.a: parse_int() gives float or integer or numeric, but the column is text",
             "take it out",
         ),
         (
             declared(a=Annotated[BigInt, parse_int(), trim(), parse_int()]),
             "invalid_value",
-            "T.a: parse_int() gives float or integer or numeric, not text",
+            "T.a: parse_int() gives float or integer or numeric, but trim() takes text",
             "take it out",
         ),
         (
             declared(a=Annotated[Integer, column(default="x")]),
             "invalid_value",
-            "the default 'x' does not fit the type integer",
+            "T.a: the default 'x' does not fit the type integer",
             "give an int",
         ),
         (
