@@ -286,3 +286,28 @@ assert called.run().rows_in == 2
         "customer_id",
         "email",
     ]
+
+
+def test_a_types_spelling_is_what_the_core_makes_of_it(python: Interpreter, database: Database) -> None:
+    database.execute("CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE EXTENSION citext")
+    script = """
+import json
+from ematix_flow import *
+from ematix_flow import pipeline, Source, types
+every = [SmallInt, Integer, BigInt, Float, Double, Numeric, Numeric[10, 2], String, String[20], Text, Boolean, Date, Timestamp,
+         TimestampTZ, Timestamp[3], TimestampTZ[0], Time, Time[3], Interval, JSON, JSONB, UUID, Bytes, Array[Integer], Array[Text],
+         PgType["citext"], Enum["mood", "sad", "glad"]]
+named = {name for name, kind in vars(types).items() if isinstance(kind, type) and issubclass(kind, types.ColumnType)}
+tried = {kind.__name__ if isinstance(kind, type) else type(kind).__name__ for kind in every}
+left_out = {name for name in named if not any(issubclass(kind if isinstance(kind, type) else type(kind), getattr(types, name)) for kind in every)}
+assert not left_out, left_out
+columns = {f"c{n}": Column(kind) for n, kind in enumerate(every)}
+Every = type("Every", (ManagedTable,), {"__tablename__": "every", **columns})
+casts = ", ".join(f"NULL::{column.type.sql} AS {name}" for name, column in columns.items())
+pipeline.sync(source=Source.postgres_query("warehouse", "SELECT " + casts), target=Every, mode="append")
+print(json.dumps({name: column.type.sql for name, column in columns.items()}))
+"""
+    spelled = python.run(script).json()
+    database.execute("CREATE TABLE by_hand (" + ", ".join(f"{name} {sql}" for name, sql in spelled.items()) + ")")
+    types = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{}'::regclass AND attname ~ '^c[0-9]' ORDER BY 1"
+    assert database.rows(types.format("public.every")) == database.rows(types.format("by_hand"))
