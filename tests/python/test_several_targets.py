@@ -246,3 +246,17 @@ def test_reading_in_full_would_append_twice(python: Interpreter) -> None:
     python.flow("--module", "shop", "run", "people")
     refused = python.flow("--module", "shop", "run", "people", "--full-scan", expect=2)
     assert "error[option_not_for_mode]: `people/dw.log` appends" in refused.stderr
+
+
+def test_late_commits_are_asked_of_the_source_for_any_target(
+    python: Interpreter, source: Database, database: Database
+) -> None:
+    source.execute("ALTER TABLE app.people ALTER seen_at SET DEFAULT now()")
+    with source.connect() as late:
+        late.execute("BEGIN; INSERT INTO app.people (id, name) VALUES (3, 'late')")
+        source.execute("INSERT INTO app.people (id, name) VALUES (4, 'early')")
+        first = run(python)
+        assert first["targets"][2]["rows_inserted"] == 3 and first["warnings"] == []
+        late.execute("COMMIT")
+    assert run(python)["targets"][2]["rows_inserted"] == 1
+    assert [row[0] for row in database.rows("SELECT id FROM dw.log ORDER BY id")] == [1, 2, 3, 4]

@@ -215,7 +215,10 @@ impl Engine {
             history::create_metadata(session, false).await?;
         }
         let route = unless_asked(&request.stop, self.route(whole, session)).await?;
-        let reading = read_once(session, &route, whole, observer, parent);
+        // How late rows may commit is asked before the reading, if any of the targets goes by it.
+        let mut asking = whole.clone();
+        asking.incremental = parts.iter().find_map(|part| part.pipeline.incremental.clone());
+        let reading = read_once(session, &route, &asking, observer, parent);
         let read = unless_asked(&request.stop, reading).await;
         let reason = format!("one reading for several targets; {}", route.path.reason);
         if let Some(source) = route.source {
