@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -11,6 +12,9 @@ def main() -> int:
     from . import _core
 
     argv = ["flow", *sys.argv[1:]]
+    # A Postgres that was installed beside the package is found where the environment is not activated, too.
+    if sys.executable and not os.environ.get("EMATIX_FLOW_PYTHON"):
+        os.environ["EMATIX_FLOW_PYTHON"] = sys.executable
     # Standard output is the command's: what the user's modules print stands beside it, as with the native binary.
     sys.stdout = sys.stderr
     modules = _core.module_names(argv)

@@ -64,8 +64,7 @@ def flow_db(flow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlowD
             # template1 may be in use, when several tests make their databases at once.
             admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
         except FlowError as error:
-            hint = f"\nhint: {error.hint}" if error.hint else ""
-            pytest.fail(f"flow_db: no database of the test's own on {masked(flow_server)}: {error}{hint}", False)
+            pytest.fail(f"flow_db: no database of the test's own on {masked(flow_server)}: {error}", False)
         database = FlowDatabase(database_dsn(flow_server, name), monkeypatch)
         database.serves("default")
         try:

