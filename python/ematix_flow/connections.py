@@ -154,8 +154,8 @@ def connect(*, dsn: str) -> Connection: ...
 def connect(name: str = "default", /, *, dsn: str | None = None) -> Connection:
     """A connection by its name, or by a DSN as psql takes it. Nothing is opened yet.
 
-    A name stands for the first of: `EMATIX_FLOW_DSN_<NAME>`, the environment that `--env` chooses,
-    `[connections.NAME]` in pipelines.toml, and `~/.ematix-flow/connections.toml`.
+    A name stands for the first of: `EMATIX_FLOW_DSN_<NAME>`, and `[connections.NAME]` in
+    `~/.ematix-flow/connections.toml`.
 
     >>> connect("warehouse").name
     'warehouse'

@@ -161,6 +161,8 @@ VOLATILE = [
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "<time>"),
     (re.compile(r"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? (µs|ms|s|min|h)\b"), "<duration>"),
+    # pytest's.
+    (re.compile(r"\bin \d+\.\d\ds$"), "in <duration>"),
     (re.compile(r"\b(on \S+, )?process \d+\b"), "<process>"),
     (re.compile(r"\bPostgres \d+(\.\d+)?\b.*"), "<postgres>"),
     # A timeline's bars are as long as the times between its versions.
@@ -431,4 +433,6 @@ def clean_environment(binary: Path, directory: Path) -> dict[str, str]:
         "PGTZ": "UTC",
         "EMATIX_FLOW_PYTHON": str(python),
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Where the package is installed, pytest finds its plugin by itself.
+        "PYTEST_PLUGINS": "ematix_flow.testing",
     }

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from database import Database
+from database import Database, server_dsn
 from documentation import PageRun, clean_environment
 from flow_binary import Flow, flow_binary
 
@@ -42,6 +42,9 @@ def test_page_shows_what_happens(
     environment = clean_environment(flow_binary(), tmp_path)
     if "flow dev start" not in markdown:
         environment["EMATIX_FLOW_DSN"] = database.dsn
+    # A page of tests makes databases of its own, one a test.
+    if "flow_db" in markdown:
+        environment["EMATIX_FLOW_TEST_DSN"] = server_dsn()
     # A page with two databases calls the other one so.
     if "CRM_DSN" in markdown:
         environment["CRM_DSN"] = new_database().dsn
