@@ -1,9 +1,15 @@
 """ematix-flow: declare a table and a load strategy; it writes only what changed.
 
-    from ematix_flow import connect, pipeline, Source
-    report = pipeline.sync(source=Source.postgres_query(connect("crm"), "SELECT * FROM app.customers"),
-                           target="analytics.dim_customers", target_connection="warehouse", mode="scd2", keys="id")
-    report.rows_inserted, report.path
+>>> from ematix_flow import Source, connect, pipeline
+>>> report = pipeline.sync(  # on a server
+...     source=Source.postgres_query(connect("crm"), "SELECT * FROM app.customers"),
+...     target="analytics.dim_customers",
+...     target_connection="warehouse",
+...     mode="scd2",
+...     keys="customer_id",
+... )
+>>> report.rows_inserted, report.path
+(3, 'staging')
 
 Python declares; every plan is made and every row is moved in Rust.
 """

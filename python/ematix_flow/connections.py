@@ -68,6 +68,10 @@ class Connection:
         Raises:
             ConnectError: no connection, or no log-in.
             TargetError: the statement failed; `.sqlstate` says why.
+
+        >>> with connect("crm") as crm:  # on a server
+        ...     crm.execute("UPDATE app.customers SET plan = :plan WHERE customer_id > :id", {"plan": "team", "id": 17})
+        2
         """
         with self._lock:
             return self._opened().execute(statement, params)
@@ -88,6 +92,12 @@ class Connection:
         Raises:
             ConnectError: no connection, or no log-in.
             TargetError: the query failed; `.sqlstate` says why.
+
+        >>> with connect("crm") as crm:  # on a server
+        ...     crm.query("SELECT customer_id, plan FROM app.customers WHERE plan = :plan", {"plan": "team"})
+        ...     crm.query("SELECT count(*) FROM app.customers WHERE customer_id < $1", [42], rows="tuple")
+        [{'customer_id': 42, 'plan': 'team'}]
+        [(1,)]
         """
         if rows not in ("dict", "tuple") and not isinstance(rows, type):
             raise SpecError(f"query: rows is {rows!r}", code="invalid_value", hint='rows is "dict", "tuple" or a class')

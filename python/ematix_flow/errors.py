@@ -174,7 +174,16 @@ class DriftError(FlowError):
 
 
 class DataError(FlowError):
-    """A guard or an expectation refused the rows; nothing was written."""
+    """A guard or an expectation refused the rows; nothing was written.
+
+    >>> from ematix_flow import Source, pipeline
+    >>> twice = Source.postgres_query("crm", "SELECT * FROM app.customers UNION ALL SELECT * FROM app.customers")
+    >>> try:  # on a server
+    ...     pipeline.sync(source=twice, target="public.t", target_connection="warehouse", mode="merge", keys="customer_id")
+    ... except DataError as error:
+    ...     error.code, error.report.status, error.report.committed
+    ('duplicate_source_key', 'refused', False)
+    """
 
 
 class SourceError(FlowError):

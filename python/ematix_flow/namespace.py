@@ -51,6 +51,17 @@ class PipelineNamespace:
         Raises:
             SpecError, DriftError, DataError, SourceError, TargetError, ConnectError, LockedError: as it failed; with
                 `.report` where a run had begun.
+
+        >>> from ematix_flow import Source, pipeline
+        >>> report = pipeline.sync(  # on a server
+        ...     source=Source.postgres_query("crm", "SELECT * FROM app.customers"),
+        ...     target="analytics.dim_customers",
+        ...     target_connection="warehouse",
+        ...     mode="scd2",
+        ...     keys="customer_id",
+        ... )
+        >>> report.status, report.rows_in, report.rows_inserted
+        ('success', 3, 3)
         """
         found = self._once("sync", source, target, target_connection, mode, name, options)
         return runs.run(found, {"dry_run": True} if dry_run else {})

@@ -141,6 +141,23 @@ class Pipeline(Runnable):
         mode: the load strategy, or `strategy=SCD2(…)`.
         options: as in pipelines.toml.
 
+    >>> customers = Pipeline(  # on a server
+    ...     name="customers",
+    ...     source=Source.postgres_table("crm", "app", "customers"),
+    ...     target="analytics.dim_customers",
+    ...     target_connection="warehouse",
+    ...     mode="scd2",
+    ...     keys="customer_id",
+    ... )
+    >>> customers.plan().changes
+    ['+ schema analytics', '+ table analytics.dim_customers']
+    >>> customers.dry_run().rows_inserted, customers.run().rows_inserted, customers.run().rows_unchanged
+    (3, 3, 3)
+    >>> [version["values"]["plan"] for version in customers.history(17).versions]
+    ['free']
+    >>> customers.check()
+    CheckReport(ok=True, violations=[])
+
     Raises:
         SpecError: what is said is wrong, or the name is taken; names the pipeline and the remedy.
     """
