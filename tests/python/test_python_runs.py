@@ -232,3 +232,42 @@ except ConnectError as error:
 print("secret1" in "".join(shown), len(shown))
 """
     assert python.run(HEAD + script).stdout == "False 10\n"
+
+
+CHAINS = {
+    # What a function of the user's raises is his own exception, and ends in his line.
+    "ZeroDivisionError script.py": """
+@ematix.pipeline(target="public.t", mode="append", source_connection="warehouse")
+def failing_function(conn):
+    return 1 / 0
+failing = failing_function.run
+""",
+    # The server's error comes from Rust: there is no other exception of Python's behind it.
+    "SourceError runs.py": """
+query = Source.postgres_query("warehouse", "SELECT 1/0 AS id")
+failing = lambda: pipeline.sync(source=query, target="public.t", mode="merge", keys="id")
+""",
+    "TargetError connections.py": """
+failing = lambda: connect("warehouse").execute("DROP TABLE nothing")
+""",
+    "SpecError script.py": """
+query = Source.postgres_query("warehouse", "SELECT 1")
+failing = lambda: Pipeline(name="p", source=query, target="public.t", mode="append", schedule="nonsense")
+""",
+}
+
+
+@pytest.mark.parametrize("kind", CHAINS)
+def test_no_exception_drags_another_behind_it(kind: str, python: Interpreter) -> None:
+    script = f"""
+import traceback
+{CHAINS[kind]}
+try:
+    failing()
+except Exception as error:
+    last = os.path.basename(traceback.extract_tb(error.__traceback__)[-1].filename)
+    print(type(error).__name__, last)
+    print(error.__cause__, error.__context__ is None or error.__suppress_context__)
+    print("direct cause" in traceback.format_exc() or "During handling" in traceback.format_exc())
+"""
+    assert python.run(HEAD + script).stdout.splitlines() == [kind, "None True", "False"]
