@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import SpecError
+from .mistakes import told_at_the_line
 
 __all__ = [
     "JSON",
@@ -170,6 +171,7 @@ def _class_of(instance: ColumnType) -> Any:
     return _bracketed(_KINDS[instance._kind], instance._arguments) if instance._arguments else type(instance)
 
 
+@told_at_the_line
 def _number(owner: ColumnType, value: object, name: str, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise SpecError(
@@ -457,6 +459,7 @@ _PYTHON_TYPES = {
 }
 
 
+@told_at_the_line
 def as_type(value: Any, where: str) -> ColumnType:
     """The type as an instance, whether it came as a class or as an instance.
 
