@@ -44,7 +44,10 @@ impl Run {
             }
             let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(waited) = task.as_mut() else {
-                return Ok(self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone());
+                return match self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                    Some(answer) => Ok(Some(answer)),
+                    None => Err("the run's task ended without an answer".to_owned()),
+                };
             };
             match runtime.block_on(async { tokio::time::timeout(limit, waited).await }) {
                 Err(_) => Ok(None),

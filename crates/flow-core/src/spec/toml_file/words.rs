@@ -111,7 +111,10 @@ pub(super) fn not_yet(name: &str, value: &DeValue<'_>, owner: &Owner) -> Option<
         }
         Kind::Column => name == "normalize",
         Kind::Connection => name == "password_command" || libpq::is_refused(name),
-        Kind::Source => matches!(name, "function" | "python" | "path" | "file" | "url" | "format"),
+        Kind::Source => matches!(
+            name,
+            "function" | "python" | "path" | "file" | "url" | "format" | "union_all" | "parquet" | "csv"
+        ),
         Kind::Table => {
             matches!(name, "feature_version" | "event_timestamp_column" | "ttl" | "online" | "partition_by")
         }
