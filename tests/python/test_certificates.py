@@ -10,7 +10,7 @@ import pytest
 from certificates import DAY, NOW, authority, issued, of_version_1
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from flow_binary import Flow
-from tls_client import Outcome, libpq, login, logins
+from tls_client import NO_FILE, Outcome, libpq, login, logins
 from tls_server import NAMES, ROOT, TlsServer
 
 TLS = Outcome("TLS")
@@ -225,4 +225,4 @@ def test_the_systems_certificates_are_trusted_where_it_has_any(tls: TlsServer, f
 def test_a_socket_needs_no_certificates(tls: TlsServer, flow: Flow) -> None:
     by_socket = {**tls.connection, "host": str(tls.server.sockets)}
     for mode in ("require", "verify-full"):
-        assert login(flow, {**by_socket, "sslmode": mode, "sslrootcert": "/nonexistent"}) == Outcome("clear")
+        assert login(flow, {**by_socket, "sslmode": mode, "sslrootcert": NO_FILE}) == Outcome("clear")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 from flow_binary import Flow
@@ -11,6 +12,9 @@ from project import value
 from tls_server import PASSWORD
 
 Connection = Mapping[str, str | int]
+
+# Beside this file, since any place outside the project may have come to be.
+NO_FILE = str(Path(__file__).with_name("absent.crt"))
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def outcome(report: dict) -> Outcome:
 def libpq(connection: Connection) -> str:
     """What libpq does with the same parameters: "TLS", "clear" or "refused"."""
     # A file that is not there stands for none: else libpq looks into the home directory.
-    parameters = {"sslrootcert": "/nonexistent", "gssencmode": "disable", **connection}
+    parameters = {"sslrootcert": NO_FILE, "gssencmode": "disable", **connection}
     try:
         with psycopg.connect(**parameters) as connected:
             return "TLS" if connected.pgconn.ssl_in_use else "clear"

@@ -5,6 +5,7 @@ pub mod client;
 pub mod definition;
 pub mod finish;
 pub mod guards;
+mod inferred;
 pub mod load;
 pub mod reading;
 pub mod stage;
