@@ -163,15 +163,7 @@ impl Session {
 
 /// A request of somebody at the command line.
 pub fn request(overrides: PipelineOptions, stop: watch::Receiver<Stop>) -> Request {
-    Request {
-        overrides,
-        full_scan: false,
-        dry_run: false,
-        sample: 0,
-        started_by: "cli".to_owned(),
-        slot: None,
-        stop,
-    }
+    Request { overrides, started_by: "cli".to_owned(), ..Request::plain(stop) }
 }
 
 /// A request for what nobody can stop: a plan from the files.

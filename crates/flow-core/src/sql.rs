@@ -230,6 +230,20 @@ impl Slot {
         Slot::ALL.iter().copied().find(|slot| slot.name() == name)
     }
 
+    /// The numbers that a run's row in the history keeps, each in the column of its name.
+    pub const RECORDED: &'static [Slot] = &[
+        Slot::RowsIn,
+        Slot::RowsInserted,
+        Slot::RowsUpdated,
+        Slot::RowsUnchanged,
+        Slot::RowsClosedOut,
+        Slot::RowsDeleted,
+        Slot::RowsDeduplicated,
+        Slot::RowsSkipped,
+        Slot::RowsRejected,
+        Slot::RowsRehashed,
+    ];
+
     /// Every slot.
     pub const ALL: &'static [Slot] = &[
         Slot::RowsIn,

@@ -5,6 +5,9 @@
 #[path = "support/planning.rs"]
 #[allow(dead_code)] // each test file uses a part
 mod planning;
+#[path = "support/snapshots.rs"]
+#[macro_use]
+mod snapshots;
 
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::ErrorCode;
@@ -13,6 +16,7 @@ use ematix_flow_core::plan::Action;
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::types::{TypeFacts, Wire};
 use planning::Scene;
+use snapshots::{LAST, READ_FROM};
 
 /// The source is proved to be another database.
 fn across(options: &str) -> Scene<'static> {
@@ -21,21 +25,6 @@ fn across(options: &str) -> Scene<'static> {
         facts.path_reason = "source crm is another database".to_owned();
     })
 }
-
-/// A test for each plan: its name is that of its snapshot.
-macro_rules! plans {
-    ($( $name:ident => $scene:expr; )+) => { $(
-        #[test]
-        fn $name() {
-            insta::with_settings!({ omit_expression => true }, {
-                insta::assert_snapshot!(stringify!($name), $scene.text());
-            });
-        }
-    )+ };
-}
-
-const LAST: &str = "2026-01-01T12:00:00.000123Z";
-const READ_FROM: &str = "2026-01-01T11:59:58.5Z";
 
 plans! {
     append_of_everything => across("mode = 'append'").existing();

@@ -6,9 +6,13 @@
 #[path = "support/planning.rs"]
 #[allow(dead_code)] // each test file uses a part
 mod planning;
+#[path = "support/snapshots.rs"]
+#[macro_use]
+mod snapshots;
 
 use ematix_flow_core::dialect::postgres::Postgres;
 use planning::Scene;
+use snapshots::{LAST, READ_FROM};
 
 fn scene(options: &str) -> Scene<'static> {
     Scene::new(&Postgres, options)
@@ -17,21 +21,6 @@ fn scene(options: &str) -> Scene<'static> {
 fn of(project: &str, lines: &str) -> Scene<'static> {
     Scene::of(&Postgres, project, lines)
 }
-
-/// A test for each plan: its name is that of its snapshot.
-macro_rules! plans {
-    ($( $name:ident => $scene:expr; )+) => { $(
-        #[test]
-        fn $name() {
-            insta::with_settings!({ omit_expression => true }, {
-                insta::assert_snapshot!(stringify!($name), $scene.text());
-            });
-        }
-    )+ };
-}
-
-const LAST: &str = "2026-01-01T12:00:00.000123Z";
-const READ_FROM: &str = "2026-01-01T11:59:58.5Z";
 
 // append
 plans! {

@@ -155,15 +155,7 @@ async fn due(core: &Core, request: Request, progress: &Progress) -> Value {
 }
 
 fn request(overrides: PipelineOptions, stop: watch::Receiver<Stop>) -> Request {
-    Request {
-        overrides,
-        full_scan: false,
-        dry_run: false,
-        sample: 0,
-        started_by: "python".to_owned(),
-        slot: None,
-        stop,
-    }
+    Request { overrides, started_by: "python".to_owned(), ..Request::plain(stop) }
 }
 
 fn read_request(text: &str, stop: watch::Receiver<Stop>) -> Result<Request, FlowError> {

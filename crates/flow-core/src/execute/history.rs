@@ -9,7 +9,7 @@ use crate::metadata;
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::grants;
 use crate::postgres::session::{ResultSet, Session};
-use crate::report::{Counters, Status, StepReport};
+use crate::report::{Counters, ExecutionPath, Status, StepReport};
 use crate::sql::{Literal, Quote, Slot};
 
 /// What is recorded of a run when it begins.
@@ -229,23 +229,11 @@ pub async fn renew_leases(session: &Session, run_ids: &[&str], lease: &Duration)
 /// # Errors
 /// `lease_lost` where it was taken for dead meanwhile.
 pub async fn succeed(session: &Session, run_id: &str, counters: &Counters) -> Result<()> {
-    let counts: Vec<String> = [
-        Slot::RowsIn,
-        Slot::RowsInserted,
-        Slot::RowsUpdated,
-        Slot::RowsUnchanged,
-        Slot::RowsClosedOut,
-        Slot::RowsDeleted,
-        Slot::RowsDeduplicated,
-        Slot::RowsSkipped,
-        Slot::RowsRejected,
-        Slot::RowsRehashed,
-    ]
-    .iter()
-    .map(|slot| format!("{} = {}", slot.name(), counters.number(*slot)))
-    .collect();
+    let counts: Vec<String> =
+        Slot::RECORDED.iter().map(|slot| format!("{} = {}", slot.name(), counters.number(*slot))).collect();
     let sql = format!(
-        "UPDATE ematix_flow.run_history SET status = 'success', committed = true, ended_at = pg_catalog.clock_timestamp(), lease_until = NULL, path = 'same_db', {} WHERE run_id = {} AND status = 'running'",
+        "UPDATE ematix_flow.run_history SET status = 'success', committed = true, ended_at = pg_catalog.clock_timestamp(), lease_until = NULL, path = {}, {} WHERE run_id = {} AND status = 'running'",
+        text(ExecutionPath::SameDatabase.name()),
         counts.join(", "),
         text(run_id)
     );

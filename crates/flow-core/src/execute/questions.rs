@@ -336,15 +336,7 @@ COMMIT",
             )
             .hint("`flow history` without --key shows its runs"));
         };
-        let request = Request {
-            overrides: PipelineOptions::default(),
-            full_scan: false,
-            dry_run: false,
-            sample: 0,
-            started_by: String::new(),
-            slot: None,
-            stop: tokio::sync::watch::channel(super::Stop::No).1,
-        };
+        let request = Request::plain(tokio::sync::watch::channel(super::Stop::No).1);
         let keys: Vec<Ident> = match (&built.keys, &built.target) {
             (Some(keys), _) => keys.clone(),
             (None, Target::Declared(table)) => crate::pipeline::declared_keys(table).0,

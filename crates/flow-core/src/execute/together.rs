@@ -281,11 +281,8 @@ fn combined(parts: &[Pipeline], plans: Vec<Plan>) -> Plan {
         whole.notes.extend(plan.notes);
         whole.warnings.extend(plan.warnings);
     }
-    let create = sql!(
-        "CREATE UNLOGGED TABLE {name} AS\nSELECT * FROM {query} AS q",
-        name = reading("<batch>").expect("a name of ours").0,
-        query = Sql::user(first.source.query.text())
-    );
+    let name = reading("<batch>").expect("a name of ours").0;
+    let create = create_reading(&name, &Sql::user(first.source.query.text()));
     let once = Step {
         n: 0,
         kind: StepKind::Stage,
@@ -307,6 +304,11 @@ fn reading(batch: &str) -> Result<(QualifiedName, String)> {
     };
     let text = sql!("{name}", name).to_text(&Postgres);
     Ok((name, text))
+}
+
+/// The reading within one database.
+fn create_reading(name: &QualifiedName, query: &Sql) -> Sql {
+    sql!("CREATE UNLOGGED TABLE {name} AS\nSELECT * FROM {query} AS q", name, query)
 }
 
 /// Which of the targets an error is about.
@@ -367,7 +369,7 @@ async fn read_once(
         let (facts, cap) = gather::source_facts(target, pipeline).await?;
         target.drop_named_statements().await?;
         target.ask_source("lock what the query reads", &probe).await?;
-        let create = sql!("CREATE UNLOGGED TABLE {name} AS\nSELECT * FROM {query} AS q", name, query);
+        let create = create_reading(&name, &query);
         target.ask_source("read the source", &create.to_text(&Postgres)).await?;
         return Ok((text, facts, cap));
     };

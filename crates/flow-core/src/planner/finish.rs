@@ -160,19 +160,8 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
 }
 
 fn success(load: &Load<'_>) -> Sql {
-    let counts = [
-        Slot::RowsIn,
-        Slot::RowsInserted,
-        Slot::RowsUpdated,
-        Slot::RowsUnchanged,
-        Slot::RowsClosedOut,
-        Slot::RowsDeleted,
-        Slot::RowsDeduplicated,
-        Slot::RowsSkipped,
-        Slot::RowsRejected,
-        Slot::RowsRehashed,
-    ];
-    let counts = counts.iter().map(|slot| sql!("{name} = {slot}", name = Sql::text(slot.name()), slot));
+    let counts =
+        Slot::RECORDED.iter().map(|slot| sql!("{name} = {slot}", name = Sql::text(slot.name()), slot));
     let before = load.facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
     sql!(
         "UPDATE {history} AS r\n   SET status = 'success',\n       committed = TRUE,\n       ended_at = {now},\n       lease_until = NULL,\n       path = {path},\n       watermark_before = {before},\n       watermark_after = {after},\n       run_number = (SELECT t.run_number FROM {targets} AS t WHERE t.target = r.target),\n       {counts}\n WHERE r.run_id = {run}\n   AND r.status = 'running'",
