@@ -268,7 +268,7 @@ lint_rust() {
     say "cargo clippy"
     cargo clippy --workspace --all-targets --locked -- -D warnings
     say "the core without its runtime: the planner touches no network and no clock"
-    cargo check -p ematix-flow-core --no-default-features --locked
+    cargo check -p ematix-flow-core --locked
 }
 
 python_sources() { for path in python tests bench; do [ ! -d "$path" ] || echo "$path"; done; }

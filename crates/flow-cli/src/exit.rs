@@ -1,8 +1,8 @@
 //! What a process ends with, from what its runs ended with.
 
 use ematix_flow_core::error::{ExitCode, FlowError};
-use ematix_flow_core::execute::Stop;
 use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_run::execute::Stop;
 
 /// The exit code of one run.
 pub fn of_report(report: &RunReport, stop: Stop) -> ExitCode {

@@ -3,11 +3,11 @@
 
 use crate::args::DEFAULT_CONFIG;
 use crate::dev_server;
+use ematix_flow_core::declare::environment::ProcessEnvironment;
+use ematix_flow_core::declare::registry::{Answer, read_answer};
+use ematix_flow_core::declare::toml_file;
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::execute::callables::{Callables, GivenConnection};
-use ematix_flow_core::spec::environment::ProcessEnvironment;
-use ematix_flow_core::spec::registry::{Answer, read_answer};
-use ematix_flow_core::spec::toml_file;
+use ematix_flow_run::execute::callables::{Callables, GivenConnection};
 use serde::Deserialize;
 use serde_json::json;
 use std::io::Write;

@@ -3,8 +3,8 @@
 
 use crate::args::SelectionArgs;
 use crate::project;
+use ematix_flow_core::declare::{PipelineSpec, ProjectSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result, did_you_mean};
-use ematix_flow_core::spec::{PipelineSpec, ProjectSpec};
 
 /// Pipelines by name, and whether one was named exactly: then a command answers with one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ematix_flow_core::spec::{PipelineOptions, SourceSpec, TableSpec};
+    use ematix_flow_core::declare::{PipelineOptions, SourceSpec, TableSpec};
 
     fn project() -> ProjectSpec {
         let pipeline = |source: &str, target: &str, tags: &[&str]| PipelineSpec {

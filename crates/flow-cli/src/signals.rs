@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: the first asks the work to stop and roll back, a second Ctrl-C ends the process at once.
 
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, Result};
-use ematix_flow_core::execute::Stop;
+use ematix_flow_run::execute::Stop;
 use std::future::Future;
 use tokio::sync::watch;
 

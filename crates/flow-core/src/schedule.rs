@@ -7,9 +7,9 @@
 
 mod cron;
 
+use crate::declare::options::FirstRun;
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::spec::options::FirstRun;
 use cron::Cron;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};

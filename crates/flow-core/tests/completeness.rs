@@ -1,7 +1,7 @@
 //! Names what was forgotten: a module out of order, an option without a plan, an error code without a page.
 
+use ematix_flow_core::declare::options::{OPTIONS, Support};
 use ematix_flow_core::error::ErrorCode;
-use ematix_flow_core::spec::options::{OPTIONS, Support};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,9 +4,9 @@
 mod memory;
 
 use ematix_flow_core::connections::{ConnectionTarget, known_connections, resolve};
+use ematix_flow_core::declare::ProjectSpec;
+use ematix_flow_core::declare::toml_file::read_text;
 use ematix_flow_core::error::{FlowError, Result};
-use ematix_flow_core::spec::ProjectSpec;
-use ematix_flow_core::spec::toml_file::read_text;
 use memory::Memory;
 use secrecy::ExposeSecret;
 
@@ -344,7 +344,7 @@ fn every_connection_that_can_be_seen_is_listed() {
 proptest::proptest! {
     #[test]
     fn no_dsn_makes_the_parser_panic(dsn in "(postgresql://)?[a-z:/@?%=&' \\\\\\[\\],0-9é#]{0,40}") {
-        let _ = ematix_flow_core::spec::dsn::parse_dsn(&dsn);
+        let _ = ematix_flow_core::declare::dsn::parse_dsn(&dsn);
         let environment = machine().variable("EMATIX_FLOW_DSN", &dsn);
         if let Ok(target) = resolve("default", &ProjectSpec::default(), &environment) {
             let hosts = target.parameter("host").or(target.parameter("hostaddr")).unwrap();

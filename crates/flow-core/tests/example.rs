@@ -1,11 +1,11 @@
 //! `pipelines.example.toml` shows every option, each at a value that is not its default.
 
+use ematix_flow_core::declare::environment::ProcessEnvironment;
+use ematix_flow_core::declare::json_schema::json_schema;
+use ematix_flow_core::declare::options::{OPTIONS, Support};
+use ematix_flow_core::declare::toml_file::read_project;
+use ematix_flow_core::declare::{ColumnSpec, PipelineOptions, ProjectSpec};
 use ematix_flow_core::pipeline::Pipeline;
-use ematix_flow_core::spec::environment::ProcessEnvironment;
-use ematix_flow_core::spec::json_schema::json_schema;
-use ematix_flow_core::spec::options::{OPTIONS, Support};
-use ematix_flow_core::spec::toml_file::read_project;
-use ematix_flow_core::spec::{ColumnSpec, PipelineOptions, ProjectSpec};
 use ematix_flow_core::types::{DataType, TYPE_NAMES};
 use serde_json::Value;
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! The row hash in Rust and the row hash in SQL are one: on the golden vectors, and on random rows of every type
 //! under sessions whose settings and search_path are set against it.
-#![cfg(feature = "runtime")]
 
 #[path = "hash_property/server.rs"]
 mod server;

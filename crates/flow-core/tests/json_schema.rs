@@ -3,9 +3,9 @@
 #[path = "support/memory.rs"]
 mod memory;
 
-use ematix_flow_core::spec::json_schema::json_schema;
-use ematix_flow_core::spec::options::{MODES, OPTIONS, PipelineOptions, Support};
-use ematix_flow_core::spec::toml_file::read_text;
+use ematix_flow_core::declare::json_schema::json_schema;
+use ematix_flow_core::declare::options::{MODES, OPTIONS, PipelineOptions, Support};
+use ematix_flow_core::declare::toml_file::read_text;
 use memory::Memory;
 use serde_json::Value;
 use std::collections::BTreeSet;

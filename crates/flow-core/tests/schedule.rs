@@ -1,9 +1,9 @@
 //! Crontab lines and intervals: which slots they have, also on days of 23 and 25 hours.
 
+use ematix_flow_core::declare::options::FirstRun;
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::ErrorCode;
 use ematix_flow_core::schedule::Schedule;
-use ematix_flow_core::spec::options::FirstRun;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;

@@ -3,7 +3,7 @@
 #[path = "support/memory.rs"]
 mod memory;
 
-use ematix_flow_core::spec::toml_file::read_text;
+use ematix_flow_core::declare::toml_file::read_text;
 use memory::Memory;
 use proptest::prelude::*;
 

@@ -3,10 +3,10 @@
 #[path = "support/memory.rs"]
 mod memory;
 
+use ematix_flow_core::declare::options::{HandleDeletes, Lookback, Mode, NameOrOff};
+use ematix_flow_core::declare::toml_file::{read_project, read_text};
+use ematix_flow_core::declare::{ColumnSpec, DefaultSpec, Names, ProjectSpec, ScalarSpec};
 use ematix_flow_core::error::FlowError;
-use ematix_flow_core::spec::options::{HandleDeletes, Lookback, Mode, NameOrOff};
-use ematix_flow_core::spec::toml_file::{read_project, read_text};
-use ematix_flow_core::spec::{ColumnSpec, DefaultSpec, Names, ProjectSpec, ScalarSpec};
 use memory::Memory;
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! How far a run has come, for whoever looks.
 
-use ematix_flow_core::execute::observer::Observer;
 use ematix_flow_core::plan::Step;
-use ematix_flow_core::transport::Passed;
+use ematix_flow_run::execute::observer::Observer;
+use ematix_flow_run::transport::Passed;
 use serde_json::json;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;

@@ -1,9 +1,9 @@
 //! The registry of this process, and its functions.
 
 use ematix_flow_cli::python::{error_of, raised};
+use ematix_flow_core::declare::registry::{Answer, read_answer};
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::execute::callables::{Callables, GivenConnection};
-use ematix_flow_core::spec::registry::{Answer, read_answer};
+use ematix_flow_run::execute::callables::{Callables, GivenConnection};
 use pyo3::prelude::*;
 use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};

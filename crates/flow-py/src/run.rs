@@ -3,7 +3,7 @@
 use crate::progress::Progress;
 use crate::python::InProcess;
 use crate::runtime::runtime;
-use ematix_flow_core::execute::Stop;
+use ematix_flow_run::execute::Stop;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};

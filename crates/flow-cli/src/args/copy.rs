@@ -3,7 +3,7 @@
 use super::OverrideArgs;
 use super::run::words;
 use clap::{ArgGroup, Args};
-use ematix_flow_core::spec::{MODES, Mode, PipelineOptions};
+use ematix_flow_core::declare::{MODES, Mode, PipelineOptions};
 use serde_json::{Map, Value};
 
 pub(super) const EXAMPLES: &str = "\

@@ -3,8 +3,8 @@
 use super::SelectionArgs;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::duration::Duration;
-use ematix_flow_core::spec::PipelineOptions;
 use serde_json::{Map, Value};
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -192,7 +192,7 @@ fn lookback(text: &str) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ematix_flow_core::spec::options::{
+    use ematix_flow_core::declare::options::{
         ForcePath, Lookback, NullWatermark, OnDrift, OnDuplicate, OnEmptySource,
     };
 

@@ -6,8 +6,8 @@ use crate::project::{Outcome, Session};
 use crate::render::lists;
 use crate::signals;
 use ematix_flow_core::error::{ErrorCode, FlowError, did_you_mean};
-use ematix_flow_core::execute::Engine;
 use ematix_flow_core::report::ConnectionReport;
+use ematix_flow_run::execute::Engine;
 
 /// Lists or checks connections.
 pub fn connections(session: &Session, command: &ConnectionsCommand) -> Outcome {

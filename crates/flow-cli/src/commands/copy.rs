@@ -5,11 +5,11 @@ use crate::args::{CopyArgs, DEFAULT_CONFIG};
 use crate::project::{Failure, Outcome, Session};
 use crate::selection::Selection;
 use ematix_flow_core::connections;
+use ematix_flow_core::declare::environment::ProcessEnvironment;
+use ematix_flow_core::declare::{ConnectionSpec, PipelineOptions, PipelineSpec, ProjectSpec, SourceSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::execute::Engine;
-use ematix_flow_core::spec::environment::ProcessEnvironment;
-use ematix_flow_core::spec::{ConnectionSpec, PipelineOptions, PipelineSpec, ProjectSpec, SourceSpec};
 use ematix_flow_core::sql::QualifiedName;
+use ematix_flow_run::execute::Engine;
 use std::path::Path;
 
 /// Copies once.

@@ -8,10 +8,10 @@ use crate::render::timeline::Frame;
 use crate::render::{history as render, timeline::picture};
 use crate::selection::{self, Selection};
 use crate::signals;
+use ematix_flow_core::declare::PipelineSpec;
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::execute::Engine;
 use ematix_flow_core::report::KeyHistory;
-use ematix_flow_core::spec::PipelineSpec;
+use ematix_flow_run::execute::Engine;
 use jiff::tz::TimeZone;
 use serde_json::json;
 

@@ -44,9 +44,9 @@ pub fn init(session: &Session, _args: &InitArgs) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ematix_flow_core::execute::Engine;
-    use ematix_flow_core::spec::environment::ProcessEnvironment;
-    use ematix_flow_core::spec::toml_file::read_text;
+    use ematix_flow_core::declare::environment::ProcessEnvironment;
+    use ematix_flow_core::declare::toml_file::read_text;
+    use ematix_flow_run::execute::Engine;
 
     #[test]
     fn the_starter_is_valid() {

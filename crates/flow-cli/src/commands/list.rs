@@ -5,8 +5,8 @@ use crate::args::SelectionArgs;
 use crate::project::{self, Outcome, Session};
 use crate::render::lists::{self, Listed};
 use crate::selection;
+use ematix_flow_core::declare::{PipelineSpec, ProjectSpec};
 use ematix_flow_core::schedule::Schedule;
-use ematix_flow_core::spec::{PipelineSpec, ProjectSpec};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 

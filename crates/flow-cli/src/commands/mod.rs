@@ -30,8 +30,8 @@ use crate::project::{Outcome, Session};
 use crate::python::Python;
 use crate::render::github::Annotations;
 use crate::render::{diagnostic, markdown};
+use ematix_flow_core::declare::Places;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
-use ematix_flow_core::spec::Places;
 use serde_json::json;
 use std::sync::Arc;
 

@@ -11,9 +11,9 @@ use crate::render::plan::{self as render, Detail};
 use crate::selection::{self, Selection};
 use crate::signals;
 use ematix_flow_core::error::{ExitCode, Result};
-use ematix_flow_core::execute::{Engine, Request};
 use ematix_flow_core::plan::{MarkKind, Plan};
 use ematix_flow_core::report::{PlanReport, PlannedPipeline};
+use ematix_flow_run::execute::{Engine, Request};
 use serde_json::json;
 
 /// Plans with the facts of the databases.

@@ -11,9 +11,9 @@ use crate::render::style::{STRONG, paint};
 use crate::render::{diagnostic, markdown, report as render, report::Ended};
 use crate::selection::{self, Selection};
 use crate::signals;
-use ematix_flow_core::execute::{Engine, Request, Stop};
+use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::report::{RunReport, Status};
-use ematix_flow_core::spec::PipelineOptions;
+use ematix_flow_run::execute::{Engine, Request, Stop};
 use serde_json::json;
 
 /// What a command wants of every pipeline that it runs.

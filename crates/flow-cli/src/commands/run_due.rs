@@ -8,10 +8,10 @@ use crate::exit;
 use crate::project::{self, Outcome, Session};
 use crate::selection;
 use crate::signals;
+use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::error::FlowError;
-use ematix_flow_core::execute::{Request, Stop};
 use ematix_flow_core::report::{RunReport, Status};
-use ematix_flow_core::spec::PipelineOptions;
+use ematix_flow_run::execute::{Request, Stop};
 use serde_json::json;
 
 /// Runs the pipelines that are due.

@@ -2,7 +2,7 @@
 
 use super::DONE;
 use crate::project::{Outcome, Session};
-use ematix_flow_core::spec::json_schema::json_schema;
+use ematix_flow_core::declare::json_schema::json_schema;
 
 /// Prints the schema.
 pub fn schema(session: &Session) -> Outcome {

@@ -5,9 +5,9 @@ use crate::args::ShowArgs;
 use crate::project::{self, Outcome, Session};
 use crate::render::show::{Setting, settings};
 use crate::selection;
+use ematix_flow_core::declare::options::{OPTIONS, Support};
+use ematix_flow_core::declare::{OptionInfo, PipelineSpec, ProjectSpec};
 use ematix_flow_core::error::Location;
-use ematix_flow_core::spec::options::{OPTIONS, Support};
-use ematix_flow_core::spec::{OptionInfo, PipelineSpec, ProjectSpec};
 use serde_json::{Map, Value, json};
 
 /// Shows one pipeline.

@@ -10,10 +10,10 @@ use crate::render::number::counted;
 use crate::render::style::{ERROR, FAINT, GOOD, paint};
 use crate::selection;
 use crate::signals;
+use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::error::{ExitCode, FlowError};
-use ematix_flow_core::execute::Engine;
 use ematix_flow_core::pipeline::Pipeline;
-use ematix_flow_core::spec::PipelineOptions;
+use ematix_flow_run::execute::Engine;
 use serde_json::json;
 
 /// What only a database can tell, of each pipeline.

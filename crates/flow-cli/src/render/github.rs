@@ -3,10 +3,10 @@
 
 use super::plan::kinds;
 use crate::workspace::Workspace;
+use ematix_flow_core::declare::Places;
 use ematix_flow_core::error::{FlowError, Location};
 use ematix_flow_core::plan::{Mark, MarkKind, Plan};
 use ematix_flow_core::report::{PlannedPipeline, RunReport};
-use ematix_flow_core::spec::Places;
 
 /// How much an annotation matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use super::spinner::Spinner;
 use super::style::{FAINT, STRONG, WARNING, paint};
 use super::table::cut;
 use crate::console::Console;
-use ematix_flow_core::execute::observer::Observer;
 use ematix_flow_core::plan::{Plan, Step, StepKind};
 use ematix_flow_core::report::{RunReport, StepReport};
-use ematix_flow_core::transport::Passed;
+use ematix_flow_run::execute::observer::Observer;
+use ematix_flow_run::transport::Passed;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 

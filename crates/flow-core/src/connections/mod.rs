@@ -6,13 +6,13 @@ mod target;
 
 pub use target::ConnectionTarget;
 
+use crate::declare::dsn::parse_dsn;
+use crate::declare::environment::Environment;
+use crate::declare::interpolation::{Missing, Template};
+use crate::declare::libpq::{check_parameter, of_connection};
+use crate::declare::toml_file::read_connections;
+use crate::declare::{ConnectionSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::spec::dsn::parse_dsn;
-use crate::spec::environment::Environment;
-use crate::spec::interpolation::{Missing, Template};
-use crate::spec::libpq::{check_parameter, of_connection};
-use crate::spec::toml_file::read_connections;
-use crate::spec::{ConnectionSpec, Places, ProjectSpec};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! A resolved connection: libpq's parameters, complete, with a password that nothing prints.
 
+use crate::declare::environment::Environment;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::spec::environment::Environment;
 use indexmap::IndexMap;
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;

@@ -1,10 +1,10 @@
 //! Checks a declaration as a whole, and where it reads and writes. Every violated rule is kept with its place.
 
 use super::{DEFAULT_CONNECTION, Pipeline, Source, Strategy, Target};
+use crate::declare::options::*;
+use crate::declare::{Names, PipelineSpec, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::query::{ReadQuery, latest_first};
-use crate::spec::options::*;
-use crate::spec::{Names, PipelineSpec, ProjectSpec};
 use crate::sql::{Ident, QualifiedName};
 
 pub(super) struct Check<'a> {

@@ -2,9 +2,9 @@
 
 use super::check::Check;
 use super::{FirstValidFrom, Strategy, declared_keys};
+use crate::declare::options::*;
 use crate::error::{ErrorCode, FlowError, did_you_mean};
 use crate::schema::Table;
-use crate::spec::options::*;
 use crate::sql::Ident;
 
 impl Check<'_> {

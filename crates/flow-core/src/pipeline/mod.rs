@@ -6,13 +6,13 @@ mod columns;
 mod options;
 mod tables;
 
+use crate::declare::ProjectSpec;
+use crate::declare::options::*;
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::query::ReadQuery;
 use crate::schedule::Schedule;
 use crate::schema::Table;
-use crate::spec::ProjectSpec;
-use crate::spec::options::*;
 use crate::sql::{Ident, QualifiedName};
 use check::Check;
 

@@ -2,10 +2,10 @@
 
 use super::check::Check;
 use super::{Append, FirstValidFrom, Incremental, Limits, Merge, Scd2, Strategy, Truncate};
+use crate::declare::options::*;
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError};
 use crate::schedule::Schedule;
-use crate::spec::options::*;
 use crate::sql::Ident;
 
 impl Check<'_> {

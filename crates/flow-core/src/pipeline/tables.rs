@@ -1,9 +1,9 @@
 //! Checks the declaration of a table.
 
 use super::check::Check;
+use crate::declare::{ColumnSpec, DefaultSpec, FullColumnSpec, IndexSpec, ScalarSpec, TableSpec};
 use crate::error::{ErrorCode, FlowError};
 use crate::schema::{Column, ColumnDefault, Index, Table};
-use crate::spec::{ColumnSpec, DefaultSpec, FullColumnSpec, IndexSpec, ScalarSpec, TableSpec};
 use crate::sql::{Ident, Literal, QualifiedName};
 use crate::types::DataType;
 

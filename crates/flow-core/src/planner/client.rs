@@ -8,12 +8,12 @@
 use super::builder::PlanBuilder;
 use super::load::Load;
 use super::{guards, stage};
+use crate::declare::options::OnDuplicate;
 use crate::dialect::Crossing;
 use crate::error::{ErrorCode, Result};
 use crate::hash::{CopyColumn, Normal};
 use crate::pipeline::Strategy;
 use crate::plan::{Action, Answer, Compare, GuardFailure, StepKind};
-use crate::spec::options::OnDuplicate;
 use crate::sql;
 use crate::sql::{Ident, Literal, Sql};
 use crate::strategies::{self, changes};

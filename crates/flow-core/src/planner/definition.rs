@@ -3,12 +3,12 @@
 
 use super::builder::PlanBuilder;
 use super::load::Load;
+use crate::declare::options::{OnDrift, OpenEnd};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::Strategy;
 use crate::plan::{Answer, StepKind, Subject};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
-use crate::spec::options::{OnDrift, OpenEnd};
 use crate::sql;
 use crate::sql::{Ident, QualifiedName};
 use crate::strategies::{self, Requirement};

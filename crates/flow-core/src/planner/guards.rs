@@ -3,9 +3,9 @@
 use super::builder::PlanBuilder;
 use super::load::Load;
 use super::reading::{RANK, WATERMARK};
+use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::error::ErrorCode;
 use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::spec::options::{NullWatermark, OnDuplicate};
 use crate::sql;
 use crate::sql::{Ident, Slot, Sql};
 use crate::types::DataType;

@@ -3,13 +3,13 @@
 
 use super::inferred::infer;
 use super::{client, stage};
+use crate::declare::options::{ForcePath, OnDrift, OnDuplicate};
 use crate::dialect::{Cast, ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::facts::{ExecutionPath, Facts, Relation};
 use crate::metadata;
 use crate::pipeline::{Pipeline, Strategy, Target, declared_keys};
 use crate::schema::{Column, Table};
-use crate::spec::options::{ForcePath, OnDrift, OnDuplicate};
 use crate::sql;
 use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
 use crate::strategies;

@@ -4,12 +4,12 @@
 use super::builder::PlanBuilder;
 use super::load::{Load, Rows};
 use super::{client, guards, stage};
+use crate::declare::options::{LateCommits, Lookback};
 use crate::dialect::Measure;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{Cap, ExecutionPath};
 use crate::pipeline::Incremental;
 use crate::plan::{Answer, StepKind};
-use crate::spec::options::{LateCommits, Lookback};
 use crate::sql;
 use crate::sql::{Ident, Literal, Slot, Sql};
 use crate::types::TypeFacts;

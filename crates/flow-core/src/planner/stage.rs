@@ -4,13 +4,13 @@
 use super::builder::PlanBuilder;
 use super::load::Load;
 use super::reading::{IDENTITY, RANK, WATERMARK, watermark_type};
+use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::dialect::{Cast, ColumnValue, Crossing, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::hash::{CopyColumn, Normal};
 use crate::pipeline::Strategy;
 use crate::plan::{Action, Answer, Copy, StepKind};
-use crate::spec::options::{NullWatermark, OnDuplicate};
 use crate::sql;
 use crate::sql::{Ident, Slot, Sql};
 use crate::types::{DataType, TypeFacts};

@@ -28,7 +28,7 @@ pub fn steps(load: &Load<'_>, scd2: &Scd2, missing: &[&str], builder: &mut PlanB
     }
     if lacks(&scd2.effective_to) {
         let open = super::scd2::open_end(load, scd2);
-        let infinite = scd2.open_end == crate::spec::options::OpenEnd::Infinity;
+        let infinite = scd2.open_end == crate::declare::options::OpenEnd::Infinity;
         add(
             load,
             &scd2.effective_to,

@@ -2,6 +2,7 @@
 //! that do not differ are not written.
 
 use super::{Requirement, changes};
+use crate::declare::options::HandleDeletes;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::Merge;
 use crate::plan::{Answer, StepKind};
@@ -9,7 +10,6 @@ use crate::planner::builder::PlanBuilder;
 use crate::planner::load::Load;
 use crate::planner::{guards, reading};
 use crate::schema::{Column, ColumnDefault};
-use crate::spec::options::HandleDeletes;
 use crate::sql;
 use crate::sql::{Ident, Literal, Slot, Sql};
 use crate::types::DataType;

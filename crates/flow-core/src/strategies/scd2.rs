@@ -3,6 +3,7 @@
 //! one the insert may come before the close and break the unique index.
 
 use super::{Requirement, changes};
+use crate::declare::options::OpenEnd;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{FirstValidFrom, Scd2};
 use crate::plan::{Answer, GuardFailure, StepKind, Subject};
@@ -10,7 +11,6 @@ use crate::planner::builder::PlanBuilder;
 use crate::planner::load::{Load, Rows};
 use crate::planner::{guards, reading};
 use crate::schema::Column;
-use crate::spec::options::OpenEnd;
 use crate::sql;
 use crate::sql::{Ident, Slot, Sql};
 use crate::types::DataType;

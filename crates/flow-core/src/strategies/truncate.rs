@@ -1,13 +1,13 @@
 //! Truncate and replace: the new rows are staged first, so that the target is locked as late and as
 //! briefly as possible.
 
+use crate::declare::options::ReplaceMethod;
 use crate::error::Result;
 use crate::pipeline::Truncate;
 use crate::plan::{Answer, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::Load;
 use crate::planner::reading;
-use crate::spec::options::ReplaceMethod;
 use crate::sql;
 use crate::sql::Slot;
 

@@ -1,6 +1,6 @@
 //! A machine in memory: variables and files that a test writes down.
 
-use ematix_flow_core::spec::environment::{Environment, matches_pattern};
+use ematix_flow_core::declare::environment::{Environment, matches_pattern};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,9 @@
 //! Plans without a server: pipelines from TOML through the real reader, facts from small builders,
 //! and the whole plan as a text that a person can review.
 
+use ematix_flow_core::declare::environment::ProcessEnvironment;
+use ematix_flow_core::declare::options::PipelineOptions;
+use ematix_flow_core::declare::toml_file::read_text;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::facts::{
@@ -11,9 +14,6 @@ use ematix_flow_core::plan::{Answer, Condition, Plan, Step};
 use ematix_flow_core::planner;
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, TypeFacts};
-use ematix_flow_core::spec::environment::ProcessEnvironment;
-use ematix_flow_core::spec::options::PipelineOptions;
-use ematix_flow_core::spec::toml_file::read_text;
 use ematix_flow_core::sql::{Ident, Slot};
 use ematix_flow_core::strategies;
 use ematix_flow_core::types::DataType;

@@ -1,0 +1,268 @@
+//! What the reader says: whose option it is, what other tools call it, and what is still to come.
+
+use super::check::Item;
+use crate::declare::json_schema::toml_value;
+use crate::declare::libpq;
+use crate::declare::options::{FOREIGN_MODES, FOREIGN_WORDS, Support, option_info};
+use crate::error::{ErrorCode, FlowError, did_you_mean};
+use serde::Deserialize;
+use toml::de::{DeValue, ValueDeserializer};
+
+/// What kind of thing holds an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Pipeline,
+    Defaults,
+    Connection,
+    Table,
+    Columns,
+    Column,
+    Source,
+    Other,
+}
+
+/// Whose option it is, for messages.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    pub(super) kind: Kind,
+    /// ``pipeline `customers` ``.
+    pub(super) words: String,
+    /// `[pipelines.customers]`.
+    pub(super) section: String,
+}
+
+impl Owner {
+    /// ``pipeline `customers` `` of `[pipelines.customers]`.
+    pub(super) fn named(kind: Kind, list: &str, name: &str) -> Owner {
+        let noun = match kind {
+            Kind::Pipeline => "pipeline",
+            Kind::Connection => "connection",
+            _ => "table",
+        };
+        Owner { kind, words: format!("{noun} `{name}`"), section: section(&[list, name]) }
+    }
+
+    /// `[defaults]`.
+    pub(super) fn defaults() -> Owner {
+        Owner { kind: Kind::Defaults, words: "[defaults]".to_owned(), section: section(&["defaults"]) }
+    }
+
+    /// ``` `mode` of pipeline `customers` ```.
+    pub(super) fn option(&self, name: &str) -> String {
+        match name.strip_prefix("an entry of ") {
+            Some(list) => format!("an entry of `{list}` of {}", self.words),
+            None if self.kind == Kind::Columns => format!("column `{name}` of {}", self.words),
+            None => format!("`{name}` of {}", self.words),
+        }
+    }
+
+    /// The owner of what stands inside one of its tables.
+    pub(super) fn inside(&self, reference: Option<&str>, name: &str) -> Owner {
+        let with = |kind, words: String| Owner { kind, words, section: self.section.clone() };
+        match (reference, self.kind, name) {
+            (Some("FullColumnSpec"), ..) => with(Kind::Column, format!("column `{name}` of {}", self.words)),
+            (None, Kind::Table, "columns") => Owner {
+                kind: Kind::Columns,
+                words: self.words.clone(),
+                section: format!("{}.columns]", self.section.strip_suffix(']').unwrap_or(&self.section)),
+            },
+            (Some("SourceSpec"), ..) => with(Kind::Source, format!("`source` of {}", self.words)),
+            _ => with(Kind::Other, self.option(name)),
+        }
+    }
+}
+
+/// `[tables."a b"]`: a header as one would write it.
+pub(super) fn section(parts: &[&str]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| key(part)).collect();
+    format!("[{}]", parts.join("."))
+}
+
+fn key(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    if bare { name.to_owned() } else { format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")) }
+}
+
+/// What a value is, in words.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(true) => "true",
+        DeValue::Boolean(false) => "false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// The error for an option that a later version will have.
+pub(super) fn not_yet_supported(what: &str) -> FlowError {
+    FlowError::new(ErrorCode::NotYetSupported, format!("{what} is not supported yet"))
+        .hint("this version knows the name but cannot do it; take it out for now")
+}
+
+/// The error for a name that is known but not served by this version.
+pub(super) fn not_yet(name: &str, value: &DeValue<'_>, owner: &Owner) -> Option<FlowError> {
+    let known = match owner.kind {
+        Kind::Pipeline | Kind::Defaults => {
+            option_info(name).is_some_and(|info| info.support == Support::NotYet)
+        }
+        Kind::Column => name == "normalize",
+        Kind::Connection => name == "password_command" || libpq::is_refused(name),
+        Kind::Source => matches!(
+            name,
+            "function" | "python" | "path" | "file" | "url" | "format" | "union_all" | "parquet" | "csv"
+        ),
+        Kind::Table => {
+            matches!(name, "feature_version" | "event_timestamp_column" | "ttl" | "online" | "partition_by")
+        }
+        Kind::Columns | Kind::Other => false,
+    };
+    if !known {
+        return None;
+    }
+    let error = not_yet_supported(&format!("`{name}` in {}", owner.words));
+    Some(match (owner.kind, name, value) {
+        (Kind::Pipeline | Kind::Defaults, "strategy", DeValue::String(_)) => {
+            error.hint("did you mean `mode`?")
+        }
+        (Kind::Connection, "password_command", _) => {
+            error.hint("take the password from ${env:NAME} or ${file:/path}")
+        }
+        _ => error,
+    })
+}
+
+/// Whether an option that a later version will have says what this version does anyway.
+pub(super) fn stands_at_default(name: &str, value: &Item<'_>, owner: &Owner) -> bool {
+    if !matches!(owner.kind, Kind::Pipeline | Kind::Defaults) {
+        return false;
+    }
+    let Some(info) = option_info(name).filter(|info| info.support == Support::NotYet) else { return false };
+    let written = serde_json::Value::deserialize(ValueDeserializer::from(value.clone())).ok();
+    info.default.map(toml_value).is_some_and(|default| written == Some(default))
+}
+
+/// The option that was probably meant by an unknown name.
+pub(super) fn meant<'k>(name: &str, known: &[&'k str], owner: &Owner) -> Option<&'k str> {
+    if advice(name, owner).is_some() {
+        return None;
+    }
+    let ours = foreign(name, owner);
+    known
+        .iter()
+        .copied()
+        .find(|known| Some(*known) == ours)
+        .or_else(|| did_you_mean(name, known.iter().copied()))
+}
+
+/// Our name for a word of another tool.
+fn foreign(name: &str, owner: &Owner) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let find = |words: &[(&'static str, &'static str)]| {
+        words.iter().find(|(theirs, _)| *theirs == lower).map(|(_, ours)| *ours)
+    };
+    match owner.kind {
+        Kind::Pipeline | Kind::Defaults => find(FOREIGN_WORDS),
+        Kind::Connection => find(&[
+            ("url", "dsn"),
+            ("uri", "dsn"),
+            ("connection_string", "dsn"),
+            ("conninfo", "dsn"),
+            ("database", "dbname"),
+            ("db", "dbname"),
+            ("name", "dbname"),
+            ("username", "user"),
+            ("role", "user"),
+            ("hostname", "host"),
+            ("server", "host"),
+            ("pass", "password"),
+            ("passwd", "password"),
+            ("pwd", "password"),
+            ("ssl", "sslmode"),
+            ("ssl_mode", "sslmode"),
+            ("timeout", "connect_timeout"),
+            ("readonly", "read_only"),
+        ]),
+        Kind::Table => find(&[
+            ("keys", "primary_key"),
+            ("pk", "primary_key"),
+            ("unique_key", "natural_key"),
+            ("fields", "columns"),
+            ("table", "name"),
+            ("comment", "description"),
+            ("index", "indexes"),
+            ("with", "options"),
+        ]),
+        Kind::Column => find(&[
+            ("pk", "primary_key"),
+            ("data_type", "type"),
+            ("dtype", "type"),
+            ("comment", "description"),
+        ]),
+        Kind::Source => find(&[
+            ("sql", "query"),
+            ("select", "query"),
+            ("sql_file", "query_file"),
+            ("from", "table"),
+            ("conn", "connection"),
+            ("name", "table"),
+        ]),
+        Kind::Columns | Kind::Other => None,
+    }
+}
+
+/// What to say beside a name that belongs elsewhere.
+pub(super) fn advice(name: &str, owner: &Owner) -> Option<&'static str> {
+    match (owner.kind, name) {
+        (Kind::Pipeline, "query" | "query_file" | "table" | "connection" | "source_connection") => {
+            Some("belongs into source = { connection = \"…\", query = \"…\" }")
+        }
+        (Kind::Defaults, "source" | "target") => Some("belongs into each pipeline"),
+        (Kind::Column, "nullable" | "null" | "not_null" | "required") => {
+            Some("columns are NOT NULL; write \"text?\" for one that may be NULL")
+        }
+        (Kind::Source, "schema") => Some("write table = \"schema.table\""),
+        _ => None,
+    }
+}
+
+/// Our word for a value of another tool.
+pub(super) fn foreign_value(name: &str, value: &str) -> Option<&'static str> {
+    let lower = value.to_ascii_lowercase();
+    let words: &[(&str, &'static str)] = match name {
+        "mode" => FOREIGN_MODES,
+        "handle_deletes" => {
+            &[("invalidate", "soft"), ("close", "soft"), ("delete", "hard"), ("none", "ignore")]
+        }
+        "on_duplicate" => &[("last", "latest"), ("fail", "error")],
+        "on_drift" | "on_empty_source" | "null_watermark" => {
+            &[("fail", "error"), ("raise", "error"), ("warn", "ignore")]
+        }
+        _ => &[],
+    };
+    words.iter().find(|(theirs, _)| *theirs == lower).map(|(_, ours)| *ours)
+}
+
+/// How a value is written whose form was missed.
+pub(super) fn form(name: &str, owner: &Owner) -> Option<&'static str> {
+    match (owner.kind, name) {
+        (_, "source") => {
+            Some("write source = { connection = \"crm\", query = \"SELECT …\" }, or table = \"schema.table\"")
+        }
+        (_, "columns") => {
+            Some("write columns = { id = \"bigint\", email = \"text?\" }, or [tables.NAME.columns]")
+        }
+        (Kind::Columns, _) => Some("write the type, as in \"text?\", or { type = \"text?\", … }"),
+        (_, "default") => Some("write a value, or { sql = \"now()\" }"),
+        (_, "loaded_at_column" | "batch_id_column") => Some("false leaves the column out"),
+        _ => None,
+    }
+}
+
+/// How `mode` is written.
+pub(super) fn form_of_mode() -> &'static str {
+    "write mode = \"append\", \"truncate\", \"merge\" or \"scd2\", here or in [defaults]"
+}

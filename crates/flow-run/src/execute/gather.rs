@@ -1,0 +1,335 @@
+//! Gathers the facts of a plan, inside the load transaction and under its lock.
+
+use super::route::Route;
+use super::run::awake;
+use crate::postgres::grants;
+use crate::postgres::inspect::{self, Privilege};
+use crate::postgres::session::{ResultSet, Session};
+use ematix_flow_core::declare::options::{HandleDeletes, ReplaceMethod};
+use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::facts::{
+    Cap, Facts, RunFacts, SourceFacts, StoredWatermark, TargetFacts, TargetRecord,
+};
+use ematix_flow_core::hash::Normal;
+use ematix_flow_core::metadata;
+use ematix_flow_core::pipeline::{Pipeline, Strategy, Target};
+use ematix_flow_core::report::ExecutionPath;
+use ematix_flow_core::sql::{Literal, QualifiedName, Quote};
+use ematix_flow_core::types::DataType;
+use serde::Deserialize;
+
+/// The path, and why.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// The path.
+    pub path: ExecutionPath,
+    /// Why.
+    pub reason: String,
+}
+
+/// Gathers everything.
+///
+/// # Errors
+/// What the server says of the query, its columns and the declared types.
+pub async fn facts(
+    session: &Session,
+    pipeline: &Pipeline,
+    route: &Route,
+    run: RunFacts,
+    metadata_exists: bool,
+) -> Result<Facts> {
+    let name = pipeline.target.name();
+    let (source, cap) = match &route.source {
+        None => source_facts(session, pipeline).await?,
+        Some(own) => match awake(session, pipeline, source_facts(own, pipeline)).await {
+            // Its own session knows which privilege is missing.
+            Err(error) => return Err(grants::complete(error, own, pipeline.source.query.text()).await),
+            Ok(found) => found,
+        },
+    };
+    if let Some(own) = &route.source {
+        own.drop_named_statements().await?;
+    }
+    let mut questions = vec![inspect::table_question(name)];
+    if metadata_exists {
+        questions.push(record_question(&pipeline.target_key()));
+        questions.push(watermark_question(&pipeline.name));
+    }
+    let answers = session.ask("look at the target", &questions.join(";\n")).await?;
+    let mut answers = answers.iter();
+    let mut next = || answers.next().and_then(ResultSet::value).map(str::to_owned);
+    let (schema_exists, live) = inspect::read_table(&next().unwrap_or_default())?;
+    let (mut record, mut watermark, mut instant, mut ours) = (None, None, None, false);
+    if metadata_exists {
+        if let Some(answer) = next() {
+            let json: RecordJson = read(&answer)?;
+            instant = Some(json.instant.clone());
+            ours = json.ours;
+            record = Some(json.into());
+        }
+        if let Some(answer) = next() {
+            let json: WatermarkJson = read(&answer)?;
+            watermark = Some(json.into());
+        }
+    }
+    let source = match (&pipeline.target, &route.source) {
+        (Target::Inferred(_), Some(_)) => with_types_of(session, source, live.is_none()).await?,
+        _ => source,
+    };
+    let natives = native_names(&pipeline.target, &source.columns);
+    let native_types = inspect::native_types(session, &natives).await?;
+    let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.is_some());
+    let question = format!("{};\nSELECT {NOW}", inspect::privileges_question(&privileges));
+    let answers = session.ask("look up privileges", &question).await?;
+    session.drop_named_statements().await?;
+    let missing_privileges =
+        answers.first().map(|set| inspect::read_missing_privileges(&set.rows)).unwrap_or_default();
+    let now = answers.get(1).and_then(ResultSet::value).unwrap_or_default().to_owned();
+    let run = RunFacts { instant: instant.unwrap_or(now), ..run };
+    let live = live.map(|mut live| {
+        live.ours = ours;
+        live
+    });
+    Ok(Facts {
+        run,
+        path: route.path.path,
+        path_reason: route.path.reason.clone(),
+        source,
+        target: TargetFacts { schema_exists, live, record, missing_privileges },
+        watermark,
+        cap,
+        native_types,
+        client_diff_given_up: None,
+        assumed: false,
+    })
+}
+
+/// What the source is asked before it is read; the cap comes before the snapshot of the reading.
+pub async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(SourceFacts, Cap)> {
+    let simple = pipeline.source.query.simple();
+    let mut questions = vec![inspect::relation_question(simple.map(|simple| simple.relation.as_str()))];
+    let capped = pipeline.incremental.is_some();
+    if capped {
+        questions.push(CAP.to_owned());
+    }
+    let answers = session.ask_source("look at the source", &questions.join(";\n")).await?;
+    let relation = answers.first().and_then(ResultSet::value).map(inspect::read_relation).transpose()?;
+    let cap = match answers.get(1).and_then(ResultSet::value) {
+        Some(answer) => {
+            let json: CapJson = read(answer)?;
+            match (json.cap, json.why) {
+                (Some(cap), None) => Cap::At(cap),
+                (_, why) => Cap::Unknown(why.unwrap_or_else(|| "no transaction could be seen".to_owned())),
+            }
+        }
+        None => Cap::Unknown("it was not asked".to_owned()),
+    };
+    let columns = inspect::describe_query(session, pipeline.source.query.text()).await?;
+    let relation = relation.filter(|relation| names_columns_of(pipeline, relation));
+    Ok((SourceFacts { columns, relation }, cap))
+}
+
+/// A table that is made after a source in another database has types that exist where it is made: an enum that
+/// does not becomes text, a domain its base type.
+pub async fn with_types_of(target: &Session, mut source: SourceFacts, creates: bool) -> Result<SourceFacts> {
+    let names: Vec<String> =
+        source.columns.iter().map(|column| format!("({})", literal(&column.data_type.name))).collect();
+    let question = format!(
+        "SELECT t.name FROM (VALUES {}) AS t(name) WHERE pg_catalog.to_regtype(t.name) IS NULL",
+        names.join(", ")
+    );
+    let answers = target.ask("look up the source's types", &question).await?;
+    let missing: Vec<&str> =
+        answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.as_deref()).collect();
+    for column in source.columns.iter_mut().filter(|column| missing.contains(&column.data_type.name.as_str()))
+    {
+        let wire = &column.data_type.wire;
+        let instead = match column.data_type.normal {
+            Some(Normal::Enum) => Some("text".to_owned()),
+            _ if wire.oid.is_some() => Some(wire.name.clone()),
+            // The live table has types of its own.
+            _ if !creates => Some("text".to_owned()),
+            _ => {
+                let (name, data_type) = (&column.name, &column.data_type.name);
+                let message = format!(
+                    "the column `{name}` is of type {data_type}, which the target's database does not have"
+                );
+                return Err(FlowError::new(ErrorCode::UnknownType, message).hint(format!(
+                    "create the type there, or cast it in the query: {name}::text AS {name}"
+                )));
+            }
+        };
+        column.inferred = instead;
+    }
+    Ok(source)
+}
+
+fn names_columns_of(pipeline: &Pipeline, relation: &ematix_flow_core::facts::Relation) -> bool {
+    // A subset of the table's columns is as good as all of them, as long as the unique index is among them.
+    match pipeline.source.query.simple().and_then(|simple| simple.columns.as_ref()) {
+        None => true,
+        Some(columns) => {
+            relation.unique.iter().any(|unique| unique.iter().all(|column| columns.contains(column)))
+        }
+    }
+}
+
+fn native_names(target: &Target, columns: &[ematix_flow_core::facts::SourceColumn]) -> Vec<String> {
+    let mut names: Vec<String> = match target {
+        Target::Declared(table) => table
+            .columns
+            .iter()
+            .filter_map(|column| match &column.data_type {
+                DataType::Native(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect(),
+        Target::Inferred(_) => columns.iter().map(|column| column.inferred_type().to_owned()).collect(),
+    };
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T> {
+    serde_json::from_str(answer).map_err(|error| {
+        FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}"))
+    })
+}
+
+fn literal(value: &str) -> String {
+    Postgres.literal(&Literal::Text(value.to_owned()))
+}
+
+const NOW: &str = "(pg_catalog.to_json(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC') #>> '{}') || 'Z'";
+
+fn record_question(target: &str) -> String {
+    format!(
+        "SELECT pg_catalog.json_build_object(
+  'generation', t.generation, 'compare_set', t.compare_set, 'earlier_sets', t.earlier_sets,
+  'encoding_version', t.encoding_version, 'fingerprint', t.fingerprint,
+  'ours', COALESCE((SELECT h.created FROM ematix_flow.schema_history AS h WHERE h.target = q.target ORDER BY h.recorded_at LIMIT 1), false),
+  'instant', (pg_catalog.to_json(GREATEST(pg_catalog.clock_timestamp(), t.last_instant + interval '1 microsecond') AT TIME ZONE 'UTC') #>> '{{}}') || 'Z')
+  FROM (SELECT {target}::text AS target) AS q LEFT JOIN ematix_flow.targets AS t ON t.target = q.target",
+        target = literal(target)
+    )
+}
+
+#[derive(Deserialize)]
+struct RecordJson {
+    generation: Option<i64>,
+    compare_set: Option<Vec<String>>,
+    earlier_sets: Option<Vec<Vec<String>>>,
+    encoding_version: Option<i32>,
+    fingerprint: Option<String>,
+    ours: bool,
+    instant: String,
+}
+
+impl From<RecordJson> for TargetRecord {
+    fn from(json: RecordJson) -> TargetRecord {
+        TargetRecord {
+            generation: json.generation.unwrap_or(0),
+            compare_set: json.compare_set,
+            earlier_sets: json.earlier_sets.unwrap_or_default(),
+            encoding_version: json.encoding_version,
+            fingerprint: json.fingerprint,
+        }
+    }
+}
+
+fn watermark_question(pipeline: &str) -> String {
+    format!(
+        "SELECT pg_catalog.json_build_object('column', w.column_name, 'last_value', w.last_value, 'read_from', w.read_from,
+  'covered_from', w.covered_from, 'identity', w.identity, 'target', w.target)
+  FROM ematix_flow.watermarks AS w WHERE w.pipeline_name = {}",
+        literal(pipeline)
+    )
+}
+
+#[derive(Deserialize)]
+struct WatermarkJson {
+    column: String,
+    last_value: Option<String>,
+    read_from: Option<String>,
+    covered_from: Option<String>,
+    identity: Option<Vec<String>>,
+    target: Option<String>,
+}
+
+impl From<WatermarkJson> for StoredWatermark {
+    fn from(json: WatermarkJson) -> StoredWatermark {
+        StoredWatermark {
+            column: json.column,
+            last_value: json.last_value,
+            read_from: json.read_from,
+            covered_from: json.covered_from,
+            identity: json.identity,
+            target: json.target,
+        }
+    }
+}
+
+/// A statement of its own before the one that reads: read after the snapshot, it loses rows. It counts
+/// its own transaction, which supplies the present. When a prepared transaction began is not told: while
+/// there is one, nothing is passed over.
+const CAP: &str = "SELECT pg_catalog.json_build_object(
+  'cap', CASE
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = pg_catalog.current_database())
+      THEN '-infinity'
+    ELSE (SELECT (pg_catalog.to_json((pg_catalog.min(a.xact_start) - interval '1 second') AT TIME ZONE 'UTC') #>> '{}') || 'Z'
+            FROM pg_catalog.pg_stat_activity AS a
+           WHERE a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+             AND a.backend_type IS DISTINCT FROM 'autovacuum worker')
+  END,
+  'why', CASE
+    WHEN NOT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN 'the role may not see other sessions (grant pg_read_all_stats)'
+    WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby does not see the transactions of its primary'
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a
+                  WHERE a.backend_type LIKE 'logical replication%worker'
+                    AND a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()))
+      THEN 'the source is fed by logical replication'
+  END)";
+
+#[derive(Deserialize)]
+struct CapJson {
+    cap: Option<String>,
+    why: Option<String>,
+}
+
+fn needed_privileges(
+    pipeline: &Pipeline,
+    path: ExecutionPath,
+    schema_exists: bool,
+    table_exists: bool,
+) -> Vec<Privilege> {
+    let name: &QualifiedName = pipeline.target.name();
+    let mut needed = Vec::new();
+    if !schema_exists {
+        needed.push(Privilege::CreateSchema);
+    } else {
+        needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
+    }
+    let staged = path != ExecutionPath::SameDatabase
+        || !matches!(pipeline.strategy, Strategy::Append(_))
+        || pipeline.incremental.is_some();
+    if staged {
+        needed.push(Privilege::Schema("CREATE", metadata::SCHEMA.to_owned()));
+    }
+    if !table_exists {
+        needed.push(Privilege::Schema("CREATE", name.schema.to_string()));
+        return needed;
+    }
+    let words: &[&str] = match &pipeline.strategy {
+        Strategy::Append(_) => &["INSERT"],
+        Strategy::Truncate(truncate) if truncate.method == ReplaceMethod::Truncate => &["TRUNCATE", "INSERT"],
+        Strategy::Truncate(_) => &["DELETE", "INSERT"],
+        Strategy::Merge(merge) if merge.deletes == HandleDeletes::Hard => {
+            &["SELECT", "INSERT", "UPDATE", "DELETE"]
+        }
+        Strategy::Merge(_) | Strategy::Scd2(_) => &["SELECT", "INSERT", "UPDATE"],
+    };
+    needed.extend(words.iter().map(|word| Privilege::Table(word, name.clone())));
+    needed
+}

@@ -1,0 +1,507 @@
+//! What commands ask of history: runs, steps, watermarks, the versions of a key, what is due.
+
+use super::history;
+use super::run::literal;
+use super::{Engine, Request};
+use crate::postgres::session::{ResultSet, Session};
+use ematix_flow_core::declare::PipelineOptions;
+use ematix_flow_core::dialect::Dialect;
+use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::pipeline::{Pipeline, Strategy, Target};
+use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, StepReport, Version, WatermarkRow};
+use ematix_flow_core::sql::Ident;
+use ematix_flow_core::sql::Quote;
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// A run that gives no sign of life until its lease has run out is shown as lost, whoever sweeps it.
+const RUN_COLUMNS: &str = "pg_catalog.json_build_object(
+  'pipeline', r.pipeline_name, 'run_id', r.run_id, 'run_number', r.run_number,
+  'status', CASE WHEN r.status = 'running' AND r.lease_until < pg_catalog.clock_timestamp() THEN 'lost' ELSE r.status END,
+  'committed', r.committed, 'mode', r.mode, 'path', r.path, 'target', r.target,
+  'started_at', (pg_catalog.to_json(r.started_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+  'ended_at', (pg_catalog.to_json(r.ended_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+  'committed_at', (pg_catalog.to_json(r.committed_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+  'duration_ms', (EXTRACT(EPOCH FROM r.ended_at - r.started_at) * 1000)::bigint,
+  'rows_in', r.rows_in, 'rows_inserted', r.rows_inserted, 'rows_updated', r.rows_updated,
+  'rows_unchanged', r.rows_unchanged, 'rows_closed_out', r.rows_closed_out, 'rows_deleted', r.rows_deleted,
+  'rows_deduplicated', r.rows_deduplicated, 'rows_skipped', r.rows_skipped, 'rows_rejected', r.rows_rejected,
+  'rows_rehashed', r.rows_rehashed, 'watermark_before', r.watermark_before, 'watermark_after', r.watermark_after,
+  'error_code', r.error_code, 'error', r.error, 'started_by', r.started_by, 'host', r.host, 'pid', r.pid, 'version', r.version)";
+
+impl Engine {
+    /// The targets' connections of some pipelines, each once, with the pipelines that use it.
+    fn by_connection(&self, pipelines: &[String]) -> Result<IndexMap<String, Vec<String>>> {
+        let mut found: IndexMap<String, Vec<String>> = IndexMap::new();
+        for name in pipelines {
+            let spec = self
+                .project
+                .pipelines
+                .get(name)
+                .ok_or_else(|| ematix_flow_core::pipeline::unknown_pipeline(&self.project, name))?;
+            let connection =
+                spec.options.target_connection.clone().or_else(|| spec.source.connection.clone());
+            found
+                .entry(
+                    connection.unwrap_or_else(|| ematix_flow_core::pipeline::DEFAULT_CONNECTION.to_owned()),
+                )
+                .or_default()
+                .push(name.clone());
+        }
+        Ok(found)
+    }
+
+    async fn metadata_session(&self, connection: &str) -> Result<Option<Session>> {
+        let session = self.open(connection, "history").await?;
+        if history::metadata_exists(&session).await? {
+            return Ok(Some(session));
+        }
+        session.close().await;
+        Ok(None)
+    }
+
+    fn built(&self, name: &str) -> Result<Pipeline> {
+        Pipeline::build(&self.project, name, &PipelineOptions::default())
+            .map_err(|mut errors| errors.remove(0))
+    }
+
+    /// The last runs of some pipelines, newest first.
+    ///
+    /// # Errors
+    /// As connecting.
+    pub async fn history(&self, pipelines: &[String], limit: usize) -> Result<Vec<RunRow>> {
+        let mut runs: Vec<RunRow> = Vec::new();
+        for (connection, names) in self.by_connection(pipelines)? {
+            let Some(session) = self.metadata_session(&connection).await? else { continue };
+            let sql = format!(
+                "SELECT {RUN_COLUMNS} FROM ematix_flow.run_history AS r WHERE r.pipeline_name IN ({}) ORDER BY r.started_at DESC, r.run_id DESC LIMIT {limit}",
+                names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
+            );
+            runs.extend(rows_of(&session.ask("read the history", &sql).await?)?);
+            session.close().await;
+        }
+        runs.sort_by(|left, right| right.started_at.cmp(&left.started_at));
+        runs.truncate(limit);
+        Ok(runs)
+    }
+
+    /// A run and its steps, by its id or the last digits of it.
+    ///
+    /// # Errors
+    /// `invalid_value` where no run or several have that id.
+    pub async fn run_log(&self, run: &str) -> Result<RunLog> {
+        let names: Vec<String> = self.project.pipelines.keys().cloned().collect();
+        if run.is_empty() || !run.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+            return Err(no_run(run));
+        }
+        let (mut found, mut unreachable) = (Vec::new(), None);
+        for (connection, _) in self.by_connection(&names)? {
+            // A run is in one database: that another cannot be reached matters only if it is nowhere else.
+            match self.run_logs_on(&connection, run).await {
+                Ok(logs) => found.extend(logs),
+                Err(error) => unreachable = Some(error),
+            }
+        }
+        if let (true, Some(error)) = (found.is_empty(), unreachable) {
+            return Err(error);
+        }
+        match found.len() {
+            0 => Err(no_run(run)),
+            1 => Ok(found.remove(0)),
+            count => Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("{count} runs have an id that ends in `{run}`"),
+            )
+            .hint("give more digits, from the end")),
+        }
+    }
+
+    async fn run_logs_on(&self, connection: &str, run: &str) -> Result<Vec<RunLog>> {
+        let Some(session) = self.metadata_session(connection).await? else { return Ok(Vec::new()) };
+        let sql = format!(
+            "SELECT {RUN_COLUMNS} FROM ematix_flow.run_history AS r WHERE r.run_id::text LIKE {}",
+            literal(&format!("%{}", run.to_lowercase()))
+        );
+        let mut found = Vec::new();
+        for row in rows_of(&session.ask("look the run up", &sql).await?)? {
+            let sql = format!(
+                "SELECT pg_catalog.json_build_object('n', s.n, 'kind', s.kind, 'purpose', s.purpose, 'rows', s.rows, 'milliseconds', s.milliseconds) FROM ematix_flow.run_steps AS s WHERE s.run_id = {} ORDER BY s.n",
+                literal(&row.run_id)
+            );
+            let steps: Vec<StepReport> = values(&session.ask("read the steps", &sql).await?)?;
+            found.push(RunLog { run: row, steps });
+        }
+        session.close().await;
+        Ok(found)
+    }
+
+    /// Pipelines with their last runs.
+    ///
+    /// # Errors
+    /// As connecting.
+    pub async fn status(&self, pipelines: &[String]) -> Result<Vec<StatusRow>> {
+        let now = Timestamp::now();
+        let mut rows = Vec::new();
+        for (connection, names) in self.by_connection(pipelines)? {
+            let session = self.metadata_session(&connection).await?;
+            for name in names {
+                let mut runs: Vec<RunRow> = Vec::new();
+                if let Some(session) = &session {
+                    let sql = format!(
+                        "SELECT {RUN_COLUMNS} FROM ematix_flow.run_history AS r WHERE r.pipeline_name = {} ORDER BY r.started_at DESC, r.run_id DESC LIMIT 20",
+                        literal(&name)
+                    );
+                    runs = rows_of(&session.ask("read the history", &sql).await?)?;
+                }
+                let next = self
+                    .built(&name)
+                    .ok()
+                    .and_then(|built| built.schedule.filter(|_| built.enabled))
+                    .and_then(|schedule| schedule.next_after(now));
+                let success =
+                    runs.iter().find(|run| run.status == "success").and_then(|run| run.ended_at.clone());
+                let lag = success
+                    .and_then(|at| at.parse::<Timestamp>().ok())
+                    .map(|at| now.as_millisecond() - at.as_millisecond());
+                rows.push(StatusRow {
+                    name,
+                    lag_ms: lag,
+                    next: next.map(|next| next.to_string()),
+                    recent: runs.iter().rev().map(|run| run.status.clone()).collect(),
+                    last_run: runs.into_iter().next(),
+                });
+            }
+            if let Some(session) = session {
+                session.close().await;
+            }
+        }
+        rows.sort_by_key(|row| pipelines.iter().position(|name| *name == row.name));
+        Ok(rows)
+    }
+
+    /// The pipelines that are due now, each with its slot (RFC 3339), and those that cannot be judged.
+    pub async fn due(&self, pipelines: &[String]) -> (Vec<(String, String)>, Vec<FlowError>) {
+        let now = Timestamp::now();
+        let (mut due, mut errors) = (Vec::new(), Vec::new());
+        let mut scheduled: IndexMap<String, Vec<Pipeline>> = IndexMap::new();
+        for name in pipelines {
+            match Pipeline::build(&self.project, name, &PipelineOptions::default()) {
+                Ok(built) if built.enabled && built.schedule.is_some() => {
+                    scheduled.entry(built.target_connection.clone()).or_default().push(built);
+                }
+                Ok(_) => {}
+                Err(found) => errors.extend(found),
+            }
+        }
+        for (connection, built) in scheduled {
+            match self.due_on(&connection, &built, now).await {
+                Ok(found) => due.extend(found),
+                Err(error) => errors.push(error),
+            }
+        }
+        due.sort_by_key(|(name, _)| pipelines.iter().position(|pipeline| pipeline == name));
+        (due, errors)
+    }
+
+    /// A pipeline that has no run yet is entered with the slot before its declaration was first seen,
+    /// so that its first slot after that is its first run.
+    async fn due_on(
+        &self,
+        connection: &str,
+        pipelines: &[Pipeline],
+        now: Timestamp,
+    ) -> Result<Vec<(String, String)>> {
+        let session = self.open(connection, "run-due").await?;
+        if !history::metadata_exists(&session).await? {
+            history::create_metadata(&session, true).await?;
+        }
+        let mut due = Vec::new();
+        for pipeline in pipelines {
+            let Some(schedule) = &pipeline.schedule else { continue };
+            let name = literal(&pipeline.name);
+            let sql = format!(
+                "SELECT (pg_catalog.to_json(GREATEST((SELECT pg_catalog.max(r.slot) FROM ematix_flow.run_history AS r WHERE r.pipeline_name = {name} AND r.status <> 'skipped'),
+                        (SELECT pg_catalog.max(s.slot) FROM ematix_flow.slots AS s WHERE s.pipeline = {name})) AT TIME ZONE 'UTC') #>> '{{}}') || 'Z'"
+            );
+            let answers = session.ask("look for the last slot", &sql).await?;
+            let last: Option<Timestamp> =
+                answers.first().and_then(ResultSet::value).and_then(|text| text.parse().ok());
+            if let Some(slot) = schedule.due(last, now) {
+                due.push((pipeline.name.clone(), slot.to_string()));
+            } else if last.is_none()
+                && let Some(seen) = schedule.last_until(now)
+            {
+                let sql = format!(
+                    "INSERT INTO ematix_flow.slots (pipeline, slot, status) VALUES ({name}, {}::timestamptz, 'seen') ON CONFLICT DO NOTHING",
+                    literal(&seen.to_string())
+                );
+                session.write("remember when the schedule was first seen", &sql).await?;
+            }
+        }
+        session.close().await;
+        Ok(due)
+    }
+
+    /// Stored watermarks.
+    ///
+    /// # Errors
+    /// As connecting.
+    pub async fn watermarks(&self, pipelines: &[String]) -> Result<Vec<WatermarkRow>> {
+        let mut found = Vec::new();
+        for (connection, names) in self.by_connection(pipelines)? {
+            let Some(session) = self.metadata_session(&connection).await? else { continue };
+            found.extend(watermark_rows(&session, &names).await?);
+            session.close().await;
+        }
+        Ok(found)
+    }
+
+    /// Sets a watermark: what lies at or after it is read again, and append appends it again.
+    ///
+    /// # Errors
+    /// `missing_option` without an incremental column, `invalid_value` for a value of another type.
+    pub async fn set_watermark(&self, pipeline: &str, value: &str) -> Result<WatermarkRow> {
+        let built = self.built(pipeline)?;
+        let Some(incremental) = &built.incremental else { return Err(no_watermark(pipeline)) };
+        let session = self.open(&built.target_connection, &format!("watermark {pipeline}")).await?;
+        if !history::metadata_exists(&session).await? {
+            history::create_metadata(&session, true).await?;
+        }
+        // A run under way would read the old watermark, and write its own over this one.
+        let lock = lock_target(&session, &built);
+        session.ask("wait for the target", &lock).await?;
+        let columns = crate::postgres::inspect::describe_query(&session, built.source.query.text()).await?;
+        session.drop_named_statements().await?;
+        let Some(column) = columns.iter().find(|column| column.name == incremental.column.as_str()) else {
+            return Err(FlowError::new(
+                ErrorCode::UnknownColumn,
+                format!("the source has no column `{}`", incremental.column),
+            ));
+        };
+        let value_sql = ematix_flow_core::sql::Sql::from_dialect(format!(
+            "({}::{})",
+            literal(value),
+            column.data_type.name
+        ));
+        let text = Postgres.stable_text(&column.data_type, &value_sql).to_text(&Postgres);
+        let answers = session.run(&format!("SELECT {text}")).await.map_err(|error| {
+            let why = error.as_db_error().map(|db| db.message().to_owned()).unwrap_or_default();
+            FlowError::new(ErrorCode::InvalidValue, format!("`{value}` is not a {}", column.data_type.name))
+                .detail(why)
+        })?;
+        let stored = literal(answers.first().and_then(ResultSet::value).unwrap_or(value));
+        let name = literal(pipeline);
+        let sql = format!(
+            "DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name};
+INSERT INTO ematix_flow.watermarks (pipeline_name, column_name, last_value, updated_at, read_from, covered_from, column_type)
+VALUES ({name}, {column}, {stored}, pg_catalog.clock_timestamp(), {stored}, {stored}, {column_type})
+    ON CONFLICT (pipeline_name) DO UPDATE
+   SET column_name = excluded.column_name, last_value = excluded.last_value, updated_at = excluded.updated_at,
+       read_from = excluded.read_from, covered_from = excluded.covered_from, column_type = excluded.column_type, identity = NULL, target = NULL;
+COMMIT",
+            column = literal(incremental.column.as_str()),
+            column_type = literal(&column.data_type.name),
+        );
+        session.ask("store the watermark", &sql).await?;
+        let rows = watermark_rows(&session, &[pipeline.to_owned()]).await?;
+        session.close().await;
+        rows.into_iter().next().ok_or_else(|| no_watermark(pipeline))
+    }
+
+    /// Forgets a watermark and append's ledger with it: the next run reads in full.
+    ///
+    /// # Errors
+    /// As connecting.
+    pub async fn reset_watermark(&self, pipeline: &str) -> Result<()> {
+        let built = self.built(pipeline)?;
+        let Some(session) = self.metadata_session(&built.target_connection).await? else { return Ok(()) };
+        let lock = lock_target(&session, &built);
+        session.ask("wait for the target", &lock).await?;
+        let name = literal(pipeline);
+        let sql = format!(
+            "DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name}; DELETE FROM ematix_flow.watermarks WHERE pipeline_name = {name}; COMMIT"
+        );
+        session.ask("forget the watermark", &sql).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// The versions of one key; `key` has name and text of each key column, the name empty where there is one.
+    ///
+    /// # Errors
+    /// `option_not_for_mode` for a pipeline without history, `unknown_column`, `missing_option`.
+    pub async fn key_history(&self, pipeline: &str, key: &[(String, String)]) -> Result<KeyHistory> {
+        let built = self.built(pipeline)?;
+        let Strategy::Scd2(scd2) = &built.strategy else {
+            return Err(FlowError::new(
+                ErrorCode::OptionNotForMode,
+                format!("`{pipeline}` is {}: only scd2 keeps versions of a key", built.strategy.mode()),
+            )
+            .hint("`flow history` without --key shows its runs"));
+        };
+        let request = Request::plain(tokio::sync::watch::channel(super::Stop::No).1);
+        let keys: Vec<Ident> = match (&built.keys, &built.target) {
+            (Some(keys), _) => keys.clone(),
+            (None, Target::Declared(table)) => ematix_flow_core::pipeline::declared_keys(table).0,
+            (None, Target::Inferred(_)) => {
+                let plan = self.plan(pipeline, &request).await?;
+                plan.keys.iter().map(Ident::new).collect::<Result<_>>()?
+            }
+        };
+        let key = match_key(&keys, key)?;
+        let session = self.open(&built.target_connection, &format!("history {pipeline}")).await?;
+        let name = built.target.name();
+        let target = format!("{}.{}", Postgres.quote(&name.schema), Postgres.quote(&name.name));
+        let instant = |column: &Ident| {
+            let value = format!("t.{}", Postgres.quote(column));
+            format!(
+                "CASE WHEN pg_catalog.isfinite({value}) THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> '{{}}') || 'Z' ELSE {value}::text END"
+            )
+        };
+        let condition: Vec<String> = key
+            .iter()
+            .map(|(column, value)| format!("t.{}::text = {}", Postgres.quote(column), literal(value)))
+            .collect();
+        let sql = format!(
+            "SELECT {from}, {to}, t.{flag}, pg_catalog.row_to_json(t.*)::text FROM {target} AS t WHERE {condition} ORDER BY t.{order}",
+            from = instant(&scd2.effective_from),
+            to = instant(&scd2.effective_to),
+            flag = Postgres.quote(&scd2.current_flag),
+            condition = condition.join(" AND "),
+            order = Postgres.quote(&scd2.effective_from),
+        );
+        let answers = session.ask("read the versions of the key", &sql).await.map_err(|error| match error
+            .sqlstate
+            .as_deref()
+        {
+            Some("42P01" | "3F000") => {
+                FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
+                    .hint(format!("`flow run {pipeline}` creates it"))
+            }
+            _ => error,
+        })?;
+        let columns = match &built.target {
+            Target::Declared(table) => {
+                table.columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>()
+            }
+            Target::Inferred(_) => Vec::new(),
+        };
+        session.close().await;
+        let rows = answers.first().map(|set| set.rows.clone()).unwrap_or_default();
+        let mut shown_key = IndexMap::new();
+        let mut versions = Vec::new();
+        for row in rows {
+            let cell = |index: usize| row.get(index).cloned().flatten();
+            let mut object: serde_json::Map<String, Value> =
+                cell(3).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            for managed in [&scd2.effective_from, &scd2.effective_to, &scd2.current_flag, &scd2.hash_column] {
+                object.shift_remove(managed.as_str());
+            }
+            for (column, _) in &key {
+                shown_key
+                    .insert(column.to_string(), object.shift_remove(column.as_str()).unwrap_or(Value::Null));
+            }
+            let mut values: IndexMap<String, Value> =
+                columns.iter().filter_map(|name| Some((name.clone(), object.shift_remove(name)?))).collect();
+            values.extend(object);
+            let valid_to = cell(1).filter(|to| to != "infinity");
+            versions.push(Version {
+                valid_from: cell(0).unwrap_or_default(),
+                valid_to,
+                is_current: cell(2).as_deref() == Some("t"),
+                values,
+            });
+        }
+        if versions.is_empty() {
+            shown_key =
+                key.iter().map(|(column, value)| (column.to_string(), Value::from(value.clone()))).collect();
+        }
+        Ok(KeyHistory { key: shown_key, versions })
+    }
+}
+
+/// Begins a transaction that holds the target as a run does.
+fn lock_target(session: &Session, pipeline: &Pipeline) -> String {
+    format!(
+        "{}; SET LOCAL lock_timeout = {}; SELECT pg_catalog.pg_advisory_xact_lock({})",
+        session.begin(false),
+        pipeline.limits.lock_timeout.milliseconds().max(1),
+        super::run::lock_key(&pipeline.target_key())
+    )
+}
+
+fn match_key(keys: &[Ident], said: &[(String, String)]) -> Result<Vec<(Ident, String)>> {
+    let names = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut found: IndexMap<&Ident, String> = IndexMap::new();
+    for (name, value) in said {
+        match (part_of_key(keys, name, value), keys) {
+            (Some((key, value)), _) => found.insert(key, value),
+            (None, [only]) if name.is_empty() => found.insert(only, value.clone()),
+            (None, _) if name.is_empty() => None,
+            (None, _) => {
+                return Err(FlowError::new(
+                    ErrorCode::UnknownColumn,
+                    format!("`{name}` is not a column of the key ({names})"),
+                ));
+            }
+        };
+    }
+    let value_of = |key: &Ident| {
+        found.get(key).map(|value| (key.clone(), value.clone())).ok_or_else(|| {
+            FlowError::new(ErrorCode::MissingOption, format!("the key ({names}) needs a value for `{key}`"))
+                .hint(format!(
+                    "write {}",
+                    keys.iter().map(|key| format!("--key {key}=…")).collect::<Vec<_>>().join(" ")
+                ))
+        })
+    };
+    keys.iter().map(value_of).collect()
+}
+
+/// The key's column that `name=value` gives, and its value: a column may have a `=` in its name.
+fn part_of_key<'a>(keys: &'a [Ident], name: &str, value: &str) -> Option<(&'a Ident, String)> {
+    let said = format!("{name}={value}");
+    let value_for = |key: &Ident| said.strip_prefix(key.as_str())?.strip_prefix('=').map(str::to_owned);
+    let key = keys.iter().filter(|key| value_for(key).is_some()).max_by_key(|key| key.as_str().len())?;
+    value_for(key).map(|value| (key, value))
+}
+
+fn no_run(run: &str) -> FlowError {
+    FlowError::new(ErrorCode::InvalidValue, format!("there is no run `{run}`"))
+        .hint("`flow history` shows the runs; the last eight digits of an id will do")
+}
+
+fn no_watermark(pipeline: &str) -> FlowError {
+    FlowError::new(
+        ErrorCode::MissingOption,
+        format!("pipeline `{pipeline}` has no incremental_column, and so no watermark"),
+    )
+}
+
+async fn watermark_rows(session: &Session, names: &[String]) -> Result<Vec<WatermarkRow>> {
+    let sql = format!(
+        "SELECT pg_catalog.json_build_object('pipeline', w.pipeline_name, 'column', w.column_name, 'last_value', w.last_value,
+  'updated_at', (pg_catalog.to_json(w.updated_at AT TIME ZONE 'UTC') #>> '{{}}') || 'Z')
+  FROM ematix_flow.watermarks AS w WHERE w.pipeline_name IN ({}) ORDER BY w.pipeline_name",
+        names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
+    );
+    values(&session.ask("read the watermarks", &sql).await?)
+}
+
+fn values<T: serde::de::DeserializeOwned>(answers: &[ResultSet]) -> Result<Vec<T>> {
+    let rows = answers.first().map(|set| set.rows.as_slice()).unwrap_or_default();
+    rows.iter()
+        .filter_map(|row| row.first().cloned().flatten())
+        .map(|text| {
+            serde_json::from_str(&text).map_err(|error| {
+                FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}"))
+            })
+        })
+        .collect()
+}
+
+fn rows_of(answers: &[ResultSet]) -> Result<Vec<RunRow>> {
+    values(answers)
+}

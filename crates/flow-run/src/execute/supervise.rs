@@ -1,0 +1,236 @@
+//! Watches over a run: its lease, its time limit, the wish to stop it, and what is recorded of its end.
+
+use super::history::{self, RunStart};
+use super::observer::Observer;
+use super::run::{Progress, asked, cancelled, unless_asked};
+use super::{Engine, Request, Stop};
+use crate::postgres::grants;
+use crate::postgres::session::Session;
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::pipeline::Pipeline;
+use ematix_flow_core::report::Status;
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+/// How long a server that went away may take to come back, until how the run ended is left to its lease.
+const RESTART_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why a run must end before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Asked(Stop),
+    TimeUp,
+    LeaseLost,
+}
+
+impl Engine {
+    /// Runs a plan and sees to it that its end is recorded wherever the target can be reached.
+    pub(super) async fn supervise(
+        &self,
+        pipeline: &Pipeline,
+        request: &Request,
+        observer: &dyn Observer,
+        run_id: &str,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let name = format!("{} {}", pipeline.name, &run_id[run_id.len() - 8..]);
+        if request.dry_run {
+            let session = unless_asked(&request.stop, self.open(&pipeline.target_connection, &name)).await?;
+            let (halt, watched) = haltable(request);
+            let work = self.execute(pipeline, &watched, observer, run_id, &session, progress);
+            let outcome = watch(work, &session, None, pipeline, request, &[run_id], &halt).await;
+            let outcome = name_grants(outcome, &session, pipeline).await;
+            session.close().await;
+            return outcome;
+        }
+        let own_name = format!("history {name}");
+        let (load, own) = unless_asked(&request.stop, async {
+            tokio::try_join!(
+                self.open(&pipeline.target_connection, &name),
+                self.open(&pipeline.target_connection, &own_name),
+            )
+        })
+        .await?;
+        let entered = history::begin(
+            &own,
+            &RunStart {
+                run_id,
+                pipeline: &pipeline.name,
+                mode: pipeline.strategy.mode().name(),
+                target: &pipeline.target_key(),
+                started_by: &request.started_by,
+                slot: request.slot.as_deref(),
+                parent: None,
+                lease: &pipeline.limits.lease,
+            },
+        )
+        .await;
+        let entered = name_grants(entered, &own, pipeline).await?;
+        if !entered {
+            progress.slot_taken = true;
+            return Ok(());
+        }
+        let (halt, watched) = haltable(request);
+        let work = self.execute(pipeline, &watched, observer, run_id, &load, progress);
+        let mut outcome = watch(work, &load, Some(&own), pipeline, request, &[run_id], &halt).await;
+        load.close().await;
+        let own = match outcome {
+            Ok(()) => Some(own),
+            Err(_) => self.still_open(own, &pipeline.target_connection, &own_name).await,
+        };
+        let Some(own) = own else { return outcome };
+        if let Err(error) = outcome {
+            outcome = resolve(&own, run_id, progress.commit_sent, error).await;
+        }
+        let outcome = name_grants(outcome, &own, pipeline).await;
+        match &outcome {
+            // The load stands whatever becomes of these two notes.
+            Ok(()) => {
+                let _ = history::after_commit(&own, run_id, &progress.steps).await;
+            }
+            Err(error) => {
+                let _ = history::fail(&own, run_id, Status::of_error(error), error, progress).await;
+                let _ = history::record_steps(&own, run_id, &progress.steps).await;
+            }
+        }
+        own.close().await;
+        outcome
+    }
+}
+
+impl Engine {
+    /// The history's session, opened anew if it broke with the load's: a server that restarts is back in seconds.
+    pub(super) async fn still_open(&self, own: Session, connection: &str, name: &str) -> Option<Session> {
+        if own.run("SELECT").await.is_ok() {
+            return Some(own);
+        }
+        let deadline = Instant::now() + RESTART_LIMIT;
+        loop {
+            match self.open(connection, name).await {
+                Ok(session) => return Some(session),
+                Err(error)
+                    if matches!(error.code, ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout)
+                        && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// How a run ended whose connection broke: its row knows whether a COMMIT without an answer happened, and
+/// whether another run took it for dead.
+pub(super) async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
+    if !commit_sent && error.code != ErrorCode::ConnectionLost {
+        return Err(error);
+    }
+    match history::status_of(own, run_id).await.ok().flatten().as_deref() {
+        Some("success") => Ok(()),
+        Some("lost") => Err(lease_lost()),
+        _ => Err(error),
+    }
+}
+
+/// Completes a `permission_denied` with the statements that mend it.
+pub(super) async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeline: &Pipeline) -> Result<T> {
+    match outcome {
+        Err(error) => Err(grants::complete(error, session, pipeline.source.query.text()).await),
+        done => done,
+    }
+}
+
+fn lease_lost() -> FlowError {
+    FlowError::new(ErrorCode::LeaseLost, "the run was taken for dead while it was running, and rolls back")
+        .hint("its process was paused for longer than its lease: run it again, or raise lease")
+}
+
+/// A request whose stop is ours to turn, whatever the reason.
+pub(super) fn haltable(request: &Request) -> (Halt, Request) {
+    let (halt, stop) = tokio::sync::watch::channel(Stop::No);
+    (halt, Request { stop, ..request.clone() })
+}
+
+pub(super) type Halt = tokio::sync::watch::Sender<Stop>;
+
+pub(super) async fn watch(
+    work: impl Future<Output = Result<()>>,
+    load: &Session,
+    own: Option<&Session>,
+    pipeline: &Pipeline,
+    request: &Request,
+    run_ids: &[&str],
+    halt: &Halt,
+) -> Result<()> {
+    let mut work = pin!(work);
+    let mut stop = request.stop.clone();
+    let lease = &pipeline.limits.lease;
+    let mut beat = tokio::time::interval(lease.as_std() / 4);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    beat.tick().await;
+    let limit = async {
+        match &pipeline.limits.run_timeout {
+            Some(limit) => tokio::time::sleep(limit.as_std()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut limit = pin!(limit);
+    let end = loop {
+        tokio::select! {
+            biased;
+            outcome = &mut work => return outcome,
+            asked = asked(&mut stop) => break End::Asked(asked),
+            () = &mut limit => break End::TimeUp,
+            _ = beat.tick(), if own.is_some() => {
+                let own = own.expect("the branch is taken only with it");
+                // A connection that broke is no verdict: the finish of the plan asks the row itself.
+                let renewal = history::renew_leases(own, run_ids, lease);
+                tokio::select! {
+                    biased;
+                    outcome = &mut work => return outcome,
+                    renewed = renewal => if let Ok(false) = renewed { break End::LeaseLost },
+                }
+            }
+        }
+    };
+    halt.send_replace(match end {
+        End::Asked(stop) => stop,
+        End::TimeUp | End::LeaseLost => Stop::Terminate,
+    });
+    let outcome = cancel(work, load).await;
+    match (outcome, end) {
+        // It was quicker than the wish to stop it.
+        (Ok(()), _) => Ok(()),
+        (Err(_), End::Asked(stop)) => Err(cancelled(stop)),
+        (Err(_), End::TimeUp) => {
+            let limit = pipeline.limits.run_timeout.as_ref().map(ToString::to_string).unwrap_or_default();
+            Err(FlowError::new(
+                ErrorCode::Timeout,
+                format!("the run took longer than run_timeout = \"{limit}\""),
+            )
+            .hint("it was cancelled on the server and rolled back: nothing was written"))
+        }
+        (Err(_), End::LeaseLost) => Err(lease_lost()),
+    }
+}
+
+/// Cancels on the server until the work gives up: between two statements a cancel finds nothing, and the
+/// next one may have been sent already.
+async fn cancel(work: impl Future<Output = Result<()>>, load: &Session) -> Result<()> {
+    let mut work = pin!(work);
+    let canceller = load.canceller();
+    for _ in 0..100 {
+        let asking = async {
+            let _ = tokio::time::timeout(Duration::from_secs(1), canceller.cancel()).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        tokio::select! {
+            biased;
+            outcome = &mut work => return outcome,
+            () = asking => {}
+        }
+    }
+    Err(FlowError::new(ErrorCode::ConnectionLost, "the server did not answer the wish to cancel"))
+}

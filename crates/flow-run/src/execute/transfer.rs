@@ -1,0 +1,75 @@
+//! The steps in which rows pass through the client.
+
+use super::observer::Observer;
+use crate::postgres::error::{Side, statement_error};
+use crate::postgres::session::Session;
+use crate::transport::compare::{Statements, compare};
+use crate::transport::copy::copy;
+use crate::transport::{Broken, Passed};
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::plan::{Action, Compare, Copy};
+use ematix_flow_core::report::Counters;
+use ematix_flow_core::sql::Slot;
+
+/// How a transfer ended.
+pub enum Transferred {
+    /// All rows have passed.
+    Done(Passed),
+    /// The client could not compare, and why: nothing was written.
+    GivenUp(String),
+}
+
+/// Copies rows, and counts those that came.
+pub async fn copy_rows(
+    plan: &Copy,
+    source: &Session,
+    target: &Session,
+    observer: &dyn Observer,
+    counters: &mut Counters,
+) -> Result<Transferred> {
+    let (read, write) = (plan.read.to_string(), plan.write.to_string());
+    let mut tell = |passed| observer.passing(passed);
+    let passed = match copy(source.client(), target.client(), plan, &read, &write, &mut tell).await {
+        Ok(passed) => passed,
+        Err(broken) => return ended(broken),
+    };
+    counters.set(Slot::RowsIn, passed.rows);
+    Ok(Transferred::Done(passed))
+}
+
+/// Compares rows, and counts what came.
+pub async fn compare_rows(
+    plan: &Compare,
+    source: &Session,
+    target: &Session,
+    observer: &dyn Observer,
+    counters: &mut Counters,
+) -> Result<Transferred> {
+    let (known, read, write) = (plan.known.to_string(), plan.read.to_string(), plan.write.to_string());
+    let statements = Statements { known: &known, read: &read, write: &write };
+    let mut tell = |passed| observer.passing(passed);
+    let compared = match compare(source.client(), target.client(), plan, &statements, &mut tell).await {
+        Ok(compared) => compared,
+        Err(broken) => return ended(broken),
+    };
+    counters.set(Slot::RowsIn, compared.passed.rows);
+    counters.set(Slot::RowsNullKey, compared.null_keys);
+    counters.set(Slot::RowsRepeated, compared.repeated);
+    Ok(Transferred::Done(compared.passed))
+}
+
+fn ended(broken: Broken) -> Result<Transferred> {
+    match broken {
+        Broken::GivenUp(why) => Ok(Transferred::GivenUp(why)),
+        Broken::Row(error) => Err(error),
+        Broken::Source(error) => Err(statement_error(&error, Side::Source, "read the source")),
+        Broken::Target(error) => Err(statement_error(&error, Side::Target, "take the source's rows")),
+    }
+}
+
+/// The session on the source that a step needs.
+pub fn source_of<'s>(source: Option<&'s Session>, action: &Action) -> Result<&'s Session> {
+    source.ok_or_else(|| {
+        FlowError::new(ErrorCode::SourceFailed, format!("the plan reads a source that is not open: {action}"))
+    })
+}

@@ -1,0 +1,8 @@
+//! What runs plans: sessions on servers, rows on their way, the executor, and the questions that commands ask.
+//!
+//! The modules stand in the order in which they may use each other: each uses only those above it, and a
+//! test holds them to it.
+
+pub mod postgres;
+pub mod transport;
+pub mod execute;

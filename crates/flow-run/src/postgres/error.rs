@@ -1,0 +1,112 @@
+//! From what the driver and the server say to an error with a code and a remedy.
+
+use ematix_flow_core::error::{ErrorCode, FlowError};
+use tokio_postgres::error::SqlState;
+
+/// On whose behalf a statement failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A statement that runs the user's query.
+    Source,
+    /// A statement of ours on the target.
+    Target,
+}
+
+/// The error of a statement.
+pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -> FlowError {
+    let Some(db) = error.as_db_error() else {
+        return FlowError::new(
+            ErrorCode::ConnectionLost,
+            format!("the connection broke while the run was to {doing}"),
+        )
+        .detail(root_cause(error))
+        .hint("nothing was written unless the run's row in history says so; run it again");
+    };
+    let state = db.code();
+    let code = match state.code() {
+        "42501" => ErrorCode::PermissionDenied,
+        "55P03" => ErrorCode::Locked,
+        "57014" if db.message().contains("statement timeout") => ErrorCode::Timeout,
+        "57014" => ErrorCode::Cancelled,
+        "25P03" => ErrorCode::LeaseLost,
+        "57P01" | "57P02" | "57P03" | "08006" | "08003" => ErrorCode::ConnectionLost,
+        "0A000" if db.message().contains("data-modifying") => ErrorCode::QueryWrites,
+        "25006" => ErrorCode::QueryWrites,
+        "22001" | "22003" | "22007" | "22008" | "22026" | "22P02" | "22P03" | "42804" | "22023" | "22P05" => {
+            ErrorCode::CastFailed
+        }
+        // The rule of a domain, not one of a table.
+        "23502" | "23514" if db.datatype().is_some() && db.table().is_none() => ErrorCode::CastFailed,
+        _ if side == Side::Source => ErrorCode::SourceFailed,
+        _ => ErrorCode::TargetFailed,
+    };
+    let what = match side {
+        Side::Source => "the source's query failed".to_owned(),
+        Side::Target => format!("the target refused to {doing}"),
+    };
+    let message = match code {
+        ErrorCode::Locked => {
+            let on = if side == Side::Source { "what the query reads" } else { "the target" };
+            format!("another session holds a lock on {on}, and lock_timeout ran out")
+        }
+        ErrorCode::Timeout => format!("statement_timeout ran out while the run was to {doing}"),
+        ErrorCode::QueryWrites => "the source's query writes".to_owned(),
+        ErrorCode::CastFailed => "a value of the source does not fit the declared type".to_owned(),
+        ErrorCode::PermissionDenied => db.message().to_owned(),
+        ErrorCode::Cancelled => "the statement was cancelled on the server".to_owned(),
+        ErrorCode::LeaseLost => {
+            "the server ended the run's transaction: the process was paused for longer than its lease"
+                .to_owned()
+        }
+        _ => format!("{what}: {}", db.message()),
+    };
+    let mut out = FlowError::new(code, message).sqlstate(state.code());
+    if matches!(code, ErrorCode::CastFailed | ErrorCode::QueryWrites | ErrorCode::Cancelled) {
+        out = out.detail(db.message());
+    }
+    // DETAIL of a data error quotes whole rows: only what names objects is passed on.
+    if let Some(detail) =
+        db.detail().filter(|_| !state.code().starts_with("23") && !state.code().starts_with("22"))
+    {
+        out = out.detail(detail);
+    }
+    if let Some(constraint) = db.constraint() {
+        out = out.context("constraint", constraint);
+    }
+    if let Some(column) = db.column() {
+        out = out.context("column", column);
+    }
+    match hint(code, db) {
+        Some(hint) => out.hint(hint),
+        None => out,
+    }
+}
+
+fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> {
+    let of_code = match code {
+        ErrorCode::CastFailed => Some("change the declared type, or cast the column in the query".to_owned()),
+        ErrorCode::SourceFailed if db.message().contains("no binary output function") => {
+            Some("cast the column to text in the query, and declare it as text".to_owned())
+        }
+        ErrorCode::QueryWrites => Some("a source query is one statement that only reads".to_owned()),
+        ErrorCode::Locked => Some("try again when the other session is done, or raise lock_timeout".to_owned()),
+        ErrorCode::Timeout => Some("raise statement_timeout, or make the query cheaper".to_owned()),
+        ErrorCode::TargetFailed if *db.code() == SqlState::UNIQUE_VIOLATION => {
+            Some("the source has two rows that a unique constraint of the target does not allow together".to_owned())
+        }
+        ErrorCode::TargetFailed if *db.code() == SqlState::NOT_NULL_VIOLATION => {
+            Some("the source has NULL where the target does not allow it: declare the column with ?, or mend the query".to_owned())
+        }
+        _ => None,
+    };
+    of_code.or_else(|| db.hint().map(|hint| hint.to_lowercase()))
+}
+
+/// The words at the root of an error's chain.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
