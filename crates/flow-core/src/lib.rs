@@ -8,6 +8,7 @@
 pub mod error;
 pub mod duration;
 pub mod hash;
+pub mod run_value;
 pub mod sql;
 pub mod types;
 pub mod dialect;

@@ -5,7 +5,8 @@ use crate::error::ErrorCode;
 use crate::facts::ExecutionPath;
 use crate::hash::CopyColumn;
 pub use crate::marks::{Mark, MarkKind, Risk, Subject};
-use crate::sql::{QualifiedName, Slot, Statement};
+use crate::run_value::RunValue;
+use crate::sql::{QualifiedName, Statement};
 use serde::Serialize;
 use std::fmt;
 
@@ -110,6 +111,31 @@ pub struct Step {
     /// Runs only if this holds.
     #[serde(skip)]
     pub when: Option<Condition>,
+    /// Whose fault it is when the server refuses.
+    #[serde(skip)]
+    pub blame: Blame,
+}
+
+impl Step {
+    /// A step that always runs; what reads the source is its fault.
+    pub fn new(n: usize, kind: StepKind, purpose: impl Into<String>, action: Action, answer: Answer) -> Step {
+        let blame = match kind {
+            StepKind::Stage => Blame::Source,
+            _ => Blame::Target,
+        };
+        Step { n, kind, purpose: purpose.into(), action, answer, when: None, blame }
+    }
+}
+
+/// Whose fault it is when a server refuses a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The target's: the statement is ours.
+    Target,
+    /// The source's: the statement is around the user's query.
+    Source,
+    /// One statement reads and writes: the source's, unless the server names a rule or a privilege of the target.
+    SourceUnlessWritten,
 }
 
 /// What a step does.
@@ -186,7 +212,7 @@ impl Serialize for Action {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// A number counted earlier is above zero.
-    Positive(Slot),
+    Positive(RunValue),
 }
 
 /// What the executor does with a statement's answer.
@@ -195,14 +221,15 @@ pub enum Answer {
     /// Nothing.
     Ignore,
     /// Adds the rows touched to numbers.
-    Count(Vec<Slot>),
+    Count(Vec<RunValue>),
     /// Adds the rows touched to numbers, and fails unless they are as many as the sum of others:
     /// then somebody else wrote the table in spite of the lock.
-    CountExactly(Vec<Slot>, Vec<Slot>),
-    /// Reads rows of a sample: change, old row, new row, the rows as JSON.
-    Sample,
-    /// Reads one row whose columns are named like slots.
-    Read,
+    CountExactly(Vec<RunValue>, Vec<RunValue>),
+    /// Reads rows of a sample: the kind of change, old row, new row, the rows as JSON; with the word for what becomes
+    /// of a live row that changed.
+    Sample(&'static str),
+    /// Reads one row, whose columns are these values in this order.
+    Read(Vec<RunValue>),
     /// Every row is a violation: the run ends with this error.
     NoRows(GuardFailure),
     /// The last statement must touch exactly one row, else the run was taken over.
@@ -210,6 +237,8 @@ pub enum Answer {
 }
 
 /// What a guard says when it finds something.
+///
+/// Its rows have a count, then a total where the message names one, or the sample's keys and how many rows each has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuardFailure {
     /// The error's code.
@@ -222,4 +251,14 @@ pub struct GuardFailure {
     pub sample: Vec<String>,
     /// What to do next.
     pub hint: String,
+}
+
+impl GuardFailure {
+    /// How many columns a row of the answer has.
+    pub fn columns(&self) -> usize {
+        match self.sample.len() {
+            0 => 1 + usize::from(self.message.starts_with("{count} of {total}")),
+            keys => 1 + keys + 1,
+        }
+    }
 }

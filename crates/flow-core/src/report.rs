@@ -3,10 +3,8 @@
 use crate::error::{FlowError, Result};
 pub use crate::facts::ExecutionPath;
 use crate::plan::Plan;
-use crate::sql::{Literal, Slot};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// How a run ended, the same word in reports and in history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -53,58 +51,6 @@ impl Status {
             ExitCode::Locked => Status::Locked,
             ExitCode::Interrupted | ExitCode::Terminated => Status::Cancelled,
             _ => Status::Failed,
-        }
-    }
-}
-
-/// The numbers that only a run knows, by slot.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counters {
-    numbers: BTreeMap<Slot, i64>,
-    texts: BTreeMap<Slot, String>,
-}
-
-impl Counters {
-    /// The number; 0 where nothing was counted.
-    pub fn number(&self, slot: Slot) -> i64 {
-        self.numbers.get(&slot).copied().unwrap_or(0)
-    }
-
-    /// Adds to a number.
-    pub fn add(&mut self, slot: Slot, rows: i64) {
-        *self.numbers.entry(slot).or_insert(0) += rows;
-    }
-
-    /// Adds every number of another.
-    pub fn add_all(&mut self, other: &Counters) {
-        for (slot, number) in &other.numbers {
-            self.add(*slot, *number);
-        }
-    }
-
-    /// Sets a number.
-    pub fn set(&mut self, slot: Slot, number: i64) {
-        self.numbers.insert(slot, number);
-    }
-
-    /// The text; `None` where there is none.
-    pub fn text(&self, slot: Slot) -> Option<&str> {
-        self.texts.get(&slot).map(String::as_str)
-    }
-
-    /// Sets a text.
-    pub fn set_text(&mut self, slot: Slot, text: impl Into<String>) {
-        self.texts.insert(slot, text.into());
-    }
-
-    /// The value that stands for a slot in SQL.
-    pub fn literal(&self, slot: Slot) -> Literal {
-        match slot {
-            Slot::Watermark | Slot::ReadFrom => match self.text(slot) {
-                Some(text) => Literal::Text(text.to_owned()),
-                None => Literal::Null,
-            },
-            _ => Literal::Integer(self.number(slot)),
         }
     }
 }

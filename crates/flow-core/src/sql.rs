@@ -4,6 +4,7 @@
 //! becomes text only in [`Sql::render`], by whoever knows how to [`Quote`].
 
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::run_value::{RunValue, Values};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -158,121 +159,12 @@ pub enum Literal {
     Null,
 }
 
-/// A number that is known only while the plan runs; printed as `:rows_in`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Slot {
-    /// Rows that the source gave.
-    RowsIn,
-    /// New rows.
-    RowsInserted,
-    /// Rows rewritten in place.
-    RowsUpdated,
-    /// Rows that needed nothing.
-    RowsUnchanged,
-    /// Versions closed.
-    RowsClosedOut,
-    /// Keys found gone.
-    RowsDeleted,
-    /// Rows dropped as duplicates.
-    RowsDeduplicated,
-    /// Rows read again but loaded before, or without a watermark.
-    RowsSkipped,
-    /// Rows quarantined.
-    RowsRejected,
-    /// Current versions whose hash was computed anew.
-    RowsRehashed,
-    /// Changes: rows of keys that the target does not have.
-    RowsNew,
-    /// Changes: rows that differ from their live row.
-    RowsChanged,
-    /// Changes: rows that differ only in columns that are overwritten in place.
-    RowsOverwritten,
-    /// Changes: live rows whose key left the source.
-    RowsGone,
-    /// Staged rows whose key is NULL.
-    RowsNullKey,
-    /// Staged rows whose key was there already.
-    RowsRepeated,
-    /// The watermark of this reading, as text; NULL when nothing was read.
-    Watermark,
-    /// Where the next reading begins, as text.
-    ReadFrom,
-}
-
-impl Slot {
-    /// The name in printed SQL and in the column names of answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Slot::RowsIn => "rows_in",
-            Slot::RowsInserted => "rows_inserted",
-            Slot::RowsUpdated => "rows_updated",
-            Slot::RowsUnchanged => "rows_unchanged",
-            Slot::RowsClosedOut => "rows_closed_out",
-            Slot::RowsDeleted => "rows_deleted",
-            Slot::RowsDeduplicated => "rows_deduplicated",
-            Slot::RowsSkipped => "rows_skipped",
-            Slot::RowsRejected => "rows_rejected",
-            Slot::RowsRehashed => "rows_rehashed",
-            Slot::RowsNew => "rows_new",
-            Slot::RowsChanged => "rows_changed",
-            Slot::RowsOverwritten => "rows_overwritten",
-            Slot::RowsGone => "rows_gone",
-            Slot::RowsNullKey => "rows_null_key",
-            Slot::RowsRepeated => "rows_repeated",
-            Slot::Watermark => "watermark",
-            Slot::ReadFrom => "read_from",
-        }
-    }
-
-    /// The slot of that name.
-    pub fn from_name(name: &str) -> Option<Slot> {
-        Slot::ALL.iter().copied().find(|slot| slot.name() == name)
-    }
-
-    /// The numbers that a run's row in the history keeps, each in the column of its name.
-    pub const RECORDED: &'static [Slot] = &[
-        Slot::RowsIn,
-        Slot::RowsInserted,
-        Slot::RowsUpdated,
-        Slot::RowsUnchanged,
-        Slot::RowsClosedOut,
-        Slot::RowsDeleted,
-        Slot::RowsDeduplicated,
-        Slot::RowsSkipped,
-        Slot::RowsRejected,
-        Slot::RowsRehashed,
-    ];
-
-    /// Every slot.
-    pub const ALL: &'static [Slot] = &[
-        Slot::RowsIn,
-        Slot::RowsInserted,
-        Slot::RowsUpdated,
-        Slot::RowsUnchanged,
-        Slot::RowsClosedOut,
-        Slot::RowsDeleted,
-        Slot::RowsDeduplicated,
-        Slot::RowsSkipped,
-        Slot::RowsRejected,
-        Slot::RowsRehashed,
-        Slot::RowsNew,
-        Slot::RowsChanged,
-        Slot::RowsOverwritten,
-        Slot::RowsGone,
-        Slot::RowsNullKey,
-        Slot::RowsRepeated,
-        Slot::Watermark,
-        Slot::ReadFrom,
-    ];
-}
-
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(String),
     Name(Ident),
     Literal(Literal),
-    Slot(Slot),
+    RunValue(RunValue),
 }
 
 /// A piece of SQL. Composes with [`sql!`](crate::sql!), prints by whoever can [`Quote`].
@@ -355,7 +247,7 @@ impl Sql {
         self.parts.is_empty()
     }
 
-    /// The text of this piece, with slots still open.
+    /// The text of this piece, with the values of the run still open.
     pub fn render(&self, quote: &dyn Quote) -> Statement {
         let mut statement = Statement::default();
         for part in &self.parts {
@@ -363,13 +255,13 @@ impl Sql {
                 Part::Text(text) => statement.push_text(text),
                 Part::Name(name) => statement.push_text(&quote.quote(name)),
                 Part::Literal(literal) => statement.push_text(&quote.literal(literal)),
-                Part::Slot(slot) => statement.pieces.push(Piece::Slot(*slot)),
+                Part::RunValue(value) => statement.pieces.push(Piece::RunValue(*value)),
             }
         }
         statement
     }
 
-    /// The text of a piece that has no slots.
+    /// The text of a piece that has no values of the run.
     pub fn to_text(&self, quote: &dyn Quote) -> String {
         self.render(quote).to_string()
     }
@@ -407,9 +299,9 @@ impl Hole for Literal {
     }
 }
 
-impl Hole for Slot {
+impl Hole for RunValue {
     fn fill(&self, out: &mut Sql) {
-        out.parts.push(Part::Slot(*self));
+        out.parts.push(Part::RunValue(*self));
     }
 }
 
@@ -455,7 +347,7 @@ macro_rules! sql {
 #[derive(Clone, Debug, PartialEq)]
 enum Piece {
     Text(String),
-    Slot(Slot),
+    RunValue(RunValue),
 }
 
 /// The text of a statement, with the numbers that only the run knows still open.
@@ -472,15 +364,23 @@ impl Statement {
         }
     }
 
-    /// The text to send, with every slot filled.
-    pub fn fill(&self, value: impl Fn(Slot) -> Literal, quote: &dyn Quote) -> String {
+    /// The text to send, with every value of the run filled in.
+    pub fn fill(&self, values: &Values, quote: &dyn Quote) -> String {
         self.pieces
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => text.clone(),
-                Piece::Slot(slot) => quote.literal(&value(*slot)),
+                Piece::RunValue(value) => quote.literal(&known(values, *value)),
             })
             .collect()
+    }
+}
+
+/// What stands for a value of the run; a text that is not there is NULL.
+fn known(values: &Values, value: RunValue) -> Literal {
+    match value.is_text() {
+        true => values.text(value).map_or(Literal::Null, |text| Literal::Text(text.to_owned())),
+        false => Literal::Integer(values.number(value)),
     }
 }
 
@@ -489,7 +389,7 @@ impl fmt::Display for Statement {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => f.write_str(text)?,
-                Piece::Slot(slot) => write!(f, ":{}", slot.name())?,
+                Piece::RunValue(value) => write!(f, ":{}", value.name())?,
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! The modules stand in the order in which they may use each other: each uses only those above it, and a
 //! test holds them to it.
 
+pub mod session;
 pub mod postgres;
 pub mod transport;
 pub mod execute;

@@ -140,14 +140,7 @@ mod tests {
     use ematix_flow_core::sql::{QualifiedName, Statement};
 
     fn step(n: usize, kind: StepKind, purpose: &str) -> Step {
-        Step {
-            n,
-            kind,
-            purpose: purpose.into(),
-            action: Action::Execute(Statement::default()),
-            answer: Answer::Ignore,
-            when: None,
-        }
+        Step::new(n, kind, purpose, Action::Execute(Statement::default()), Answer::Ignore)
     }
 
     fn plan(marks: Vec<Mark>) -> Plan {

@@ -1,8 +1,9 @@
 //! Collects steps, marks and notes while a plan is made.
 
 use crate::dialect::Dialect;
-use crate::plan::{Action, Answer, Condition, Mark, Step, StepKind, Subject};
-use crate::sql::{QualifiedName, Slot, Sql};
+use crate::plan::{Action, Answer, Blame, Condition, Mark, Step, StepKind, Subject};
+use crate::run_value::RunValue;
+use crate::sql::{QualifiedName, Sql};
 
 /// A plan in the making.
 pub struct PlanBuilder<'a> {
@@ -37,6 +38,19 @@ impl<'a> PlanBuilder<'a> {
         self.execute(kind, purpose, sql, answer, None);
     }
 
+    /// Adds a statement on the target that reads the user's query.
+    pub fn reading_step(
+        &mut self,
+        kind: StepKind,
+        purpose: impl Into<String>,
+        sql: Sql,
+        answer: Answer,
+        blame: Blame,
+    ) {
+        self.step(kind, purpose, sql, answer);
+        self.steps.last_mut().expect("a step was just added").blame = blame;
+    }
+
     /// Adds a statement on the source.
     pub fn ask_source(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql) {
         self.add(kind, purpose.into(), Action::AskSource(sql.render(self.dialect)), Answer::Ignore, None);
@@ -50,7 +64,7 @@ impl<'a> PlanBuilder<'a> {
     /// Adds a step that runs only if a number counted earlier is above zero.
     pub fn step_if(
         &mut self,
-        slot: Slot,
+        slot: RunValue,
         kind: StepKind,
         purpose: impl Into<String>,
         sql: Sql,
@@ -79,7 +93,7 @@ impl<'a> PlanBuilder<'a> {
         when: Option<Condition>,
     ) {
         let n = self.steps.len() + 1;
-        self.steps.push(Step { n, kind, purpose, action, answer, when });
+        self.steps.push(Step { when, ..Step::new(n, kind, purpose, action, answer) });
     }
 
     /// Adds a mark.

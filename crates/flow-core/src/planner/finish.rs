@@ -9,8 +9,9 @@ use crate::hash::ENCODING_VERSION;
 use crate::metadata::table;
 use crate::pipeline::Strategy;
 use crate::plan::{Answer, StepKind};
+use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, Literal, Slot, Sql};
+use crate::sql::{Ident, Literal, Sql};
 use crate::strategies;
 use crate::types::DataType;
 use sha2::{Digest, Sha256};
@@ -34,9 +35,15 @@ pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 
 fn remember_target(load: &Load<'_>) -> Sql {
     let written = Sql::join(
-        [Slot::RowsInserted, Slot::RowsUpdated, Slot::RowsClosedOut, Slot::RowsDeleted, Slot::RowsRehashed]
-            .iter()
-            .map(|slot| sql!("{slot}", slot)),
+        [
+            RunValue::RowsInserted,
+            RunValue::RowsUpdated,
+            RunValue::RowsClosedOut,
+            RunValue::RowsDeleted,
+            RunValue::RowsRehashed,
+        ]
+        .iter()
+        .map(|slot| sql!("{slot}", slot)),
         " + ",
     );
     let rehash = strategies::rehashes(load);
@@ -145,9 +152,9 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
             "SELECT {pipeline}, {column}, {watermark}, {now}, {read_from},\n       {covered},\n       {column_type}, {identity}, {target}{covered_row}\n WHERE {watermark} IS NOT NULL",
             pipeline = Literal::Text(load.pipeline.name.clone()),
             column = Literal::Text(incremental.column.to_string()),
-            watermark = Slot::Watermark,
+            watermark = RunValue::Watermark,
             now = load.dialect.clock(),
-            read_from = Slot::ReadFrom,
+            read_from = RunValue::ReadFrom,
             covered,
             covered_row,
             column_type = Literal::Text(data_type.name.clone()),
@@ -160,8 +167,9 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
 }
 
 fn success(load: &Load<'_>) -> Sql {
-    let counts =
-        Slot::RECORDED.iter().map(|slot| sql!("{name} = {slot}", name = Sql::text(slot.name()), slot));
+    let counts = RunValue::RECORDED
+        .iter()
+        .map(|value| sql!("{name} = {value}", name = Sql::text(value.name()), value));
     let before = load.facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
     sql!(
         "UPDATE {history} AS r\n   SET status = 'success',\n       committed = TRUE,\n       ended_at = {now},\n       lease_until = NULL,\n       path = {path},\n       watermark_before = {before},\n       watermark_after = {after},\n       run_number = (SELECT t.run_number FROM {targets} AS t WHERE t.target = r.target),\n       {counts}\n WHERE r.run_id = {run}\n   AND r.status = 'running'",
@@ -170,7 +178,7 @@ fn success(load: &Load<'_>) -> Sql {
         now = load.dialect.clock(),
         path = Literal::Text(load.path.name().to_owned()),
         before = before.map_or(Literal::Null, Literal::Text),
-        after = Slot::Watermark,
+        after = RunValue::Watermark,
         counts = Sql::join(counts, ",\n       "),
         run = Literal::Text(load.facts.run.id.clone())
     )

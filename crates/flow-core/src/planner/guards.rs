@@ -6,8 +6,9 @@ use super::reading::{RANK, WATERMARK};
 use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::error::ErrorCode;
 use crate::plan::{Answer, GuardFailure, StepKind};
+use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, Slot, Sql};
+use crate::sql::{Ident, Sql};
 use crate::types::DataType;
 
 /// How many rows a repeated key has.
@@ -41,7 +42,7 @@ pub fn over_stage(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
                     StepKind::Stage,
                     format!("leave out rows whose {} is NULL", incremental.column),
                     sql!("DELETE FROM {stage} AS s WHERE s.{watermark} IS NULL", stage, watermark),
-                    Answer::Count(vec![Slot::RowsSkipped]),
+                    Answer::Count(vec![RunValue::RowsSkipped]),
                 );
             }
             NullWatermark::Include => {
@@ -93,7 +94,7 @@ pub fn empty_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     builder.step(
         StepKind::Guard,
         "the source is not empty   expects no rows",
-        sql!("SELECT {rows} AS count\n WHERE {rows} = 0", rows = Slot::RowsIn),
+        sql!("SELECT {rows} AS count\n WHERE {rows} = 0", rows = RunValue::RowsIn),
         Answer::NoRows(GuardFailure {
             code: ErrorCode::EmptySource,
             message: format!("the source of `{}` has no rows", load.pipeline.name),
@@ -128,17 +129,17 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
             repeated,
             stage
         ),
-        Answer::Read,
+        Answer::Read(vec![RunValue::RowsNullKey, RunValue::RowsRepeated]),
     );
     no_null_keys(load, builder);
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
         let rank = Ident::fixed(RANK);
         builder.step_if(
-            Slot::RowsRepeated,
+            RunValue::RowsRepeated,
             StepKind::Stage,
             format!("keep the latest row of each key ({list}) by {}", load.pipeline.order_by.join(", ")),
             sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage, rank),
-            Answer::Count(vec![Slot::RowsDeduplicated]),
+            Answer::Count(vec![RunValue::RowsDeduplicated]),
         );
         return;
     }
@@ -161,10 +162,10 @@ fn key_list(load: &Load<'_>) -> String {
 pub fn no_null_keys(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let list = key_list(load);
     builder.step_if(
-        Slot::RowsNullKey,
+        RunValue::RowsNullKey,
         StepKind::Guard,
         format!("no NULL keys ({list})   expects no rows"),
-        sql!("SELECT {rows} AS count", rows = Slot::RowsNullKey),
+        sql!("SELECT {rows} AS count", rows = RunValue::RowsNullKey),
         Answer::NoRows(null_key(load, &list)),
     );
 }
@@ -174,7 +175,7 @@ pub fn no_repeated_keys(load: &Load<'_>, groups: Sql, builder: &mut PlanBuilder<
     let text = load.type_name(&DataType::Text);
     let texts = load.keys.iter().map(|key| load.dialect.cast_to(&sql!("d.{key}", key), &text));
     builder.step_if(
-        Slot::RowsRepeated,
+        RunValue::RowsRepeated,
         StepKind::Guard,
         format!("no duplicate keys ({})   expects no rows", key_list(load)),
         sql!(

@@ -9,9 +9,10 @@ use crate::dialect::Measure;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{Cap, ExecutionPath};
 use crate::pipeline::Incremental;
-use crate::plan::{Answer, StepKind};
+use crate::plan::{Answer, Blame, StepKind};
+use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, Literal, Slot, Sql};
+use crate::sql::{Ident, Literal, Sql};
 use crate::types::TypeFacts;
 
 /// The column of a stage that holds the incremental column's value.
@@ -52,7 +53,9 @@ pub fn lock_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let probe = load.dialect.probe(&Sql::user(load.pipeline.source.query.text()));
     let purpose = "lock what the query reads, so that the reading is younger than its locks";
     match load.path {
-        ExecutionPath::SameDatabase => builder.step(StepKind::Lock, purpose, probe, Answer::Ignore),
+        ExecutionPath::SameDatabase => {
+            builder.reading_step(StepKind::Lock, purpose, probe, Answer::Ignore, Blame::Source);
+        }
         ExecutionPath::Staging | ExecutionPath::ClientDiff => {
             builder.ask_source(StepKind::Lock, purpose, probe);
         }
@@ -186,7 +189,7 @@ pub fn lookback(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFact
 
 /// Where the next reading begins, once this one has told how far it came.
 pub fn next_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<Sql> {
-    let read_from = load.dialect.cast_to(&sql!("{slot}", slot = Slot::ReadFrom), &data_type.name);
+    let read_from = load.dialect.cast_to(&sql!("{slot}", slot = RunValue::ReadFrom), &data_type.name);
     Ok(match lookback(load, incremental, data_type)? {
         // A difference may be of a wider type.
         Some(back) => load.dialect.cast_to(&sql!("({read_from} - {back})", read_from, back), &data_type.name),
@@ -298,7 +301,7 @@ pub fn watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
             column,
             stage
         ),
-        Answer::Read,
+        Answer::Read(vec![RunValue::Watermark, RunValue::ReadFrom]),
     );
     Ok(())
 }

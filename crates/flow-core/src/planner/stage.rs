@@ -11,8 +11,9 @@ use crate::facts::ExecutionPath;
 use crate::hash::{CopyColumn, Normal};
 use crate::pipeline::Strategy;
 use crate::plan::{Action, Answer, Copy, StepKind};
+use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, Slot, Sql};
+use crate::sql::{Ident, Sql};
 use crate::types::{DataType, TypeFacts};
 
 /// The column of a stage that holds the row hash, computed while the row passed by.
@@ -90,10 +91,10 @@ fn within(
         let sql = load.dialect.create_stage(&name, definitions);
         builder.step(StepKind::Stage, format!("a table of the declared types: {name}"), sql, Answer::Ignore);
         let insert = sql!("INSERT INTO {name}\n{select}", name, select);
-        builder.step(StepKind::Stage, purpose, insert, Answer::Count(vec![Slot::RowsIn]));
+        builder.step(StepKind::Stage, purpose, insert, Answer::Count(vec![RunValue::RowsIn]));
     } else {
         let sql = load.dialect.create_stage_as(&name, select, RowOrder::Unknown);
-        builder.step(StepKind::Stage, purpose, sql, Answer::Count(vec![Slot::RowsIn]));
+        builder.step(StepKind::Stage, purpose, sql, Answer::Count(vec![RunValue::RowsIn]));
     }
     Ok(())
 }

@@ -5,8 +5,9 @@ use crate::pipeline::{FirstValidFrom, Scd2};
 use crate::plan::{Answer, StepKind, Subject};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::Load;
+use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, Slot, Sql};
+use crate::sql::{Ident, Sql};
 use crate::types::DataType;
 
 /// Adds the managed columns that are missing and fills them.
@@ -68,7 +69,7 @@ fn add(
     if let Some(value) = value {
         let sql = sql!("UPDATE {target} AS t\n   SET {name} = {value}", target, name, value);
         let answer = match data_type {
-            DataType::Bytes => Answer::Count(vec![Slot::RowsRehashed]),
+            DataType::Bytes => Answer::Count(vec![RunValue::RowsRehashed]),
             _ => Answer::Ignore,
         };
         builder.step(StepKind::Update, format!("fill {name} of the rows that are there"), sql, answer);

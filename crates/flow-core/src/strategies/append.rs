@@ -6,14 +6,15 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::metadata;
 use crate::pipeline::{Append, Incremental};
-use crate::plan::{Answer, StepKind};
+use crate::plan::{Answer, Blame, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::guards;
 use crate::planner::load::Load;
 use crate::planner::reading::{self, IDENTITY, WATERMARK};
+use crate::run_value::RunValue;
 use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql;
-use crate::sql::{Ident, Literal, Slot, Sql};
+use crate::sql::{Ident, Literal, Sql};
 use crate::types::DataType;
 
 /// The column that numbers the rows of the stage that are alike.
@@ -49,7 +50,7 @@ pub fn steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) ->
         None => {
             reading::steps(load, None, builder)?;
             let sql = insert(load, append, "s", sql!("{stage} AS s", stage = load.source()));
-            let counts = Answer::Count(vec![Slot::RowsInserted]);
+            let counts = Answer::Count(vec![RunValue::RowsInserted]);
             builder.step(StepKind::Insert, "append every row of the source", sql, counts);
             Ok(())
         }
@@ -83,11 +84,12 @@ fn full_steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
     reading::lock_source(load, builder);
     let query = Sql::user(load.pipeline.source.query.text());
     let sql = insert(load, append, "q", sql!("{query} AS q", query));
-    builder.step(
+    builder.reading_step(
         StepKind::Insert,
         "append every row of the source",
         sql,
-        Answer::Count(vec![Slot::RowsIn, Slot::RowsInserted]),
+        Answer::Count(vec![RunValue::RowsIn, RunValue::RowsInserted]),
+        Blame::SourceUnlessWritten,
     );
     guards::empty_source(load, builder);
 }
@@ -139,7 +141,7 @@ fn incremental_steps(
         StepKind::Insert,
         "append the rows that are new",
         insert(load, append, "f", sql!("{fresh} AS f", fresh)),
-        Answer::Count(vec![Slot::RowsInserted]),
+        Answer::Count(vec![RunValue::RowsInserted]),
     );
     reading::watermark(load, builder)?;
     let text = load.dialect.stable_text(&data_type, &sql!("f.{watermark}", watermark));

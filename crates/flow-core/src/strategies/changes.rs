@@ -7,8 +7,9 @@ use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::{Load, Rows};
 use crate::planner::{client, stage};
+use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, Literal, QualifiedName, Slot, Sql};
+use crate::sql::{Ident, Literal, QualifiedName, Sql};
 use crate::types::DataType;
 
 /// The column that holds the address of the live row.
@@ -132,6 +133,11 @@ fn count(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     } else {
         Sql::empty()
     };
+    let mut found_values =
+        vec![RunValue::RowsNew, RunValue::RowsChanged, RunValue::RowsOverwritten, RunValue::RowsGone];
+    if matches!(load.rows, Rows::Direct(_)) {
+        found_values.push(RunValue::RowsIn);
+    }
     builder.step(
         StepKind::Diff,
         "count what was found",
@@ -144,7 +150,7 @@ fn count(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
             rows_in,
             changes
         ),
-        Answer::Read,
+        Answer::Read(found_values),
     );
 }
 
@@ -169,12 +175,12 @@ fn order(load: &Load<'_>) -> RowOrder {
 fn mass_delete(load: &Load<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBuilder<'_>) {
     let target = &load.table.name;
     builder.step_if(
-        Slot::RowsGone,
+        RunValue::RowsGone,
         StepKind::Guard,
         format!("not more than {} of the current keys left the source   expects no rows", percent(fraction)),
         sql!(
             "SELECT {gone} AS count, k.keys AS total\n  FROM (SELECT {count}(*) AS keys FROM {target} AS t WHERE {live}) AS k\n WHERE k.keys >= 20\n   AND {gone} > k.keys * {fraction}",
-            gone = Slot::RowsGone,
+            gone = RunValue::RowsGone,
             count = load.dialect.function("count"),
             target,
             live = gone,
@@ -194,8 +200,9 @@ fn percent(fraction: f64) -> String {
     format!("{} %", (fraction * 1000.0).round() / 10.0)
 }
 
-/// Rows that would change, old beside new, for `dry-run --sample`.
-pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+/// Rows that would change, old beside new, for `dry-run --sample`; `changed` is the word for what becomes of a live
+/// row that changed.
+pub fn sample(load: &Load<'_>, changed: &'static str, builder: &mut PlanBuilder<'_>) {
     if load.facts.run.sample == 0 {
         return;
     }
@@ -215,7 +222,7 @@ pub fn sample(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
             address,
             limit = Literal::Integer(load.facts.run.sample as i64)
         ),
-        Answer::Sample,
+        Answer::Sample(changed),
     );
 }
 

@@ -9,9 +9,10 @@ use crate::plan::{Answer, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::Load;
 use crate::planner::{guards, reading};
+use crate::run_value::RunValue;
 use crate::schema::{Column, ColumnDefault};
 use crate::sql;
-use crate::sql::{Ident, Literal, Slot, Sql};
+use crate::sql::{Ident, Literal, Sql};
 use crate::types::DataType;
 
 /// The flag of soft deletes.
@@ -82,7 +83,8 @@ fn first_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         source = load.source()
     );
     let direct = matches!(load.rows, crate::planner::load::Rows::Direct(_));
-    let counts = if direct { vec![Slot::RowsIn, Slot::RowsInserted] } else { vec![Slot::RowsInserted] };
+    let counts =
+        if direct { vec![RunValue::RowsIn, RunValue::RowsInserted] } else { vec![RunValue::RowsInserted] };
     builder.step(StepKind::Insert, "insert every row", sql, Answer::Count(counts));
     if direct {
         guards::empty_source(load, builder);
@@ -115,28 +117,28 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         },
         builder,
     );
-    changes::sample(load, builder);
+    changes::sample(load, "update", builder);
     // First, so that a unique value of a row that goes is free for one that stays.
     match merge.deletes {
         HandleDeletes::Ignore => {}
         HandleDeletes::Soft => {
             let sql = changes::update_by_address(load, vec![sql!("{flag} = TRUE", flag)], &["gone"]);
             builder.step_if(
-                Slot::RowsGone,
+                RunValue::RowsGone,
                 StepKind::Update,
                 format!("mark rows whose key left the source: {flag}"),
                 sql,
-                Answer::CountExactly(vec![Slot::RowsDeleted], vec![Slot::RowsGone]),
+                Answer::CountExactly(vec![RunValue::RowsDeleted], vec![RunValue::RowsGone]),
             );
         }
         HandleDeletes::Hard => {
             let sql = changes::delete_by_address(load, &["gone"]);
             builder.step_if(
-                Slot::RowsGone,
+                RunValue::RowsGone,
                 StepKind::Delete,
                 "delete rows whose key left the source",
                 sql,
-                Answer::CountExactly(vec![Slot::RowsDeleted], vec![Slot::RowsGone]),
+                Answer::CountExactly(vec![RunValue::RowsDeleted], vec![RunValue::RowsGone]),
             );
         }
     }
@@ -148,11 +150,11 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
     if !assignments.is_empty() {
         let sql = changes::update_by_address(load, assignments, &["changed"]);
         builder.step_if(
-            Slot::RowsChanged,
+            RunValue::RowsChanged,
             StepKind::Update,
             "update rows that differ",
             sql,
-            Answer::CountExactly(vec![Slot::RowsUpdated], vec![Slot::RowsChanged]),
+            Answer::CountExactly(vec![RunValue::RowsUpdated], vec![RunValue::RowsChanged]),
         );
     }
     let columns = load.column_names();
@@ -165,10 +167,10 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         new = changes::of_kind(&["new"])
     );
     builder.step_if(
-        Slot::RowsNew,
+        RunValue::RowsNew,
         StepKind::Insert,
         "insert rows that are new",
         sql,
-        Answer::CountExactly(vec![Slot::RowsInserted], vec![Slot::RowsNew]),
+        Answer::CountExactly(vec![RunValue::RowsInserted], vec![RunValue::RowsNew]),
     );
 }

@@ -10,9 +10,10 @@ use crate::plan::{Answer, GuardFailure, StepKind, Subject};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::{Load, Rows};
 use crate::planner::{guards, reading};
+use crate::run_value::RunValue;
 use crate::schema::Column;
 use crate::sql;
-use crate::sql::{Ident, Slot, Sql};
+use crate::sql::{Ident, Sql};
 use crate::types::DataType;
 
 /// Begin, end, current flag and row hash of every version.
@@ -205,7 +206,8 @@ fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         digest = load.row_hash("s", value),
         source = load.source()
     );
-    let counts = if direct { vec![Slot::RowsIn, Slot::RowsInserted] } else { vec![Slot::RowsInserted] };
+    let counts =
+        if direct { vec![RunValue::RowsIn, RunValue::RowsInserted] } else { vec![RunValue::RowsInserted] };
     builder.step(StepKind::Insert, "open the first version of every key", sql, Answer::Count(counts));
     if direct {
         guards::empty_source(load, builder);
@@ -245,7 +247,7 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
     );
     let changes = sql!("{changes}", changes = changes::table(load));
     first_begin_guard(load, scd2, changes, Some(is_first(load)), builder);
-    changes::sample(load, builder);
+    changes::sample(load, "close", builder);
     late_begin_guard(load, scd2, builder);
     close(load, scd2, builder);
     overwrite(load, scd2, builder);
@@ -296,20 +298,23 @@ fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     ];
     let sql = changes::update_by_address(load, assignments.clone(), &["changed"]);
     builder.step_if(
-        Slot::RowsChanged,
+        RunValue::RowsChanged,
         StepKind::Close,
         "close out the current versions of changed rows",
         sql,
-        Answer::CountExactly(vec![Slot::RowsClosedOut], vec![Slot::RowsChanged]),
+        Answer::CountExactly(vec![RunValue::RowsClosedOut], vec![RunValue::RowsChanged]),
     );
     if scd2.close_deleted {
         let sql = changes::update_by_address(load, assignments, &["gone"]);
         builder.step_if(
-            Slot::RowsGone,
+            RunValue::RowsGone,
             StepKind::Close,
             "close out the current versions of keys that left the source",
             sql,
-            Answer::CountExactly(vec![Slot::RowsClosedOut, Slot::RowsDeleted], vec![Slot::RowsGone]),
+            Answer::CountExactly(
+                vec![RunValue::RowsClosedOut, RunValue::RowsDeleted],
+                vec![RunValue::RowsGone],
+            ),
         );
     }
 }
@@ -322,11 +327,11 @@ fn overwrite(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     let assignments = scd2.overwrite_columns.iter().map(|name| sql!("{name} = c.{name}", name)).collect();
     let sql = changes::update_by_address(load, assignments, &["overwritten"]);
     builder.step_if(
-        Slot::RowsOverwritten,
+        RunValue::RowsOverwritten,
         StepKind::Update,
         format!("overwrite {} in current versions", names.join(", ")),
         sql,
-        Answer::CountExactly(vec![Slot::RowsUpdated], vec![Slot::RowsOverwritten]),
+        Answer::CountExactly(vec![RunValue::RowsUpdated], vec![RunValue::RowsOverwritten]),
     );
 }
 
@@ -359,7 +364,7 @@ fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         StepKind::Insert,
         "open new versions",
         sql,
-        Answer::CountExactly(vec![Slot::RowsInserted], vec![Slot::RowsNew, Slot::RowsChanged]),
+        Answer::CountExactly(vec![RunValue::RowsInserted], vec![RunValue::RowsNew, RunValue::RowsChanged]),
     );
 }
 
@@ -522,6 +527,6 @@ fn rehash_current(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         StepKind::Update,
         "rehash current versions over the new set of compare columns",
         sql,
-        Answer::Count(vec![Slot::RowsRehashed]),
+        Answer::Count(vec![RunValue::RowsRehashed]),
     );
 }

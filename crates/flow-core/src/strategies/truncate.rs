@@ -8,8 +8,8 @@ use crate::plan::{Answer, StepKind};
 use crate::planner::builder::PlanBuilder;
 use crate::planner::load::Load;
 use crate::planner::reading;
+use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::Slot;
 
 /// The steps.
 pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>) -> Result<()> {
@@ -25,7 +25,7 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
                 count = load.dialect.function("count"),
                 stage = load.source()
             ),
-            Answer::Read,
+            Answer::Read(vec![RunValue::RowsInserted]),
         );
         return Ok(());
     }
@@ -63,6 +63,6 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
         values = load.columns_of("s"),
         stage = load.source()
     );
-    builder.step(StepKind::Insert, "insert the new rows", sql, Answer::Count(vec![Slot::RowsInserted]));
+    builder.step(StepKind::Insert, "insert the new rows", sql, Answer::Count(vec![RunValue::RowsInserted]));
     Ok(())
 }

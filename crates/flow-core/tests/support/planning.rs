@@ -13,8 +13,9 @@ use ematix_flow_core::pipeline::{Pipeline, Strategy, Target, declared_keys};
 use ematix_flow_core::plan::{Answer, Condition, Plan, Step};
 use ematix_flow_core::planner;
 use ematix_flow_core::report::ExecutionPath;
+use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, TypeFacts};
-use ematix_flow_core::sql::{Ident, Slot};
+use ematix_flow_core::sql::Ident;
 use ematix_flow_core::strategies;
 use ematix_flow_core::types::DataType;
 use std::collections::BTreeMap;
@@ -333,19 +334,19 @@ pub fn plan_text(plan: &Plan) -> String {
 
 /// What becomes of a statement's answer, in words.
 fn remarks(step: &Step) -> Vec<String> {
-    let names = |slots: &[Slot]| slots.iter().map(|slot| slot.name()).collect::<Vec<_>>().join(" + ");
+    let names = |values: &[RunValue]| values.iter().map(|value| value.name()).collect::<Vec<_>>().join(" + ");
     let mut out = Vec::new();
-    if let Some(Condition::Positive(slot)) = &step.when {
-        out.push(format!("only if {} > 0", slot.name()));
+    if let Some(Condition::Positive(value)) = &step.when {
+        out.push(format!("only if {} > 0", value.name()));
     }
     match &step.answer {
         Answer::Ignore => {}
-        Answer::Count(slots) => out.push(format!("counts {}", names(slots))),
-        Answer::CountExactly(slots, expected) => {
-            out.push(format!("counts {}: as many as {}", names(slots), names(expected)));
+        Answer::Count(values) => out.push(format!("counts {}", names(values))),
+        Answer::CountExactly(values, expected) => {
+            out.push(format!("counts {}: as many as {}", names(values), names(expected)));
         }
-        Answer::Sample => out.push("answers a sample".to_owned()),
-        Answer::Read => out.push("answers numbers".to_owned()),
+        Answer::Sample(_) => out.push("answers a sample".to_owned()),
+        Answer::Read(_) => out.push("answers numbers".to_owned()),
         Answer::NoRows(failure) => {
             out.push(format!("else {}: {}", failure.code, failure.message));
             if !failure.sample.is_empty() {

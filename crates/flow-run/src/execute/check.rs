@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::postgres::session::Session;
+use crate::session::{nth, unreadable};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::declare::options::OpenEnd;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -34,11 +35,9 @@ impl Engine {
             .map_err(|mut errors| errors.remove(0))?;
         let session = self.open(&built.target_connection, &format!("check {pipeline}")).await?;
         let name = built.target.name();
-        let answers =
-            session.ask("look at the target", &crate::postgres::inspect::table_question(name)).await?;
-        let (_, live) = crate::postgres::inspect::read_table(
-            answers.first().and_then(|set| set.value()).unwrap_or_default(),
-        )?;
+        let doing = "look at the target";
+        let answers = session.ask(doing, &crate::postgres::inspect::table_question(name)).await?;
+        let (_, live) = crate::postgres::inspect::read_table(nth(&answers, 0, doing)?.only_value(doing)?)?;
         let Some(live) = live else {
             return Err(FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
                 .hint(format!("`flow run {pipeline}` creates it")));
@@ -76,11 +75,11 @@ impl Engine {
         }
         for (invariant, detail, sql) in all {
             let answers = session.ask(&format!("check {invariant}"), &sql).await?;
-            for row in answers.first().map(|set| set.rows.clone()).unwrap_or_default() {
+            for row in &nth(&answers, 0, invariant)?.rows {
                 let key: IndexMap<String, Value> = names
                     .keys
                     .iter()
-                    .zip(&row)
+                    .zip(row)
                     .map(|(name, value)| (name.to_string(), value.clone().map_or(Value::Null, Value::from)))
                     .collect();
                 violations.push(Violation {
@@ -139,12 +138,11 @@ async fn hash_invariant(
         super::run::literal(&pipeline.target_key()),
         ematix_flow_core::hash::ENCODING_VERSION
     );
-    let answers = session.ask("look for the compared columns", &question).await?;
-    let set: Vec<String> = answers
-        .first()
-        .and_then(|set| set.value())
-        .and_then(|json| serde_json::from_str(json).ok())
-        .unwrap_or_default();
+    let doing = "look for the compared columns";
+    let answers = session.ask(doing, &question).await?;
+    let Some(json) = nth(&answers, 0, doing)?.value() else { return Ok(None) };
+    let set: Vec<String> = serde_json::from_str(json)
+        .map_err(|error| unreadable(doing, &format!("a set that is no JSON: {error}")))?;
     let idents: Vec<Ident> = set.iter().map(Ident::new).collect::<Result<_>>()?;
     let columns: Option<Vec<ColumnValue<'_>>> = idents
         .iter()
@@ -153,9 +151,7 @@ async fn hash_invariant(
             Some(ColumnValue { name, sql: sql!("t.{name}", name), data_type })
         })
         .collect();
-    let Some(columns) = columns.filter(|_| answers.first().is_some_and(|set| set.value().is_some())) else {
-        return Ok(None);
-    };
+    let Some(columns) = columns else { return Ok(None) };
     let keys: Vec<String> = names.keys.iter().map(|key| format!("t.{}::text", Postgres.quote(key))).collect();
     Ok(Some((
         "hash_is_of_the_row",

@@ -4,7 +4,8 @@ use super::route::Route;
 use super::run::awake;
 use crate::postgres::grants;
 use crate::postgres::inspect::{self, Privilege};
-use crate::postgres::session::{ResultSet, Session};
+use crate::postgres::session::Session;
+use crate::session::nth;
 use ematix_flow_core::declare::options::{HandleDeletes, ReplaceMethod};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -56,20 +57,18 @@ pub async fn facts(
         questions.push(record_question(&pipeline.target_key()));
         questions.push(watermark_question(&pipeline.name));
     }
-    let answers = session.ask("look at the target", &questions.join(";\n")).await?;
-    let mut answers = answers.iter();
-    let mut next = || answers.next().and_then(ResultSet::value).map(str::to_owned);
-    let (schema_exists, live) = inspect::read_table(&next().unwrap_or_default())?;
+    let doing = "look at the target";
+    let answers = session.ask(doing, &questions.join(";\n")).await?;
+    let (schema_exists, live) = inspect::read_table(nth(&answers, 0, doing)?.only_value(doing)?)?;
     let (mut record, mut watermark, mut instant, mut ours) = (None, None, None, false);
     if metadata_exists {
-        if let Some(answer) = next() {
-            let json: RecordJson = read(&answer)?;
-            instant = Some(json.instant.clone());
-            ours = json.ours;
-            record = Some(json.into());
-        }
-        if let Some(answer) = next() {
-            let json: WatermarkJson = read(&answer)?;
+        let json: RecordJson = read(nth(&answers, 1, doing)?.only_value(doing)?)?;
+        instant = Some(json.instant.clone());
+        ours = json.ours;
+        record = Some(json.into());
+        let stored = nth(&answers, 2, doing)?;
+        if !stored.rows.is_empty() {
+            let json: WatermarkJson = read(stored.only_value(doing)?)?;
             watermark = Some(json.into());
         }
     }
@@ -81,11 +80,11 @@ pub async fn facts(
     let native_types = inspect::native_types(session, &natives).await?;
     let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.is_some());
     let question = format!("{};\nSELECT {NOW}", inspect::privileges_question(&privileges));
-    let answers = session.ask("look up privileges", &question).await?;
+    let doing = "look up privileges";
+    let answers = session.ask(doing, &question).await?;
     session.drop_named_statements().await?;
-    let missing_privileges =
-        answers.first().map(|set| inspect::read_missing_privileges(&set.rows)).unwrap_or_default();
-    let now = answers.get(1).and_then(ResultSet::value).unwrap_or_default().to_owned();
+    let missing_privileges = inspect::read_missing_privileges(nth(&answers, 0, doing)?)?;
+    let now = nth(&answers, 1, doing)?.only_value(doing)?.to_owned();
     let run = RunFacts { instant: instant.unwrap_or(now), ..run };
     let live = live.map(|mut live| {
         live.ours = ours;
@@ -113,17 +112,22 @@ pub async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(Sou
     if capped {
         questions.push(CAP.to_owned());
     }
-    let answers = session.ask_source("look at the source", &questions.join(";\n")).await?;
-    let relation = answers.first().and_then(ResultSet::value).map(inspect::read_relation).transpose()?;
-    let cap = match answers.get(1).and_then(ResultSet::value) {
-        Some(answer) => {
-            let json: CapJson = read(answer)?;
+    let doing = "look at the source";
+    let answers = session.ask_source(doing, &questions.join(";\n")).await?;
+    let found = nth(&answers, 0, doing)?;
+    let relation = match found.rows.is_empty() {
+        true => None,
+        false => Some(inspect::read_relation(found.only_value(doing)?)?),
+    };
+    let cap = match capped {
+        true => {
+            let json: CapJson = read(nth(&answers, 1, doing)?.only_value(doing)?)?;
             match (json.cap, json.why) {
                 (Some(cap), None) => Cap::At(cap),
                 (_, why) => Cap::Unknown(why.unwrap_or_else(|| "no transaction could be seen".to_owned())),
             }
         }
-        None => Cap::Unknown("it was not asked".to_owned()),
+        false => Cap::Unknown("it was not asked".to_owned()),
     };
     let columns = inspect::describe_query(session, pipeline.source.query.text()).await?;
     let relation = relation.filter(|relation| names_columns_of(pipeline, relation));

@@ -4,13 +4,16 @@
 use super::run::Progress;
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::grants;
-use crate::postgres::session::{ResultSet, Session};
+use crate::postgres::session::Session;
+use crate::session::{ResultSet, nth, unreadable};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::metadata;
-use ematix_flow_core::report::{Counters, ExecutionPath, Status, StepReport};
-use ematix_flow_core::sql::{Literal, Quote, Slot};
+use ematix_flow_core::report::{ExecutionPath, Status, StepReport};
+use ematix_flow_core::run_value::RunValue;
+use ematix_flow_core::run_value::Values;
+use ematix_flow_core::sql::{Literal, Quote};
 
 /// What is recorded of a run when it begins.
 pub struct RunStart<'a> {
@@ -53,22 +56,28 @@ pub async fn metadata_exists(session: &Session) -> Result<bool> {
         Err(error) if error.code == ErrorCode::PermissionDenied => {
             return Err(grants::complete(metadata_hint(error), session, "").await);
         }
-        answers => answers?.first().and_then(ResultSet::value) == Some("t"),
+        answers => {
+            let doing = "look for the metadata";
+            nth(&answers?, 0, doing)?.only_truth(doing)?
+        }
     };
     if exists {
-        let read =
-            session.ask("read the version of the metadata", "SELECT version FROM ematix_flow.metadata");
+        let read = session.ask(READ_VERSION, "SELECT version FROM ematix_flow.metadata");
         let answers = match read.await {
             Ok(answers) => answers,
             Err(error) => return Err(grants::complete(metadata_hint(error), session, "").await),
         };
-        check_version(answers.first().and_then(ResultSet::value))?;
+        check_version(nth(&answers, 0, READ_VERSION)?)?;
     }
     Ok(exists)
 }
 
-fn check_version(version: Option<&str>) -> Result<()> {
-    let version: i32 = version.and_then(|version| version.parse().ok()).unwrap_or(metadata::VERSION);
+const READ_VERSION: &str = "read the version of the metadata";
+
+fn check_version(answer: &ResultSet) -> Result<()> {
+    let said = answer.only_value(READ_VERSION)?;
+    let version: i32 =
+        said.parse().map_err(|_| unreadable(READ_VERSION, &format!("`{said}`, which is no version")))?;
     if version > metadata::VERSION {
         return Err(FlowError::new(
             ErrorCode::MetadataNewer,
@@ -145,7 +154,7 @@ pub async fn begin(session: &Session, start: &RunStart<'_>) -> Result<bool> {
     let entered = |answers: &[ResultSet]| answers.last().is_some_and(|set| set.affected == 1);
     match session.run_writing(&sql).await {
         Ok(answers) => {
-            check_version(answers.first().and_then(ResultSet::value))?;
+            check_version(nth(&answers, 0, READ_VERSION)?)?;
             Ok(entered(&answers))
         }
         Err(error) => {
@@ -228,9 +237,11 @@ pub async fn renew_leases(session: &Session, run_ids: &[&str], lease: &Duration)
 ///
 /// # Errors
 /// `lease_lost` where it was taken for dead meanwhile.
-pub async fn succeed(session: &Session, run_id: &str, counters: &Counters) -> Result<()> {
-    let counts: Vec<String> =
-        Slot::RECORDED.iter().map(|slot| format!("{} = {}", slot.name(), counters.number(*slot))).collect();
+pub async fn succeed(session: &Session, run_id: &str, values: &Values) -> Result<()> {
+    let counts: Vec<String> = RunValue::RECORDED
+        .iter()
+        .map(|value| format!("{} = {}", value.name(), values.number(*value)))
+        .collect();
     let sql = format!(
         "UPDATE ematix_flow.run_history SET status = 'success', committed = true, ended_at = pg_catalog.clock_timestamp(), lease_until = NULL, path = {}, {} WHERE run_id = {} AND status = 'running'",
         text(ExecutionPath::SameDatabase.name()),
@@ -270,7 +281,7 @@ pub async fn fail(
         message = text(&message),
         code = text(error.code.name()),
         path = optional(progress.path.as_ref().map(|path| path.path.name())),
-        rows_in = progress.counters.number(Slot::RowsIn),
+        rows_in = progress.values.number(RunValue::RowsIn),
         run_id = text(run_id)
     );
     session.write("record how the run ended", &sql).await.map(|_| ())

@@ -1,5 +1,6 @@
 //! Runs plans. One executor for every strategy and path, and the questions that commands ask of history.
 
+mod answers;
 pub mod callables;
 mod check;
 mod gather;
@@ -27,8 +28,8 @@ use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::Plan;
 use ematix_flow_core::planner;
 use ematix_flow_core::report::{ConnectionReport, ExecutionPath, RunReport, Status};
+use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::schema::{LiveColumn, LiveIndex, LiveTable};
-use ematix_flow_core::sql::Slot;
 use indexmap::IndexMap;
 use observer::Observer;
 use run::{Execution, Progress};
@@ -264,12 +265,12 @@ impl Engine {
         outcome: Result<()>,
         request: &Request,
     ) -> RunReport {
-        let counters = &progress.counters;
+        let values = &progress.values;
         let committed = outcome.is_ok() && !request.dry_run && !progress.slot_taken;
         let spec = self.project.pipelines.get(pipeline);
         let declared = spec.and_then(|spec| spec.options.mode);
         let mode = built.ok().map(|built| built.strategy.mode()).or(declared);
-        let number = |slot| counters.number(slot);
+        let number = |slot| values.number(slot);
         let of_built = |text: fn(&Pipeline) -> String| built.map(text).unwrap_or_default();
         RunReport {
             schema: "ematix.run.v1",
@@ -291,18 +292,18 @@ impl Engine {
             started_at: format!("{:.6}", about.started_at),
             ended_at: format!("{:.6}", jiff::Timestamp::now()),
             duration_ms: about.started.elapsed().as_millis() as u64,
-            rows_in: number(Slot::RowsIn),
-            rows_inserted: number(Slot::RowsInserted),
-            rows_updated: number(Slot::RowsUpdated),
-            rows_unchanged: number(Slot::RowsUnchanged),
-            rows_closed_out: number(Slot::RowsClosedOut),
-            rows_deleted: number(Slot::RowsDeleted),
-            rows_deduplicated: number(Slot::RowsDeduplicated),
-            rows_skipped: number(Slot::RowsSkipped),
-            rows_rejected: number(Slot::RowsRejected),
-            rows_rehashed: number(Slot::RowsRehashed),
+            rows_in: number(RunValue::RowsIn),
+            rows_inserted: number(RunValue::RowsInserted),
+            rows_updated: number(RunValue::RowsUpdated),
+            rows_unchanged: number(RunValue::RowsUnchanged),
+            rows_closed_out: number(RunValue::RowsClosedOut),
+            rows_deleted: number(RunValue::RowsDeleted),
+            rows_deduplicated: number(RunValue::RowsDeduplicated),
+            rows_skipped: number(RunValue::RowsSkipped),
+            rows_rejected: number(RunValue::RowsRejected),
+            rows_rehashed: number(RunValue::RowsRehashed),
             watermark_before: progress.watermark_before,
-            watermark_after: counters.text(Slot::Watermark).map(str::to_owned),
+            watermark_after: values.text(RunValue::Watermark).map(str::to_owned),
             parse_failures: IndexMap::new(),
             transforms: Vec::new(),
             warnings: progress.plan.map(|plan| plan.warnings).unwrap_or_default(),

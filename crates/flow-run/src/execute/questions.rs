@@ -3,7 +3,8 @@
 use super::history;
 use super::run::literal;
 use super::{Engine, Request};
-use crate::postgres::session::{ResultSet, Session};
+use crate::postgres::session::Session;
+use crate::session::{ResultSet, nth, unreadable};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -225,9 +226,14 @@ impl Engine {
                 "SELECT (pg_catalog.to_json(GREATEST((SELECT pg_catalog.max(r.slot) FROM ematix_flow.run_history AS r WHERE r.pipeline_name = {name} AND r.status <> 'skipped'),
                         (SELECT pg_catalog.max(s.slot) FROM ematix_flow.slots AS s WHERE s.pipeline = {name})) AT TIME ZONE 'UTC') #>> '{{}}') || 'Z'"
             );
-            let answers = session.ask("look for the last slot", &sql).await?;
-            let last: Option<Timestamp> =
-                answers.first().and_then(ResultSet::value).and_then(|text| text.parse().ok());
+            let doing = "look for the last slot";
+            let answers = session.ask(doing, &sql).await?;
+            let last: Option<Timestamp> = match &nth(&answers, 0, doing)?.only_row(1, doing)?[0] {
+                Some(text) => Some(
+                    text.parse().map_err(|_| unreadable(doing, &format!("`{text}`, which is no instant")))?,
+                ),
+                None => None,
+            };
             if let Some(slot) = schedule.due(last, now) {
                 due.push((pipeline.name.clone(), slot.to_string()));
             } else if last.is_none()
@@ -291,7 +297,7 @@ impl Engine {
             FlowError::new(ErrorCode::InvalidValue, format!("`{value}` is not a {}", column.data_type.name))
                 .detail(why)
         })?;
-        let stored = literal(answers.first().and_then(ResultSet::value).unwrap_or(value));
+        let stored = literal(nth(&answers, 0, "cast the watermark")?.only_value("cast the watermark")?);
         let name = literal(pipeline);
         let sql = format!(
             "DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name};
@@ -389,7 +395,7 @@ COMMIT",
             Target::Inferred(_) => Vec::new(),
         };
         session.close().await;
-        let rows = answers.first().map(|set| set.rows.clone()).unwrap_or_default();
+        let rows = nth(&answers, 0, "read the versions of the key")?.rows.clone();
         let mut shown_key = IndexMap::new();
         let mut versions = Vec::new();
         for row in rows {
@@ -491,7 +497,7 @@ async fn watermark_rows(session: &Session, names: &[String]) -> Result<Vec<Water
 }
 
 fn values<T: serde::de::DeserializeOwned>(answers: &[ResultSet]) -> Result<Vec<T>> {
-    let rows = answers.first().map(|set| set.rows.as_slice()).unwrap_or_default();
+    let rows = &nth(answers, 0, "read the history")?.rows;
     rows.iter()
         .filter_map(|row| row.first().cloned().flatten())
         .map(|text| {

@@ -2,7 +2,8 @@
 
 use super::Engine;
 use super::gather::Path;
-use crate::postgres::session::{ResultSet, Session};
+use crate::postgres::session::Session;
+use crate::session::{ResultSet, nth, unreadable};
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
@@ -88,8 +89,9 @@ async fn same_database(source: &Session, target: &Session, key: i64) -> Result<b
     let take = format!("SELECT pg_catalog.pg_advisory_xact_lock({key})");
     source.ask_source("prove which database the source is", &take).await?;
     let attempt = format!("SELECT pg_catalog.pg_try_advisory_xact_lock({key})");
-    let tried = target.ask("prove which database the target is", &attempt).await?;
-    Ok(tried.iter().any(|set| set.value() == Some("f")))
+    let doing = "prove which database the target is";
+    let taken = nth(&target.ask(doing, &attempt).await?, 0, doing)?.only_truth(doing)?;
+    Ok(!taken)
 }
 
 /// Why the query could mean something else in the target's session than in the source's, of one database.
@@ -164,11 +166,15 @@ async fn meaning(session: &Session, own: &[String]) -> Result<Vec<(String, Strin
     // `"$user"` in search_path is another schema for another role.
     let values = values.chain(["pg_catalog.current_schemas(false)::text".into(), "current_user".into()]);
     let sql = format!("SELECT {}", values.collect::<Vec<_>>().join(", "));
-    let answers = session.ask("compare the sessions", &sql).await?;
-    let row = answers.iter().rev().find_map(|set| set.rows.first().cloned()).unwrap_or_default();
+    let doing = "compare the sessions";
+    let answers = session.ask(doing, &sql).await?;
+    let row = nth(&answers, 0, doing)?.only_row(names.len() + 2, doing)?.to_vec();
     let names = names.into_iter().chain(["the schemas of search_path", "role"]);
+    // A setting that nobody has set is NULL.
     Ok(names.zip(row).map(|(name, value)| (name.to_owned(), value.unwrap_or_default())).collect())
 }
+
+const EXPLAINED: &str = "look at what the query reads";
 
 /// Whether the target's role reads the source's rows otherwise than the source's own role, and why.
 async fn reads_otherwise(pipeline: &Pipeline, target: &Session) -> Result<Option<String>> {
@@ -180,13 +186,14 @@ async fn reads_otherwise(pipeline: &Pipeline, target: &Session) -> Result<Option
     // The locks that planning took go with it.
     target.ask("end the question", "ROLLBACK TO ematix_role; RELEASE ematix_role").await?;
     let plan = match explained {
-        Ok(answers) => answers.last().and_then(ResultSet::value).unwrap_or_default().to_owned(),
+        Ok(answers) => nth(&answers, 1, EXPLAINED)?.only_value(EXPLAINED)?.to_owned(),
         Err(error) => {
             let message = error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned());
             return Ok(Some(format!("may not read the source ({message})")));
         }
     };
-    let plan = serde_json::from_str(&plan).unwrap_or(Value::Null);
+    let plan: Value = serde_json::from_str(&plan)
+        .map_err(|error| unreadable(EXPLAINED, &format!("a plan that is no JSON: {error}")))?;
     let mut found = Words::default();
     found.collect(&plan);
     let literal = super::run::literal;

@@ -1,5 +1,6 @@
 //! Executes one plan: waits for the target, gathers facts under its lock, runs the steps, commits.
 
+use super::answers;
 use super::gather::{self, Path};
 use super::history;
 use super::observer::Observer;
@@ -7,15 +8,17 @@ use super::route::Route;
 use super::transfer::{self, Transferred};
 use super::{Engine, Request, Stop};
 use crate::postgres::error::{Side, statement_error};
-use crate::postgres::session::{ResultSet, Session};
+use crate::postgres::session::Session;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, RunFacts, SourceFacts};
 use ematix_flow_core::pipeline::{Pipeline, Strategy};
-use ematix_flow_core::plan::{Action, Answer, Condition, GuardFailure, Plan, Step, StepKind};
+use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
 use ematix_flow_core::planner;
-use ematix_flow_core::report::{Counters, ExecutionPath, SampleRow, StepReport};
-use ematix_flow_core::sql::{Literal, Quote, Slot};
+use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
+use ematix_flow_core::run_value::RunValue;
+use ematix_flow_core::run_value::Values;
+use ematix_flow_core::sql::{Literal, Quote};
 use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -29,7 +32,7 @@ pub struct Progress {
     /// The plan, once it is made.
     pub plan: Option<Plan>,
     /// Numbers counted so far.
-    pub counters: Counters,
+    pub values: Values,
     /// Steps done so far.
     pub steps: Vec<StepReport>,
     /// Rows of the sample.
@@ -45,7 +48,7 @@ pub struct Progress {
 impl Progress {
     /// Forgets what an attempt counted that left nothing behind.
     fn begin_again(&mut self) {
-        self.counters = Counters::default();
+        self.values = Values::default();
         self.steps.clear();
         self.sample.clear();
     }
@@ -87,7 +90,7 @@ impl Execution<'_> {
                 return Err(FlowError::new(ErrorCode::TargetFailed, again));
             }
         }
-        settle(&self.pipeline.strategy, &mut progress.counters);
+        settle(&self.pipeline.strategy, &mut progress.values);
         self.stop_if_asked()?;
         if self.request.dry_run {
             self.session.ask("roll the dry-run back", "ROLLBACK").await?;
@@ -237,21 +240,22 @@ impl Execution<'_> {
     ) -> Result<Option<String>> {
         self.stop_if_asked()?;
         if let Some(Condition::Positive(slot)) = &step.when
-            && progress.counters.number(*slot) <= 0
+            && progress.values.number(*slot) <= 0
         {
             return Ok(None);
         }
         if step.kind == StepKind::Finish {
-            settle(&self.pipeline.strategy, &mut progress.counters);
+            settle(&self.pipeline.strategy, &mut progress.values);
         }
         self.observer.step_started(step);
         let started = Instant::now();
         let mut bytes = None;
         let rows = match &step.action {
             Action::Execute(statement) => {
-                let sql = statement.fill(|slot| progress.counters.literal(slot), &Postgres);
+                let sql = statement.fill(&progress.values, &Postgres);
                 let answers = self.session.run(&sql).await.map_err(|error| self.step_error(&error, step))?;
-                self.answer(step, &answers, progress)?
+                let path = progress.path.as_ref().map_or(ExecutionPath::SameDatabase, |path| path.path);
+                answers::take(step, path, &answers, &mut progress.values, &mut progress.sample)?
             }
             Action::AskSource(statement) => {
                 let source = transfer::source_of(source, &step.action)?;
@@ -262,7 +266,7 @@ impl Execution<'_> {
             }
             action @ (Action::Copy(_) | Action::Compare(_)) => {
                 let source = transfer::source_of(source, action)?;
-                let passing = self.transfer(action, source, &mut progress.counters);
+                let passing = self.transfer(action, source, &mut progress.values);
                 match unless_asked(&self.request.stop, passing).await? {
                     Transferred::Done(passed) => {
                         // Nothing holds the source's old rows back while the target is written, and a query that
@@ -291,110 +295,26 @@ impl Execution<'_> {
         Ok(None)
     }
 
-    async fn transfer(
-        &self,
-        action: &Action,
-        source: &Session,
-        counters: &mut Counters,
-    ) -> Result<Transferred> {
+    async fn transfer(&self, action: &Action, source: &Session, values: &mut Values) -> Result<Transferred> {
         match action {
             Action::Copy(copy) => {
-                transfer::copy_rows(copy, source, self.session, self.observer, counters).await
+                transfer::copy_rows(copy, source, self.session, self.observer, values).await
             }
             Action::Compare(compare) => {
-                transfer::compare_rows(compare, source, self.session, self.observer, counters).await
+                transfer::compare_rows(compare, source, self.session, self.observer, values).await
             }
             Action::Execute(_) | Action::AskSource(_) => unreachable!("statements transfer no rows"),
         }
     }
 
-    fn answer(&self, step: &Step, answers: &[ResultSet], progress: &mut Progress) -> Result<Option<i64>> {
-        let last = answers.last().cloned().unwrap_or_default();
-        match &step.answer {
-            Answer::Ignore => Ok(None),
-            Answer::Count(slots) => {
-                slots.iter().for_each(|slot| progress.counters.add(*slot, last.affected));
-                Ok(Some(last.affected))
-            }
-            Answer::CountExactly(slots, expected) => {
-                let expected: i64 = expected.iter().map(|slot| progress.counters.number(*slot)).sum();
-                if last.affected != expected {
-                    return Err(FlowError::new(
-                        ErrorCode::TargetFailed,
-                        format!("{} of {expected} rows were touched by the step \"{}\"", last.affected, step.purpose),
-                    )
-                    .hint(match (&progress.path, step.kind) {
-                        (Some(Path { path: ExecutionPath::ClientDiff, .. }), StepKind::Close) => {
-                            "somebody else wrote the table while the source was read; nothing stands of this run: run it again"
-                        }
-                        _ => "a trigger or a rule of the target kept rows from being written; nothing stands of this run",
-                    }));
-                }
-                slots.iter().for_each(|slot| progress.counters.add(*slot, last.affected));
-                Ok(Some(last.affected))
-            }
-            Answer::Read => {
-                let Some(row) = last.rows.first() else { return Ok(None) };
-                for (name, value) in last.columns.iter().zip(row) {
-                    let Some(slot) = Slot::from_name(name) else { continue };
-                    match (slot, value) {
-                        (Slot::Watermark | Slot::ReadFrom, Some(text)) => {
-                            progress.counters.set_text(slot, text)
-                        }
-                        (_, Some(number)) => progress.counters.set(slot, number.parse().unwrap_or(0)),
-                        (_, None) => {}
-                    }
-                }
-                Ok(None)
-            }
-            Answer::Sample => {
-                let object =
-                    |cell: &Option<String>| cell.as_deref().and_then(|text| serde_json::from_str(text).ok());
-                for row in &last.rows {
-                    let change = match row.first().and_then(|cell| cell.as_deref()) {
-                        Some("new") => "insert",
-                        Some("gone") => "delete",
-                        Some("overwritten") => "update",
-                        _ if matches!(self.pipeline.strategy, Strategy::Scd2(_)) => "close",
-                        _ => "update",
-                    };
-                    progress.sample.push(SampleRow {
-                        change: change.to_owned(),
-                        old: object(&row[1]),
-                        new: object(&row[2]),
-                    });
-                }
-                Ok(None)
-            }
-            Answer::NoRows(failure) => {
-                if last.rows.is_empty() {
-                    Ok(Some(0))
-                } else {
-                    Err(guard_error(failure, &last))
-                }
-            }
-            Answer::ExactlyOne => {
-                if last.affected == 1 {
-                    return Ok(None);
-                }
-                Err(FlowError::new(
-                    ErrorCode::LeaseLost,
-                    "the run was taken for dead while it was running, and rolls back",
-                )
-                .hint("its process was paused for longer than its lease: run it again, or raise lease"))
-            }
-        }
-    }
-
     fn step_error(&self, error: &tokio_postgres::Error, step: &Step) -> FlowError {
         let state = error.as_db_error().map(|db| db.code().code().to_owned()).unwrap_or_default();
-        let reads_query =
-            matches!(step.kind, StepKind::Stage) || step.action.to_string().starts_with("SELECT FROM");
-        let appends = step.kind == StepKind::Insert
-            && matches!(self.pipeline.strategy, Strategy::Append(_))
-            && self.pipeline.incremental.is_none()
-            && !(state.starts_with("23") || state.starts_with("P0") || state == "42501");
-        let side = if reads_query || appends { Side::Source } else { Side::Target };
+        let written = state.starts_with("23") || state.starts_with("P0") || state == "42501";
+        let side = match step.blame {
+            Blame::Source => Side::Source,
+            Blame::SourceUnlessWritten if !written => Side::Source,
+            Blame::SourceUnlessWritten | Blame::Target => Side::Target,
+        };
         let error = statement_error(error, side, &step.purpose);
         if state == "42501" && step.kind == StepKind::Ddl && error.message.starts_with("must be owner") {
             return error.hint(format!("its owner runs once: {}", step.action));
@@ -454,64 +374,20 @@ pub fn cancelled(stop: Stop) -> FlowError {
 }
 
 /// The numbers that follow from others: what is left of the rows read.
-pub fn settle(strategy: &Strategy, counters: &mut Counters) {
-    let n = |slot| counters.number(slot);
-    let rest = n(Slot::RowsIn)
-        - n(Slot::RowsInserted)
-        - n(Slot::RowsUpdated)
-        - n(Slot::RowsDeduplicated)
-        - n(Slot::RowsRejected);
+pub fn settle(strategy: &Strategy, values: &mut Values) {
+    let n = |slot| values.number(slot);
+    let rest = n(RunValue::RowsIn)
+        - n(RunValue::RowsInserted)
+        - n(RunValue::RowsUpdated)
+        - n(RunValue::RowsDeduplicated)
+        - n(RunValue::RowsRejected);
     match strategy {
-        Strategy::Append(_) => counters.set(Slot::RowsSkipped, rest),
+        Strategy::Append(_) => values.set(RunValue::RowsSkipped, rest),
         Strategy::Truncate(_) => {}
         Strategy::Merge(_) | Strategy::Scd2(_) => {
-            counters.set(Slot::RowsUnchanged, rest - n(Slot::RowsSkipped))
+            values.set(RunValue::RowsUnchanged, rest - n(RunValue::RowsSkipped))
         }
     }
-}
-
-fn guard_error(failure: &GuardFailure, found: &ResultSet) -> FlowError {
-    let cell = |row: &[Option<String>], index: usize| row.get(index).cloned().flatten().unwrap_or_default();
-    let first = &found.rows[0];
-    let count = cell(first, 0);
-    // The numbers stand in front: a pipeline's name further on may have braces of its own.
-    let words = if count == "1" { &failure.one } else { &failure.message };
-    let message = words.strip_prefix("{count}").map_or_else(
-        || words.clone(),
-        |rest| match rest.strip_prefix(" of {total}") {
-            Some(rest) => format!("{count} of {}{rest}", cell(first, 1)),
-            None => format!("{count}{rest}"),
-        },
-    );
-    let mut error = FlowError::new(failure.code, message).hint(failure.hint.clone());
-    if let Ok(number) = count.parse::<i64>() {
-        error = error.context("count", number);
-    }
-    if failure.sample.is_empty() {
-        return error;
-    }
-    let mut shown = Vec::new();
-    let mut keys = Vec::new();
-    for row in &found.rows {
-        let values: Vec<String> = (0..failure.sample.len()).map(|index| cell(row, index + 1)).collect();
-        let rows = cell(row, failure.sample.len() + 1);
-        let value = if values.len() == 1 { values[0].clone() } else { format!("({})", values.join(", ")) };
-        shown.push(format!("{value} ({rows} rows)"));
-        keys.push(serde_json::Value::from(
-            failure
-                .sample
-                .iter()
-                .cloned()
-                .zip(values.into_iter().map(serde_json::Value::from))
-                .collect::<serde_json::Map<_, _>>(),
-        ));
-    }
-    let names = if failure.sample.len() == 1 {
-        failure.sample[0].clone()
-    } else {
-        format!("({})", failure.sample.join(", "))
-    };
-    error.detail(format!("  {names}: {}", shown.join(", "))).context("keys", keys)
 }
 
 /// The advisory lock of a target.

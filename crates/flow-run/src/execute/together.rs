@@ -21,7 +21,8 @@ use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Answer, Copy, Plan, Step, StepKind};
 use ematix_flow_core::planner;
 use ematix_flow_core::query::ReadQuery;
-use ematix_flow_core::report::{Counters, RunReport, Status};
+use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_core::run_value::Values;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, QualifiedName, Sql};
 use uuid::Uuid;
@@ -84,7 +85,7 @@ impl Engine {
         let slot_taken = parts.iter().any(|part| part.progress.slot_taken);
         let mut progress = Progress { slot_taken, ..Progress::default() };
         for part in &parts {
-            progress.counters.add_all(&part.progress.counters);
+            progress.values.add_all(&part.progress.values);
         }
         progress.path = parts.first().and_then(|part| part.progress.path.clone());
         let targets: Vec<RunReport> = parts
@@ -239,15 +240,15 @@ impl Engine {
             if let Some(why) = done.map_err(|error| of_part(error, &part.pipeline))? {
                 return Err(FlowError::new(ErrorCode::TargetFailed, why));
             }
-            settle(&pipeline.strategy, &mut part.progress.counters);
+            settle(&pipeline.strategy, &mut part.progress.values);
         }
         lead.stop_if_asked()?;
         if request.dry_run {
             session.ask("roll the dry-run back", "ROLLBACK").await?;
             return Ok(());
         }
-        let mut total = Counters::default();
-        parts.iter().for_each(|part| total.add_all(&part.progress.counters));
+        let mut total = Values::default();
+        parts.iter().for_each(|part| total.add_all(&part.progress.values));
         let drop = format!("DROP TABLE {shared}");
         session.ask("drop the reading", &drop).await?;
         history::succeed(session, parent, &total).await?;
@@ -283,14 +284,9 @@ fn combined(parts: &[Pipeline], plans: Vec<Plan>) -> Plan {
     }
     let name = reading("<batch>").expect("a name of ours").0;
     let create = create_reading(&name, &Sql::user(first.source.query.text()));
-    let once = Step {
-        n: 0,
-        kind: StepKind::Stage,
-        purpose: format!("read the source once, for {} targets", parts.len()),
-        action: Action::Execute(create.render(&Postgres)),
-        answer: Answer::Ignore,
-        when: None,
-    };
+    let purpose = format!("read the source once, for {} targets", parts.len());
+    let once =
+        Step::new(0, StepKind::Stage, purpose, Action::Execute(create.render(&Postgres)), Answer::Ignore);
     whole.steps.insert(0, once);
     whole.steps.iter_mut().enumerate().for_each(|(index, step)| step.n = index + 1);
     whole
@@ -411,7 +407,7 @@ async fn read_once(
         kept,
         digests: Vec::new(),
     };
-    match copy_rows(&copy, source, target, observer, &mut Counters::default()).await? {
+    match copy_rows(&copy, source, target, observer, &mut Values::default()).await? {
         Transferred::Done(_) => Ok((text, facts, cap)),
         Transferred::GivenUp(why) => Err(FlowError::new(ErrorCode::SourceFailed, why)),
     }

@@ -8,8 +8,8 @@ use crate::transport::copy::copy;
 use crate::transport::{Broken, Passed};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::{Action, Compare, Copy};
-use ematix_flow_core::report::Counters;
-use ematix_flow_core::sql::Slot;
+use ematix_flow_core::run_value::RunValue;
+use ematix_flow_core::run_value::Values;
 
 /// How a transfer ended.
 pub enum Transferred {
@@ -25,7 +25,7 @@ pub async fn copy_rows(
     source: &Session,
     target: &Session,
     observer: &dyn Observer,
-    counters: &mut Counters,
+    values: &mut Values,
 ) -> Result<Transferred> {
     let (read, write) = (plan.read.to_string(), plan.write.to_string());
     let mut tell = |passed| observer.passing(passed);
@@ -33,7 +33,7 @@ pub async fn copy_rows(
         Ok(passed) => passed,
         Err(broken) => return ended(broken),
     };
-    counters.set(Slot::RowsIn, passed.rows);
+    values.set(RunValue::RowsIn, passed.rows);
     Ok(Transferred::Done(passed))
 }
 
@@ -43,7 +43,7 @@ pub async fn compare_rows(
     source: &Session,
     target: &Session,
     observer: &dyn Observer,
-    counters: &mut Counters,
+    values: &mut Values,
 ) -> Result<Transferred> {
     let (known, read, write) = (plan.known.to_string(), plan.read.to_string(), plan.write.to_string());
     let statements = Statements { known: &known, read: &read, write: &write };
@@ -52,9 +52,9 @@ pub async fn compare_rows(
         Ok(compared) => compared,
         Err(broken) => return ended(broken),
     };
-    counters.set(Slot::RowsIn, compared.passed.rows);
-    counters.set(Slot::RowsNullKey, compared.null_keys);
-    counters.set(Slot::RowsRepeated, compared.repeated);
+    values.set(RunValue::RowsIn, compared.passed.rows);
+    values.set(RunValue::RowsNullKey, compared.null_keys);
+    values.set(RunValue::RowsRepeated, compared.repeated);
     Ok(Transferred::Done(compared.passed))
 }
 

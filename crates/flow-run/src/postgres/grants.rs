@@ -1,6 +1,7 @@
 //! From a refused privilege to the statements that grant it, as an owner can run them.
 
-use super::session::{ResultSet, Session};
+use super::session::Session;
+use crate::session::ResultSet;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::metadata::SCHEMA;

@@ -4,6 +4,7 @@
 
 use super::error::{Side, statement_error};
 use super::session::Session;
+use crate::session::{ResultSet, nth, unreadable};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{MissingPrivilege, Relation, SourceColumn};
@@ -259,7 +260,12 @@ pub async fn describe_query(session: &Session, query: &str) -> Result<Vec<Source
         .query_typed(&probe, &[])
         .await
         .map_err(|error| statement_error(&error, Side::Source, "describe the query"))?;
-    let Some(row) = rows.first() else { return Ok(Vec::new()) };
+    let [row] = rows.as_slice() else {
+        return Err(unreadable(
+            "describe the query",
+            &format!("{} rows where one was asked for", rows.len()),
+        ));
+    };
     let columns = row.columns();
     for (index, column) in columns.iter().enumerate() {
         if columns[..index].iter().any(|other| other.name() == column.name()) {
@@ -307,8 +313,7 @@ pub async fn describe_query(session: &Session, query: &str) -> Result<Vec<Source
         stamped: bool,
     }
     let answers = session.ask("read the types of the query's columns", &question).await?;
-    let json: Vec<SourceJson> =
-        parse(answers.first().and_then(super::session::ResultSet::value).unwrap_or("[]"))?;
+    let json: Vec<SourceJson> = one_each(&answers, columns.len(), "read the types of the query's columns")?;
     Ok(columns
         .iter()
         .zip(json)
@@ -343,7 +348,12 @@ pub async fn native_types(session: &Session, names: &[String]) -> Result<BTreeMa
                 None => statement_error(&error, Side::Target, "look up declared types"),
             }
         })?;
-    let Some(row) = rows.first() else { return Ok(found) };
+    let [row] = rows.as_slice() else {
+        return Err(unreadable(
+            "look up declared types",
+            &format!("{} rows where one was asked for", rows.len()),
+        ));
+    };
     let values: Vec<String> = row
         .columns()
         .iter()
@@ -365,8 +375,7 @@ pub async fn native_types(session: &Session, names: &[String]) -> Result<BTreeMa
         values = values.join(", "),
     );
     let answers = session.ask("look up declared types", &question).await?;
-    let json: Vec<TypeJson> =
-        parse(answers.first().and_then(super::session::ResultSet::value).unwrap_or("[]"))?;
+    let json: Vec<TypeJson> = one_each(&answers, names.len(), "look up declared types")?;
     for (name, json) in names.iter().zip(json) {
         found.insert(name.clone(), json.into());
     }
@@ -423,11 +432,30 @@ pub fn privileges_question(privileges: &[Privilege]) -> String {
 }
 
 /// Reads the answer to [`privileges_question`].
-pub fn read_missing_privileges(rows: &[Vec<Option<String>>]) -> Vec<MissingPrivilege> {
-    rows.iter()
-        .map(|row| {
-            let cell = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
-            MissingPrivilege { what: cell(0), grant: cell(1) }
-        })
-        .collect()
+///
+/// # Errors
+/// `target_failed` for an answer of another form: a privilege that nobody could ask for is not there.
+pub fn read_missing_privileges(answer: &ResultSet) -> Result<Vec<MissingPrivilege>> {
+    let doing = "look up privileges";
+    if answer.columns.len() != 2 {
+        return Err(unreadable(doing, &format!("{} columns where 2 were asked for", answer.columns.len())));
+    }
+    let read = |row: &Vec<Option<String>>| match row.as_slice() {
+        [Some(what), Some(grant)] => Ok(MissingPrivilege { what: what.clone(), grant: grant.clone() }),
+        _ => Err(unreadable(doing, "a privilege without a name")),
+    };
+    answer.rows.iter().map(read).collect()
+}
+
+/// A JSON array with an item for each of what was asked.
+fn one_each<T: serde::de::DeserializeOwned>(
+    answers: &[ResultSet],
+    asked: usize,
+    doing: &str,
+) -> Result<Vec<T>> {
+    let items: Vec<T> = parse(nth(answers, 0, doing)?.only_value(doing)?)?;
+    match items.len() == asked {
+        true => Ok(items),
+        false => Err(unreadable(doing, &format!("{} items where {asked} were asked for", items.len()))),
+    }
 }

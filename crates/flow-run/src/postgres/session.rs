@@ -3,6 +3,7 @@
 
 use super::cancel::{Canceller, Place, UnderWay};
 use super::error::{Side, statement_error};
+use crate::session::ResultSet;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::Result;
 use ematix_flow_core::sql::{Literal, Quote};
@@ -27,24 +28,6 @@ pub struct Session {
     pub settings: IndexMap<String, String>,
     /// The words with which the connection's definition starts a session: `-c name=value`.
     pub options: Option<String>,
-}
-
-/// The answer to one statement.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResultSet {
-    /// The names of the columns.
-    pub columns: Vec<String>,
-    /// Rows of texts.
-    pub rows: Vec<Vec<Option<String>>>,
-    /// Rows returned or touched.
-    pub affected: i64,
-}
-
-impl ResultSet {
-    /// The only value.
-    pub fn value(&self) -> Option<&str> {
-        self.rows.first()?.first()?.as_deref()
-    }
 }
 
 impl Session {

@@ -1,0 +1,131 @@
+//! The values that only a run knows: what its steps count and read, and what later steps use of it.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+macro_rules! run_values {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// A value that is known only while the plan runs; printed as `:rows_in`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum RunValue {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl RunValue {
+            /// Every value.
+            pub const ALL: &'static [RunValue] = &[$(RunValue::$variant),+];
+
+            /// The name in printed SQL, and of the column that keeps it in the history.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(RunValue::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+run_values! {
+    /// Rows that the source gave.
+    RowsIn = "rows_in",
+    /// New rows.
+    RowsInserted = "rows_inserted",
+    /// Rows rewritten in place.
+    RowsUpdated = "rows_updated",
+    /// Rows that needed nothing.
+    RowsUnchanged = "rows_unchanged",
+    /// Versions closed.
+    RowsClosedOut = "rows_closed_out",
+    /// Keys found gone.
+    RowsDeleted = "rows_deleted",
+    /// Rows dropped as duplicates.
+    RowsDeduplicated = "rows_deduplicated",
+    /// Rows read again but loaded before, or without a watermark.
+    RowsSkipped = "rows_skipped",
+    /// Rows quarantined.
+    RowsRejected = "rows_rejected",
+    /// Current versions whose hash was computed anew.
+    RowsRehashed = "rows_rehashed",
+    /// Changes: rows of keys that the target does not have.
+    RowsNew = "rows_new",
+    /// Changes: rows that differ from their live row.
+    RowsChanged = "rows_changed",
+    /// Changes: rows that differ only in columns that are overwritten in place.
+    RowsOverwritten = "rows_overwritten",
+    /// Changes: live rows whose key left the source.
+    RowsGone = "rows_gone",
+    /// Staged rows whose key is NULL.
+    RowsNullKey = "rows_null_key",
+    /// Staged rows whose key was there already.
+    RowsRepeated = "rows_repeated",
+    /// The watermark of this reading, as text; NULL when nothing was read.
+    Watermark = "watermark",
+    /// Where the next reading begins, as text.
+    ReadFrom = "read_from",
+}
+
+impl RunValue {
+    /// The numbers that a run's row in the history keeps, each in the column of its name.
+    pub const RECORDED: &'static [RunValue] = &[
+        RunValue::RowsIn,
+        RunValue::RowsInserted,
+        RunValue::RowsUpdated,
+        RunValue::RowsUnchanged,
+        RunValue::RowsClosedOut,
+        RunValue::RowsDeleted,
+        RunValue::RowsDeduplicated,
+        RunValue::RowsSkipped,
+        RunValue::RowsRejected,
+        RunValue::RowsRehashed,
+    ];
+
+    /// Whether it is a text, which may be NULL, and not a number.
+    pub const fn is_text(self) -> bool {
+        matches!(self, RunValue::Watermark | RunValue::ReadFrom)
+    }
+}
+
+/// What a run knows so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Values {
+    numbers: BTreeMap<RunValue, i64>,
+    texts: BTreeMap<RunValue, String>,
+}
+
+impl Values {
+    /// The number; 0 where nothing was counted.
+    pub fn number(&self, value: RunValue) -> i64 {
+        self.numbers.get(&value).copied().unwrap_or(0)
+    }
+
+    /// Adds to a number.
+    pub fn add(&mut self, value: RunValue, rows: i64) {
+        *self.numbers.entry(value).or_insert(0) += rows;
+    }
+
+    /// Adds every number of another.
+    pub fn add_all(&mut self, other: &Values) {
+        for (value, number) in &other.numbers {
+            self.add(*value, *number);
+        }
+    }
+
+    /// Sets a number.
+    pub fn set(&mut self, value: RunValue, number: i64) {
+        self.numbers.insert(value, number);
+    }
+
+    /// The text; `None` where there is none.
+    pub fn text(&self, value: RunValue) -> Option<&str> {
+        self.texts.get(&value).map(String::as_str)
+    }
+
+    /// Sets a text; `None` for NULL.
+    pub fn set_text(&mut self, value: RunValue, text: Option<String>) {
+        match text {
+            Some(text) => self.texts.insert(value, text),
+            None => self.texts.remove(&value),
+        };
+    }
+}
