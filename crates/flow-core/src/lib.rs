@@ -1,9 +1,7 @@
 //! The core of ematix-flow: what a project declares becomes a plan, and the plan a report.
 //!
 //! The modules stand in the order in which they may use each other: each uses only those above it, and a
-//! test holds them to it. `planner` and `strategies` are one group: the planner asks a strategy what it
-//! needs, and the strategy writes its steps with what the planner has resolved. Everything is pure: no
-//! connection, no clock, no randomness.
+//! test holds them to it. Everything is pure: no connection, no clock, no randomness.
 
 pub mod error;
 pub mod duration;
@@ -23,5 +21,7 @@ pub mod facts;
 pub mod marks;
 pub mod plan;
 pub mod report;
-pub mod planner;
+pub mod resolve;
+pub mod reading;
 pub mod strategies;
+pub mod planner;

@@ -1,20 +1,18 @@
 //! The target's definition as steps: created when it is missing, held against its declaration when
 //! it is there, and given its indexes after the first rows.
 
-use super::builder::PlanBuilder;
-use super::load::Load;
-use crate::declare::options::{OnDrift, OpenEnd};
+use crate::declare::options::OnDrift;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::pipeline::Strategy;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
+use crate::resolve::strategy::{KeyNeed, Requirement, Unique};
+use crate::resolve::{Resolved, declared_type};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
-use crate::sql;
-use crate::sql::{Ident, QualifiedName};
-use crate::strategies::{self, Requirement};
+use crate::sql::Ident;
 
 /// What must be true of the target before its rows are touched.
-pub fn before_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     match &load.facts.target.live {
         None => create(load, builder),
         Some(live) => adopt(load, live, builder)?,
@@ -26,7 +24,7 @@ pub fn before_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()>
     Ok(())
 }
 
-fn create(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+fn create(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let table = &load.table;
     if !load.facts.target.schema_exists {
         builder.mark(Subject::NewSchema, format!("schema {}", table.name.schema));
@@ -42,10 +40,9 @@ fn create(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     }
 }
 
-fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
+fn adopt(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let types = |column: &Column| {
-        super::load::declared_type(column, load.facts, load.dialect)
-            .unwrap_or_else(|| load.type_of(&column.name).clone())
+        declared_type(column, load.facts, load.dialect).unwrap_or_else(|| load.type_of(&column.name).clone())
     };
     let found = differences(&load.table, &load.managed, live, &types, load.dialect);
     let (own, declared): (Vec<Difference>, Vec<Difference>) =
@@ -62,7 +59,7 @@ fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Re
     for difference in settled {
         apply(load, &difference, builder);
     }
-    let open = become_history(load, open, builder);
+    let open = complete(load, open, builder);
     let missing = open.iter().any(|difference| matches!(difference.kind, DifferenceKind::Missing { .. }));
     if !open.is_empty() && (load.pipeline.on_drift == OnDrift::Error || missing) {
         return Err(drift_error(load, &open, missing));
@@ -74,9 +71,8 @@ fn adopt(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Re
     requirements(load, live, builder)
 }
 
-/// Where `migrate` allows it, a table gets what a history has; what is left is drift still.
-fn become_history(load: &Load<'_>, open: Vec<Difference>, builder: &mut PlanBuilder<'_>) -> Vec<Difference> {
-    let Strategy::Scd2(scd2) = &load.pipeline.strategy else { return open };
+/// Where `migrate` allows it, a table gets what the strategy keeps in it; what is left is drift still.
+fn complete(load: &Resolved<'_>, open: Vec<Difference>, builder: &mut PlanBuilder<'_>) -> Vec<Difference> {
     let lacks = |difference: &Difference| {
         matches!(difference.kind, DifferenceKind::Missing { .. })
             && load.managed.iter().any(|column| column.name.as_str() == difference.column)
@@ -84,20 +80,22 @@ fn become_history(load: &Load<'_>, open: Vec<Difference>, builder: &mut PlanBuil
     if !load.pipeline.migrate {
         return open;
     }
-    let (missing, open): (Vec<_>, Vec<_>) = open.into_iter().partition(lacks);
+    let (missing, mut open): (Vec<_>, Vec<_>) = open.into_iter().partition(lacks);
     let names: Vec<&str> = missing.iter().map(|difference| difference.column.as_str()).collect();
-    strategies::adoption::steps(load, scd2, &names, builder);
+    if !load.strategy.complete(load, &names, builder) {
+        open.extend(missing);
+    }
     open
 }
 
 /// Columns that the strategy adds by itself: the flag of soft deletes, append's metadata.
-fn self_added(load: &Load<'_>, difference: &Difference) -> bool {
+fn self_added(load: &Resolved<'_>, difference: &Difference) -> bool {
     let managed = load.managed.iter().any(|column| column.name.as_str() == difference.column);
     let missing = matches!(difference.kind, DifferenceKind::Missing { .. });
-    managed && missing && matches!(load.pipeline.strategy, Strategy::Merge(_) | Strategy::Append(_))
+    managed && missing && load.strategy.adds_its_columns()
 }
 
-fn apply(load: &Load<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>) {
+fn apply(load: &Resolved<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>) {
     let subject = match difference.kind {
         DifferenceKind::Missing { .. } => Subject::NewColumn,
         _ => Subject::WiderColumn,
@@ -114,7 +112,7 @@ fn apply(load: &Load<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>
     }
 }
 
-fn drift_error(load: &Load<'_>, open: &[Difference], missing: bool) -> FlowError {
+fn drift_error(load: &Resolved<'_>, open: &[Difference], missing: bool) -> FlowError {
     let table =
         load.dialect.quote(&load.table.name.schema) + "." + &load.dialect.quote(&load.table.name.name);
     let mut error = FlowError::new(ErrorCode::Drift, format!("table {table} differs from its declaration"));
@@ -142,60 +140,17 @@ fn drift_error(load: &Load<'_>, open: &[Difference], missing: bool) -> FlowError
         .context("columns", open.iter().map(|difference| difference.column.clone()).collect::<Vec<_>>())
 }
 
-/// A history that we made with another `open_end` has other ends in its current versions.
-fn refuse_other_end(load: &Load<'_>, live: &LiveTable) -> Result<()> {
-    let Strategy::Scd2(scd2) = &load.pipeline.strategy else { return Ok(()) };
-    let nullable = live.column(scd2.effective_to.as_str()).is_some_and(|column| column.nullable);
-    if !live.ours || nullable == (scd2.open_end == OpenEnd::Null) {
-        return Ok(());
-    }
-    let (was, word) = if nullable { ("NULL", "null") } else { ("infinity", "infinity") };
-    Err(FlowError::new(
-        ErrorCode::Drift,
-        format!("current versions of {} end with {was}, and open_end says otherwise", load.table.name),
-    )
-    .hint(format!("set open_end = \"{word}\"; readers rely on one form, so flow does not rewrite it")))
-}
-
-/// A history has several versions of a key: an index that allows one row a key stands in its way.
-fn refuse_one_row_per_key(load: &Load<'_>, live: &LiveTable) -> Result<()> {
-    if !matches!(load.pipeline.strategy, Strategy::Scd2(_)) {
-        return Ok(());
-    }
-    let of_keys = |column: &String| load.keys.iter().any(|key| key.as_str() == column);
-    let found = live.indexes.iter().find(|index| {
-        index.unique && index.usable && index.predicate.is_none() && index.columns.iter().all(of_keys)
-    });
-    let Some(index) = found else { return Ok(()) };
-    let name = Ident::new(&index.name)?;
-    let drop = match index.primary {
-        true => sql!("ALTER TABLE {table} DROP CONSTRAINT {name}", table = load.table.name, name),
-        false => {
-            sql!("DROP INDEX {index}", index = QualifiedName { schema: load.table.name.schema.clone(), name })
-        }
-    };
-    Err(FlowError::new(
-        ErrorCode::Drift,
-        format!(
-            "the index `{}` of {} allows one row a key, and scd2 keeps several",
-            index.name, load.table.name
-        ),
-    )
-    .hint(format!("drop it: {}; flow never drops anything", drop.to_text(load.dialect))))
-}
-
 /// Indexes and checks without which the strategy cannot keep its word.
-fn requirements(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    refuse_one_row_per_key(load, live)?;
-    refuse_other_end(load, live)?;
-    for requirement in strategies::requirements(load) {
+fn requirements(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    load.strategy.adopt(load, live)?;
+    for requirement in load.strategy.requirements(load) {
         if requirement.is_met(live) {
             continue;
         }
         match &requirement {
             // On a table that is not ours a CHECK is an offer; the unique index is the strategy's ground.
             Requirement::Check { .. } if !live.ours && !load.pipeline.migrate => continue,
-            Requirement::Unique { columns, .. } if !live.ours && !load.pipeline.migrate => {
+            Requirement::Unique(Unique { columns, .. }) if !live.ours && !load.pipeline.migrate => {
                 let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
                 let statement = requirement.sql(load).to_text(load.dialect);
                 return Err(FlowError::new(
@@ -217,17 +172,19 @@ fn requirements(load: &Load<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>
 }
 
 /// Indexes come after the rows of a first load: building them once is cheaper than keeping them.
-pub fn after_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+pub fn after_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     if !load.creates {
         return;
     }
     let name = &load.table.name;
-    for requirement in strategies::requirements(load) {
+    let requirements = load.strategy.requirements(load);
+    for requirement in &requirements {
         builder.step(StepKind::Ddl, requirement.describe(), requirement.sql(load), Answer::Ignore);
     }
-    if !matches!(load.pipeline.strategy, Strategy::Scd2(_)) {
+    // What is declared as unique is so among the versions of a history, which sees to it itself.
+    if load.strategy.keys() != KeyNeed::OfVersions {
         // What the keys already have needs no second index.
-        let has_key = strategies::requirements(load).iter().any(Requirement::is_primary_key);
+        let has_key = requirements.iter().any(Requirement::is_primary_key);
         if !load.table.primary_key.is_empty() && !has_key {
             let sql = ddl::add_primary_key(name, &load.table.primary_key);
             builder.step(StepKind::Ddl, "primary key", sql, Answer::Ignore);
@@ -252,7 +209,7 @@ pub fn after_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     );
 }
 
-fn unique_purpose(columns: &[crate::sql::Ident]) -> String {
+fn unique_purpose(columns: &[Ident]) -> String {
     let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
     format!("unique: {}", names.join(", "))
 }

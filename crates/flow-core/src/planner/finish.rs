@@ -1,23 +1,21 @@
 //! The last steps of a load transaction: what is remembered of the target, the watermark, and the
 //! run's own row. A run that was taken over meanwhile finds its row no longer running, and rolls back.
 
-use super::builder::PlanBuilder;
-use super::load::Load;
-use super::reading;
 use crate::dialect::{Merged, Upsert};
 use crate::hash::ENCODING_VERSION;
 use crate::metadata::table;
-use crate::pipeline::Strategy;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
+use crate::reading::watermark;
+use crate::resolve::Resolved;
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Literal, Sql};
-use crate::strategies;
 use crate::types::DataType;
 use sha2::{Digest, Sha256};
 
 /// The steps.
-pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     if load.facts.run.dry_run {
         return;
     }
@@ -25,15 +23,15 @@ pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     let mut statements: Vec<Sql> = leftovers.collect();
     statements.push(remember_target(load));
     statements.extend(remember_declaration(load));
-    let watermark = remember_watermark(load);
-    let purpose = if watermark.is_some() { "watermark, run history" } else { "run history" };
-    statements.extend(watermark);
+    let remembered = remember_watermark(load);
+    let purpose = if remembered.is_some() { "watermark, run history" } else { "run history" };
+    statements.extend(remembered);
     statements.push(success(load));
     // One text, one round trip; the run succeeds only if it was not taken for dead meanwhile.
     builder.step(StepKind::Finish, purpose, Sql::join(statements, ";\n"), Answer::ExactlyOne);
 }
 
-fn remember_target(load: &Load<'_>) -> Sql {
+fn remember_target(load: &Resolved<'_>) -> Sql {
     let written = Sql::join(
         [
             RunValue::RowsInserted,
@@ -46,7 +44,7 @@ fn remember_target(load: &Load<'_>) -> Sql {
         .map(|slot| sql!("{slot}", slot)),
         " + ",
     );
-    let rehash = strategies::rehashes(load);
+    let rehash = load.need.in_full;
     // A rehash writes, whatever it counts.
     let if_written = |then: Sql, column: &'static str| match rehash {
         true => then,
@@ -63,8 +61,8 @@ fn remember_target(load: &Load<'_>) -> Sql {
         sql!("generation = {value}", value = if_written(Sql::text("t.generation + 1"), "generation")),
         sql!("last_instant = {value}", value = if_written(load.instant(), "last_instant")),
     ];
-    if matches!(load.pipeline.strategy, Strategy::Scd2(_)) {
-        let set = load.dialect.text_list(&strategies::scd2::compare_set(load));
+    if let Some(set) = load.strategy.compare_set(load) {
+        let set = load.dialect.text_list(&set);
         assignments.push(sql!("compare_set = {set}", set));
         assignments
             .push(sql!("encoding_version = {version}", version = Literal::Integer(ENCODING_VERSION.into())));
@@ -83,14 +81,14 @@ fn remember_target(load: &Load<'_>) -> Sql {
 }
 
 /// Every set of compare columns that the target had before this run.
-fn sets_before(load: &Load<'_>) -> Option<Vec<Vec<String>>> {
+fn sets_before(load: &Resolved<'_>) -> Option<Vec<Vec<String>>> {
     let record = load.facts.target.record.as_ref()?;
     let mut sets = record.earlier_sets.clone();
     sets.push(record.compare_set.clone()?);
     Some(sets)
 }
 
-fn remember_declaration(load: &Load<'_>) -> Option<Sql> {
+fn remember_declaration(load: &Resolved<'_>) -> Option<Sql> {
     let stored = load.facts.target.record.as_ref().and_then(|record| record.fingerprint.as_ref());
     if stored == Some(&fingerprint(load)) && !load.creates {
         return None;
@@ -107,13 +105,13 @@ fn remember_declaration(load: &Load<'_>) -> Option<Sql> {
     ))
 }
 
-fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
+fn remember_watermark(load: &Resolved<'_>) -> Option<Sql> {
     let incremental = load.pipeline.incremental.as_ref()?;
-    let data_type = reading::watermark_type(load, incremental).ok()?;
-    let append = matches!(load.pipeline.strategy, Strategy::Append(_));
+    let data_type = load.watermark_type(incremental).ok()?;
+    let ledger = load.strategy.ledger(load, incremental).ok().flatten();
     let null = || Sql::text("NULL");
-    let (covered, covered_row) = match reading::next_bound(load, incremental, data_type) {
-        Ok(bound) if append => {
+    let (covered, covered_row) = match watermark::next_bound(load, incremental, data_type) {
+        Ok(bound) if ledger.is_some() => {
             let stored = load.facts.watermark.as_ref().and_then(|stored| stored.covered_from.as_ref());
             let bound = match stored {
                 Some(stored) => {
@@ -127,10 +125,7 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
         }
         _ => (null(), Sql::empty()),
     };
-    let identity = match strategies::append::identity(load, incremental) {
-        Ok(names) if append => load.dialect.text_list(&names),
-        _ => null(),
-    };
+    let identity = ledger.map_or_else(null, |names| load.dialect.text_list(&names));
     const COLUMNS: [&str; 9] = [
         "pipeline_name",
         "column_name",
@@ -166,7 +161,7 @@ fn remember_watermark(load: &Load<'_>) -> Option<Sql> {
     }))
 }
 
-fn success(load: &Load<'_>) -> Sql {
+fn success(load: &Resolved<'_>) -> Sql {
     let counts = RunValue::RECORDED
         .iter()
         .map(|value| sql!("{name} = {value}", name = Sql::text(value.name()), value));
@@ -185,7 +180,7 @@ fn success(load: &Load<'_>) -> Sql {
 }
 
 /// The declaration as it is recorded.
-fn declaration(load: &Load<'_>) -> serde_json::Value {
+fn declaration(load: &Resolved<'_>) -> serde_json::Value {
     let columns: serde_json::Map<String, serde_json::Value> = load
         .table
         .columns
@@ -198,7 +193,7 @@ fn declaration(load: &Load<'_>) -> serde_json::Value {
         .collect();
     let names = |names: &[Ident]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     serde_json::json!({
-        "mode": load.pipeline.strategy.mode().name(),
+        "mode": load.strategy.mode().name(),
         "columns": columns,
         "keys": names(&load.keys),
         "compared": names(&load.compared),
@@ -208,7 +203,7 @@ fn declaration(load: &Load<'_>) -> serde_json::Value {
 }
 
 /// A digest of the declaration.
-pub fn fingerprint(load: &Load<'_>) -> String {
+pub fn fingerprint(load: &Resolved<'_>) -> String {
     let digest = Sha256::digest(declaration(load).to_string().as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

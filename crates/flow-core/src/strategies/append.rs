@@ -1,17 +1,19 @@
 //! Append: every source row is inserted. With an incremental column, a ledger of what was loaded in
 //! the range that can be read again keeps rows at a tie from being lost or doubled.
 
+use crate::declare::Mode;
 use crate::dialect::{Merged, RowOrder, Upsert};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::metadata;
 use crate::pipeline::{Append, Incremental};
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Blame, StepKind};
-use crate::planner::builder::PlanBuilder;
-use crate::planner::guards;
-use crate::planner::load::Load;
-use crate::planner::reading::{self, IDENTITY, WATERMARK};
-use crate::run_value::RunValue;
+use crate::reading::stage::{IDENTITY, WATERMARK};
+use crate::reading::{self, guards, watermark};
+use crate::resolve::Resolved;
+use crate::resolve::strategy::{JoinedBy, KeyNeed, LoadStrategy, ReadingNeed};
+use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql;
 use crate::sql::{Ident, Literal, Sql};
@@ -20,52 +22,93 @@ use crate::types::DataType;
 /// The column that numbers the rows of the stage that are alike.
 const NUMBER: &str = "_ematix_number";
 
-/// The time of loading and the run's id, unless the table declares them itself.
-pub fn managed_columns(append: &Append, table: &Table) -> Vec<Column> {
-    let loaded_at = append.loaded_at.iter().map(|name| Column {
-        name: name.clone(),
-        data_type: DataType::TimestampTz,
-        nullable: true,
-        default: Some(ColumnDefault::TransactionTime),
-        description: None,
-    });
-    let batch_id = append.batch_id.iter().map(|name| Column {
-        name: name.clone(),
-        data_type: DataType::Uuid,
-        nullable: true,
-        default: None,
-        description: None,
-    });
-    loaded_at.chain(batch_id).filter(|column| table.column(&column.name).is_none()).collect()
-}
+impl LoadStrategy for Append {
+    fn mode(&self) -> Mode {
+        Mode::Append
+    }
 
-/// The steps.
-pub fn steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    match &load.pipeline.incremental {
-        Some(incremental) => incremental_steps(load, append, incremental, builder),
-        None if load.path == ExecutionPath::SameDatabase => {
-            full_steps(load, append, builder);
-            Ok(())
+    /// The time of loading and the run's id, unless the table declares them itself.
+    fn managed_columns(&self, table: &Table) -> Vec<Column> {
+        let loaded_at = self.loaded_at.iter().map(|name| Column {
+            name: name.clone(),
+            data_type: DataType::TimestampTz,
+            nullable: true,
+            default: Some(ColumnDefault::TransactionTime),
+            description: None,
+        });
+        let batch_id = self.batch_id.iter().map(|name| Column {
+            name: name.clone(),
+            data_type: DataType::Uuid,
+            nullable: true,
+            default: None,
+            description: None,
+        });
+        loaded_at.chain(batch_id).filter(|column| table.column(&column.name).is_none()).collect()
+    }
+
+    fn fills(&self, column: &Ident) -> bool {
+        self.loaded_at.as_ref() == Some(column) || self.batch_id.as_ref() == Some(column)
+    }
+
+    fn adds_its_columns(&self) -> bool {
+        true
+    }
+
+    fn keys(&self) -> KeyNeed {
+        KeyNeed::None
+    }
+
+    fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {
+        ReadingNeed { joined_by: JoinedBy::Identity, ..ReadingNeed::default() }
+    }
+
+    fn privileges(&self) -> &'static [&'static str] {
+        &["INSERT"]
+    }
+
+    fn stages(&self) -> bool {
+        false
+    }
+
+    fn is_idempotent(&self) -> bool {
+        false
+    }
+
+    fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        match &load.pipeline.incremental {
+            Some(incremental) => incremental_steps(load, self, incremental, plan),
+            None if load.path == ExecutionPath::SameDatabase => {
+                full_steps(load, self, plan);
+                Ok(())
+            }
+            None => {
+                reading::steps(load, None, plan)?;
+                let sql = insert(load, self, "s", sql!("{stage} AS s", stage = load.source()));
+                let counts = Answer::Count(vec![RunValue::RowsInserted]);
+                plan.step(StepKind::Insert, "append every row of the source", sql, counts);
+                Ok(())
+            }
         }
-        None => {
-            reading::steps(load, None, builder)?;
-            let sql = insert(load, append, "s", sql!("{stage} AS s", stage = load.source()));
-            let counts = Answer::Count(vec![RunValue::RowsInserted]);
-            builder.step(StepKind::Insert, "append every row of the source", sql, counts);
-            Ok(())
-        }
+    }
+
+    fn settle(&self, values: &mut Values) {
+        values.set(RunValue::RowsSkipped, super::rest(values));
+    }
+
+    fn ledger(&self, load: &Resolved<'_>, incremental: &Incremental) -> Result<Option<Vec<String>>> {
+        identity(load, incremental).map(Some)
     }
 }
 
 /// The managed columns that the source does not fill, with their values.
-fn own_values(load: &Load<'_>, append: &Append) -> Vec<(Ident, Sql)> {
+fn own_values(load: &Resolved<'_>, append: &Append) -> Vec<(Ident, Sql)> {
     let batch = load.dialect.typed_literal(&load.facts.run.id, &load.type_name(&DataType::Uuid));
     let loaded_at = append.loaded_at.iter().map(|name| (name.clone(), load.dialect.transaction_time()));
     let batch_id = append.batch_id.iter().map(|name| (name.clone(), batch.clone()));
     loaded_at.chain(batch_id).filter(|(name, _)| load.filled(name).is_none()).collect()
 }
 
-fn insert(load: &Load<'_>, append: &Append, alias: &'static str, from: Sql) -> Sql {
+fn insert(load: &Resolved<'_>, append: &Append, alias: &'static str, from: Sql) -> Sql {
     let own = own_values(load, append);
     let mut names = load.column_names();
     names.extend(own.iter().map(|(name, _)| name.clone()));
@@ -80,7 +123,7 @@ fn insert(load: &Load<'_>, append: &Append, alias: &'static str, from: Sql) -> S
     )
 }
 
-fn full_steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
+fn full_steps(load: &Resolved<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
     reading::lock_source(load, builder);
     let query = Sql::user(load.pipeline.source.query.text());
     let sql = insert(load, append, "q", sql!("{query} AS q", query));
@@ -95,12 +138,12 @@ fn full_steps(load: &Load<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
 }
 
 fn incremental_steps(
-    load: &Load<'_>,
+    load: &Resolved<'_>,
     append: &Append,
     incremental: &Incremental,
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
-    let data_type = reading::watermark_type(load, incremental)?.clone();
+    let data_type = load.watermark_type(incremental)?.clone();
     let ledger = metadata::table("append_seen");
     let pipeline = Literal::Text(load.pipeline.name.clone());
     let identity = identity(load, incremental)?;
@@ -108,7 +151,7 @@ fn incremental_steps(
     reading::steps(load, Some(&identity), builder)?;
     let stage = load.source();
     let fresh = load.stage_name("fresh");
-    let (hash, watermark, number) = (Ident::fixed(IDENTITY), Ident::fixed(WATERMARK), Ident::fixed(NUMBER));
+    let (hash, value, number) = (Ident::fixed(IDENTITY), Ident::fixed(WATERMARK), Ident::fixed(NUMBER));
     // By keys, a second row of one key and value is the same row; by the whole row, equal rows count.
     let fresh_only = if keyed {
         sql!("l.n IS NULL AND s.{number} = 1", number)
@@ -143,8 +186,8 @@ fn incremental_steps(
         insert(load, append, "f", sql!("{fresh} AS f", fresh)),
         Answer::Count(vec![RunValue::RowsInserted]),
     );
-    reading::watermark(load, builder)?;
-    let text = load.dialect.stable_text(&data_type, &sql!("f.{watermark}", watermark));
+    watermark::steps(load, builder)?;
+    let text = load.dialect.stable_text(&data_type, &sql!("f.{value}", value));
     builder.step(
         StepKind::Finish,
         "enter them into the ledger",
@@ -152,13 +195,13 @@ fn incremental_steps(
             table: &ledger,
             columns: &["pipeline_name", "row_hash", "wm_value", "n"].map(Ident::fixed),
             rows: sql!(
-                "SELECT {pipeline}, f.{hash},\n       {text},\n       {count}(*)\n  FROM {fresh} AS f\n GROUP BY f.{hash}, f.{watermark}",
+                "SELECT {pipeline}, f.{hash},\n       {text},\n       {count}(*)\n  FROM {fresh} AS f\n GROUP BY f.{hash}, f.{value}",
                 pipeline,
                 hash,
                 text,
                 count = load.dialect.function("count"),
                 fresh,
-                watermark
+                value
             ),
             keys: &["pipeline_name", "row_hash"].map(Ident::fixed),
             updates: &[(Ident::fixed("n"), Merged::Added)],
@@ -173,7 +216,7 @@ fn incremental_steps(
             ledger,
             pipeline,
             value = load.dialect.cast_to(&Sql::text("l.wm_value"), &data_type.name),
-            bound = reading::next_bound(load, incremental, &data_type)?
+            bound = watermark::next_bound(load, incremental, &data_type)?
         ),
         Answer::Ignore,
     );
@@ -183,7 +226,7 @@ fn incremental_steps(
 
 /// The source columns by which the ledger knows a row: the pipeline's own keys with the incremental
 /// column, else all of them.
-pub fn identity(load: &Load<'_>, incremental: &Incremental) -> Result<Vec<String>> {
+fn identity(load: &Resolved<'_>, incremental: &Incremental) -> Result<Vec<String>> {
     let all: Vec<String> = match &load.pipeline.keys {
         Some(keys) => {
             keys.iter().chain(std::iter::once(&incremental.column)).map(ToString::to_string).collect()

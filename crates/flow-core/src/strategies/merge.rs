@@ -1,79 +1,112 @@
 //! Merge (SCD type 1): rows that are new are inserted, rows that differ are updated in place, rows
 //! that do not differ are not written.
 
-use super::{Requirement, changes};
+use crate::declare::Mode;
 use crate::declare::options::HandleDeletes;
+use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::Merge;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
-use crate::planner::builder::PlanBuilder;
-use crate::planner::load::Load;
-use crate::planner::{guards, reading};
-use crate::run_value::RunValue;
-use crate::schema::{Column, ColumnDefault};
+use crate::reading::{self, changes, diff, guards, watermark};
+use crate::resolve::strategy::{Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Unique};
+use crate::resolve::{Resolved, Rows};
+use crate::run_value::{RunValue, Values};
+use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql;
-use crate::sql::{Ident, Literal, Sql};
+use crate::sql::{Ident, Literal, QualifiedName, Sql};
 use crate::types::DataType;
 
-/// The flag of soft deletes.
-pub fn managed_columns(merge: &Merge) -> Vec<Column> {
-    if merge.deletes != HandleDeletes::Soft {
-        return Vec::new();
+impl LoadStrategy for Merge {
+    fn mode(&self) -> Mode {
+        Mode::Merge
     }
-    vec![Column {
-        name: merge.deleted_flag.clone(),
-        data_type: DataType::Boolean,
-        nullable: false,
-        default: Some(ColumnDefault::Value(Literal::Boolean(false))),
-        description: None,
-    }]
-}
 
-/// The columns that are compared and written: all that the source fills but the keys, unless said.
-pub fn update_columns(load: &Load<'_>, merge: &Merge) -> Result<Vec<Ident>> {
-    Ok(match &merge.update_columns {
-        Some(names) => {
-            if let Some(name) = names.iter().find(|name| load.filled(name).is_none()) {
-                return Err(FlowError::new(
-                    ErrorCode::UnknownColumn,
-                    format!("the source does not fill the column `{name}`, which is to be updated"),
-                )
-                .hint("add it to the query, or leave it out of update_columns"));
-            }
-            names.clone()
+    /// The flag of soft deletes.
+    fn managed_columns(&self, _: &Table) -> Vec<Column> {
+        if self.deletes != HandleDeletes::Soft {
+            return Vec::new();
         }
-        None => load
-            .columns
-            .iter()
-            .map(|column| &column.name)
-            .filter(|name| !load.keys.contains(name))
-            .cloned()
-            .collect(),
-    })
-}
-
-/// A unique index on the keys.
-pub fn requirements(load: &Load<'_>) -> Vec<Requirement> {
-    let same = |left: &[Ident], right: &[Ident]| {
-        left.len() == right.len() && left.iter().all(|name| right.contains(name))
-    };
-    let primary_key = load.table.primary_key.is_empty() || same(&load.table.primary_key, &load.keys);
-    vec![Requirement::Unique { columns: load.keys.clone(), flag: None, primary_key }]
-}
-
-/// The steps.
-pub fn steps(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    reading::steps(load, None, builder)?;
-    if load.creates {
-        first_load(load, builder);
-    } else {
-        apply_changes(load, merge, builder);
+        vec![Column {
+            name: self.deleted_flag.clone(),
+            data_type: DataType::Boolean,
+            nullable: false,
+            default: Some(ColumnDefault::Value(Literal::Boolean(false))),
+            description: None,
+        }]
     }
-    reading::watermark(load, builder)?;
-    Ok(())
+
+    fn adds_its_columns(&self) -> bool {
+        true
+    }
+
+    fn keys(&self) -> KeyNeed {
+        KeyNeed::OfRows
+    }
+
+    /// The columns that are written: all that the source fills but the keys, unless said.
+    fn compared(&self, load: &Resolved<'_>) -> Result<Vec<Ident>> {
+        let Some(names) = &self.update_columns else {
+            let all = load.columns.iter().map(|column| &column.name);
+            return Ok(all.filter(|name| !load.keys.contains(name)).cloned().collect());
+        };
+        match names.iter().find(|name| load.filled(name).is_none()) {
+            Some(name) => Err(FlowError::new(
+                ErrorCode::UnknownColumn,
+                format!("the source does not fill the column `{name}`, which is to be updated"),
+            )
+            .hint("add it to the query, or leave it out of update_columns")),
+            None => Ok(names.clone()),
+        }
+    }
+
+    fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {
+        ReadingNeed { in_place: true, joined_by: JoinedBy::Keys, ..ReadingNeed::default() }
+    }
+
+    fn unique(&self, table: &Table, keys: &[Ident]) -> Vec<Unique> {
+        let declared = &table.primary_key;
+        let same = declared.len() == keys.len() && declared.iter().all(|name| keys.contains(name));
+        let primary_key = declared.is_empty() || same;
+        vec![Unique { columns: keys.to_vec(), among: None, primary_key }]
+    }
+
+    fn privileges(&self) -> &'static [&'static str] {
+        match self.deletes {
+            HandleDeletes::Hard => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+            HandleDeletes::Ignore | HandleDeletes::Soft => &["SELECT", "INSERT", "UPDATE"],
+        }
+    }
+
+    fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        reading::steps(load, None, plan)?;
+        if load.creates {
+            first_load(load, plan);
+        } else {
+            apply_changes(load, self, plan);
+        }
+        watermark::steps(load, plan)
+    }
+
+    fn settle(&self, values: &mut Values) {
+        values.set(RunValue::RowsUnchanged, super::rest(values) - values.number(RunValue::RowsSkipped));
+    }
+
+    fn invariants(&self, dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident]) -> Vec<Invariant> {
+        let mut all = super::key_invariants(dialect, target, keys);
+        all.extend(super::once_per_key(
+            dialect,
+            target,
+            keys,
+            "one_row_per_key",
+            "the key has several rows",
+            None,
+        ));
+        all
+    }
 }
 
-fn first_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+fn first_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let names = load.column_names();
     let sql = sql!(
         "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {source} AS s",
@@ -82,7 +115,7 @@ fn first_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         values = load.values(),
         source = load.source()
     );
-    let direct = matches!(load.rows, crate::planner::load::Rows::Direct(_));
+    let direct = matches!(load.rows, Rows::Direct(_));
     let counts =
         if direct { vec![RunValue::RowsIn, RunValue::RowsInserted] } else { vec![RunValue::RowsInserted] };
     builder.step(StepKind::Insert, "insert every row", sql, Answer::Count(counts));
@@ -91,7 +124,7 @@ fn first_load(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     }
 }
 
-fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) {
+fn apply_changes(load: &Resolved<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) {
     let soft = merge.deletes == HandleDeletes::Soft;
     let flag = &merge.deleted_flag;
     let names: Vec<&str> = load.compared.iter().map(|name| name.as_str()).collect();
@@ -101,9 +134,9 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         differs.push(&sql!("\n    OR t.{flag} IS TRUE", flag));
     }
     let live = if soft { sql!("t.{flag} IS NOT TRUE", flag) } else { Sql::text("TRUE") };
-    changes::find(
+    diff::find(
         load,
-        &changes::Comparison {
+        &diff::Comparison {
             live: None,
             differs,
             change: Sql::text("'changed'"),
@@ -117,12 +150,12 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         },
         builder,
     );
-    changes::sample(load, "update", builder);
+    diff::sample(load, "update", builder);
     // First, so that a unique value of a row that goes is free for one that stays.
     match merge.deletes {
         HandleDeletes::Ignore => {}
         HandleDeletes::Soft => {
-            let sql = changes::update_by_address(load, vec![sql!("{flag} = TRUE", flag)], &["gone"]);
+            let sql = diff::update_by_address(load, vec![sql!("{flag} = TRUE", flag)], &["gone"]);
             builder.step_if(
                 RunValue::RowsGone,
                 StepKind::Update,
@@ -132,7 +165,7 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
             );
         }
         HandleDeletes::Hard => {
-            let sql = changes::delete_by_address(load, &["gone"]);
+            let sql = diff::delete_by_address(load, &["gone"]);
             builder.step_if(
                 RunValue::RowsGone,
                 StepKind::Delete,
@@ -148,7 +181,7 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         assignments.push(sql!("{flag} = FALSE", flag));
     }
     if !assignments.is_empty() {
-        let sql = changes::update_by_address(load, assignments, &["changed"]);
+        let sql = diff::update_by_address(load, assignments, &["changed"]);
         builder.step_if(
             RunValue::RowsChanged,
             StepKind::Update,
@@ -163,7 +196,7 @@ fn apply_changes(load: &Load<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) 
         target = load.table.name,
         columns,
         values = load.columns_of("c"),
-        changes = changes::table(load),
+        changes = load.changes(),
         new = changes::of_kind(&["new"])
     );
     builder.step_if(

@@ -2,40 +2,171 @@
 //! one at the same instant. Diff to a table, close by address, insert: separate statements, because in
 //! one the insert may come before the close and break the unique index.
 
-use super::{Requirement, changes};
+mod adoption;
+mod check;
+mod rehash;
+
+use crate::declare::Mode;
 use crate::declare::options::OpenEnd;
+use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{FirstValidFrom, Scd2};
-use crate::plan::{Answer, GuardFailure, StepKind, Subject};
-use crate::planner::builder::PlanBuilder;
-use crate::planner::load::{Load, Rows};
-use crate::planner::{guards, reading};
-use crate::run_value::RunValue;
-use crate::schema::Column;
+use crate::plan::builder::PlanBuilder;
+use crate::plan::{Answer, GuardFailure, StepKind};
+use crate::reading::{self, changes, diff, guards, stage, watermark};
+use crate::resolve::strategy::{
+    HistoryColumns, Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Requirement, Unique, Versions,
+};
+use crate::resolve::{Resolved, Rows};
+use crate::run_value::{RunValue, Values};
+use crate::schema::{Column, LiveTable, Table};
 use crate::sql;
-use crate::sql::{Ident, Sql};
+use crate::sql::{Ident, QualifiedName, Sql};
 use crate::types::DataType;
 
-/// Begin, end, current flag and row hash of every version.
-pub fn managed_columns(scd2: &Scd2) -> Vec<Column> {
-    let column = |name: &Ident, data_type: DataType, nullable: bool| Column {
-        name: name.clone(),
-        data_type,
-        nullable,
-        default: None,
-        description: None,
-    };
-    vec![
-        column(&scd2.effective_from, DataType::TimestampTz, false),
-        column(&scd2.effective_to, DataType::TimestampTz, scd2.open_end == OpenEnd::Null),
-        column(&scd2.current_flag, DataType::Boolean, false),
-        column(&scd2.hash_column, DataType::Bytes, false),
-    ]
+impl LoadStrategy for Scd2 {
+    fn mode(&self) -> Mode {
+        Mode::Scd2
+    }
+
+    /// Begin, end, current flag and row hash of every version.
+    fn managed_columns(&self, _: &Table) -> Vec<Column> {
+        let column = |name: &Ident, data_type: DataType, nullable: bool| Column {
+            name: name.clone(),
+            data_type,
+            nullable,
+            default: None,
+            description: None,
+        };
+        vec![
+            column(&self.effective_from, DataType::TimestampTz, false),
+            column(&self.effective_to, DataType::TimestampTz, self.open_end == OpenEnd::Null),
+            column(&self.current_flag, DataType::Boolean, false),
+            column(&self.hash_column, DataType::Bytes, false),
+        ]
+    }
+
+    fn keys(&self) -> KeyNeed {
+        KeyNeed::OfVersions
+    }
+
+    fn compared(&self, load: &Resolved<'_>) -> Result<Vec<Ident>> {
+        compare_columns(load, self)
+    }
+
+    fn reading(&self, load: &Resolved<'_>) -> ReadingNeed {
+        let rehashes = rehash::rehashes(load);
+        // A first load looks at the beginnings of versions before it inserts them.
+        let looks_ahead = load.creates && matches!(self.first_valid_from, FirstValidFrom::Column(_));
+        ReadingNeed {
+            in_place: true,
+            twice: rehashes || looks_ahead,
+            in_full: rehashes,
+            joined_by: JoinedBy::Keys,
+            versions: Some(Versions {
+                hash: self.hash_column.clone(),
+                current: self.current_flag.clone(),
+                gone: self.close_deleted,
+                unfit: (!self.overwrite_columns.is_empty())
+                    .then_some("overwrite_columns are not in the row hash"),
+            }),
+        }
+    }
+
+    /// Keys are unique among current versions, and with their beginning in history.
+    fn unique(&self, table: &Table, keys: &[Ident]) -> Vec<Unique> {
+        let mut versions = keys.to_vec();
+        versions.push(self.effective_from.clone());
+        let of_versions = |columns: &[Ident]| Unique {
+            columns: columns.to_vec(),
+            among: Some(self.current_flag.clone()),
+            primary_key: false,
+        };
+        let mut all = vec![Unique { columns: versions, among: None, primary_key: true }, of_versions(keys)];
+        // What is declared as unique is so among the current versions.
+        let declared = [&table.primary_key, &table.natural_key].into_iter().chain(&table.unique);
+        for columns in declared.filter(|columns| !columns.is_empty() && **columns != keys) {
+            let unique = of_versions(columns);
+            if !all.contains(&unique) {
+                all.push(unique);
+            }
+        }
+        all
+    }
+
+    fn requirements(&self, load: &Resolved<'_>) -> Vec<Requirement> {
+        let mut all: Vec<Requirement> =
+            self.unique(&load.table, &load.keys).into_iter().map(Requirement::Unique).collect();
+        all.push(Requirement::Check {
+            suffix: "period",
+            holds: "a version ends after it begins",
+            condition: sql!(
+                "{to} IS NULL OR {from} < {to}",
+                to = self.effective_to,
+                from = self.effective_from
+            ),
+        });
+        let open = is_open(load, self, None);
+        all.push(Requirement::Check {
+            suffix: "open",
+            holds: "the current version is the open one",
+            condition: sql!("{flag} = ({open})", flag = self.current_flag, open),
+        });
+        all
+    }
+
+    fn adopt(&self, load: &Resolved<'_>, live: &LiveTable) -> Result<()> {
+        adoption::refuse_one_row_per_key(load, live)?;
+        adoption::refuse_other_end(load, self, live)
+    }
+
+    fn complete(&self, load: &Resolved<'_>, missing: &[&str], plan: &mut PlanBuilder<'_>) -> bool {
+        adoption::steps(load, self, missing, plan);
+        true
+    }
+
+    fn privileges(&self) -> &'static [&'static str] {
+        &["SELECT", "INSERT", "UPDATE"]
+    }
+
+    fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        if load.need.in_full {
+            rehash::mark(load, plan)?;
+        }
+        reading::steps(load, None, plan)?;
+        if load.creates {
+            first_load(load, self, plan);
+        } else {
+            apply_changes(load, self, plan);
+        }
+        watermark::steps(load, plan)
+    }
+
+    fn settle(&self, values: &mut Values) {
+        values.set(RunValue::RowsUnchanged, super::rest(values) - values.number(RunValue::RowsSkipped));
+    }
+
+    fn compare_set(&self, load: &Resolved<'_>) -> Option<Vec<String>> {
+        Some(rehash::compare_set(load))
+    }
+
+    fn invariants(&self, dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident]) -> Vec<Invariant> {
+        check::invariants(self, dialect, target, keys)
+    }
+
+    fn history(&self) -> Option<HistoryColumns<'_>> {
+        Some(HistoryColumns {
+            begin: &self.effective_from,
+            end: &self.effective_to,
+            current: &self.current_flag,
+            hash: &self.hash_column,
+        })
+    }
 }
 
 /// The columns whose change opens a version: all that the source fills but the keys, the incremental
 /// column and those that are overwritten in place, unless said.
-pub fn compare_columns(load: &Load<'_>, scd2: &Scd2) -> Result<Vec<Ident>> {
+fn compare_columns(load: &Resolved<'_>, scd2: &Scd2) -> Result<Vec<Ident>> {
     let names: Vec<Ident> = match &scd2.compare_columns {
         Some(names) => names.clone(),
         None => load
@@ -66,94 +197,8 @@ pub fn compare_columns(load: &Load<'_>, scd2: &Scd2) -> Result<Vec<Ident>> {
     Ok(names)
 }
 
-fn name_set(names: &[Ident]) -> Vec<String> {
-    let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    names.sort();
-    names
-}
-
-/// The set of compare columns, in the order in which it is stored.
-pub fn compare_set(load: &Load<'_>) -> Vec<String> {
-    name_set(&load.compared)
-}
-
-/// Whether hashes exist that were made from other columns, by another encoding, or by somebody else.
-pub fn rehashes(load: &Load<'_>) -> bool {
-    if load.creates || load.facts.assumed {
-        return false;
-    }
-    // A type that is hashed otherwise: migrate widened it.
-    let retyped = |name: &Ident| {
-        let live = load.facts.target.live.as_ref().and_then(|live| live.column(name.as_str()));
-        live.is_some_and(|live| live.data_type.normal != load.type_of(name).normal)
-    };
-    if load.compared.iter().any(retyped) {
-        return true;
-    }
-    let record = load.facts.target.record.as_ref();
-    let stored_set = record.and_then(|record| record.compare_set.as_ref());
-    let stored_version = record.and_then(|record| record.encoding_version);
-    stored_set != Some(&compare_set(load)) || stored_version != Some(crate::hash::ENCODING_VERSION)
-}
-
-/// Whether a first load looks at the beginnings of versions before it inserts them.
-pub fn reads_twice(load: &Load<'_>, scd2: &Scd2) -> bool {
-    load.creates && matches!(scd2.first_valid_from, FirstValidFrom::Column(_))
-}
-
-/// Keys are unique among current versions, and with their beginning in history.
-pub fn requirements(load: &Load<'_>, scd2: &Scd2) -> Vec<Requirement> {
-    let mut versions = load.keys.clone();
-    versions.push(scd2.effective_from.clone());
-    let mut all = vec![
-        Requirement::Unique { columns: versions, flag: None, primary_key: true },
-        Requirement::Unique {
-            columns: load.keys.clone(),
-            flag: Some(scd2.current_flag.clone()),
-            primary_key: false,
-        },
-    ];
-    let declared = [&load.table.primary_key, &load.table.natural_key].into_iter().chain(&load.table.unique);
-    for columns in declared.filter(|columns| !columns.is_empty() && **columns != load.keys) {
-        let requirement = Requirement::Unique {
-            columns: columns.clone(),
-            flag: Some(scd2.current_flag.clone()),
-            primary_key: false,
-        };
-        if !all.contains(&requirement) {
-            all.push(requirement);
-        }
-    }
-    all.push(Requirement::Check {
-        suffix: "period",
-        condition: sql!("{to} IS NULL OR {from} < {to}", to = scd2.effective_to, from = scd2.effective_from),
-    });
-    let open = is_open(load, scd2, None);
-    all.push(Requirement::Check {
-        suffix: "open",
-        condition: sql!("{flag} = ({open})", flag = scd2.current_flag, open),
-    });
-    all
-}
-
-/// The steps.
-pub fn steps(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    let rehash = rehashes(load);
-    if rehash {
-        mark_rehash(load, builder)?;
-    }
-    reading::steps(load, None, builder)?;
-    if load.creates {
-        first_load(load, scd2, builder);
-    } else {
-        apply_changes(load, scd2, rehash, builder);
-    }
-    reading::watermark(load, builder)?;
-    Ok(())
-}
-
 /// Whether a version has not ended.
-pub fn is_open(load: &Load<'_>, scd2: &Scd2, alias: Option<&'static str>) -> Sql {
+fn is_open(load: &Resolved<'_>, scd2: &Scd2, alias: Option<&'static str>) -> Sql {
     let to = match alias {
         Some(alias) => sql!("{alias}.{to}", alias = Sql::text(alias), to = scd2.effective_to),
         None => sql!("{to}", to = scd2.effective_to),
@@ -165,7 +210,7 @@ pub fn is_open(load: &Load<'_>, scd2: &Scd2, alias: Option<&'static str>) -> Sql
 }
 
 /// What stands in `effective_to` of the current version.
-pub fn open_end(load: &Load<'_>, scd2: &Scd2) -> Sql {
+fn open_end(load: &Resolved<'_>, scd2: &Scd2) -> Sql {
     match scd2.open_end {
         OpenEnd::Null => load.null_of(&load.dialect.instant_type()),
         OpenEnd::Infinity => load.dialect.end_of_time(),
@@ -173,7 +218,7 @@ pub fn open_end(load: &Load<'_>, scd2: &Scd2) -> Sql {
 }
 
 /// Where the first version of a key begins, for a row `alias`.
-fn first_begin(load: &Load<'_>, scd2: &Scd2, value: impl Fn(&Ident) -> Sql) -> Sql {
+fn first_begin(load: &Resolved<'_>, scd2: &Scd2, value: impl Fn(&Ident) -> Sql) -> Sql {
     match &scd2.first_valid_from {
         FirstValidFrom::Run => load.instant(),
         FirstValidFrom::Epoch => load.instant_of("1970-01-01T00:00:00Z"),
@@ -190,7 +235,7 @@ fn managed_names(scd2: &Scd2) -> Vec<Ident> {
     ]
 }
 
-fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+fn first_load(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     let direct = matches!(load.rows, Rows::Direct(_));
     first_begin_guard(load, scd2, load.source(), None, builder);
     let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
@@ -203,7 +248,7 @@ fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         values = load.values(),
         begin = first_begin(load, scd2, value),
         end = open_end(load, scd2),
-        digest = load.row_hash("s", value),
+        digest = stage::row_hash(load, "s", value),
         source = load.source()
     );
     let counts =
@@ -214,9 +259,9 @@ fn first_load(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     }
 }
 
-fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanBuilder<'_>) {
+fn apply_changes(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     let current = sql!("t.{flag}", flag = scd2.current_flag);
-    let compared = if rehash { common_columns(load) } else { load.compared.clone() };
+    let compared = if load.need.in_full { rehash::common_columns(load) } else { load.compared.clone() };
     let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
     let live = |name: &Ident| sql!("t.{name}", name);
     let differs = load.differ(&compared, value, live);
@@ -233,9 +278,9 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
     } else {
         format!("rows that are new or differ in {}", names.join(", "))
     };
-    changes::find(
+    diff::find(
         load,
-        &changes::Comparison {
+        &diff::Comparison {
             live: Some(current.clone()),
             differs: differs_at_all,
             change,
@@ -245,20 +290,20 @@ fn apply_changes(load: &Load<'_>, scd2: &Scd2, rehash: bool, builder: &mut PlanB
         },
         builder,
     );
-    let changes = sql!("{changes}", changes = changes::table(load));
-    first_begin_guard(load, scd2, changes, Some(is_first(load)), builder);
-    changes::sample(load, "close", builder);
+    let found = sql!("{changes}", changes = load.changes());
+    first_begin_guard(load, scd2, found, Some(is_first(load)), builder);
+    diff::sample(load, "close", builder);
     late_begin_guard(load, scd2, builder);
     close(load, scd2, builder);
     overwrite(load, scd2, builder);
     open(load, scd2, builder);
-    if rehash {
-        rehash_current(load, scd2, builder);
+    if load.need.in_full {
+        rehash::current_versions(load, scd2, builder);
     }
 }
 
 /// On a table of others no CHECK stands against a version that ends before it begins.
-fn late_begin_guard(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+fn late_begin_guard(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     let checked = load
         .facts
         .target
@@ -291,12 +336,12 @@ fn late_begin_guard(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>)
     );
 }
 
-fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+fn close(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     let assignments = vec![
         sql!("{to} = {instant}", to = scd2.effective_to, instant = load.instant()),
         sql!("{flag} = FALSE", flag = scd2.current_flag),
     ];
-    let sql = changes::update_by_address(load, assignments.clone(), &["changed"]);
+    let sql = diff::update_by_address(load, assignments.clone(), &["changed"]);
     builder.step_if(
         RunValue::RowsChanged,
         StepKind::Close,
@@ -305,7 +350,7 @@ fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         Answer::CountExactly(vec![RunValue::RowsClosedOut], vec![RunValue::RowsChanged]),
     );
     if scd2.close_deleted {
-        let sql = changes::update_by_address(load, assignments, &["gone"]);
+        let sql = diff::update_by_address(load, assignments, &["gone"]);
         builder.step_if(
             RunValue::RowsGone,
             StepKind::Close,
@@ -319,13 +364,13 @@ fn close(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     }
 }
 
-fn overwrite(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+fn overwrite(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     if scd2.overwrite_columns.is_empty() {
         return;
     }
     let names: Vec<&str> = scd2.overwrite_columns.iter().map(|name| name.as_str()).collect();
     let assignments = scd2.overwrite_columns.iter().map(|name| sql!("{name} = c.{name}", name)).collect();
-    let sql = changes::update_by_address(load, assignments, &["overwritten"]);
+    let sql = diff::update_by_address(load, assignments, &["overwritten"]);
     builder.step_if(
         RunValue::RowsOverwritten,
         StepKind::Update,
@@ -335,7 +380,7 @@ fn overwrite(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     );
 }
 
-fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+fn open(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     let of_change = |name: &Ident| sql!("c.{name}", name);
     let begin = match &scd2.first_valid_from {
         FirstValidFrom::Run => load.instant(),
@@ -356,8 +401,8 @@ fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         values = load.columns_of("c"),
         begin,
         end = open_end(load, scd2),
-        digest = load.row_hash("c", of_change),
-        changes = changes::table(load),
+        digest = stage::row_hash(load, "c", of_change),
+        changes = load.changes(),
         kinds = changes::of_kind(&["new", "changed"])
     );
     builder.step(
@@ -369,7 +414,7 @@ fn open(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
 }
 
 /// Whether a row of the changes `c` has a key that no version has, not even a closed one.
-fn is_first(load: &Load<'_>) -> Sql {
+fn is_first(load: &Resolved<'_>) -> Sql {
     sql!(
         "{new} AND NOT EXISTS (SELECT 1 FROM {target} AS t WHERE {same})",
         new = changes::of_kind(&["new"]),
@@ -380,7 +425,7 @@ fn is_first(load: &Load<'_>) -> Sql {
 
 /// Rows `c` that open first versions must say when, and not after this run.
 fn first_begin_guard(
-    load: &Load<'_>,
+    load: &Resolved<'_>,
     scd2: &Scd2,
     rows: Sql,
     which: Option<Sql>,
@@ -426,107 +471,5 @@ fn first_begin_guard(
             format!("{{count}} row has a {name} that does not lie before this run"),
             "a version cannot begin in the future: mend the values in the query",
         ),
-    );
-}
-
-/// The compare columns that the stored hashes were made from, as far as they are compared still.
-fn common_columns(load: &Load<'_>) -> Vec<Ident> {
-    match stored_set(load) {
-        Some(stored) => {
-            let known = |name: &&Ident| stored.iter().any(|stored| stored == name.as_str());
-            load.compared.iter().filter(known).cloned().collect()
-        }
-        None => load.compared.clone(),
-    }
-}
-
-/// The compare columns of the hashes that exist; `None` where we made none of them.
-fn stored_set(load: &Load<'_>) -> Option<Vec<String>> {
-    load.facts.target.record.as_ref()?.compare_set.clone()
-}
-
-fn joined_columns(load: &Load<'_>) -> Vec<Ident> {
-    let common = common_columns(load);
-    load.compared.iter().filter(|name| !common.contains(name)).cloned().collect()
-}
-
-/// Two deployments with different sets would take turns and miss changes: a set that returns is drift.
-fn mark_rehash(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    let Some(stored) = stored_set(load) else {
-        builder
-            .mark(Subject::RowHashes, "a history that others began   current versions rehashed, none opened");
-        return Ok(());
-    };
-    let set = compare_set(load);
-    let changed = set != stored;
-    let earlier =
-        load.facts.target.record.as_ref().map(|record| record.earlier_sets.as_slice()).unwrap_or_default();
-    if changed && earlier.contains(&set) {
-        return Err(FlowError::new(
-            ErrorCode::Drift,
-            format!("the compare columns of {} go back to an earlier set", load.table.name),
-        )
-        .detail(format!("now: {}", stored.join(", ")))
-        .detail(format!("before, and declared: {}", set.join(", ")))
-        .hint("two deployments may disagree, and each would miss changes; if the return is meant, change the set by a column that was never there, or start a new target"));
-    }
-    let mut words: Vec<String> =
-        set.iter().filter(|name| !stored.contains(name)).map(|name| format!("+ {name}")).collect();
-    words.extend(stored.iter().filter(|name| !set.contains(name)).map(|name| format!("- {name}")));
-    let what = if changed {
-        format!("compare_columns {}", words.join(" "))
-    } else {
-        "the encoding of row hashes".to_owned()
-    };
-    builder.mark(Subject::RowHashes, format!("{what}   current versions rehashed, none opened"));
-    if load.pipeline.incremental.is_some() {
-        builder.note("the compare columns changed: this run reads in full");
-    }
-    Ok(())
-}
-
-/// Columns that join the set are written in place, and every current version is rehashed: their stored
-/// value is NULL or stale, and would open false versions.
-fn rehash_current(load: &Load<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
-    let joined = joined_columns(load);
-    let target = &load.table.name;
-    let live = |name: &Ident| sql!("t.{name}", name);
-    if !joined.is_empty() {
-        let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
-        let names: Vec<&str> = joined.iter().map(|name| name.as_str()).collect();
-        let condition = sql!(
-            "{keys}\n   AND t.{flag}\n   AND ({differs})",
-            keys = load.keys_equal("t", |key| load.key_value(key)),
-            flag = scd2.current_flag,
-            differs = load.differ(&joined, value, live)
-        );
-        let assignments =
-            joined.iter().map(|name| sql!("{name} = {value}", name, value = value(name))).collect();
-        let sql = load.dialect.update_from(
-            target,
-            assignments,
-            sql!("{source} AS s", source = load.source()),
-            condition,
-        );
-        builder.step(
-            StepKind::Update,
-            format!("write {} into current versions in place", names.join(", ")),
-            sql,
-            Answer::Ignore,
-        );
-    }
-    let digest = load.row_digest(live);
-    let sql = sql!(
-        "UPDATE {target} AS t\n   SET {hash} = {digest}\n WHERE t.{flag}\n   AND t.{hash} IS DISTINCT FROM {digest}",
-        target,
-        hash = scd2.hash_column,
-        digest,
-        flag = scd2.current_flag
-    );
-    builder.step(
-        StepKind::Update,
-        "rehash current versions over the new set of compare columns",
-        sql,
-        Answer::Count(vec![RunValue::RowsRehashed]),
     );
 }

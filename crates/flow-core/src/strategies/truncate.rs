@@ -1,18 +1,51 @@
 //! Truncate and replace: the new rows are staged first, so that the target is locked as late and as
 //! briefly as possible.
 
+use crate::declare::Mode;
 use crate::declare::options::ReplaceMethod;
 use crate::error::Result;
 use crate::pipeline::Truncate;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
-use crate::planner::builder::PlanBuilder;
-use crate::planner::load::Load;
-use crate::planner::reading;
-use crate::run_value::RunValue;
+use crate::reading;
+use crate::resolve::Resolved;
+use crate::resolve::strategy::{KeyNeed, LoadStrategy, ReadingNeed};
+use crate::run_value::{RunValue, Values};
+use crate::schema::{Column, Table};
 use crate::sql;
 
-/// The steps.
-pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>) -> Result<()> {
+impl LoadStrategy for Truncate {
+    fn mode(&self) -> Mode {
+        Mode::Truncate
+    }
+
+    fn managed_columns(&self, _: &Table) -> Vec<Column> {
+        Vec::new()
+    }
+
+    fn keys(&self) -> KeyNeed {
+        KeyNeed::Optional
+    }
+
+    fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {
+        ReadingNeed::default()
+    }
+
+    fn privileges(&self) -> &'static [&'static str] {
+        match self.method {
+            ReplaceMethod::Truncate => &["TRUNCATE", "INSERT"],
+            ReplaceMethod::Delete => &["DELETE", "INSERT"],
+        }
+    }
+
+    fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        replace(load, self.method, plan)
+    }
+
+    fn settle(&self, _: &mut Values) {}
+}
+
+fn replace(load: &Resolved<'_>, method: ReplaceMethod, builder: &mut PlanBuilder<'_>) -> Result<()> {
     reading::steps(load, None, builder)?;
     let target = &load.table.name;
     if load.facts.run.dry_run && !load.creates {
@@ -30,7 +63,7 @@ pub fn steps(load: &Load<'_>, truncate: &Truncate, builder: &mut PlanBuilder<'_>
         return Ok(());
     }
     if !load.creates {
-        match truncate.method {
+        match method {
             ReplaceMethod::Truncate => {
                 builder.step(
                     StepKind::Truncate,

@@ -137,7 +137,7 @@ impl<'d> Scene<'d> {
     /// The target is there, as this pipeline would have made it in a run before.
     pub fn existing(mut self) -> Scene<'d> {
         let Target::Declared(table) = &self.pipeline.target else { panic!("a declared table") };
-        let managed = strategies::managed_columns(&self.pipeline, table);
+        let managed = strategies::of(&self.pipeline.strategy).managed_columns(table);
         let live = live_table(self.dialect, &self.pipeline, table, &managed);
         self.facts.target.live = Some(live);
         self.facts.target.record = Some(TargetRecord {

@@ -6,7 +6,6 @@ use crate::postgres::grants;
 use crate::postgres::inspect::{self, Privilege};
 use crate::postgres::session::Session;
 use crate::session::nth;
-use ematix_flow_core::declare::options::{HandleDeletes, ReplaceMethod};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{
@@ -14,9 +13,10 @@ use ematix_flow_core::facts::{
 };
 use ematix_flow_core::hash::Normal;
 use ematix_flow_core::metadata;
-use ematix_flow_core::pipeline::{Pipeline, Strategy, Target};
+use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::sql::{Literal, QualifiedName, Quote};
+use ematix_flow_core::strategies;
 use ematix_flow_core::types::DataType;
 use serde::Deserialize;
 
@@ -315,9 +315,8 @@ fn needed_privileges(
     } else {
         needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
     }
-    let staged = path != ExecutionPath::SameDatabase
-        || !matches!(pipeline.strategy, Strategy::Append(_))
-        || pipeline.incremental.is_some();
+    let strategy = strategies::of(&pipeline.strategy);
+    let staged = path != ExecutionPath::SameDatabase || strategy.stages() || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", metadata::SCHEMA.to_owned()));
     }
@@ -325,15 +324,6 @@ fn needed_privileges(
         needed.push(Privilege::Schema("CREATE", name.schema.to_string()));
         return needed;
     }
-    let words: &[&str] = match &pipeline.strategy {
-        Strategy::Append(_) => &["INSERT"],
-        Strategy::Truncate(truncate) if truncate.method == ReplaceMethod::Truncate => &["TRUNCATE", "INSERT"],
-        Strategy::Truncate(_) => &["DELETE", "INSERT"],
-        Strategy::Merge(merge) if merge.deletes == HandleDeletes::Hard => {
-            &["SELECT", "INSERT", "UPDATE", "DELETE"]
-        }
-        Strategy::Merge(_) | Strategy::Scd2(_) => &["SELECT", "INSERT", "UPDATE"],
-    };
-    needed.extend(words.iter().map(|word| Privilege::Table(word, name.clone())));
+    needed.extend(strategy.privileges().iter().map(|word| Privilege::Table(word, name.clone())));
     needed
 }

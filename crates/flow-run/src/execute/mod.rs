@@ -20,7 +20,7 @@ use callables::Callables;
 use ematix_flow_core::connections::{self, ConnectionTarget};
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
 use ematix_flow_core::declare::options::ForcePath;
-use ematix_flow_core::declare::{Mode, PipelineOptions, ProjectSpec};
+use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
@@ -28,8 +28,11 @@ use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::Plan;
 use ematix_flow_core::planner;
 use ematix_flow_core::report::{ConnectionReport, ExecutionPath, RunReport, Status};
+use ematix_flow_core::resolve::strategy::Unique;
 use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::schema::{LiveColumn, LiveIndex, LiveTable};
+use ematix_flow_core::sql::Ident;
+use ematix_flow_core::strategies;
 use indexmap::IndexMap;
 use observer::Observer;
 use run::{Execution, Progress};
@@ -387,8 +390,8 @@ impl Engine {
 
 /// An append that knows what it has loaded would load it again.
 fn refuses_full_scan(pipeline: &Pipeline, name: &str, request: &Request) -> Option<FlowError> {
-    let appends = pipeline.incremental.is_some() && pipeline.strategy.mode() == Mode::Append;
-    (request.full_scan && appends).then(|| {
+    let doubles = pipeline.incremental.is_some() && !strategies::of(&pipeline.strategy).is_idempotent();
+    (request.full_scan && doubles).then(|| {
         FlowError::new(
             ErrorCode::OptionNotForMode,
             format!("`{name}` appends: reading in full would append every row again"),
@@ -432,35 +435,25 @@ fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
         });
     }
     let live = table.map(|table| {
-        let managed = ematix_flow_core::strategies::managed_columns(pipeline, table);
+        let strategy = strategies::of(&pipeline.strategy);
+        let managed = strategy.managed_columns(table);
         let keys =
             pipeline.keys.clone().unwrap_or_else(|| ematix_flow_core::pipeline::declared_keys(table).0);
-        let names = |extra: &[&ematix_flow_core::sql::Ident]| {
-            keys.iter().chain(extra.iter().copied()).map(ToString::to_string).collect::<Vec<_>>()
-        };
-        let index = |columns: Vec<String>, predicate: Option<String>| LiveIndex {
+        let index = |columns: &[Ident], among: Option<&Ident>| LiveIndex {
             name: String::new(),
             unique: true,
-            primary: predicate.is_none(),
+            primary: among.is_none(),
             usable: true,
-            columns,
-            predicate,
+            columns: columns.iter().map(ToString::to_string).collect(),
+            predicate: among.map(ToString::to_string),
             correlation: None,
             estimated_rows: None,
         };
-        let mut indexes = Vec::new();
-        let mut flag = None;
-        if let ematix_flow_core::pipeline::Strategy::Scd2(scd2) = &pipeline.strategy {
-            flag = Some(scd2.current_flag.to_string());
-            indexes.push(index(names(&[&scd2.effective_from]), None));
-            // What is declared as unique is so among the current versions.
-            let declared = [&table.primary_key, &table.natural_key].into_iter().chain(&table.unique);
-            indexes.extend(
-                declared
-                    .map(|columns| index(columns.iter().map(ToString::to_string).collect(), flag.clone())),
-            );
+        let mut unique = strategy.unique(table, &keys);
+        if unique.is_empty() {
+            unique.push(Unique { columns: keys, among: None, primary_key: true });
         }
-        indexes.push(index(names(&[]), flag));
+        let indexes = unique.iter().map(|unique| index(&unique.columns, unique.among.as_ref())).collect();
         LiveTable {
             kind: 'r',
             spread: false,

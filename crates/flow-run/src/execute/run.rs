@@ -12,13 +12,13 @@ use crate::postgres::session::Session;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, RunFacts, SourceFacts};
-use ematix_flow_core::pipeline::{Pipeline, Strategy};
+use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
 use ematix_flow_core::planner;
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
-use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::run_value::Values;
 use ematix_flow_core::sql::{Literal, Quote};
+use ematix_flow_core::strategies;
 use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -90,7 +90,7 @@ impl Execution<'_> {
                 return Err(FlowError::new(ErrorCode::TargetFailed, again));
             }
         }
-        settle(&self.pipeline.strategy, &mut progress.values);
+        strategies::of(&self.pipeline.strategy).settle(&mut progress.values);
         self.stop_if_asked()?;
         if self.request.dry_run {
             self.session.ask("roll the dry-run back", "ROLLBACK").await?;
@@ -245,7 +245,7 @@ impl Execution<'_> {
             return Ok(None);
         }
         if step.kind == StepKind::Finish {
-            settle(&self.pipeline.strategy, &mut progress.values);
+            strategies::of(&self.pipeline.strategy).settle(&mut progress.values);
         }
         self.observer.step_started(step);
         let started = Instant::now();
@@ -371,23 +371,6 @@ pub fn cancelled(stop: Stop) -> FlowError {
     FlowError::new(ErrorCode::Cancelled, format!("the run was stopped by {by}"))
         .hint("it was cancelled on the server and rolled back: nothing was written")
         .context("signal", if stop == Stop::Terminate { "SIGTERM" } else { "SIGINT" })
-}
-
-/// The numbers that follow from others: what is left of the rows read.
-pub fn settle(strategy: &Strategy, values: &mut Values) {
-    let n = |slot| values.number(slot);
-    let rest = n(RunValue::RowsIn)
-        - n(RunValue::RowsInserted)
-        - n(RunValue::RowsUpdated)
-        - n(RunValue::RowsDeduplicated)
-        - n(RunValue::RowsRejected);
-    match strategy {
-        Strategy::Append(_) => values.set(RunValue::RowsSkipped, rest),
-        Strategy::Truncate(_) => {}
-        Strategy::Merge(_) | Strategy::Scd2(_) => {
-            values.set(RunValue::RowsUnchanged, rest - n(RunValue::RowsSkipped))
-        }
-    }
 }
 
 /// The advisory lock of a target.

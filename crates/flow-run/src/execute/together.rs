@@ -5,7 +5,7 @@ use super::gather::{self, Path};
 use super::history::{self, RunStart};
 use super::observer::Observer;
 use super::route::Route;
-use super::run::{Execution, Progress, awake, lock_key, settle, unless_asked};
+use super::run::{Execution, Progress, awake, lock_key, unless_asked};
 use super::supervise::{haltable, name_grants, resolve, watch};
 use super::transfer::{Transferred, copy_rows};
 use super::{About, Engine, Request};
@@ -25,6 +25,7 @@ use ematix_flow_core::report::{RunReport, Status};
 use ematix_flow_core::run_value::Values;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, QualifiedName, Sql};
+use ematix_flow_core::strategies;
 use uuid::Uuid;
 
 /// One of the targets, with its run.
@@ -240,7 +241,7 @@ impl Engine {
             if let Some(why) = done.map_err(|error| of_part(error, &part.pipeline))? {
                 return Err(FlowError::new(ErrorCode::TargetFailed, why));
             }
-            settle(&pipeline.strategy, &mut part.progress.values);
+            strategies::of(&pipeline.strategy).settle(&mut part.progress.values);
         }
         lead.stop_if_asked()?;
         if request.dry_run {

@@ -6,7 +6,7 @@ use super::rows::RowReader;
 use super::{Broken, Passed};
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::Compare;
-use ematix_flow_core::planner::client::{KEY_BYTES, MAX_KEYS};
+use ematix_flow_core::reading::client::{KEY_BYTES, MAX_KEYS};
 use futures_util::StreamExt;
 use std::pin::pin;
 use tokio_postgres::Client;

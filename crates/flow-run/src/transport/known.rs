@@ -1,7 +1,7 @@
 //! Key and row hash of every current version, in as little memory as they need: 54 bytes a key in blocks, and an
 //! index of numbers. Blocks never move, so memory does not double when the table grows.
 
-use ematix_flow_core::planner::client::KEY_BYTES;
+use ematix_flow_core::reading::client::KEY_BYTES;
 
 const HASH_BYTES: usize = 32;
 const ADDRESS_BYTES: usize = 6;

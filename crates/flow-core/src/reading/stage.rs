@@ -1,21 +1,26 @@
 //! The stage: a table of the source's rows in the types of the target, beside the columns that only the load
 //! needs. In one database a statement fills it; from another database rows come as bytes, without being decoded.
 
-use super::builder::PlanBuilder;
-use super::load::Load;
-use super::reading::{IDENTITY, RANK, WATERMARK, watermark_type};
 use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::dialect::{Cast, ColumnValue, Crossing, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::hash::{CopyColumn, Normal};
-use crate::pipeline::Strategy;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Action, Answer, Copy, StepKind};
+use crate::resolve::strategy::JoinedBy;
+use crate::resolve::{LoadColumn, Resolved};
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Sql};
 use crate::types::{DataType, TypeFacts};
 
+/// The column of a stage that holds the incremental column's value.
+pub const WATERMARK: &str = "_ematix_watermark";
+/// The column of a stage that holds the hash of the source row.
+pub const IDENTITY: &str = "_ematix_identity";
+/// The column of a stage that numbers the rows of a key.
+pub const RANK: &str = "_ematix_rank";
 /// The column of a stage that holds the row hash, computed while the row passed by.
 pub const HASH: &str = "_ematix_hash";
 
@@ -29,7 +34,7 @@ struct Column {
 
 /// Fills the stage with the rows `q` of the source that meet `range`.
 pub fn steps(
-    load: &Load<'_>,
+    load: &Resolved<'_>,
     identity: Option<&[String]>,
     range: Option<Sql>,
     builder: &mut PlanBuilder<'_>,
@@ -43,7 +48,11 @@ pub fn steps(
 }
 
 /// A query over the source's rows `q`, each value under its column's name.
-pub fn select<'c>(load: &Load<'_>, columns: impl Iterator<Item = (&'c Ident, &'c Sql)>, range: &Sql) -> Sql {
+pub fn select<'c>(
+    load: &Resolved<'_>,
+    columns: impl Iterator<Item = (&'c Ident, &'c Sql)>,
+    range: &Sql,
+) -> Sql {
     let list = columns.map(|(name, value)| {
         let own_name = *value == sql!("q.{name}", name);
         if own_name { value.clone() } else { sql!("{value} AS {name}", value, name) }
@@ -56,13 +65,13 @@ pub fn select<'c>(load: &Load<'_>, columns: impl Iterator<Item = (&'c Ident, &'c
     )
 }
 
-fn ours(load: &Load<'_>, data_type: &DataType) -> Sql {
+fn ours(load: &Resolved<'_>, data_type: &DataType) -> Sql {
     Sql::from_dialect(load.type_name(data_type))
 }
 
 /// One database: one statement reads and writes.
 fn within(
-    load: &Load<'_>,
+    load: &Resolved<'_>,
     identity: Option<&[String]>,
     range: Sql,
     builder: &mut PlanBuilder<'_>,
@@ -101,7 +110,7 @@ fn within(
 
 /// Two databases: the source sends bytes, hashes are taken from them as they pass, the target keeps them.
 fn across(
-    load: &Load<'_>,
+    load: &Resolved<'_>,
     identity: Option<&[String]>,
     range: Sql,
     builder: &mut PlanBuilder<'_>,
@@ -193,11 +202,11 @@ fn across(
 }
 
 /// What the diff joins by. Where the rows are only inserted no plan depends on them.
-fn statistics(load: &Load<'_>, identity: bool, builder: &mut PlanBuilder<'_>) {
-    let columns = match &load.pipeline.strategy {
-        Strategy::Merge(_) | Strategy::Scd2(_) if !load.creates => load.keys.clone(),
-        Strategy::Append(_) if identity => vec![Ident::fixed(IDENTITY)],
-        _ => return,
+fn statistics(load: &Resolved<'_>, identity: bool, builder: &mut PlanBuilder<'_>) {
+    let columns = match load.need.joined_by {
+        JoinedBy::Keys if !load.creates => load.keys.clone(),
+        JoinedBy::Identity if identity => vec![Ident::fixed(IDENTITY)],
+        JoinedBy::Keys | JoinedBy::Identity | JoinedBy::Nothing => return,
     };
     let sql = load.dialect.analyze(&load.stage_name("stage"), &columns);
     builder.step(StepKind::Stage, "statistics for the planner", sql, Answer::Ignore);
@@ -207,7 +216,7 @@ fn statistics(load: &Load<'_>, identity: bool, builder: &mut PlanBuilder<'_>) {
 ///
 /// # Errors
 /// `invalid_value` for a type that cannot.
-pub fn crossings(load: &Load<'_>) -> Result<Vec<Crossing>> {
+pub fn crossings(load: &Resolved<'_>) -> Result<Vec<Crossing>> {
     let crossing = |name: &Ident, to: &TypeFacts| {
         let from =
             &load.facts.source.column(name.as_str()).expect("filled columns are the source's").data_type;
@@ -233,17 +242,26 @@ pub fn arrives_typed(crossing: &Crossing) -> bool {
 }
 
 /// Whether the stage holds the row hash: where the bytes that pass are those that the target stores.
-pub fn carries_hash(load: &Load<'_>) -> bool {
-    let typed = |(column, crossing): (&super::load::LoadColumn, Crossing)| {
+pub fn carries_hash(load: &Resolved<'_>) -> bool {
+    let typed = |(column, crossing): (&LoadColumn, Crossing)| {
         arrives_typed(&crossing) || !load.compared.contains(&column.name)
     };
     load.path != ExecutionPath::SameDatabase
-        && matches!(load.pipeline.strategy, Strategy::Scd2(_))
+        && load.need.versions.is_some()
         && crossings(load).is_ok_and(|crossings| load.columns.iter().zip(crossings).all(typed))
 }
 
+/// The row hash of rows `alias` of a stage or of the changes: carried, or made from the compared columns.
+pub fn row_hash(load: &Resolved<'_>, alias: &'static str, value: impl Fn(&Ident) -> Sql) -> Sql {
+    if carries_hash(load) {
+        sql!("{alias}.{hash}", alias = Sql::text(alias), hash = Ident::fixed(HASH))
+    } else {
+        load.row_digest(value)
+    }
+}
+
 /// Loaded columns among the fields of the stream, in their target's form.
-pub fn hashed_fields(load: &Load<'_>, names: &[Ident]) -> Vec<CopyColumn> {
+pub fn hashed_fields(load: &Resolved<'_>, names: &[Ident]) -> Vec<CopyColumn> {
     let field = |name: &Ident| {
         let field = load.columns.iter().position(|column| column.name == *name).expect("a filled column");
         let normal = load.columns[field].data_type.normal.expect("compared types have a binary form");
@@ -254,7 +272,7 @@ pub fn hashed_fields(load: &Load<'_>, names: &[Ident]) -> Vec<CopyColumn> {
 
 /// The source's columns by which append's ledger knows a row; those that are not sent yet are sent besides.
 fn identity_fields(
-    load: &Load<'_>,
+    load: &Resolved<'_>,
     names: &[String],
     crossings: &[Crossing],
     sent: &mut Vec<Column>,
@@ -286,7 +304,7 @@ fn identity_fields(
     fields
 }
 
-fn identity_digest(load: &Load<'_>, names: &[String]) -> Sql {
+fn identity_digest(load: &Resolved<'_>, names: &[String]) -> Sql {
     let idents: Vec<(Ident, &TypeFacts)> = names
         .iter()
         .filter_map(|name| Some((Ident::new(name).ok()?, &load.facts.source.column(name)?.data_type)))
@@ -299,9 +317,9 @@ fn identity_digest(load: &Load<'_>, names: &[String]) -> Sql {
 }
 
 /// The incremental column's value, in the source's own type.
-fn watermark_column(load: &Load<'_>) -> Result<Option<Column>> {
+fn watermark_column(load: &Resolved<'_>) -> Result<Option<Column>> {
     let Some(incremental) = &load.pipeline.incremental else { return Ok(None) };
-    let data_type = watermark_type(load, incremental)?;
+    let data_type = load.watermark_type(incremental)?;
     if load.path != ExecutionPath::SameDatabase
         && let Crossing::Refused(why) = load.dialect.crossing(data_type, data_type)
     {
@@ -313,7 +331,7 @@ fn watermark_column(load: &Load<'_>) -> Result<Option<Column>> {
 }
 
 /// The number of a row among those of its key, the latest first.
-fn rank_column(load: &Load<'_>) -> Option<Column> {
+fn rank_column(load: &Resolved<'_>) -> Option<Column> {
     if load.pipeline.on_duplicate != OnDuplicate::Latest {
         return None;
     }
@@ -336,7 +354,7 @@ fn rank_column(load: &Load<'_>) -> Option<Column> {
 
 /// A key as the target will hold it: numeric 1.2 and 1.4 are one integer. What an explicit cast would
 /// cut, the INSERT into the stage refuses.
-fn rank_key(load: &Load<'_>, key: &Ident) -> Sql {
+fn rank_key(load: &Resolved<'_>, key: &Ident) -> Sql {
     let column = load.filled(key).expect("keys are filled");
     let source = sql!("q.{key}", key);
     match column.cast {

@@ -1,21 +1,17 @@
-//! The table of changes that merge and scd2 share: rows that are new or differ, with the address of
-//! the live row they touch, and the live rows whose key left the source.
+//! The comparison of merge and scd2 in the target: fills the table of changes, counts it, and addresses the
+//! live rows that it touches.
 
+use super::{changes, client, guards, stage};
 use crate::dialect::RowOrder;
 use crate::error::ErrorCode;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::planner::builder::PlanBuilder;
-use crate::planner::load::{Load, Rows};
-use crate::planner::{client, stage};
+use crate::resolve::{Resolved, Rows};
 use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, Literal, QualifiedName, Sql};
+use crate::sql::{Ident, Literal, Sql};
 use crate::types::DataType;
 
-/// The column that holds the address of the live row.
-pub const ADDRESS: &str = "_ematix_address";
-/// The column that says what kind of change a row is.
-pub const CHANGE: &str = "_ematix_change";
 const COUNT: &str = "_ematix_count";
 
 /// How a strategy compares.
@@ -34,13 +30,8 @@ pub struct Comparison {
     pub purpose: String,
 }
 
-/// The table of changes of this run.
-pub fn table(load: &Load<'_>) -> QualifiedName {
-    load.stage_name("changes")
-}
-
 /// Fills the table of changes, unless the client has filled it, and asks the guards that need it.
-pub fn find(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
+pub fn find(load: &Resolved<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
     let target = &load.table.name;
     builder.step(StepKind::Lock, "keep other writers out", load.dialect.lock_table(target), Answer::Ignore);
     match load.rows {
@@ -49,17 +40,18 @@ pub fn find(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     }
     count(load, builder);
     if matches!(load.rows, Rows::Direct(_)) {
-        crate::planner::guards::empty_source(load, builder);
+        guards::empty_source(load, builder);
     }
     if let Some(gone) = &comparison.gone {
         mass_delete(load, gone, comparison.max_delete_fraction, builder);
     }
 }
 
-fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
-    let changes = table(load);
-    builder.leftovers.push(changes.clone());
-    let (address, change, count) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE), Ident::fixed(COUNT));
+fn diff(load: &Resolved<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>) {
+    let found = load.changes();
+    builder.leftovers.push(found.clone());
+    let (address, change, count) =
+        (Ident::fixed(changes::ADDRESS), Ident::fixed(changes::CHANGE), Ident::fixed(COUNT));
     let target = &load.table.name;
     let first_key = &load.keys[0];
     let live = comparison.live.as_ref().map_or(Sql::empty(), |live| sql!(" AND {live}", live));
@@ -117,13 +109,13 @@ fn diff(load: &Load<'_>, comparison: &Comparison, builder: &mut PlanBuilder<'_>)
             source = load.source()
         ));
     }
-    let create = load.dialect.create_stage_as(&changes, select, order(load));
+    let create = load.dialect.create_stage_as(&found, select, order(load));
     builder.step(StepKind::Diff, comparison.purpose.clone(), create, Answer::Ignore);
 }
 
-fn count(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    let changes = table(load);
-    let found = |kind: &'static str| load.dialect.count_where(&of_kind(&[kind]));
+fn count(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let changes = load.changes();
+    let found = |kind: &'static str| load.dialect.count_where(&changes::of_kind(&[kind]));
     let rows_in = if matches!(load.rows, Rows::Direct(_)) {
         sql!(
             ",\n       coalesce({max}(c.{count}), 0) AS rows_in",
@@ -155,7 +147,7 @@ fn count(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 }
 
 /// A merge join over the key's indexes beats a hash join where both tables lie in the order of the key.
-fn order(load: &Load<'_>) -> RowOrder {
+fn order(load: &Resolved<'_>) -> RowOrder {
     let Rows::Direct(relation) = &load.rows else { return RowOrder::Unknown };
     let Some(key) = load.keys.first().map(Ident::as_str) else { return RowOrder::Unknown };
     let source = relation.correlation.get(key).copied().unwrap_or(0.0);
@@ -172,7 +164,7 @@ fn order(load: &Load<'_>) -> RowOrder {
     }
 }
 
-fn mass_delete(load: &Load<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBuilder<'_>) {
+fn mass_delete(load: &Resolved<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBuilder<'_>) {
     let target = &load.table.name;
     builder.step_if(
         RunValue::RowsGone,
@@ -202,11 +194,11 @@ fn percent(fraction: f64) -> String {
 
 /// Rows that would change, old beside new, for `dry-run --sample`; `changed` is the word for what becomes of a live
 /// row that changed.
-pub fn sample(load: &Load<'_>, changed: &'static str, builder: &mut PlanBuilder<'_>) {
+pub fn sample(load: &Resolved<'_>, changed: &'static str, builder: &mut PlanBuilder<'_>) {
     if load.facts.run.sample == 0 {
         return;
     }
-    let (address, change) = (Ident::fixed(ADDRESS), Ident::fixed(CHANGE));
+    let (address, change) = (Ident::fixed(changes::ADDRESS), Ident::fixed(changes::CHANGE));
     let json = |alias: &'static str| load.dialect.json_row(load.columns_of(alias));
     builder.step(
         StepKind::Diff,
@@ -216,7 +208,7 @@ pub fn sample(load: &Load<'_>, changed: &'static str, builder: &mut PlanBuilder<
             change,
             old = json("t"),
             new = json("c"),
-            changes = table(load),
+            changes = load.changes(),
             target = load.table.name,
             row = load.row_address(),
             address,
@@ -227,38 +219,26 @@ pub fn sample(load: &Load<'_>, changed: &'static str, builder: &mut PlanBuilder<
 }
 
 /// Updates live rows found by their address: `kinds` says which rows of the changes.
-pub fn update_by_address(load: &Load<'_>, assignments: Vec<Sql>, kinds: &[&'static str]) -> Sql {
-    let changes = sql!("{changes} AS c", changes = table(load));
+pub fn update_by_address(load: &Resolved<'_>, assignments: Vec<Sql>, kinds: &[&'static str]) -> Sql {
+    let changes = sql!("{changes} AS c", changes = load.changes());
     load.dialect.update_from(&load.table.name, assignments, changes, at_address(load, kinds))
 }
 
 /// Deletes live rows found by their address: `kinds` says which rows of the changes.
-pub fn delete_by_address(load: &Load<'_>, kinds: &[&'static str]) -> Sql {
-    let changes = sql!("{changes} AS c", changes = table(load));
+pub fn delete_by_address(load: &Resolved<'_>, kinds: &[&'static str]) -> Sql {
+    let changes = sql!("{changes} AS c", changes = load.changes());
     load.dialect.delete_using(&load.table.name, changes, at_address(load, kinds))
 }
 
-fn at_address(load: &Load<'_>, kinds: &[&'static str]) -> Sql {
+fn at_address(load: &Resolved<'_>, kinds: &[&'static str]) -> Sql {
     let at_address = sql!(
         "{row} = c.{address}\n   AND {kinds}",
         row = load.row_address(),
-        address = Ident::fixed(ADDRESS),
-        kinds = of_kind(kinds)
+        address = Ident::fixed(changes::ADDRESS),
+        kinds = changes::of_kind(kinds)
     );
     match load.rows {
         Rows::Compared => sql!("{at_address}\n   AND {same}", at_address, same = client::is_as_read(load)),
         Rows::Direct(_) | Rows::Stage(_) => at_address,
-    }
-}
-
-/// The condition that picks rows of the changes `c` of some kinds.
-pub fn of_kind(kinds: &[&'static str]) -> Sql {
-    let change = Ident::fixed(CHANGE);
-    let literal = |kind: &&'static str| sql!("{kind}", kind = Literal::Text((*kind).to_owned()));
-    match kinds {
-        [kind] => sql!("c.{change} = {kind}", change, kind = literal(kind)),
-        kinds => {
-            sql!("c.{change} IN ({kinds})", change, kinds = Sql::join(kinds.iter().map(literal), ", "))
-        }
     }
 }

@@ -1,17 +1,20 @@
 //! Gives an existing table what an SCD2 history has and it lacks, where `migrate` allows it: every row
 //! that is there becomes a version, the current one of its key unless a column says that it ended.
 
+use crate::declare::options::OpenEnd;
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{FirstValidFrom, Scd2};
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
-use crate::planner::builder::PlanBuilder;
-use crate::planner::load::Load;
+use crate::resolve::Resolved;
 use crate::run_value::RunValue;
+use crate::schema::LiveTable;
 use crate::sql;
-use crate::sql::{Ident, Sql};
+use crate::sql::{Ident, QualifiedName, Sql};
 use crate::types::DataType;
 
 /// Adds the managed columns that are missing and fills them.
-pub fn steps(load: &Load<'_>, scd2: &Scd2, missing: &[&str], builder: &mut PlanBuilder<'_>) {
+pub fn steps(load: &Resolved<'_>, scd2: &Scd2, missing: &[&str], builder: &mut PlanBuilder<'_>) {
     let lacks = |name: &Ident| missing.contains(&name.as_str());
     if lacks(&scd2.effective_from) {
         let begin = match &scd2.first_valid_from {
@@ -28,8 +31,8 @@ pub fn steps(load: &Load<'_>, scd2: &Scd2, missing: &[&str], builder: &mut PlanB
         add(load, &scd2.effective_from, &load.dialect.instant_type(), Some(begin), true, builder);
     }
     if lacks(&scd2.effective_to) {
-        let open = super::scd2::open_end(load, scd2);
-        let infinite = scd2.open_end == crate::declare::options::OpenEnd::Infinity;
+        let open = super::open_end(load, scd2);
+        let infinite = scd2.open_end == OpenEnd::Infinity;
         add(
             load,
             &scd2.effective_to,
@@ -40,7 +43,7 @@ pub fn steps(load: &Load<'_>, scd2: &Scd2, missing: &[&str], builder: &mut PlanB
         );
     }
     if lacks(&scd2.current_flag) {
-        let open = super::scd2::is_open(load, scd2, Some("t"));
+        let open = super::is_open(load, scd2, Some("t"));
         add(load, &scd2.current_flag, &DataType::Boolean, Some(open), true, builder);
     }
     if lacks(&scd2.hash_column) {
@@ -50,7 +53,7 @@ pub fn steps(load: &Load<'_>, scd2: &Scd2, missing: &[&str], builder: &mut PlanB
 }
 
 fn add(
-    load: &Load<'_>,
+    load: &Resolved<'_>,
     name: &Ident,
     data_type: &DataType,
     value: Option<Sql>,
@@ -78,4 +81,42 @@ fn add(
         let sql = sql!("ALTER TABLE {target} ALTER COLUMN {name} SET NOT NULL", target, name);
         builder.step(StepKind::Ddl, format!("{name} is never NULL"), sql, Answer::Ignore);
     }
+}
+
+/// A history that we made with another `open_end` has other ends in its current versions.
+pub fn refuse_other_end(load: &Resolved<'_>, scd2: &Scd2, live: &LiveTable) -> Result<()> {
+    let nullable = live.column(scd2.effective_to.as_str()).is_some_and(|column| column.nullable);
+    if !live.ours || nullable == (scd2.open_end == OpenEnd::Null) {
+        return Ok(());
+    }
+    let (was, word) = if nullable { ("NULL", "null") } else { ("infinity", "infinity") };
+    Err(FlowError::new(
+        ErrorCode::Drift,
+        format!("current versions of {} end with {was}, and open_end says otherwise", load.table.name),
+    )
+    .hint(format!("set open_end = \"{word}\"; readers rely on one form, so flow does not rewrite it")))
+}
+
+/// A history has several versions of a key: an index that allows one row a key stands in its way.
+pub fn refuse_one_row_per_key(load: &Resolved<'_>, live: &LiveTable) -> Result<()> {
+    let of_keys = |column: &String| load.keys.iter().any(|key| key.as_str() == column);
+    let found = live.indexes.iter().find(|index| {
+        index.unique && index.usable && index.predicate.is_none() && index.columns.iter().all(of_keys)
+    });
+    let Some(index) = found else { return Ok(()) };
+    let name = Ident::new(&index.name)?;
+    let drop = match index.primary {
+        true => sql!("ALTER TABLE {table} DROP CONSTRAINT {name}", table = load.table.name, name),
+        false => {
+            sql!("DROP INDEX {index}", index = QualifiedName { schema: load.table.name.schema.clone(), name })
+        }
+    };
+    Err(FlowError::new(
+        ErrorCode::Drift,
+        format!(
+            "the index `{}` of {} allows one row a key, and scd2 keeps several",
+            index.name, load.table.name
+        ),
+    )
+    .hint(format!("drop it: {}; flow never drops anything", drop.to_text(load.dialect))))
 }

@@ -1,7 +1,7 @@
 //! Collects steps, marks and notes while a plan is made.
 
+use super::{Action, Answer, Blame, Condition, Mark, Step, StepKind, Subject};
 use crate::dialect::Dialect;
-use crate::plan::{Action, Answer, Blame, Condition, Mark, Step, StepKind, Subject};
 use crate::run_value::RunValue;
 use crate::sql::{QualifiedName, Sql};
 

@@ -1,15 +1,14 @@
 //! The columns and keys of a target that is only named.
 
+use super::strategy::{KeyNeed, LoadStrategy};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Facts;
-use crate::pipeline::{Pipeline, Strategy};
 use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql::{Ident, QualifiedName};
-use crate::strategies;
 use crate::types::DataType;
 
 /// A target that is only named has the live table's columns, else the source's.
-pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Table> {
+pub fn infer(strategy: &dyn LoadStrategy, name: &QualifiedName, facts: &Facts) -> Result<Table> {
     if facts.assumed {
         return Err(FlowError::new(
             ErrorCode::MissingOption,
@@ -28,7 +27,7 @@ pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result
         description: None,
     };
     let managed: Vec<Ident> =
-        strategies::managed_columns(pipeline, &empty).into_iter().map(|column| column.name).collect();
+        strategy.managed_columns(&empty).into_iter().map(|column| column.name).collect();
     let column = |name: &str, data_type: &str, nullable: bool| -> Result<Column> {
         Ok(Column {
             name: Ident::new(name)?,
@@ -50,7 +49,8 @@ pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result
                 table.columns.push(column);
             }
             let full_index = live.indexes.iter().find(|index| index.primary && index.usable);
-            if let Some(index) = full_index.filter(|_| !matches!(pipeline.strategy, Strategy::Scd2(_))) {
+            // The primary key of a history has the beginning of a version in it.
+            if let Some(index) = full_index.filter(|_| strategy.keys() != KeyNeed::OfVersions) {
                 table.primary_key = index.columns.iter().map(Ident::new).collect::<Result<_>>()?;
             }
         }
@@ -60,9 +60,8 @@ pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result
                 let not_null = relation.is_some_and(|relation| relation.not_null.contains(&source.name));
                 table.columns.push(column(&source.name, source.inferred_type(), !not_null)?);
             }
-            // Append never matches keys: what it appends may have been there.
-            let append = matches!(pipeline.strategy, Strategy::Append(_));
-            if let Some(relation) = relation.filter(|_| !append) {
+            // Where no rows are matched, what is loaded may have been there.
+            if let Some(relation) = relation.filter(|_| strategy.keys() != KeyNeed::None) {
                 table.primary_key = relation.primary_key.iter().map(Ident::new).collect::<Result<_>>()?;
             }
         }

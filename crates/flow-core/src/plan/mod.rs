@@ -1,6 +1,8 @@
 //! The plan as data: what is done, in which order, and why. It prints as text, SQL and JSON, and the
 //! executor runs the very same value.
 
+pub mod builder;
+
 use crate::error::ErrorCode;
 use crate::facts::ExecutionPath;
 use crate::hash::CopyColumn;

@@ -5,18 +5,17 @@
 //! generation is asked again before the first write, each version that it closes has the hash that was read,
 //! and every guard is decided after the last row of the source (SEMANTICS of the diff in the client).
 
-use super::builder::PlanBuilder;
-use super::load::Load;
-use super::{guards, stage};
+use super::{changes, guards, stage};
 use crate::declare::options::OnDuplicate;
 use crate::dialect::Crossing;
 use crate::error::{ErrorCode, Result};
 use crate::hash::{CopyColumn, Normal};
-use crate::pipeline::Strategy;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Action, Answer, Compare, GuardFailure, StepKind};
+use crate::resolve::Resolved;
+use crate::resolve::strategy::Versions;
 use crate::sql;
 use crate::sql::{Ident, Literal, Sql};
-use crate::strategies::{self, changes};
 use crate::types::{DataType, TypeFacts};
 
 /// How many keys the client keeps: 54 bytes each and four to eight in an index, so about 72 MB.
@@ -30,8 +29,8 @@ pub const STORED_HASH: &str = "_ematix_stored";
 pub const KEY_BYTES: usize = 16;
 
 /// Whether this load can be compared in the client, and why or why not.
-pub fn fits(load: &Load<'_>) -> std::result::Result<String, String> {
-    let Strategy::Scd2(scd2) = &load.pipeline.strategy else {
+pub fn fits(load: &Resolved<'_>) -> std::result::Result<String, String> {
+    let Some(versions) = &load.need.versions else {
         return Err("only scd2 keeps hashes to compare with".to_owned());
     };
     let Some(live) = load.facts.target.live.as_ref() else {
@@ -40,13 +39,13 @@ pub fn fits(load: &Load<'_>) -> std::result::Result<String, String> {
     if load.pipeline.incremental.is_some() {
         return Err("incremental_column reads a part of the source only".to_owned());
     }
-    if !scd2.overwrite_columns.is_empty() {
-        return Err("overwrite_columns are not in the row hash".to_owned());
+    if let Some(why) = versions.unfit {
+        return Err(why.to_owned());
     }
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
         return Err("on_duplicate = \"latest\" ranks the rows of a key".to_owned());
     }
-    if strategies::rehashes(load) {
+    if load.need.in_full {
         return Err("the stored hashes are not of these compare columns".to_owned());
     }
     if live.spread {
@@ -92,12 +91,15 @@ fn equal_as_bytes(data_type: &TypeFacts) -> bool {
     }
 }
 
+/// The versions that are compared with.
+fn versions<'l>(load: &'l Resolved<'_>) -> &'l Versions {
+    load.need.versions.as_ref().expect("only what keeps hashes is compared in the client")
+}
+
 /// Fills the table of changes, and asks the guards that need no target.
-pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    let Strategy::Scd2(scd2) = &load.pipeline.strategy else {
-        unreachable!("only scd2 is compared in the client")
-    };
-    let table = changes::table(load);
+pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    let versions = versions(load);
+    let table = load.changes();
     builder.leftovers.push(table.clone());
     let mut columns: Vec<(Ident, Sql)> = load
         .columns
@@ -121,10 +123,10 @@ pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let known = sql!(
         "SELECT {keys}, t.{hash}, {address}\n  FROM {target} AS t\n WHERE t.{flag}",
         keys,
-        hash = scd2.hash_column,
+        hash = versions.hash,
         address = load.row_address(),
         target = load.table.name,
-        flag = scd2.current_flag
+        flag = versions.current
     );
     let values: Vec<(Ident, Sql)> = load
         .columns
@@ -157,7 +159,7 @@ pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
             known_key,
             key,
             compared: stage::hashed_fields(load, &load.compared),
-            gone: scd2.close_deleted,
+            gone: versions.gone,
         }),
     );
     guards::empty_source(load, builder);
@@ -177,7 +179,7 @@ pub fn steps(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
 }
 
 /// Under the lock of the table: nobody has written it by our own ways since the hashes were read.
-pub fn same_generation(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+pub fn same_generation(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let generation = load.facts.target.record.as_ref().map_or(0, |record| record.generation);
     builder.step(
         StepKind::Guard,
@@ -199,15 +201,13 @@ pub fn same_generation(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 }
 
 /// Whether the live row `t` of a change `c` is the version that was read: outside writers know no lock of ours.
-pub fn is_as_read(load: &Load<'_>) -> Sql {
-    let Strategy::Scd2(scd2) = &load.pipeline.strategy else {
-        unreachable!("only scd2 is compared in the client")
-    };
+pub fn is_as_read(load: &Resolved<'_>) -> Sql {
+    let versions = versions(load);
     let digest = load.digest_of(&load.keys, |key| sql!("t.{key}", key));
     sql!(
         "t.{flag}\n   AND t.{hash} = c.{stored}\n   AND CASE WHEN {gone}\n            THEN {substring}({digest}, 1, {bytes}) = c.{key}\n            ELSE {same}\n       END",
-        flag = scd2.current_flag,
-        hash = scd2.hash_column,
+        flag = versions.current,
+        hash = versions.hash,
         stored = Ident::fixed(STORED_HASH),
         gone = changes::of_kind(&["gone"]),
         substring = load.dialect.function("substring"),

@@ -1,86 +1,22 @@
-//! Reading the source: into a table of intermediate rows, or in place where a unique index proves
-//! what guards would ask. Guards, the watermark's range and the locks that make one reading of it.
+//! The watermark: where a reading begins, how far rows that commit late are covered, and what it leaves.
 
-use super::builder::PlanBuilder;
-use super::load::{Load, Rows};
-use super::{client, guards, stage};
+use super::stage::WATERMARK;
 use crate::declare::options::{LateCommits, Lookback};
 use crate::dialect::Measure;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::{Cap, ExecutionPath};
+use crate::facts::Cap;
 use crate::pipeline::Incremental;
-use crate::plan::{Answer, Blame, StepKind};
+use crate::plan::builder::PlanBuilder;
+use crate::plan::{Answer, StepKind};
+use crate::resolve::Resolved;
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Literal, Sql};
 use crate::types::TypeFacts;
 
-/// The column of a stage that holds the incremental column's value.
-pub const WATERMARK: &str = "_ematix_watermark";
-/// The column of a stage that holds the hash of the source row.
-pub const IDENTITY: &str = "_ematix_identity";
-/// The column of a stage that numbers the rows of a key.
-pub const RANK: &str = "_ematix_rank";
-
-/// Reads the source where the strategy wants it, and asks every guard that needs no target.
-///
-/// `identity` names the source columns whose hash the stage carries (append's ledger).
-pub fn steps(load: &Load<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    lock_source(load, builder);
-    match &load.rows {
-        Rows::Direct(relation) => {
-            let unique = relation.unique.first().map(|columns| columns.join(", ")).unwrap_or_default();
-            builder.note(format!(
-                "a unique index on {unique} of the source proves its keys: it is read in place"
-            ));
-        }
-        Rows::Stage(_) => {
-            let range = match &load.pipeline.incremental {
-                Some(incremental) => range(load, incremental, watermark_type(load, incremental)?, builder)?,
-                None => None,
-            };
-            stage::steps(load, identity, range, builder)?;
-            guards::over_stage(load, builder);
-        }
-        Rows::Compared => client::steps(load, builder)?,
-    }
-    Ok(())
-}
-
-/// CREATE TABLE AS and COPY take their snapshot before they wait for a lock: what another flow truncates and
-/// reloads meanwhile would look empty. Executing the query once with LIMIT 0 takes all locks first.
-pub fn lock_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
-    let probe = load.dialect.probe(&Sql::user(load.pipeline.source.query.text()));
-    let purpose = "lock what the query reads, so that the reading is younger than its locks";
-    match load.path {
-        ExecutionPath::SameDatabase => {
-            builder.reading_step(StepKind::Lock, purpose, probe, Answer::Ignore, Blame::Source);
-        }
-        ExecutionPath::Staging | ExecutionPath::ClientDiff => {
-            builder.ask_source(StepKind::Lock, purpose, probe);
-        }
-    }
-}
-
-/// The type of the incremental column.
-pub fn watermark_type<'a>(load: &'a Load<'_>, incremental: &Incremental) -> Result<&'a TypeFacts> {
-    match load.facts.source.column(incremental.column.as_str()) {
-        Some(column) => Ok(&column.data_type),
-        None => {
-            let names: Vec<&str> =
-                load.facts.source.columns.iter().map(|column| column.name.as_str()).collect();
-            Err(FlowError::new(
-                ErrorCode::UnknownColumn,
-                format!("the source has no column `{}`, which incremental_column names", incremental.column),
-            )
-            .detail(format!("the source has: {}", names.join(", "))))
-        }
-    }
-}
-
 /// The condition that reads from the watermark on; `None` for a reading in full.
-fn range(
-    load: &Load<'_>,
+pub fn range(
+    load: &Resolved<'_>,
     incremental: &Incremental,
     data_type: &TypeFacts,
     builder: &mut PlanBuilder<'_>,
@@ -93,7 +29,11 @@ fn range(
 }
 
 /// Where this reading begins; `None` for a reading in full.
-pub fn lower_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<Option<Sql>> {
+pub fn lower_bound(
+    load: &Resolved<'_>,
+    incremental: &Incremental,
+    data_type: &TypeFacts,
+) -> Result<Option<Sql>> {
     let lookback = lookback(load, incremental, data_type)?;
     let Some(stored) = &load.facts.watermark else { return Ok(None) };
     if stored.column != incremental.column.as_str() {
@@ -109,7 +49,7 @@ pub fn lower_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeF
             load.pipeline.name
         )));
     }
-    if load.facts.run.full_scan || load.reads_in_full() {
+    if load.facts.run.full_scan || load.need.in_full {
         return Ok(None);
     }
     // What was loaded up to a watermark was loaded into that table, and is gone with it.
@@ -148,7 +88,11 @@ pub fn lower_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeF
 }
 
 /// The lookback in the terms of the column's type; `None` for none.
-pub fn lookback(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<Option<Sql>> {
+pub fn lookback(
+    load: &Resolved<'_>,
+    incremental: &Incremental,
+    data_type: &TypeFacts,
+) -> Result<Option<Sql>> {
     if incremental.lookback.is_zero() {
         return Ok(None);
     }
@@ -188,7 +132,7 @@ pub fn lookback(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFact
 }
 
 /// Where the next reading begins, once this one has told how far it came.
-pub fn next_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<Sql> {
+pub fn next_bound(load: &Resolved<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<Sql> {
     let read_from = load.dialect.cast_to(&sql!("{slot}", slot = RunValue::ReadFrom), &data_type.name);
     Ok(match lookback(load, incremental, data_type)? {
         // A difference may be of a wider type.
@@ -197,16 +141,9 @@ pub fn next_bound(load: &Load<'_>, incremental: &Incremental, data_type: &TypeFa
     })
 }
 
-impl Load<'_> {
-    /// Whether a run with a watermark reads in full all the same: the compare columns changed.
-    pub fn reads_in_full(&self) -> bool {
-        crate::strategies::rehashes(self)
-    }
-}
-
 /// Whether the cap applies, and the sentence that says so.
 fn cap<'a>(
-    load: &'a Load<'_>,
+    load: &'a Resolved<'_>,
     incremental: &Incremental,
     data_type: &TypeFacts,
 ) -> std::result::Result<&'a str, String> {
@@ -231,7 +168,7 @@ fn cap<'a>(
 }
 
 fn explain_late_commits(
-    load: &Load<'_>,
+    load: &Resolved<'_>,
     incremental: &Incremental,
     data_type: &TypeFacts,
     builder: &mut PlanBuilder<'_>,
@@ -250,9 +187,9 @@ fn explain_late_commits(
 }
 
 /// Reads the watermark that this reading leaves, before the stage is dropped.
-pub fn watermark(load: &Load<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let Some(incremental) = &load.pipeline.incremental else { return Ok(()) };
-    let data_type = watermark_type(load, incremental)?;
+    let data_type = load.watermark_type(incremental)?;
     let stage = load.source();
     let column = Ident::fixed(WATERMARK);
     let literal = |text: &String| load.dialect.typed_literal(text, &data_type.name);

@@ -1,11 +1,12 @@
 //! What the rows that were read must hold before a row of the target is touched.
 
-use super::builder::PlanBuilder;
-use super::load::Load;
-use super::reading::{RANK, WATERMARK};
+use super::stage::{RANK, WATERMARK};
 use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::error::ErrorCode;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
+use crate::resolve::Resolved;
+use crate::resolve::strategy::KeyNeed;
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Sql};
@@ -15,7 +16,7 @@ use crate::types::DataType;
 pub const ROWS: &str = "_ematix_rows";
 
 /// Guards over the stage, then the rows that the strategy shall not see are dropped from it.
-pub fn over_stage(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let stage = load.source();
     if let Some(incremental) = &load.pipeline.incremental {
         let watermark = Ident::fixed(WATERMARK);
@@ -51,16 +52,16 @@ pub fn over_stage(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
         }
     }
     empty_source(load, builder);
-    let append = matches!(load.pipeline.strategy, crate::pipeline::Strategy::Append(_));
-    match (append, &load.pipeline.keys) {
-        (false, _) if !load.keys.is_empty() => key_guards(load, builder),
-        // Its ledger knows rows by their keys: two without one would be taken for the same row.
-        (true, Some(keys)) => null_key_guard(load, keys, builder),
+    match (load.strategy.keys(), &load.pipeline.keys) {
+        // A ledger knows rows by their keys: two without one would be taken for the same row.
+        (KeyNeed::None, Some(keys)) => null_key_guard(load, keys, builder),
+        (KeyNeed::None, None) => {}
+        _ if !load.keys.is_empty() => key_guards(load, builder),
         _ => {}
     }
 }
 
-fn null_key_guard(load: &Load<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>) {
+fn null_key_guard(load: &Resolved<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>) {
     let list = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let null = Sql::join(keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
     let sql = sql!(
@@ -76,7 +77,7 @@ fn null_key_guard(load: &Load<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>
     );
 }
 
-fn null_key(load: &Load<'_>, list: &str) -> GuardFailure {
+fn null_key(load: &Resolved<'_>, list: &str) -> GuardFailure {
     GuardFailure {
         code: ErrorCode::NullKey,
         message: format!("{{count}} rows of `{}` have NULL in their key ({list})", load.pipeline.name),
@@ -87,7 +88,7 @@ fn null_key(load: &Load<'_>, list: &str) -> GuardFailure {
 }
 
 /// A source without rows, judged by the rows that the reading brought.
-pub fn empty_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+pub fn empty_source(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     if !load.pipeline.refuse_empty_source {
         return;
     }
@@ -105,7 +106,7 @@ pub fn empty_source(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     );
 }
 
-fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+fn key_guards(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let stage = load.source();
     let list = key_list(load);
     let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
@@ -154,12 +155,12 @@ fn key_guards(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
     no_repeated_keys(load, groups, builder);
 }
 
-fn key_list(load: &Load<'_>) -> String {
+fn key_list(load: &Resolved<'_>) -> String {
     load.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Ends the run if rows with NULL in their key were counted.
-pub fn no_null_keys(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
+pub fn no_null_keys(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let list = key_list(load);
     builder.step_if(
         RunValue::RowsNullKey,
@@ -171,7 +172,7 @@ pub fn no_null_keys(load: &Load<'_>, builder: &mut PlanBuilder<'_>) {
 }
 
 /// Ends the run if keys came more than once; `groups` gives them with their rows, [`ROWS`].
-pub fn no_repeated_keys(load: &Load<'_>, groups: Sql, builder: &mut PlanBuilder<'_>) {
+pub fn no_repeated_keys(load: &Resolved<'_>, groups: Sql, builder: &mut PlanBuilder<'_>) {
     let text = load.type_name(&DataType::Text);
     let texts = load.keys.iter().map(|key| load.dialect.cast_to(&sql!("d.{key}", key), &text));
     builder.step_if(

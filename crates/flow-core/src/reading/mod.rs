@@ -1,0 +1,60 @@
+//! Reading the source: into a table of intermediate rows, in place where a unique index proves what guards
+//! would ask, or through the client. Guards, the watermark's range and the locks that make one reading of it.
+
+pub mod changes;
+pub mod client;
+pub mod diff;
+pub mod guards;
+mod path;
+pub mod stage;
+pub mod watermark;
+
+use crate::error::Result;
+use crate::facts::ExecutionPath;
+use crate::plan::builder::PlanBuilder;
+use crate::plan::{Answer, Blame, StepKind};
+use crate::resolve::{Resolved, Rows};
+use crate::sql::Sql;
+pub use path::choose;
+
+/// Reads the source where the strategy wants it, and asks every guard that needs no target.
+///
+/// `identity` names the source columns whose hash the stage carries (append's ledger).
+pub fn steps(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    lock_source(load, builder);
+    match &load.rows {
+        Rows::Direct(relation) => {
+            let unique = relation.unique.first().map(|columns| columns.join(", ")).unwrap_or_default();
+            builder.note(format!(
+                "a unique index on {unique} of the source proves its keys: it is read in place"
+            ));
+        }
+        Rows::Stage(_) => {
+            let range = match &load.pipeline.incremental {
+                Some(incremental) => {
+                    watermark::range(load, incremental, load.watermark_type(incremental)?, builder)?
+                }
+                None => None,
+            };
+            stage::steps(load, identity, range, builder)?;
+            guards::over_stage(load, builder);
+        }
+        Rows::Compared => client::steps(load, builder)?,
+    }
+    Ok(())
+}
+
+/// CREATE TABLE AS and COPY take their snapshot before they wait for a lock: what another flow truncates and
+/// reloads meanwhile would look empty. Executing the query once with LIMIT 0 takes all locks first.
+pub fn lock_source(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let probe = load.dialect.probe(&Sql::user(load.pipeline.source.query.text()));
+    let purpose = "lock what the query reads, so that the reading is younger than its locks";
+    match load.path {
+        ExecutionPath::SameDatabase => {
+            builder.reading_step(StepKind::Lock, purpose, probe, Answer::Ignore, Blame::Source);
+        }
+        ExecutionPath::Staging | ExecutionPath::ClientDiff => {
+            builder.ask_source(StepKind::Lock, purpose, probe);
+        }
+    }
+}

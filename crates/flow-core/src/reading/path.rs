@@ -1,0 +1,61 @@
+//! Which form of reading a load takes: in place, by a stage, or compared in the client.
+
+use super::{client, stage};
+use crate::declare::options::{ForcePath, OnDuplicate};
+use crate::dialect::Cast;
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::ExecutionPath;
+use crate::resolve::{Resolved, Rows};
+
+/// Chooses, and says why.
+///
+/// # Errors
+/// `path_impossible` for a forced path that cannot be taken, `invalid_value` for a type that cannot cross.
+pub fn choose(load: &mut Resolved<'_>) -> Result<()> {
+    match load.facts.path {
+        ExecutionPath::SameDatabase => load.rows = rows_at_hand(load),
+        ExecutionPath::Staging | ExecutionPath::ClientDiff => {
+            stage::crossings(load)?;
+            let forced = load.pipeline.force_path;
+            match client::fits(load) {
+                Ok(why) if forced != Some(ForcePath::Staging) => {
+                    load.rows = Rows::Compared;
+                    load.path = ExecutionPath::ClientDiff;
+                    load.path_reason.push_str(&format!("; {why}"));
+                }
+                Err(why) if forced == Some(ForcePath::ClientDiff) => {
+                    return Err(FlowError::new(
+                        ErrorCode::PathImpossible,
+                        format!("`{}` cannot be compared in the client: {why}", load.pipeline.name),
+                    )
+                    .hint("remove force_path = \"client_diff\": the rows are staged then"));
+                }
+                Err(why) if load.need.versions.is_some() && forced.is_none() => {
+                    load.path_reason.push_str(&format!("; staged: {why}"));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rows in the target's own database.
+fn rows_at_hand(load: &Resolved<'_>) -> Rows {
+    let direct = load.facts.source.relation.as_ref().filter(|relation| {
+        load.need.in_place
+            && !load.need.twice
+            && load.pipeline.incremental.is_none()
+            && load.pipeline.on_duplicate == OnDuplicate::Error
+            && load.columns.iter().all(|column| column.cast != Cast::ByInsert)
+            && load.keys.iter().all(|key| relation.not_null.iter().any(|name| name == key.as_str()))
+            && relation
+                .unique
+                .iter()
+                .any(|unique| unique.iter().all(|column| load.keys.iter().any(|key| key.as_str() == column)))
+    });
+    match direct {
+        Some(relation) => Rows::Direct(relation.clone()),
+        None => load.rows.clone(),
+    }
+}

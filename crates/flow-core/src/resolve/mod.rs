@@ -1,0 +1,339 @@
+//! What a pipeline means in the light of the facts: the table, the keys, the columns that are
+//! filled and from where, and the form in which the source can be read.
+
+mod columns;
+mod inferred;
+mod keys;
+pub mod strategy;
+
+use crate::dialect::{Cast, ColumnValue, Dialect};
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::{ExecutionPath, Facts, Relation};
+use crate::metadata;
+use crate::pipeline::{Incremental, Pipeline, Target};
+use crate::schema::{Column, Table};
+use crate::sql;
+use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
+use crate::types::{DataType, TypeFacts};
+pub use columns::declared_type;
+use std::collections::HashMap;
+use strategy::{LoadStrategy, ReadingNeed};
+
+/// A column of the target that the source fills.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadColumn {
+    /// Its name, in source and target.
+    pub name: Ident,
+    /// Its type in the target.
+    pub data_type: TypeFacts,
+    /// How the source's type becomes the target's.
+    pub cast: Cast,
+}
+
+/// How the source's rows are reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rows {
+    /// A plain table whose unique index proves what guards would ask: it may be read again within one statement.
+    Direct(Relation),
+    /// A table of intermediate rows.
+    Stage(QualifiedName),
+    /// Only the changes reach the target: the client compares.
+    Compared,
+}
+
+/// A pipeline in the light of the facts.
+pub struct Resolved<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// The facts.
+    pub facts: &'a Facts,
+    /// The target's dialect.
+    pub dialect: &'a dyn Dialect,
+    /// The load strategy.
+    pub strategy: &'a dyn LoadStrategy,
+    /// The table as declared, or as inferred.
+    pub table: Table,
+    /// The strategy's own columns.
+    pub managed: Vec<Column>,
+    /// The keys.
+    pub keys: Vec<Ident>,
+    /// Where the keys were declared.
+    pub keys_reason: Option<&'static str>,
+    /// Columns that the source fills.
+    pub columns: Vec<LoadColumn>,
+    /// Columns of the source that the target does not declare.
+    pub left_out: Vec<String>,
+    /// Columns whose change counts.
+    pub compared: Vec<Ident>,
+    /// How the strategy wants the source's rows.
+    pub need: ReadingNeed,
+    /// How the source's rows are reached.
+    pub rows: Rows,
+    /// Where the rows are compared.
+    pub path: ExecutionPath,
+    /// Why there.
+    pub path_reason: String,
+    /// Whether this run creates the table.
+    pub creates: bool,
+    types: HashMap<Ident, TypeFacts>,
+}
+
+impl<'a> Resolved<'a> {
+    /// Resolves table, keys, columns and rows.
+    ///
+    /// # Errors
+    /// `unknown_column` for what the source lacks, `missing_keys`, `missing_option`, `permission_denied`.
+    pub fn resolve(
+        pipeline: &'a Pipeline,
+        strategy: &'a dyn LoadStrategy,
+        facts: &'a Facts,
+        dialect: &'a dyn Dialect,
+    ) -> Result<Resolved<'a>> {
+        let table = match &pipeline.target {
+            Target::Declared(table) => table.clone(),
+            Target::Inferred(name) => inferred::infer(strategy, name, facts)?,
+        };
+        if let Some(live) = &facts.target.live
+            && !matches!(live.kind, 'r' | 'p')
+        {
+            return Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("{} is not a table that can be loaded", table.name),
+            )
+            .hint("a target is an ordinary or a partitioned table: choose another name"));
+        }
+        let (keys, keys_reason) = keys::resolve(pipeline, strategy, &table, facts)?;
+        let managed = strategy.managed_columns(&table);
+        let types = columns::types(pipeline, &table, &managed, facts, dialect)?;
+        let (columns, left_out) =
+            columns::filled(pipeline, strategy, &table, &managed, &types, facts, dialect)?;
+        for key in &keys {
+            if !columns.iter().any(|column| column.name == *key) {
+                return Err(columns::lacks_column(pipeline, key, facts));
+            }
+        }
+        check_privileges(facts)?;
+        let mut load = Resolved {
+            creates: facts.target.live.is_none(),
+            rows: Rows::Stage(stage_name(pipeline, facts, "stage")),
+            path: facts.path,
+            path_reason: facts.path_reason.clone(),
+            pipeline,
+            strategy,
+            facts,
+            dialect,
+            table,
+            managed,
+            keys,
+            keys_reason,
+            columns,
+            left_out,
+            compared: Vec::new(),
+            need: ReadingNeed::default(),
+            types,
+        };
+        load.compared = strategy.compared(&load)?;
+        load.refuse_incomparable()?;
+        load.need = strategy.reading(&load);
+        Ok(load)
+    }
+
+    /// The text of a type without a binary form would change with the settings of a session.
+    fn refuse_incomparable(&self) -> Result<()> {
+        match self.compared.iter().find(|name| self.type_of(name).normal.is_none()) {
+            Some(name) => Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!(
+                    "the column `{name}` of type {} cannot be compared: the type has no binary form",
+                    self.type_of(name).name
+                ),
+            )
+            .hint("leave it out of the comparison, or cast it to text in the query and in the declaration")),
+            None => Ok(()),
+        }
+    }
+
+    /// The relation from which rows are read, as it stands in FROM.
+    pub fn source(&self) -> Sql {
+        match &self.rows {
+            Rows::Direct(relation) => Sql::from_dialect(relation.sql.clone()),
+            Rows::Stage(name) => sql!("{name}", name),
+            Rows::Compared => sql!("{changes}", changes = self.changes()),
+        }
+    }
+
+    /// The value of a filled column in a row `s` of [`Resolved::source`], in the target's type.
+    pub fn value(&self, column: &LoadColumn) -> Sql {
+        match (&self.rows, column.cast) {
+            (Rows::Direct(_), Cast::Widening) => {
+                self.dialect.cast_to(&sql!("s.{name}", name = column.name), &column.data_type.name)
+            }
+            _ => sql!("s.{name}", name = column.name),
+        }
+    }
+
+    /// The values of the filled columns in rows `s`.
+    pub fn values(&self) -> Sql {
+        Sql::join(self.columns.iter().map(|column| self.value(column)), ", ")
+    }
+
+    /// The values of the filled columns in rows `s`, each under its column's name.
+    pub fn named_values(&self) -> Sql {
+        let values = self.columns.iter().map(|column| match (&self.rows, column.cast) {
+            (Rows::Direct(_), Cast::Widening) => {
+                sql!("{value} AS {name}", value = self.value(column), name = column.name)
+            }
+            _ => self.value(column),
+        });
+        Sql::join(values, ",\n       ")
+    }
+
+    /// The filled column of that name.
+    pub fn filled(&self, name: &Ident) -> Option<&LoadColumn> {
+        self.columns.iter().find(|column| column.name == *name)
+    }
+
+    /// The type of a column of the target.
+    pub fn type_of(&self, name: &Ident) -> &TypeFacts {
+        &self.types[name]
+    }
+
+    /// The names of the filled columns.
+    pub fn column_names(&self) -> Vec<Ident> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
+    }
+
+    /// `alias.a, alias.b` of the filled columns.
+    pub fn columns_of(&self, alias: &'static str) -> Sql {
+        let alias = Sql::text(alias);
+        Sql::join(self.columns.iter().map(|column| sql!("{alias}.{name}", alias, name = column.name)), ", ")
+    }
+
+    /// `left.k = right.k AND …` over the keys.
+    pub fn keys_equal(&self, left: &'static str, right: impl Fn(&Ident) -> Sql) -> Sql {
+        let left = Sql::text(left);
+        Sql::join(
+            self.keys.iter().map(|key| sql!("{left}.{key} = {value}", left, key, value = right(key))),
+            " AND ",
+        )
+    }
+
+    /// The value of a key column in a source row `s`.
+    pub fn key_value(&self, key: &Ident) -> Sql {
+        self.value(self.filled(key).expect("keys are filled"))
+    }
+
+    /// `left differs from right` over some columns, OR between them.
+    pub fn differ(
+        &self,
+        columns: &[Ident],
+        left: impl Fn(&Ident) -> Sql,
+        right: impl Fn(&Ident) -> Sql,
+    ) -> Sql {
+        if columns.is_empty() {
+            return Sql::text("FALSE");
+        }
+        let parts = columns
+            .iter()
+            .map(|column| self.dialect.differs(self.type_of(column), &left(column), &right(column)));
+        Sql::join(parts, "\n    OR ")
+    }
+
+    /// The row hash over the compared columns of rows `alias`.
+    pub fn row_digest(&self, value: impl Fn(&Ident) -> Sql) -> Sql {
+        self.digest_of(&self.compared, value)
+    }
+
+    /// The hash over some columns.
+    pub fn digest_of(&self, columns: &[Ident], value: impl Fn(&Ident) -> Sql) -> Sql {
+        let columns: Vec<ColumnValue<'_>> = columns
+            .iter()
+            .map(|name| ColumnValue { name, sql: value(name), data_type: self.type_of(name) })
+            .collect();
+        self.dialect.row_digest(&columns)
+    }
+
+    /// Whether the target's rows lie in several tables.
+    pub fn is_spread(&self) -> bool {
+        self.facts.target.live.as_ref().is_some_and(|live| live.spread)
+    }
+
+    /// The address of a row `t` of the target.
+    pub fn row_address(&self) -> Sql {
+        self.dialect.row_address("t", self.is_spread())
+    }
+
+    /// The name of an intermediate table of this run.
+    pub fn stage_name(&self, what: &'static str) -> QualifiedName {
+        stage_name(self.pipeline, self.facts, what)
+    }
+
+    /// The table of the changes of this run.
+    pub fn changes(&self) -> QualifiedName {
+        self.stage_name("changes")
+    }
+
+    /// The type of the incremental column.
+    ///
+    /// # Errors
+    /// `unknown_column` where the source does not have it.
+    pub fn watermark_type(&self, incremental: &Incremental) -> Result<&TypeFacts> {
+        match self.facts.source.column(incremental.column.as_str()) {
+            Some(column) => Ok(&column.data_type),
+            None => {
+                let names: Vec<&str> =
+                    self.facts.source.columns.iter().map(|column| column.name.as_str()).collect();
+                Err(FlowError::new(
+                    ErrorCode::UnknownColumn,
+                    format!(
+                        "the source has no column `{}`, which incremental_column names",
+                        incremental.column
+                    ),
+                )
+                .detail(format!("the source has: {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// The run's instant.
+    pub fn instant(&self) -> Sql {
+        self.instant_of(&self.facts.run.instant)
+    }
+
+    /// An instant by its text.
+    pub fn instant_of(&self, text: &str) -> Sql {
+        self.dialect.typed_literal(text, &self.type_name(&self.dialect.instant_type()))
+    }
+
+    /// NULL of a type of ours.
+    pub fn null_of(&self, data_type: &DataType) -> Sql {
+        self.dialect.cast_to(&Sql::text("NULL"), &self.type_name(data_type))
+    }
+
+    /// The name of a type of ours.
+    pub fn type_name(&self, data_type: &DataType) -> String {
+        self.dialect.type_name(data_type)
+    }
+}
+
+/// `_ematix_<what>_<pipeline>_<batch>`; the pipeline's name is cut so that the whole batch id fits.
+fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> QualifiedName {
+    let batch: String = facts.run.id.chars().filter(|c| *c != '-').collect();
+    let frame = format!("_ematix_{what}__{batch}").len();
+    let mut cut = pipeline.name.len().min(MAX_NAME_BYTES - frame);
+    while !pipeline.name.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let name = format!("_ematix_{what}_{}_{batch}", &pipeline.name[..cut]);
+    QualifiedName { schema: Ident::fixed(metadata::SCHEMA), name: Ident::new(name).expect("cut to fit") }
+}
+
+fn check_privileges(facts: &Facts) -> Result<()> {
+    let missing = &facts.target.missing_privileges;
+    let Some(first) = missing.first() else { return Ok(()) };
+    let mut error = FlowError::new(ErrorCode::PermissionDenied, format!("the role lacks {}", first.what));
+    for privilege in &missing[1..] {
+        error = error.detail(format!("it lacks {}", privilege.what));
+    }
+    Err(error.hint(missing.iter().map(|privilege| privilege.grant.as_str()).collect::<Vec<_>>().join("; ")))
+}

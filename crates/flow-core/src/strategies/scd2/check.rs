@@ -1,0 +1,75 @@
+//! What must be true of every history.
+
+use crate::declare::options::OpenEnd;
+use crate::dialect::Dialect;
+use crate::pipeline::Scd2;
+use crate::resolve::strategy::Invariant;
+use crate::sql;
+use crate::sql::{Ident, QualifiedName, Sql};
+use crate::strategies::{key_invariants, once_per_key, shown};
+
+/// The invariants, and the queries that give the keys which break them.
+pub fn invariants(
+    scd2: &Scd2,
+    dialect: &dyn Dialect,
+    target: &QualifiedName,
+    keys: &[Ident],
+) -> Vec<Invariant> {
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let (texts, limit) = shown(dialect, keys);
+    let Scd2 { effective_from: from, effective_to: to, current_flag: flag, hash_column: hash, .. } = scd2;
+    let open = match scd2.open_end {
+        OpenEnd::Null => sql!("t.{to} IS NULL", to),
+        OpenEnd::Infinity => sql!("t.{to} = {end}", to, end = dialect.end_of_time()),
+    };
+    let broken = |name, detail, condition: Sql| Invariant {
+        name,
+        detail,
+        sql: sql!(
+            "SELECT {texts} FROM {target} AS t WHERE {condition} {limit}",
+            texts,
+            target,
+            condition,
+            limit
+        ),
+    };
+    let mut all = key_invariants(dialect, target, keys);
+    all.extend(once_per_key(
+        dialect,
+        target,
+        keys,
+        "one_current_version",
+        "the key has several current versions",
+        Some(sql!("t.{flag}", flag)),
+    ));
+    all.push(broken(
+        "current_is_open",
+        "a version is current and closed, or neither",
+        sql!("t.{flag} IS DISTINCT FROM ({open})", flag, open),
+    ));
+    all.push(broken(
+        "begins_before_it_ends",
+        "a version ends before it begins, or when it begins",
+        sql!("t.{from} >= t.{to} OR t.{from} IS NULL", from, to),
+    ));
+    let next = Ident::fixed("_ematix_next");
+    all.push(Invariant {
+        name: "no_overlap",
+        detail: "two versions are valid at the same time",
+        sql: sql!(
+            "SELECT {texts}\n  FROM (SELECT t.*, {lead}(t.{from}) OVER (PARTITION BY {keys} ORDER BY t.{from}) AS {next} FROM {target} AS t) AS t\n WHERE t.{next} IS NOT NULL AND (t.{to} IS NULL OR t.{to} > t.{next}) {limit}",
+            texts,
+            lead = dialect.function("lead"),
+            from,
+            keys,
+            next,
+            target,
+            to,
+            limit
+        ),
+    });
+    all.push(broken("has_a_hash", "a version has no row hash", sql!("t.{hash} IS NULL", hash)));
+    all
+}
