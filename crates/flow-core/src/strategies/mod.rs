@@ -11,7 +11,6 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{Pipeline, Strategy};
 use crate::planner::load::Load;
 use crate::schema::{Column, LiveTable, Table, ddl};
-use crate::sql;
 use crate::sql::{Ident, Sql};
 
 /// The columns that a strategy keeps beside the declared ones.
@@ -109,17 +108,20 @@ impl Requirement {
         matches!(self, Requirement::Unique { primary_key: true, .. })
     }
 
-    /// The statement that makes it.
+    /// The statement that makes it; empty where the target's engine keeps no such promise.
     pub fn sql(&self, load: &Load<'_>) -> Sql {
         let table = &load.table.name;
         match self {
             Requirement::Unique { columns, primary_key: true, .. } if load.creates => {
-                ddl::add_primary_key(table, columns)
+                load.dialect.add_primary_key(table, columns)
             }
             Requirement::Unique { columns, flag, .. } => {
-                ddl::unique_index(table, columns, flag.as_ref().map(|flag| sql!("{flag}", flag)))
+                load.dialect.unique_index(table, columns, flag.as_ref())
             }
-            Requirement::Check { suffix, condition } => ddl::add_check(table, suffix, condition.clone()),
+            Requirement::Check { suffix, condition } => {
+                let name = ddl::object_name(&table.name, suffix);
+                load.dialect.add_check(table, &name, condition.clone())
+            }
         }
     }
 
