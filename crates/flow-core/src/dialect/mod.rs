@@ -3,8 +3,10 @@
 //! What databases have in common is written in the strategies themselves: SELECT, INSERT … SELECT,
 //! DELETE … WHERE, CASE, GREATEST, IS DISTINCT FROM, window functions, CREATE and ALTER TABLE.
 
+pub mod duckdb;
 pub mod postgres;
 
+use crate::sql;
 use crate::sql::{Ident, QualifiedName, Quote, Sql};
 use crate::types::{DataType, TypeFacts};
 
@@ -27,6 +29,10 @@ pub trait Dialect: Quote + Send + Sync {
     fn type_name(&self, data_type: &DataType) -> String;
     /// What is known of a declared type without asking a server; `None` for native types.
     fn type_facts(&self, data_type: &DataType) -> Option<TypeFacts>;
+    /// What becomes of a declared type that the database does not have as it is declared.
+    fn type_loss(&self, _data_type: &DataType) -> Option<TypeLoss> {
+        None
+    }
     /// How an explicit cast relates to what an INSERT does.
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast;
     /// How values of a source's type come into a column of another database.
@@ -83,6 +89,8 @@ pub trait Dialect: Quote + Send + Sync {
 
     // Statements.
 
+    // An empty piece where the database needs no statement: no step is made of it.
+
     /// Reads nothing of a query (in parentheses) and takes every lock that reading it takes.
     fn probe(&self, query: &Sql) -> Sql;
     /// Creates a schema, which other sessions may be creating at the same time.
@@ -108,9 +116,87 @@ pub trait Dialect: Quote + Send + Sync {
     /// Statistics of some columns for the planner; of all where none is named.
     fn analyze(&self, name: &QualifiedName, columns: &[Ident]) -> Sql;
 
+    // Promises of a table. An empty piece where the database keeps no such promise.
+
+    /// Allows a value of these columns once, where `flag` is given among the rows in which it is true.
+    fn unique_index(&self, table: &QualifiedName, columns: &[Ident], flag: Option<&Ident>) -> Sql;
+    /// A primary key for a table that is there.
+    fn add_primary_key(&self, table: &QualifiedName, columns: &[Ident]) -> Sql;
+    /// A unique constraint for a table that is there.
+    fn add_unique(&self, table: &QualifiedName, columns: &[Ident]) -> Sql;
+    /// A CHECK constraint for a table that is there.
+    fn add_check(&self, table: &QualifiedName, name: &Ident, condition: Sql) -> Sql;
+    /// An index that somebody has declared.
+    fn create_index(&self, index: DeclaredIndex<'_>) -> Sql;
+    /// A further column.
+    fn add_column(&self, table: &QualifiedName, column: NewColumn) -> Sql;
+    /// A column that this transaction has filled is never NULL from here on.
+    fn set_not_null(&self, table: &QualifiedName, column: &Ident) -> Sql;
+
     /// A column type for instants.
     fn instant_type(&self) -> DataType {
         DataType::TimestampTz
+    }
+}
+
+/// What becomes of a declared type that a database does not have as it is declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeLoss {
+    /// The type that stands for it.
+    pub becomes: String,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// An index that somebody has declared.
+#[derive(Clone, Debug)]
+pub struct DeclaredIndex<'a> {
+    /// The table.
+    pub table: &'a QualifiedName,
+    /// Its name, where it has been given one.
+    pub name: Option<&'a Ident>,
+    /// A name for a database that does not make one.
+    pub made_name: Ident,
+    /// Its columns.
+    pub columns: &'a [Ident],
+    /// Whether it allows a value only once.
+    pub unique: bool,
+    /// The access method.
+    pub method: Option<&'a Ident>,
+    /// The condition of a partial index.
+    pub condition: Option<Sql>,
+}
+
+/// A column that is added to a table.
+#[derive(Clone, Debug)]
+pub struct NewColumn {
+    /// Its name.
+    pub name: Ident,
+    /// Its type.
+    pub data_type: Sql,
+    /// Its DEFAULT.
+    pub default: Option<Sql>,
+    /// Whether it is never NULL.
+    pub not_null: bool,
+}
+
+impl NewColumn {
+    /// The column as it stands in CREATE TABLE.
+    pub fn definition(&self) -> Sql {
+        let mut out = self.nullable_definition();
+        if self.not_null {
+            out.push(&Sql::text(" NOT NULL"));
+        }
+        out
+    }
+
+    /// The column without its constraint.
+    pub fn nullable_definition(&self) -> Sql {
+        let mut out = sql!("{name} {type}", name = self.name, type = self.data_type);
+        if let Some(default) = &self.default {
+            out.push(&sql!(" DEFAULT {default}", default));
+        }
+        out
     }
 }
 

@@ -1,6 +1,8 @@
 //! Postgres 15 and later.
 
-use super::{Cast, ColumnValue, Crossing, Dialect, Measure, Merged, RowOrder, Upsert};
+use super::{
+    Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, Merged, NewColumn, RowOrder, Upsert,
+};
 use crate::hash::{Normal, SqlColumn, row_digest_sql};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
@@ -335,6 +337,49 @@ impl Dialect for Postgres {
             [] => sql!("ANALYZE {name}", name),
             columns => sql!("ANALYZE {name} ({columns})", name, columns),
         }
+    }
+
+    fn unique_index(&self, table: &QualifiedName, columns: &[Ident], flag: Option<&Ident>) -> Sql {
+        // The server names it: names of indexes are one set a schema, and those of two tables could meet.
+        let condition = flag.map_or(Sql::empty(), |flag| sql!(" WHERE {flag}", flag));
+        sql!("CREATE UNIQUE INDEX ON {table} ({columns}){condition}", table, columns, condition)
+    }
+
+    fn add_primary_key(&self, table: &QualifiedName, columns: &[Ident]) -> Sql {
+        sql!("ALTER TABLE {table} ADD PRIMARY KEY ({columns})", table, columns)
+    }
+
+    fn add_unique(&self, table: &QualifiedName, columns: &[Ident]) -> Sql {
+        sql!("ALTER TABLE {table} ADD UNIQUE ({columns})", table, columns)
+    }
+
+    fn add_check(&self, table: &QualifiedName, name: &Ident, condition: Sql) -> Sql {
+        sql!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition})", table, name, condition)
+    }
+
+    fn create_index(&self, index: DeclaredIndex<'_>) -> Sql {
+        let name = index.name.map_or(Sql::empty(), |name| sql!("{name} ", name));
+        let method = index.method.map_or(Sql::empty(), |method| sql!(" USING {method}", method));
+        let condition =
+            index.condition.map_or(Sql::empty(), |condition| sql!(" WHERE {condition}", condition));
+        let unique = if index.unique { Sql::text("UNIQUE ") } else { Sql::empty() };
+        sql!(
+            "CREATE {unique}INDEX {name}ON {table}{method} ({columns}){condition}",
+            unique,
+            name,
+            table = index.table,
+            method,
+            columns = index.columns,
+            condition,
+        )
+    }
+
+    fn add_column(&self, table: &QualifiedName, column: NewColumn) -> Sql {
+        sql!("ALTER TABLE {table} ADD COLUMN {column}", table, column = column.definition())
+    }
+
+    fn set_not_null(&self, table: &QualifiedName, column: &Ident) -> Sql {
+        sql!("ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL", table, column)
     }
 
     fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {

@@ -33,7 +33,7 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
-    /// Adds a step.
+    /// Adds a step, unless the dialect needs no statement for it.
     pub fn step(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql, answer: Answer) {
         self.execute(kind, purpose, sql, answer, None);
     }
@@ -47,13 +47,16 @@ impl<'a> PlanBuilder<'a> {
         answer: Answer,
         blame: Blame,
     ) {
+        let before = self.steps.len();
         self.step(kind, purpose, sql, answer);
-        self.steps.last_mut().expect("a step was just added").blame = blame;
+        self.steps[before..].iter_mut().for_each(|step| step.blame = blame);
     }
 
-    /// Adds a statement on the source.
+    /// Adds a statement on the source, unless the dialect needs none.
     pub fn ask_source(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql) {
-        self.add(kind, purpose.into(), Action::AskSource(sql.render(self.dialect)), Answer::Ignore, None);
+        if !sql.is_empty() {
+            self.add(kind, purpose.into(), Action::AskSource(sql.render(self.dialect)), Answer::Ignore, None);
+        }
     }
 
     /// Adds a step in which rows pass the client.
@@ -81,7 +84,9 @@ impl<'a> PlanBuilder<'a> {
         answer: Answer,
         when: Option<Condition>,
     ) {
-        self.add(kind, purpose.into(), Action::Execute(sql.render(self.dialect)), answer, when);
+        if !sql.is_empty() {
+            self.add(kind, purpose.into(), Action::Execute(sql.render(self.dialect)), answer, when);
+        }
     }
 
     fn add(

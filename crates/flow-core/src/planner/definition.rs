@@ -9,13 +9,19 @@ use crate::resolve::strategy::{KeyNeed, Requirement, Unique};
 use crate::resolve::{Resolved, declared_type};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
-use crate::sql::Ident;
+use crate::sql::{Ident, Sql};
 
 /// What must be true of the target before its rows are touched.
 pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     match &load.facts.target.live {
         None => create(load, builder),
         Some(live) => adopt(load, live, builder)?,
+    }
+    for column in &load.table.columns {
+        if let Some(loss) = load.dialect.type_loss(&column.data_type) {
+            let (name, declared) = (&column.name, &column.data_type);
+            builder.note(format!("the column {name}, {declared}, becomes {}: {}", loss.becomes, loss.why));
+        }
     }
     if !load.left_out.is_empty() {
         let names = load.left_out.join(", ");
@@ -147,12 +153,17 @@ fn requirements(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder
         if requirement.is_met(live) {
             continue;
         }
+        let sql = requirement.sql(load);
+        if sql.is_empty() {
+            builder.note(not_kept(&requirement.describe()));
+            continue;
+        }
         match &requirement {
             // On a table that is not ours a CHECK is an offer; the unique index is the strategy's ground.
             Requirement::Check { .. } if !live.ours && !load.pipeline.migrate => continue,
             Requirement::Unique(Unique { columns, .. }) if !live.ours && !load.pipeline.migrate => {
                 let names: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
-                let statement = requirement.sql(load).to_text(load.dialect);
+                let statement = sql.to_text(load.dialect);
                 return Err(FlowError::new(
                     ErrorCode::MissingIndex,
                     format!(
@@ -166,9 +177,14 @@ fn requirements(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder
             _ => {}
         }
         builder.mark(Subject::Constraint, requirement.describe());
-        builder.step(StepKind::Ddl, requirement.describe(), requirement.sql(load), Answer::Ignore);
+        builder.step(StepKind::Ddl, requirement.describe(), sql, Answer::Ignore);
     }
     Ok(())
+}
+
+/// What stands in no step is said.
+fn not_kept(promise: &str) -> String {
+    format!("the target's engine does not keep this: {promise}")
 }
 
 /// Indexes come after the rows of a first load: building them once is cheaper than keeping them.
@@ -178,28 +194,27 @@ pub fn after_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     }
     let name = &load.table.name;
     let requirements = load.strategy.requirements(load);
+    let mut promise = |purpose: String, sql: Sql| match sql.is_empty() {
+        true => builder.note(not_kept(&purpose)),
+        false => builder.step(StepKind::Ddl, purpose, sql, Answer::Ignore),
+    };
     for requirement in &requirements {
-        builder.step(StepKind::Ddl, requirement.describe(), requirement.sql(load), Answer::Ignore);
+        promise(requirement.describe(), requirement.sql(load));
     }
     // What is declared as unique is so among the versions of a history, which sees to it itself.
     if load.strategy.keys() != KeyNeed::OfVersions {
         // What the keys already have needs no second index.
         let has_key = requirements.iter().any(Requirement::is_primary_key);
         if !load.table.primary_key.is_empty() && !has_key {
-            let sql = ddl::add_primary_key(name, &load.table.primary_key);
-            builder.step(StepKind::Ddl, "primary key", sql, Answer::Ignore);
+            let sql = load.dialect.add_primary_key(name, &load.table.primary_key);
+            promise("primary key".to_owned(), sql);
         }
         for columns in &load.table.unique {
-            builder.step(
-                StepKind::Ddl,
-                unique_purpose(columns),
-                ddl::add_unique(name, columns),
-                Answer::Ignore,
-            );
+            promise(unique_purpose(columns), load.dialect.add_unique(name, columns));
         }
     }
     for index in &load.table.indexes {
-        builder.step(StepKind::Ddl, "a declared index", ddl::create_index(name, index), Answer::Ignore);
+        promise("a declared index".to_owned(), ddl::create_index(name, index, load.dialect));
     }
     builder.step(
         StepKind::Ddl,

@@ -8,7 +8,6 @@ use crate::pipeline::Incremental;
 use crate::plan::builder::PlanBuilder;
 use crate::run_value::Values;
 use crate::schema::{Column, LiveTable, Table, ddl};
-use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use std::fmt;
 
@@ -205,18 +204,20 @@ impl Requirement {
         matches!(self, Requirement::Unique(Unique { primary_key: true, .. }))
     }
 
-    /// The statement that makes it.
+    /// The statement that makes it; empty where the target's engine keeps no such promise.
     pub fn sql(&self, load: &Resolved<'_>) -> Sql {
         let table = &load.table.name;
         match self {
             Requirement::Unique(unique) if unique.primary_key && load.creates => {
-                ddl::add_primary_key(table, &unique.columns)
+                load.dialect.add_primary_key(table, &unique.columns)
             }
             Requirement::Unique(unique) => {
-                let among = unique.among.as_ref().map(|flag| sql!("{flag}", flag));
-                ddl::unique_index(table, &unique.columns, among)
+                load.dialect.unique_index(table, &unique.columns, unique.among.as_ref())
             }
-            Requirement::Check { suffix, condition, .. } => ddl::add_check(table, suffix, condition.clone()),
+            Requirement::Check { suffix, condition, .. } => {
+                let name = ddl::object_name(&table.name, suffix);
+                load.dialect.add_check(table, &name, condition.clone())
+            }
         }
     }
 

@@ -1,25 +1,19 @@
 //! CREATE TABLE and what belongs to it, from a declaration. Pure.
 
 use super::table::{Column, ColumnDefault, Index, Table};
-use crate::dialect::Dialect;
+use crate::dialect::{DeclaredIndex, Dialect, NewColumn};
 use crate::sql;
 use crate::sql::{Ident, Literal, MAX_NAME_BYTES, QualifiedName, Sql};
 use sha2::{Digest, Sha256};
 
 /// One column of CREATE TABLE or ADD COLUMN.
-pub fn column_definition(column: &Column, dialect: &dyn Dialect) -> Sql {
-    let mut out = sql!(
-        "{name} {type}",
-        name = column.name,
-        type = Sql::from_dialect(dialect.type_name(&column.data_type)),
-    );
-    if let Some(default) = &column.default {
-        out.push(&sql!(" DEFAULT {value}", value = default_sql(default, dialect)));
+pub fn new_column(column: &Column, dialect: &dyn Dialect) -> NewColumn {
+    NewColumn {
+        name: column.name.clone(),
+        data_type: Sql::from_dialect(dialect.type_name(&column.data_type)),
+        default: column.default.as_ref().map(|default| default_sql(default, dialect)),
+        not_null: !column.nullable,
     }
-    if !column.nullable {
-        out.push(&Sql::text(" NOT NULL"));
-    }
-    out
 }
 
 /// The expression of a DEFAULT.
@@ -34,7 +28,7 @@ pub fn default_sql(default: &ColumnDefault, dialect: &dyn Dialect) -> Sql {
 /// CREATE TABLE with columns and storage parameters; indexes come after the rows.
 pub fn create_table(table: &Table, columns: &[Column], dialect: &dyn Dialect) -> Sql {
     let list = Sql::join(
-        columns.iter().map(|column| sql!("  {column}", column = column_definition(column, dialect))),
+        columns.iter().map(|column| sql!("  {column}", column = new_column(column, dialect).definition())),
         ",\n",
     );
     sql!(
@@ -76,52 +70,20 @@ pub fn comments(table: &Table) -> Vec<(String, Sql)> {
     of_table.chain(of_columns).collect()
 }
 
-/// A unique index, partial where a condition is given. The server names it: names of indexes are one
-/// set a schema, and those of two tables could meet.
-pub fn unique_index(table: &QualifiedName, columns: &[Ident], condition: Option<Sql>) -> Sql {
-    let condition = condition.map_or(Sql::empty(), |condition| sql!(" WHERE {condition}", condition));
-    sql!(
-        "CREATE UNIQUE INDEX ON {table} ({columns}){condition}",
+/// A declared index. Its name is made from table and columns where none is given and the database makes none.
+pub fn create_index(table: &QualifiedName, index: &Index, dialect: &dyn Dialect) -> Sql {
+    let columns: Vec<&str> = index.columns.iter().map(Ident::as_str).collect();
+    let digest = Sha256::digest(format!("{}\0{}", columns.join("\0"), index.unique));
+    let mark: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    dialect.create_index(DeclaredIndex {
         table,
-        columns = columns.to_vec(),
-        condition
-    )
-}
-
-/// PRIMARY KEY.
-pub fn add_primary_key(table: &QualifiedName, columns: &[Ident]) -> Sql {
-    sql!("ALTER TABLE {table} ADD PRIMARY KEY ({columns})", table, columns = columns.to_vec())
-}
-
-/// A unique constraint.
-pub fn add_unique(table: &QualifiedName, columns: &[Ident]) -> Sql {
-    sql!("ALTER TABLE {table} ADD UNIQUE ({columns})", table, columns = columns.to_vec())
-}
-
-/// A CHECK constraint.
-pub fn add_check(table: &QualifiedName, suffix: &str, condition: Sql) -> Sql {
-    let name = object_name(&table.name, suffix);
-    sql!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition})", table, name, condition)
-}
-
-/// A declared index.
-pub fn create_index(table: &QualifiedName, index: &Index) -> Sql {
-    let name = index.name.as_ref().map_or(Sql::empty(), |name| sql!("{name} ", name));
-    let method = index.method.as_ref().map_or(Sql::empty(), |method| sql!(" USING {method}", method));
-    let condition = index
-        .condition
-        .as_ref()
-        .map_or(Sql::empty(), |text| sql!(" WHERE {condition}", condition = Sql::user(text)));
-    let unique = if index.unique { Sql::text("UNIQUE ") } else { Sql::empty() };
-    sql!(
-        "CREATE {unique}INDEX {name}ON {table}{method} ({columns}){condition}",
-        unique,
-        name,
-        table,
-        method,
-        columns = index.columns,
-        condition,
-    )
+        name: index.name.as_ref(),
+        made_name: object_name(&table.name, &format!("{mark}_idx")),
+        columns: &index.columns,
+        unique: index.unique,
+        method: index.method.as_ref(),
+        condition: index.condition.as_ref().map(|text| Sql::user(text)),
+    })
 }
 
 /// `table_suffix`, cut in the middle and made unique by a hash where it would be too long.

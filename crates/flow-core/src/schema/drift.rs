@@ -106,18 +106,13 @@ pub fn differences(
         let declared = types(column);
         match live.column(column.name.as_str()) {
             None => {
-                let definition = ddl::column_definition(column, dialect);
                 found.push(Difference {
                     column: column.name.to_string(),
                     kind: DifferenceKind::Missing {
                         declared: declared.name,
                         addable: column.nullable || column.default.is_some(),
                     },
-                    remedy: Some(sql!(
-                        "ALTER TABLE {table} ADD COLUMN {definition}",
-                        table = table.name,
-                        definition
-                    )),
+                    remedy: Some(dialect.add_column(&table.name, ddl::new_column(column, dialect))),
                 });
             }
             Some(live) if live.data_type.name != declared.name => {

@@ -2,6 +2,7 @@
 //! that is there becomes a version, the current one of its key unless a column says that it ended.
 
 use crate::declare::options::OpenEnd;
+use crate::dialect::NewColumn;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{FirstValidFrom, Scd2};
 use crate::plan::builder::PlanBuilder;
@@ -62,11 +63,14 @@ fn add(
 ) {
     let target = &load.table.name;
     builder.mark(Subject::HistoryColumn, format!("column \"{name}\" added to what becomes a history"));
-    let sql = sql!(
-        "ALTER TABLE {target} ADD COLUMN {name} {type}",
+    let sql = load.dialect.add_column(
         target,
-        name,
-        type = Sql::from_dialect(load.dialect.type_name(data_type))
+        NewColumn {
+            name: name.clone(),
+            data_type: Sql::from_dialect(load.dialect.type_name(data_type)),
+            default: None,
+            not_null: false,
+        },
     );
     builder.step(StepKind::Ddl, format!("add the column {name} to {target}"), sql, Answer::Ignore);
     if let Some(value) = value {
@@ -78,7 +82,7 @@ fn add(
         builder.step(StepKind::Update, format!("fill {name} of the rows that are there"), sql, answer);
     }
     if not_null {
-        let sql = sql!("ALTER TABLE {target} ALTER COLUMN {name} SET NOT NULL", target, name);
+        let sql = load.dialect.set_not_null(target, name);
         builder.step(StepKind::Ddl, format!("{name} is never NULL"), sql, Answer::Ignore);
     }
 }
