@@ -3,6 +3,7 @@
 use crate::error::{FlowError, Result};
 pub use crate::facts::ExecutionPath;
 use crate::plan::Plan;
+use crate::run_value::{RunValue, Values};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,60 @@ pub struct RunReport {
 }
 
 impl RunReport {
+    /// A report of a pipeline of which nothing is known yet.
+    pub fn of(pipeline: &str) -> RunReport {
+        RunReport {
+            schema: "ematix.run.v1",
+            pipeline: pipeline.to_owned(),
+            run_id: String::new(),
+            status: Status::Running,
+            committed: false,
+            mode: String::new(),
+            path: None,
+            path_reason: None,
+            dry_run: false,
+            source_connection: String::new(),
+            target_connection: String::new(),
+            target: String::new(),
+            started_at: String::new(),
+            ended_at: String::new(),
+            duration_ms: 0,
+            rows_in: 0,
+            rows_inserted: 0,
+            rows_updated: 0,
+            rows_unchanged: 0,
+            rows_closed_out: 0,
+            rows_deleted: 0,
+            rows_deduplicated: 0,
+            rows_skipped: 0,
+            rows_rejected: 0,
+            rows_rehashed: 0,
+            watermark_before: None,
+            watermark_after: None,
+            parse_failures: IndexMap::new(),
+            transforms: Vec::new(),
+            warnings: Vec::new(),
+            error: None,
+            sample: None,
+            targets: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Enters the numbers.
+    pub fn count(&mut self, values: &Values) {
+        self.rows_in = values.number(RunValue::RowsIn);
+        self.rows_inserted = values.number(RunValue::RowsInserted);
+        self.rows_updated = values.number(RunValue::RowsUpdated);
+        self.rows_unchanged = values.number(RunValue::RowsUnchanged);
+        self.rows_closed_out = values.number(RunValue::RowsClosedOut);
+        self.rows_deleted = values.number(RunValue::RowsDeleted);
+        self.rows_deduplicated = values.number(RunValue::RowsDeduplicated);
+        self.rows_skipped = values.number(RunValue::RowsSkipped);
+        self.rows_rejected = values.number(RunValue::RowsRejected);
+        self.rows_rehashed = values.number(RunValue::RowsRehashed);
+    }
+
     /// The last eight digits of the run's id, as people type them (the first are a clock).
     pub fn short_id(&self) -> &str {
         &self.run_id[self.run_id.len().saturating_sub(8)..]

@@ -50,9 +50,13 @@ plans! {
 /// Why the client does not compare.
 fn why_staged(scene: &Scene<'_>) -> String {
     let plan = scene.plan().expect("a plan");
-    assert_eq!(plan.path, ExecutionPath::Staging);
-    assert!(!plan.steps.iter().any(|step| matches!(step.action, Action::Compare(_))));
-    plan.path_reason.strip_prefix("source crm is another database; staged: ").expect("a reason").to_owned()
+    assert_eq!(plan.header.path, ExecutionPath::Staging);
+    assert!(!plan.steps().any(|step| matches!(step.action, Action::Compare(_))));
+    plan.header
+        .path_reason
+        .strip_prefix("source crm is another database; staged: ")
+        .expect("a reason")
+        .to_owned()
 }
 
 #[test]
@@ -157,6 +161,6 @@ fn a_type_of_the_users_own_becomes_text_at_the_source() {
         })
         .plan()
         .expect("a plan");
-    let copy = plan.steps.iter().find(|step| matches!(step.action, Action::Copy(_))).expect("a copy");
+    let copy = plan.steps().find(|step| matches!(step.action, Action::Copy(_))).expect("a copy");
     assert!(copy.action.to_string().contains("q.\"name\"::text AS \"name\""), "{}", copy.action);
 }

@@ -147,7 +147,7 @@ fn no_word_of_postgres_is_left_in_another_dialect() {
     let mut leaks = Vec::new();
     for (name, scene) in scenes() {
         let plan = scene.plan().expect("a plan");
-        for step in &plan.steps {
+        for step in plan.steps() {
             let sql = without_strings(&step.action.to_string());
             for word in POSTGRES_WORDS {
                 if sql.contains(word) {

@@ -50,7 +50,7 @@ impl Annotations<'_> {
                 let harmless = marks.iter().all(|mark| mark.risk.is_none());
                 let level = if harmless { Level::Notice } else { Level::Warning };
                 let lines: Vec<String> = marks.iter().map(|mark| with_risk(mark)).collect();
-                let title = format!("{name}: {kind} {}", plan.target);
+                let title = format!("{name}: {kind} {}", plan.header.target);
                 text.push_str(&self.annotation(level, self.place(name), &title, &lines.join("\n")));
             }
             for warning in unsaid_warnings(plan) {

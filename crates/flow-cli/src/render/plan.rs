@@ -57,7 +57,7 @@ fn pipeline(planned: &PlannedPipeline, detail: Detail) -> (String, bool) {
         for note in &plan.notes {
             text.push_str(&format!("  {}\n", paint(FAINT, format_args!("note: {note}"))));
         }
-        text.push_str(&steps(&plan.steps, detail.sql));
+        text.push_str(&steps(&plan.steps().collect::<Vec<_>>(), detail.sql));
     }
     if !planned.errors.is_empty() {
         text.push_str(&diagnostic::errors(&planned.errors));
@@ -67,13 +67,13 @@ fn pipeline(planned: &PlannedPipeline, detail: Detail) -> (String, bool) {
 
 /// The first line of a plan: mode, keys and path, each with its reason.
 pub fn head(name: &str, plan: &Plan) -> String {
-    let keys = match (plan.keys.as_slice(), &plan.keys_reason) {
+    let keys = match (plan.header.keys.as_slice(), &plan.header.keys_reason) {
         ([], _) => String::new(),
         (keys, Some(reason)) => format!("  keys: {} ({reason})", keys.join(", ")),
         (keys, None) => format!("  keys: {}", keys.join(", ")),
     };
-    let path = format!("  path: {} ({})", plan.path.name(), plan.path_reason);
-    format!("{}  {}{keys}{path}\n", paint(STRONG, name), plan.mode)
+    let path = format!("  path: {} ({})", plan.header.path.name(), plan.header.path_reason);
+    format!("{}  {}{keys}{path}\n", paint(STRONG, name), plan.header.mode)
 }
 
 /// The marks of a plan by their kind, the kinds in the order in which they are told.
@@ -93,7 +93,7 @@ fn marks(plan: &Plan) -> String {
             MarkKind::Change => style::WARNING,
             MarkKind::Drift => style::ERROR,
         };
-        text.push_str(&format!("{}\n", paint(style, format_args!("{kind} {}", plan.target))));
+        text.push_str(&format!("{}\n", paint(style, format_args!("{kind} {}", plan.header.target))));
         for line in of_kind.iter().flat_map(|mark| mark.what.lines()) {
             text.push_str(&format!("    {line}\n"));
         }
@@ -103,7 +103,7 @@ fn marks(plan: &Plan) -> String {
 
 const KIND_WIDTH: usize = 9;
 
-fn steps(steps: &[Step], sql: bool) -> String {
+fn steps(steps: &[&Step], sql: bool) -> String {
     let digits = steps.len().max(1).to_string().len().max(3);
     let mut text = String::new();
     for step in steps {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::render::plain;
     use ematix_flow_core::error::{ErrorCode, FlowError};
-    use ematix_flow_core::plan::{Action, Answer, StepKind, Subject};
+    use ematix_flow_core::plan::{Action, Answer, Header, Phase, PhaseName, StepKind, Subject};
     use ematix_flow_core::report::ExecutionPath;
     use ematix_flow_core::sql::{QualifiedName, Statement};
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn plan(marks: Vec<Mark>) -> Plan {
-        Plan {
+        let header = Header {
             mode: "scd2".into(),
             keys: vec!["customer_id".into()],
             keys_reason: Some("primary_key".into()),
@@ -152,21 +152,26 @@ mod tests {
             path_reason: "source crm is another server".into(),
             target: QualifiedName::new("analytics", "dim_customers").unwrap(),
             compared: Vec::new(),
+        };
+        let steps = vec![
+            step(
+                1,
+                StepKind::Stage,
+                "copy the source query into ematix_flow._ematix_stage_customers_<batch>",
+            ),
+            step(2, StepKind::Guard, "no duplicate or NULL keys (customer_id)"),
+            step(3, StepKind::Diff, "rows that are new or differ in email, name, score"),
+            step(4, StepKind::Close, "close out the current versions of changed rows"),
+            step(5, StepKind::Insert, "open new versions"),
+            step(6, StepKind::Finish, "watermark, run history"),
+        ];
+        Plan {
+            header,
+            parts: Vec::new(),
             marks,
             notes: Vec::new(),
             warnings: Vec::new(),
-            steps: vec![
-                step(
-                    1,
-                    StepKind::Stage,
-                    "copy the source query into ematix_flow._ematix_stage_customers_<batch>",
-                ),
-                step(2, StepKind::Guard, "no duplicate or NULL keys (customer_id)"),
-                step(3, StepKind::Diff, "rows that are new or differ in email, name, score"),
-                step(4, StepKind::Close, "close out the current versions of changed rows"),
-                step(5, StepKind::Insert, "open new versions"),
-                step(6, StepKind::Finish, "watermark, run history"),
-            ],
+            phases: vec![Phase { name: PhaseName::Apply, steps }],
         }
     }
 
@@ -205,7 +210,7 @@ Plan: 0 to create, 1 to change, 0 drifted
     #[test]
     fn of_several_only_the_marked_are_shown_in_full() {
         let mut marked = plan(vec![Mark::new(Subject::NewTable, "table with 7 columns")]);
-        marked.steps.truncate(1);
+        marked.phases[0].steps.truncate(1);
         let plans = PlanReport {
             pipelines: vec![
                 planned("a", Some(plan(Vec::new())), Vec::new()),
@@ -243,7 +248,7 @@ Plan: 1 to create, 0 to change, 0 drifted
         assert_eq!(statement("SELECT 1"), "SELECT 1;");
         assert_eq!(statement("SELECT 1 -- one"), "SELECT 1 -- one\n;");
         assert_eq!(
-            plain(&steps(&[step(1, StepKind::Diff, "find changes")], true)),
+            plain(&steps(&[&step(1, StepKind::Diff, "find changes")], true)),
             "\n-- 1 diff: find changes\n\n"
         );
     }

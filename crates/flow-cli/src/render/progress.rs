@@ -85,7 +85,7 @@ impl<'a> Progress<'a> {
 
 impl Observer for Progress<'_> {
     fn planned(&self, pipeline: &str, plan: &Plan) {
-        self.seen().keys.clone_from(&plan.keys);
+        self.seen().keys.clone_from(&plan.header.keys);
         if self.tells() {
             self.line(&head(pipeline, plan, &self.source, &self.target_connection));
         }
@@ -136,7 +136,12 @@ impl Observer for Progress<'_> {
 
 /// `customers  scd2  crm → warehouse analytics.dim_customers`.
 fn head(pipeline: &str, plan: &Plan, source: &str, target_connection: &str) -> String {
-    format!("{}  {}  {source} → {target_connection} {}\n", paint(STRONG, pipeline), plan.mode, plan.target)
+    format!(
+        "{}  {}  {source} → {target_connection} {}\n",
+        paint(STRONG, pipeline),
+        plan.header.mode,
+        plan.header.target
+    )
 }
 
 /// `source  1,234,000 rows  180 MB  912,000 rows/s`.

@@ -1,6 +1,6 @@
 //! Collects steps, marks and notes while a plan is made.
 
-use super::{Action, Answer, Blame, Condition, Mark, Step, StepKind, Subject};
+use super::{Action, Answer, Blame, Condition, Mark, Phase, PhaseName, Step, StepKind, Subject};
 use crate::dialect::Dialect;
 use crate::run_value::RunValue;
 use crate::sql::{QualifiedName, Sql};
@@ -8,8 +8,7 @@ use crate::sql::{QualifiedName, Sql};
 /// A plan in the making.
 pub struct PlanBuilder<'a> {
     dialect: &'a dyn Dialect,
-    /// Steps so far.
-    pub steps: Vec<Step>,
+    phases: Vec<Phase>,
     /// Marks so far.
     pub marks: Vec<Mark>,
     /// Notes so far.
@@ -25,12 +24,35 @@ impl<'a> PlanBuilder<'a> {
     pub fn new(dialect: &'a dyn Dialect) -> PlanBuilder<'a> {
         PlanBuilder {
             dialect,
-            steps: Vec::new(),
+            phases: Vec::new(),
             marks: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
             leftovers: Vec::new(),
         }
+    }
+
+    /// The target's dialect.
+    pub fn dialect(&self) -> &'a dyn Dialect {
+        self.dialect
+    }
+
+    /// Begins a phase, unless it has begun.
+    pub fn phase(&mut self, name: PhaseName) {
+        if self.phases.last().is_none_or(|phase| phase.name != name) {
+            self.phases.push(Phase { name, steps: Vec::new() });
+        }
+    }
+
+    /// The phases that have steps.
+    pub fn take_phases(&mut self) -> Vec<Phase> {
+        let mut phases = std::mem::take(&mut self.phases);
+        phases.retain(|phase| !phase.steps.is_empty());
+        phases
+    }
+
+    fn steps(&mut self) -> &mut Vec<Step> {
+        &mut self.phases.last_mut().expect("a phase has begun").steps
     }
 
     /// Adds a step, unless the dialect needs no statement for it.
@@ -47,9 +69,9 @@ impl<'a> PlanBuilder<'a> {
         answer: Answer,
         blame: Blame,
     ) {
-        let before = self.steps.len();
+        let before = self.steps().len();
         self.step(kind, purpose, sql, answer);
-        self.steps[before..].iter_mut().for_each(|step| step.blame = blame);
+        self.steps()[before..].iter_mut().for_each(|step| step.blame = blame);
     }
 
     /// Adds a statement on the source, unless the dialect needs none.
@@ -97,8 +119,8 @@ impl<'a> PlanBuilder<'a> {
         answer: Answer,
         when: Option<Condition>,
     ) {
-        let n = self.steps.len() + 1;
-        self.steps.push(Step { when, ..Step::new(n, kind, purpose, action, answer) });
+        let n = self.phases.iter().map(|phase| phase.steps.len()).sum::<usize>() + 1;
+        self.steps().push(Step { when, ..Step::new(n, kind, purpose, action, answer) });
     }
 
     /// Adds a mark.

@@ -13,8 +13,25 @@ use serde::Serialize;
 use std::fmt;
 
 /// Everything one run will do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// What it is about; of several targets, the first.
+    pub header: Header,
+    /// What is loaded, in the order of the targets.
+    pub parts: Vec<Part>,
+    /// What differs from the last run.
+    pub marks: Vec<Mark>,
+    /// How the plan came to be: what is left out, why a path or a form was taken.
+    pub notes: Vec<String>,
+    /// What a person should know although it goes well.
+    pub warnings: Vec<String>,
+    /// The steps in their order, by what they are for.
+    pub phases: Vec<Phase>,
+}
+
+/// What a plan is about.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Header {
     /// The load strategy.
     pub mode: String,
     /// The keys by which rows are matched.
@@ -31,14 +48,84 @@ pub struct Plan {
     /// Columns whose change counts, for people.
     #[serde(skip)]
     pub compared: Vec<String>,
-    /// What differs from the last run.
-    pub marks: Vec<Mark>,
-    /// How the plan came to be: what is left out, why a path or a form was taken.
-    pub notes: Vec<String>,
-    /// What a person should know although it goes well.
+}
+
+/// One target: it has counts, steps and a row of the history of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The target.
+    pub target: QualifiedName,
+    /// Where its rows are compared.
+    pub path: ExecutionPath,
+    /// What a person should know of it although it goes well.
     pub warnings: Vec<String>,
-    /// The steps in their order.
+}
+
+/// Which part a step belongs to, by its place in [`Plan::parts`].
+pub type PartId = usize;
+
+/// Steps with one purpose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// The purpose.
+    pub name: PhaseName,
+    /// The steps.
     pub steps: Vec<Step>,
+}
+
+/// What steps are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PhaseName {
+    /// The target's definition.
+    Prepare,
+    /// The source's rows, and the guards over them.
+    Read,
+    /// The target's rows.
+    Apply,
+    /// What is remembered of the run.
+    Record,
+}
+
+impl Plan {
+    /// The steps in their order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.phases.iter().flat_map(|phase| &phase.steps)
+    }
+
+    /// Whether it loads several targets.
+    pub fn is_of_several(&self) -> bool {
+        self.parts.len() > 1
+    }
+}
+
+/// A step as it stands in JSON; of several targets it names its own.
+#[derive(Serialize)]
+struct PrintedStep<'a> {
+    #[serde(flatten)]
+    step: &'a Step,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
+}
+
+impl Serialize for Plan {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Printed<'a> {
+            #[serde(flatten)]
+            header: &'a Header,
+            marks: &'a [Mark],
+            notes: &'a [String],
+            warnings: &'a [String],
+            steps: Vec<PrintedStep<'a>>,
+        }
+        let target = |step: &Step| step.part.map(|part| self.parts[part].target.to_string());
+        let steps = self
+            .steps()
+            .map(|step| PrintedStep { step, part: target(step).filter(|_| self.is_of_several()) })
+            .collect();
+        let Plan { header, marks, notes, warnings, .. } = self;
+        Printed { header, marks, notes, warnings, steps }.serialize(serializer)
+    }
 }
 
 fn serialize_name<S: serde::Serializer>(name: &QualifiedName, serializer: S) -> Result<S::Ok, S::Error> {
@@ -116,6 +203,9 @@ pub struct Step {
     /// Whose fault it is when the server refuses.
     #[serde(skip)]
     pub blame: Blame,
+    /// The part whose values it counts and uses; `None`: of all parts together.
+    #[serde(skip)]
+    pub part: Option<PartId>,
 }
 
 impl Step {
@@ -125,7 +215,7 @@ impl Step {
             StepKind::Stage => Blame::Source,
             _ => Blame::Target,
         };
-        Step { n, kind, purpose: purpose.into(), action, answer, when: None, blame }
+        Step { n, kind, purpose: purpose.into(), action, answer, when: None, blame, part: Some(0) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The last steps of a load transaction: what is remembered of the target, the watermark, and the
 //! run's own row. A run that was taken over meanwhile finds its row no longer running, and rolls back.
 
-use crate::dialect::{Merged, Upsert};
+use crate::dialect::{Dialect, Merged, Upsert};
+use crate::facts::ExecutionPath;
 use crate::hash::ENCODING_VERSION;
 use crate::metadata::table;
 use crate::plan::builder::PlanBuilder;
@@ -10,7 +11,7 @@ use crate::reading::watermark;
 use crate::resolve::Resolved;
 use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, Literal, Sql};
+use crate::sql::{Ident, Literal, QualifiedName, Sql};
 use crate::types::DataType;
 use sha2::{Digest, Sha256};
 
@@ -29,6 +30,29 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     statements.push(success(load));
     // One text, one round trip; the run succeeds only if it was not taken for dead meanwhile.
     builder.step(StepKind::Finish, purpose, Sql::join(statements, ";\n"), Answer::ExactlyOne);
+}
+
+/// What is remembered of a run of several targets, after what is remembered of each.
+pub fn of_all(
+    run_id: &str,
+    path: ExecutionPath,
+    reading: &QualifiedName,
+    dialect: &dyn Dialect,
+    builder: &mut PlanBuilder<'_>,
+) {
+    let counts = RunValue::RECORDED
+        .iter()
+        .map(|value| sql!("{name} = {value}", name = Sql::text(value.name()), value));
+    let success = sql!(
+        "UPDATE {history} AS r\n   SET status = 'success',\n       committed = TRUE,\n       ended_at = {now},\n       lease_until = NULL,\n       path = {path},\n       {counts}\n WHERE r.run_id = {run}\n   AND r.status = 'running'",
+        history = table("run_history"),
+        now = dialect.clock(),
+        path = Literal::Text(path.name().to_owned()),
+        counts = Sql::join(counts, ",\n       "),
+        run = Literal::Text(run_id.to_owned())
+    );
+    let sql = sql!("DROP TABLE {reading};\n{success}", reading, success);
+    builder.step(StepKind::Finish, "run history of all targets", sql, Answer::ExactlyOne);
 }
 
 fn remember_target(load: &Resolved<'_>) -> Sql {

@@ -1,14 +1,15 @@
 //! From a checked pipeline and facts to a plan. Pure: no clock, no randomness, no connection.
 
-pub mod definition;
-pub mod finish;
+mod definition;
+mod finish;
+pub mod parts;
 
 use crate::dialect::Dialect;
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::pipeline::Pipeline;
-use crate::plan::Plan;
 use crate::plan::builder::PlanBuilder;
+use crate::plan::{Header, Part, PhaseName, Plan};
 use crate::reading;
 use crate::resolve::Resolved;
 use crate::strategies;
@@ -23,11 +24,14 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, dialect: &dyn Dialect) -> Result
     let mut load = Resolved::resolve(pipeline, strategy, facts, dialect)?;
     reading::choose(&mut load)?;
     let mut builder = PlanBuilder::new(dialect);
+    builder.phase(PhaseName::Prepare);
     definition::before_load(&load, &mut builder)?;
     strategy.steps(&load, &mut builder)?;
+    builder.phase(PhaseName::Apply);
     definition::after_load(&load, &mut builder);
+    builder.phase(PhaseName::Record);
     finish::steps(&load, &mut builder);
-    Ok(Plan {
+    let header = Header {
         mode: strategy.mode().name().to_owned(),
         keys: load.keys.iter().map(ToString::to_string).collect(),
         keys_reason: load.keys_reason.map(str::to_owned),
@@ -35,9 +39,14 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, dialect: &dyn Dialect) -> Result
         path_reason: load.path_reason.clone(),
         target: load.table.name.clone(),
         compared: load.compared.iter().map(ToString::to_string).collect(),
+    };
+    let part = Part { target: load.table.name.clone(), path: load.path, warnings: builder.warnings.clone() };
+    Ok(Plan {
+        header,
+        parts: vec![part],
+        phases: builder.take_phases(),
         marks: builder.marks,
         notes: builder.notes,
         warnings: builder.warnings,
-        steps: builder.steps,
     })
 }

@@ -9,10 +9,11 @@ mod path;
 pub mod stage;
 pub mod watermark;
 
+use crate::dialect::Dialect;
 use crate::error::Result;
 use crate::facts::ExecutionPath;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Answer, Blame, StepKind};
+use crate::plan::{Answer, Blame, PhaseName, StepKind};
 use crate::resolve::{Resolved, Rows};
 use crate::sql::Sql;
 pub use path::choose;
@@ -22,6 +23,12 @@ pub use path::choose;
 /// `identity` names the source columns whose hash the stage carries (append's ledger).
 pub fn steps(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     lock_source(load, builder);
+    read(load, identity, builder)?;
+    builder.phase(PhaseName::Apply);
+    Ok(())
+}
+
+fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     match &load.rows {
         Rows::Direct(relation) => {
             let unique = relation.unique.first().map(|columns| columns.join(", ")).unwrap_or_default();
@@ -47,9 +54,15 @@ pub fn steps(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut Pla
 /// CREATE TABLE AS and COPY take their snapshot before they wait for a lock: what another flow truncates and
 /// reloads meanwhile would look empty. Executing the query once with LIMIT 0 takes all locks first.
 pub fn lock_source(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
-    let probe = load.dialect.probe(&Sql::user(load.pipeline.source.query.text()));
+    builder.phase(PhaseName::Read);
+    lock_query(load.dialect, &Sql::user(load.pipeline.source.query.text()), load.path, builder);
+}
+
+/// As [`lock_source`], for a query in parentheses.
+pub fn lock_query(dialect: &dyn Dialect, query: &Sql, path: ExecutionPath, builder: &mut PlanBuilder<'_>) {
+    let probe = dialect.probe(query);
     let purpose = "lock what the query reads, so that the reading is younger than its locks";
-    match load.path {
+    match path {
         ExecutionPath::SameDatabase => {
             builder.reading_step(StepKind::Lock, purpose, probe, Answer::Ignore, Blame::Source);
         }

@@ -8,7 +8,7 @@ use crate::facts::ExecutionPath;
 use crate::metadata;
 use crate::pipeline::{Append, Incremental};
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Answer, Blame, StepKind};
+use crate::plan::{Answer, Blame, PhaseName, StepKind};
 use crate::reading::stage::{IDENTITY, WATERMARK};
 use crate::reading::{self, guards, watermark};
 use crate::resolve::Resolved;
@@ -125,6 +125,7 @@ fn insert(load: &Resolved<'_>, append: &Append, alias: &'static str, from: Sql) 
 
 fn full_steps(load: &Resolved<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
     reading::lock_source(load, builder);
+    builder.phase(PhaseName::Apply);
     let query = Sql::user(load.pipeline.source.query.text());
     let sql = insert(load, append, "q", sql!("{query} AS q", query));
     builder.reading_step(

@@ -147,7 +147,7 @@ impl<'d> Scene<'d> {
         });
         // What the hashes of the live table were made from is what this pipeline compares.
         if matches!(self.pipeline.strategy, Strategy::Scd2(_)) {
-            let mut set = self.plan().expect("a plan of the table as it is").compared;
+            let mut set = self.plan().expect("a plan of the table as it is").header.compared;
             set.sort();
             let record = self.facts.target.record.as_mut().expect("set above");
             record.compare_set = Some(set);
@@ -301,17 +301,23 @@ fn live_table(dialect: &dyn Dialect, pipeline: &Pipeline, table: &Table, managed
 /// A plan as a text: its head as `flow plan` prints it, then every statement under its purpose.
 pub fn plan_text(plan: &Plan) -> String {
     let mut out = String::new();
-    let keys = match &plan.keys_reason {
-        Some(reason) => format!("  keys: {} ({reason})", plan.keys.join(", ")),
+    let keys = match &plan.header.keys_reason {
+        Some(reason) => format!("  keys: {} ({reason})", plan.header.keys.join(", ")),
         None => String::new(),
     };
     let mut line = |text: String| {
         out.push_str(&text);
         out.push('\n');
     };
-    line(format!("{}  {}{keys}  path: {} ({})", plan.target, plan.mode, plan.path.name(), plan.path_reason));
-    if !plan.compared.is_empty() {
-        line(format!("compared: {}", plan.compared.join(", ")));
+    line(format!(
+        "{}  {}{keys}  path: {} ({})",
+        plan.header.target,
+        plan.header.mode,
+        plan.header.path.name(),
+        plan.header.path_reason
+    ));
+    if !plan.header.compared.is_empty() {
+        line(format!("compared: {}", plan.header.compared.join(", ")));
     }
     for mark in &plan.marks {
         line(format!("{} {}", mark.mark, mark.what));
@@ -322,7 +328,7 @@ pub fn plan_text(plan: &Plan) -> String {
     for warning in &plan.warnings {
         line(format!("warning: {warning}"));
     }
-    for step in &plan.steps {
+    for step in plan.steps() {
         line(format!("\n-- {} {}: {}", step.n, step.kind.name(), step.purpose));
         for remark in remarks(step) {
             line(format!("-- {remark}"));

@@ -2,6 +2,7 @@
 
 use super::route::Route;
 use super::run::awake;
+use super::targets::{Targets, of_target};
 use crate::postgres::grants;
 use crate::postgres::inspect::{self, Privilege};
 use crate::postgres::session::Session;
@@ -14,6 +15,9 @@ use ematix_flow_core::facts::{
 use ematix_flow_core::hash::Normal;
 use ematix_flow_core::metadata;
 use ematix_flow_core::pipeline::{Pipeline, Target};
+use ematix_flow_core::plan::Plan;
+use ematix_flow_core::planner;
+use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::sql::{Literal, QualifiedName, Quote};
 use ematix_flow_core::strategies;
@@ -102,6 +106,96 @@ pub async fn facts(
         client_diff_given_up: None,
         assumed: false,
     })
+}
+
+/// What is known before a plan is made.
+pub enum Gathered {
+    /// Of one target.
+    One(Box<Facts>),
+    /// Of several, with the source as it is read for all of them.
+    Several(Vec<Facts>, SourceFacts),
+}
+
+impl Gathered {
+    /// The facts of each target.
+    pub fn each(&self) -> &[Facts] {
+        match self {
+            Gathered::One(facts) => std::slice::from_ref(facts),
+            Gathered::Several(facts, _) => facts,
+        }
+    }
+
+    /// Says why a comparison in the client had begun and was given up.
+    pub fn client_diff_given_up(&mut self, why: Option<String>) {
+        if let Gathered::One(facts) = self {
+            facts.client_diff_given_up = why;
+        }
+    }
+
+    /// The plan.
+    ///
+    /// # Errors
+    /// As [`planner::plan`].
+    pub fn plan(&self, targets: &Targets, route: &Route) -> Result<Plan> {
+        let (facts, source) = match self {
+            Gathered::One(facts) => return planner::plan(&targets.each[0].pipeline, facts, &Postgres),
+            Gathered::Several(facts, source) => (facts, source),
+        };
+        let parts: Vec<(Pipeline, Facts)> =
+            targets.each.iter().map(|target| target.pipeline.clone()).zip(facts.iter().cloned()).collect();
+        let reading = Reading {
+            pipeline: &targets.whole,
+            run_id: &targets.run_id,
+            path: route.path.path,
+            path_reason: &route.path.reason,
+            source,
+            dry_run: facts[0].run.dry_run,
+        };
+        plan_together(&reading, &parts, &Postgres)
+    }
+}
+
+/// Gathers the facts of every target; `about` is what they know of their runs but for the id.
+///
+/// # Errors
+/// As [`facts`].
+pub async fn all(
+    session: &Session,
+    targets: &Targets,
+    route: &Route,
+    about: &RunFacts,
+    metadata_exists: bool,
+) -> Result<Gathered> {
+    let mut each = Vec::new();
+    for target in &targets.each {
+        let run = RunFacts { id: target.run_id.clone(), ..about.clone() };
+        let found = facts(session, &target.pipeline, route, run, metadata_exists).await;
+        each.push(found.map_err(|error| match targets.are_several() {
+            true => of_target(error, &target.pipeline),
+            false => error,
+        })?);
+    }
+    if !targets.are_several() {
+        return Ok(Gathered::One(Box::new(each.remove(0))));
+    }
+    let mut source = each[0].source.clone();
+    if route.source.is_some() {
+        source = with_types_of(session, source, true).await?;
+        let inferred: Vec<String> =
+            source.columns.iter().filter_map(|column| column.inferred.clone()).collect();
+        let types = inspect::native_types(session, &inferred).await?;
+        session.drop_named_statements().await?;
+        for facts in &mut each {
+            // The table of the reading has the target's types.
+            for (column, read) in facts.source.columns.iter_mut().zip(&source.columns) {
+                if let Some(known) = read.inferred.as_ref().and_then(|name| types.get(name)) {
+                    column.data_type = known.clone();
+                    column.inferred = None;
+                }
+            }
+        }
+    }
+    Ok(Gathered::Several(each, source))
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.

@@ -1,7 +1,6 @@
 //! The executor's own connection: metadata, the `running` row, the lease, and failures, all of which
 //! must survive a rollback of the load.
 
-use super::run::Progress;
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::grants;
 use crate::postgres::session::Session;
@@ -11,8 +10,6 @@ use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::metadata;
 use ematix_flow_core::report::{ExecutionPath, Status, StepReport};
-use ematix_flow_core::run_value::RunValue;
-use ematix_flow_core::run_value::Values;
 use ematix_flow_core::sql::{Literal, Quote};
 
 /// What is recorded of a run when it begins.
@@ -233,39 +230,14 @@ pub async fn renew_leases(session: &Session, run_ids: &[&str], lease: &Duration)
     Ok(answers.first().is_some_and(|set| set.affected == run_ids.len() as i64))
 }
 
-/// Records, in the load transaction, that a run of several targets succeeded.
-///
-/// # Errors
-/// `lease_lost` where it was taken for dead meanwhile.
-pub async fn succeed(session: &Session, run_id: &str, values: &Values) -> Result<()> {
-    let counts: Vec<String> = RunValue::RECORDED
-        .iter()
-        .map(|value| format!("{} = {}", value.name(), values.number(*value)))
-        .collect();
-    let sql = format!(
-        "UPDATE ematix_flow.run_history SET status = 'success', committed = true, ended_at = pg_catalog.clock_timestamp(), lease_until = NULL, path = {}, {} WHERE run_id = {} AND status = 'running'",
-        text(ExecutionPath::SameDatabase.name()),
-        counts.join(", "),
-        text(run_id)
-    );
-    let answers = session.ask("record that the run succeeded", &sql).await?;
-    if answers.first().is_some_and(|set| set.affected == 1) {
-        return Ok(());
-    }
-    Err(FlowError::new(
-        ErrorCode::LeaseLost,
-        "the run was taken for dead while it was running, and rolls back",
-    )
-    .hint("its process was paused for longer than its lease: run it again, or raise lease"))
-}
-
 /// Records how a run ended that did not succeed: whatever it counted, nothing of it stands.
 pub async fn fail(
     session: &Session,
     run_id: &str,
     status: Status,
     error: &FlowError,
-    progress: &Progress,
+    path: Option<ExecutionPath>,
+    rows_in: i64,
 ) -> Result<()> {
     let mut message = error.message.clone();
     for line in &error.details {
@@ -280,8 +252,8 @@ pub async fn fail(
         status = text(status.name()),
         message = text(&message),
         code = text(error.code.name()),
-        path = optional(progress.path.as_ref().map(|path| path.path.name())),
-        rows_in = progress.values.number(RunValue::RowsIn),
+        path = optional(path.map(ExecutionPath::name)),
+        rows_in = rows_in,
         run_id = text(run_id)
     );
     session.write("record how the run ended", &sql).await.map(|_| ())

@@ -1,6 +1,7 @@
 //! Runs plans. One executor for every strategy and path, and the questions that commands ask of history.
 
 mod answers;
+mod assumed;
 pub mod callables;
 mod check;
 mod gather;
@@ -10,7 +11,7 @@ mod questions;
 mod route;
 mod run;
 mod supervise;
-mod together;
+mod targets;
 mod transfer;
 
 use crate::postgres::connect::connect;
@@ -19,30 +20,21 @@ use crate::postgres::session::Session;
 use callables::Callables;
 use ematix_flow_core::connections::{self, ConnectionTarget};
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
-use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
-use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
-use ematix_flow_core::pipeline::{Pipeline, Target};
+use ematix_flow_core::facts::RunFacts;
+use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::Plan;
-use ematix_flow_core::planner;
-use ematix_flow_core::report::{ConnectionReport, ExecutionPath, RunReport, Status};
-use ematix_flow_core::resolve::strategy::Unique;
+use ematix_flow_core::report::{ConnectionReport, RunReport, Status};
 use ematix_flow_core::run_value::RunValue;
-use ematix_flow_core::schema::{LiveColumn, LiveIndex, LiveTable};
-use ematix_flow_core::sql::Ident;
 use ematix_flow_core::strategies;
-use indexmap::IndexMap;
 use observer::Observer;
-use run::{Execution, Progress};
+use run::{PartProgress, Progress};
 use std::sync::Arc;
 use std::time::Instant;
+use targets::{PLANNED, Targets};
 use tokio::sync::watch;
 use uuid::Uuid;
-
-/// What stands for the run's id in a plan that is only printed.
-const PLANNED: &str = "<batch>";
 
 /// How this process was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +90,16 @@ struct About {
 }
 
 impl About {
+    /// Of a plan that is only printed.
+    fn planned() -> About {
+        About { run_id: PLANNED.to_owned(), ..About::now() }
+    }
+
+    /// The id of one of several runs.
+    fn next_run_id(&self) -> String {
+        if self.run_id == PLANNED { PLANNED.to_owned() } else { Uuid::now_v7().to_string() }
+    }
+
     fn now() -> About {
         About {
             run_id: Uuid::now_v7().to_string(),
@@ -180,12 +182,8 @@ impl Engine {
     pub fn preview(&self, pipeline: &str, request: &Request) -> Result<Plan> {
         let called = self.called_here(pipeline).map_err(|error| self.locate(error, pipeline))?;
         let engine = called.as_ref().unwrap_or(self);
-        let built = engine.build(pipeline, request)?;
-        if let Some(parts) = engine.parts(pipeline, request).map_err(|mut errors| errors.remove(0))? {
-            return engine.preview_together(&parts, request).map_err(|error| self.locate(error, pipeline));
-        }
-        planner::plan(&built, &assumed_facts(&built, request), &Postgres)
-            .map_err(|error| self.locate(error, pipeline))
+        let targets = engine.targets(pipeline, request, &About::planned())?;
+        assumed::plan(&targets, request).map_err(|error| self.locate(error, pipeline))
     }
 
     /// The plan with the facts of the databases. Writes nothing.
@@ -195,43 +193,35 @@ impl Engine {
     pub async fn plan(&self, pipeline: &str, request: &Request) -> Result<Plan> {
         let called = self.called(pipeline).await.map_err(|error| self.locate(error, pipeline))?;
         let engine = called.as_ref().unwrap_or(self);
-        let built = engine.build(pipeline, request)?;
-        let parts = engine.parts(pipeline, request).map_err(|mut errors| errors.remove(0))?;
-        let planned = match parts {
-            Some(parts) => engine.plan_together(&parts, request).await,
-            None => engine.plan_built(&built, request).await,
-        };
-        planned.map_err(|error| self.locate(error, pipeline))
+        let targets = engine.targets(pipeline, request, &About::planned())?;
+        engine.plan_targets(&targets, request).await.map_err(|error| self.locate(error, pipeline))
     }
 
-    async fn plan_built(&self, pipeline: &Pipeline, request: &Request) -> Result<Plan> {
-        planner::plan(pipeline, &self.facts_of_plan(pipeline, request).await?, &Postgres)
-    }
-
-    /// The facts of a plan that is only printed.
-    async fn facts_of_plan(&self, pipeline: &Pipeline, request: &Request) -> Result<Facts> {
-        let session = self.open(&pipeline.target_connection, &format!("plan {}", pipeline.name)).await?;
+    async fn plan_targets(&self, targets: &Targets, request: &Request) -> Result<Plan> {
+        let whole = &targets.whole;
+        let session = self.open(&whole.target_connection, &format!("plan {}", whole.name)).await?;
         let exists = history::metadata_exists(&session).await?;
         session.ask("begin", &session.begin(true)).await?;
-        let route = self.route(pipeline, &session).await?;
-        let run = RunFacts {
-            id: PLANNED.to_owned(),
+        let route = self.route(whole, &session).await?;
+        let about = RunFacts {
+            id: String::new(),
             instant: String::new(),
             dry_run: false,
             sample: 0,
             full_scan: request.full_scan,
             version: env!("CARGO_PKG_VERSION"),
         };
-        let facts = match gather::facts(&session, pipeline, &route, run, exists).await {
-            Ok(facts) => facts,
-            Err(error) => return Err(grants::complete(error, &session, pipeline.source.query.text()).await),
+        let gathered = match gather::all(&session, targets, &route, &about, exists).await {
+            Ok(gathered) => gathered,
+            Err(error) => return Err(grants::complete(error, &session, whole.source.query.text()).await),
         };
         session.ask("end the plan", "ROLLBACK").await?;
         session.close().await;
+        let plan = gathered.plan(targets, &route);
         if let Some(source) = route.source {
             source.close().await;
         }
-        Ok(facts)
+        plan
     }
 
     /// Runs a pipeline (or, with `dry_run`, everything but the commit).
@@ -239,52 +229,85 @@ impl Engine {
         let about = About::now();
         let called = self.called(pipeline).await;
         let engine = called.as_ref().ok().and_then(Option::as_ref).unwrap_or(self);
-        let built = match &called {
-            Ok(_) => engine.build(pipeline, request),
+        let targets = match &called {
+            Ok(_) => engine.targets(pipeline, request, &about),
             Err(error) => Err(error.clone()),
         };
-        let built = match (built, engine.parts(pipeline, request)) {
-            (Ok(whole), Ok(Some(parts))) => {
-                return engine.run_together(&whole, parts, request, observer, about).await;
-            }
-            (Ok(_), Err(mut errors)) => Err(errors.remove(0)),
-            (built, _) => built,
-        };
-        let mut progress = Progress::default();
-        let outcome = match &built {
-            Ok(built) => engine.supervise(built, request, observer, &about.run_id, &mut progress).await,
+        let mut progress = Progress::of(targets.as_ref().map_or(1, |targets| targets.each.len()));
+        let outcome = match &targets {
+            Ok(targets) => engine.supervise(targets, request, observer, &mut progress).await,
             Err(error) => Err(error.clone()),
         };
         let outcome = outcome.map_err(|error| self.locate(error, pipeline));
-        self.report(pipeline, about, built.as_ref(), progress, outcome, request)
+        match &targets {
+            Ok(targets) if targets.are_several() => {
+                self.report_of_several(targets, about, &progress, outcome, request)
+            }
+            _ => {
+                let whole = targets.as_ref().ok().map(|targets| &targets.whole);
+                let mut report = self.report(pipeline, &about, whole, &progress, &outcome, request);
+                let part = std::mem::take(&mut progress.parts[0]);
+                count(&mut report, part, request);
+                report.warnings = progress.plan.map(|plan| plan.warnings).unwrap_or_default();
+                report
+            }
+        }
     }
 
-    fn report(
+    fn report_of_several(
         &self,
-        pipeline: &str,
+        targets: &Targets,
         about: About,
-        built: std::result::Result<&Pipeline, &FlowError>,
-        progress: Progress,
+        progress: &Progress,
         outcome: Result<()>,
         request: &Request,
     ) -> RunReport {
-        let values = &progress.values;
-        let committed = outcome.is_ok() && !request.dry_run && !progress.slot_taken;
+        let mut reports = Vec::new();
+        for (place, target) in targets.each.iter().enumerate() {
+            let pipeline = &target.pipeline;
+            let own = About { run_id: target.run_id.clone(), ..about.clone() };
+            let mut report = self.report(&pipeline.name, &own, Some(pipeline), progress, &outcome, request);
+            let part = &progress.parts[place];
+            count(&mut report, part.clone(), request);
+            let planned = progress.plan.as_ref().map(|plan| &plan.parts[place]);
+            report.path = planned.map(|part| part.path).or(report.path);
+            report.warnings = planned.map(|part| part.warnings.clone()).unwrap_or_default();
+            reports.push(report);
+        }
+        let whole = &targets.whole;
+        let mut report = self.report(&whole.name, &about, Some(whole), progress, &outcome, request);
+        let all =
+            PartProgress { values: progress.total(), steps: progress.all_steps(), ..PartProgress::default() };
+        count(&mut report, all, request);
+        report.watermark_after = None;
+        report.target = reports.iter().map(|part| part.target.as_str()).collect::<Vec<_>>().join(", ");
+        report.warnings = reports.iter().flat_map(|part| part.warnings.clone()).collect();
+        report.targets = reports;
+        report
+    }
+
+    /// What a report says but for what was counted.
+    fn report(
+        &self,
+        pipeline: &str,
+        about: &About,
+        built: Option<&Pipeline>,
+        progress: &Progress,
+        outcome: &Result<()>,
+        request: &Request,
+    ) -> RunReport {
         let spec = self.project.pipelines.get(pipeline);
         let declared = spec.and_then(|spec| spec.options.mode);
-        let mode = built.ok().map(|built| built.strategy.mode()).or(declared);
-        let number = |slot| values.number(slot);
+        let mode = built.map(|built| built.strategy.mode()).or(declared);
         let of_built = |text: fn(&Pipeline) -> String| built.map(text).unwrap_or_default();
         RunReport {
-            schema: "ematix.run.v1",
-            pipeline: pipeline.to_owned(),
-            run_id: about.run_id,
-            status: match &outcome {
+            run_id: about.run_id.clone(),
+            status: match outcome {
                 Ok(()) if progress.slot_taken => Status::Skipped,
                 Ok(()) => Status::Success,
                 Err(error) => Status::of_error(error),
             },
-            committed,
+            committed: outcome.is_ok() && !request.dry_run && !progress.slot_taken,
             mode: mode.map_or("", |mode| mode.name()).to_owned(),
             path: progress.path.as_ref().map(|path| path.path),
             path_reason: progress.path.as_ref().map(|path| path.reason.clone()),
@@ -295,38 +318,9 @@ impl Engine {
             started_at: format!("{:.6}", about.started_at),
             ended_at: format!("{:.6}", jiff::Timestamp::now()),
             duration_ms: about.started.elapsed().as_millis() as u64,
-            rows_in: number(RunValue::RowsIn),
-            rows_inserted: number(RunValue::RowsInserted),
-            rows_updated: number(RunValue::RowsUpdated),
-            rows_unchanged: number(RunValue::RowsUnchanged),
-            rows_closed_out: number(RunValue::RowsClosedOut),
-            rows_deleted: number(RunValue::RowsDeleted),
-            rows_deduplicated: number(RunValue::RowsDeduplicated),
-            rows_skipped: number(RunValue::RowsSkipped),
-            rows_rejected: number(RunValue::RowsRejected),
-            rows_rehashed: number(RunValue::RowsRehashed),
-            watermark_before: progress.watermark_before,
-            watermark_after: values.text(RunValue::Watermark).map(str::to_owned),
-            parse_failures: IndexMap::new(),
-            transforms: Vec::new(),
-            warnings: progress.plan.map(|plan| plan.warnings).unwrap_or_default(),
-            sample: (request.sample > 0).then_some(progress.sample),
-            targets: Vec::new(),
-            error: outcome.err(),
-            steps: progress.steps,
+            error: outcome.as_ref().err().cloned(),
+            ..RunReport::of(pipeline)
         }
-    }
-
-    async fn execute(
-        &self,
-        pipeline: &Pipeline,
-        request: &Request,
-        observer: &dyn Observer,
-        run_id: &str,
-        session: &Session,
-        progress: &mut Progress,
-    ) -> Result<()> {
-        Execution { engine: self, session, pipeline, request, observer, run_id }.run(progress).await
     }
 
     /// Logs in to a connection and reports.
@@ -400,104 +394,11 @@ fn refuses_full_scan(pipeline: &Pipeline, name: &str, request: &Request) -> Opti
     })
 }
 
-/// Facts for a preview: the table lives as it is declared, and the query gives its columns.
-fn assumed_facts(pipeline: &Pipeline, request: &Request) -> Facts {
-    use ematix_flow_core::dialect::Dialect;
-    let table = match &pipeline.target {
-        Target::Declared(table) => Some(table),
-        Target::Inferred(_) => None,
-    };
-    let type_of = |column: &ematix_flow_core::schema::Column| {
-        Postgres.type_facts(&column.data_type).unwrap_or_else(|| {
-            ematix_flow_core::schema::TypeFacts::assumed(Postgres.type_name(&column.data_type))
-        })
-    };
-    let mut columns: Vec<SourceColumn> = table
-        .iter()
-        .flat_map(|table| &table.columns)
-        .map(|column| SourceColumn {
-            name: column.name.to_string(),
-            data_type: type_of(column),
-            stamped: false,
-            inferred: None,
-        })
-        .collect();
-    if let Some(incremental) = &pipeline.incremental
-        && !columns.iter().any(|column| column.name == incremental.column.as_str())
-    {
-        let data_type =
-            Postgres.type_facts(&ematix_flow_core::types::DataType::TimestampTz).expect("a type of ours");
-        columns.push(SourceColumn {
-            name: incremental.column.to_string(),
-            data_type,
-            stamped: false,
-            inferred: None,
-        });
-    }
-    let live = table.map(|table| {
-        let strategy = strategies::of(&pipeline.strategy);
-        let managed = strategy.managed_columns(table);
-        let keys =
-            pipeline.keys.clone().unwrap_or_else(|| ematix_flow_core::pipeline::declared_keys(table).0);
-        let index = |columns: &[Ident], among: Option<&Ident>| LiveIndex {
-            name: String::new(),
-            unique: true,
-            primary: among.is_none(),
-            usable: true,
-            columns: columns.iter().map(ToString::to_string).collect(),
-            predicate: among.map(ToString::to_string),
-            correlation: None,
-            estimated_rows: None,
-        };
-        let mut unique = strategy.unique(table, &keys);
-        if unique.is_empty() {
-            unique.push(Unique { columns: keys, among: None, primary_key: true });
-        }
-        let indexes = unique.iter().map(|unique| index(&unique.columns, unique.among.as_ref())).collect();
-        LiveTable {
-            kind: 'r',
-            spread: false,
-            columns: table
-                .columns
-                .iter()
-                .chain(&managed)
-                .map(|column| LiveColumn {
-                    name: column.name.to_string(),
-                    data_type: type_of(column),
-                    nullable: column.nullable,
-                    default: None,
-                    generated: false,
-                })
-                .collect(),
-            indexes,
-            checks: vec!["_period".to_owned(), "_open".to_owned()],
-            ours: true,
-            estimated_rows: 0.0,
-        }
-    });
-    let one_connection = pipeline.source.connection == pipeline.target_connection
-        && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
-    Facts {
-        run: RunFacts {
-            id: PLANNED.to_owned(),
-            instant: "2000-01-01T00:00:00Z".to_owned(),
-            dry_run: false,
-            sample: 0,
-            full_scan: request.full_scan,
-            version: env!("CARGO_PKG_VERSION"),
-        },
-        path: if one_connection { ExecutionPath::SameDatabase } else { ExecutionPath::Staging },
-        path_reason: if one_connection {
-            format!("source and target are one connection, {}", pipeline.target_connection)
-        } else {
-            "assumed: a preview asks no database".to_owned()
-        },
-        source: SourceFacts { columns, relation: None },
-        target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
-        watermark: None,
-        cap: Cap::Unknown("a preview asks no database".to_owned()),
-        client_diff_given_up: None,
-        native_types: std::collections::BTreeMap::new(),
-        assumed: true,
-    }
+/// Enters what was counted.
+fn count(report: &mut RunReport, part: PartProgress, request: &Request) {
+    report.count(&part.values);
+    report.watermark_before = part.watermark_before;
+    report.watermark_after = part.values.text(RunValue::Watermark).map(str::to_owned);
+    report.sample = (request.sample > 0).then_some(part.sample);
+    report.steps = part.steps;
 }

@@ -353,7 +353,7 @@ COMMIT",
             (None, Target::Declared(table)) => ematix_flow_core::pipeline::declared_keys(table).0,
             (None, Target::Inferred(_)) => {
                 let plan = self.plan(pipeline, &request).await?;
-                plan.keys.iter().map(Ident::new).collect::<Result<_>>()?
+                plan.header.keys.iter().map(Ident::new).collect::<Result<_>>()?
             }
         };
         let key = match_key(&keys, key)?;

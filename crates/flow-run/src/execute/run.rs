@@ -5,16 +5,16 @@ use super::gather::{self, Path};
 use super::history;
 use super::observer::Observer;
 use super::route::Route;
+use super::targets::{Targets, of_target};
 use super::transfer::{self, Transferred};
 use super::{Engine, Request, Stop};
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::session::Session;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::facts::{Cap, RunFacts, SourceFacts};
+use ematix_flow_core::facts::RunFacts;
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
-use ematix_flow_core::planner;
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
 use ematix_flow_core::run_value::Values;
 use ematix_flow_core::sql::{Literal, Quote};
@@ -31,6 +31,19 @@ pub struct Progress {
     pub path: Option<Path>,
     /// The plan, once it is made.
     pub plan: Option<Plan>,
+    /// What each target has come to.
+    pub parts: Vec<PartProgress>,
+    /// Steps done for all targets together.
+    pub shared: Vec<StepReport>,
+    /// Whether another run serves the slot already.
+    pub slot_taken: bool,
+    /// Whether COMMIT was sent.
+    pub commit_sent: bool,
+}
+
+/// What one target has come to.
+#[derive(Clone, Default)]
+pub struct PartProgress {
     /// Numbers counted so far.
     pub values: Values,
     /// Steps done so far.
@@ -39,18 +52,46 @@ pub struct Progress {
     pub sample: Vec<SampleRow>,
     /// The watermark from which the run read.
     pub watermark_before: Option<String>,
-    /// Whether another run serves the slot already.
-    pub slot_taken: bool,
-    /// Whether COMMIT was sent.
-    pub commit_sent: bool,
 }
 
 impl Progress {
+    /// Before anything is done for so many targets.
+    pub fn of(targets: usize) -> Progress {
+        Progress { parts: (0..targets).map(|_| PartProgress::default()).collect(), ..Progress::default() }
+    }
+
+    /// The numbers of all targets together.
+    pub fn total(&self) -> Values {
+        let mut total = Values::default();
+        self.parts.iter().for_each(|part| total.add_all(&part.values));
+        total
+    }
+
+    /// Every step that was done, in the order of the plan.
+    pub fn all_steps(&self) -> Vec<StepReport> {
+        let mut steps: Vec<StepReport> =
+            self.parts.iter().flat_map(|part| part.steps.clone()).chain(self.shared.clone()).collect();
+        steps.sort_by_key(|step| step.n);
+        steps
+    }
+
+    /// What each run of the history has come to: its numbers and its steps.
+    pub fn of_runs<'a>(&'a self, targets: &'a Targets) -> Vec<(&'a str, Values, &'a [StepReport])> {
+        let mut runs = Vec::new();
+        if targets.are_several() {
+            runs.push((targets.run_id.as_str(), self.total(), self.shared.as_slice()));
+        }
+        let each = targets.each.iter().zip(&self.parts);
+        runs.extend(
+            each.map(|(target, part)| (target.run_id.as_str(), part.values.clone(), part.steps.as_slice())),
+        );
+        runs
+    }
+
     /// Forgets what an attempt counted that left nothing behind.
     fn begin_again(&mut self) {
-        self.values = Values::default();
-        self.steps.clear();
-        self.sample.clear();
+        self.parts.iter_mut().for_each(|part| *part = PartProgress::default());
+        self.shared.clear();
     }
 }
 
@@ -60,25 +101,23 @@ pub struct Execution<'a> {
     pub engine: &'a Engine,
     /// The load's session on the target.
     pub session: &'a Session,
-    /// The pipeline.
-    pub pipeline: &'a Pipeline,
+    /// What is loaded.
+    pub targets: &'a Targets,
     /// What was asked for.
     pub request: &'a Request,
     /// Who follows it.
     pub observer: &'a dyn Observer,
-    /// The run's id.
-    pub run_id: &'a str,
 }
 
 impl Execution<'_> {
-    /// Takes the target, chooses the path, plans, executes and commits (or, in a dry-run, rolls back).
+    /// Takes the targets, chooses the path, plans, executes and commits (or, in a dry-run, rolls back).
     ///
     /// The path comes under the lock: runs that wait would else hold a source's connection each, and behind
     /// a pooler keep all of them from each other.
     pub async fn run(&self, progress: &mut Progress) -> Result<()> {
         let metadata_exists =
             if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
-        self.take_targets(&[lock_key(&self.pipeline.target_key())]).await?;
+        self.take_targets().await?;
         if self.request.dry_run && !metadata_exists {
             history::create_metadata(self.session, false).await?;
         }
@@ -90,7 +129,9 @@ impl Execution<'_> {
                 return Err(FlowError::new(ErrorCode::TargetFailed, again));
             }
         }
-        strategies::of(&self.pipeline.strategy).settle(&mut progress.values);
+        for (target, part) in self.targets.each.iter().zip(&mut progress.parts) {
+            strategies::of(&target.pipeline.strategy).settle(&mut part.values);
+        }
         self.stop_if_asked()?;
         if self.request.dry_run {
             self.session.ask("roll the dry-run back", "ROLLBACK").await?;
@@ -103,8 +144,9 @@ impl Execution<'_> {
 
     /// Plans and executes; answers why a comparison in the client was given up.
     async fn attempt(&self, given_up: Option<String>, progress: &mut Progress) -> Result<Option<String>> {
-        let route = unless_asked(&self.request.stop, self.engine.route(self.pipeline, self.session)).await?;
-        let outcome = self.take_route(&route, given_up, None, progress).await;
+        let routing = self.engine.route(&self.targets.whole, self.session);
+        let route = unless_asked(&self.request.stop, routing).await?;
+        let outcome = self.take_route(&route, given_up, progress).await;
         if let Some(source) = route.source {
             match &outcome {
                 Ok(None) => source.close().await,
@@ -115,46 +157,43 @@ impl Execution<'_> {
         outcome
     }
 
-    /// Plans and executes on a path that is chosen; `read` is what is known of the source where it was read before.
-    pub async fn take_route(
+    /// Plans and executes on a path that is chosen.
+    async fn take_route(
         &self,
         route: &Route,
         given_up: Option<String>,
-        read: Option<&(SourceFacts, Cap)>,
         progress: &mut Progress,
     ) -> Result<Option<String>> {
         progress.path = Some(route.path.clone());
-        let run = RunFacts {
-            id: self.run_id.to_owned(),
+        let about = RunFacts {
+            id: String::new(),
             instant: String::new(),
             dry_run: self.request.dry_run,
             sample: self.request.sample,
             full_scan: self.request.full_scan,
             version: env!("CARGO_PKG_VERSION"),
         };
-        let gathering = gather::facts(self.session, self.pipeline, route, run, true);
-        let mut facts = match route.source {
+        let gathering = gather::all(self.session, self.targets, route, &about, true);
+        let mut gathered = match route.source {
             // What waits for a lock of the source is cancelled with it.
             Some(_) => unless_asked(&self.request.stop, gathering).await?,
             None => gathering.await?,
         };
-        facts.client_diff_given_up = given_up;
-        if let Some((source, cap)) = read {
-            facts.cap = cap.clone();
-            for column in &mut facts.source.columns {
-                column.stamped = source.column(&column.name).is_some_and(|known| known.stamped);
-            }
+        gathered.client_diff_given_up(given_up);
+        for (part, facts) in progress.parts.iter_mut().zip(gathered.each()) {
+            part.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         }
-        progress.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
-        let plan = planner::plan(self.pipeline, &facts, &Postgres)?;
-        progress.path = Some(Path { path: plan.path, reason: plan.path_reason.clone() });
-        if plan.path == ExecutionPath::ClientDiff {
+        let plan = gathered.plan(self.targets, route)?;
+        if !self.targets.are_several() {
+            progress.path = Some(Path { path: plan.header.path, reason: plan.header.path_reason.clone() });
+        }
+        if plan.header.path == ExecutionPath::ClientDiff {
             self.session.ask("mark where the run begins", "SAVEPOINT ematix_attempt").await?;
         }
-        self.observer.planned(&self.pipeline.name, &plan);
+        self.observer.planned(&self.targets.whole.name, &plan);
         progress.plan = Some(plan.clone());
-        for step in &plan.steps {
-            if let Some(why) = self.step(step, route.source.as_ref(), progress).await? {
+        for step in plan.steps() {
+            if let Some(why) = self.step(&plan, step, route.source.as_ref(), progress).await? {
                 return Ok(Some(why));
             }
         }
@@ -163,10 +202,15 @@ impl Execution<'_> {
 
     /// Begins the transaction that holds the target's lock. Whoever waits, waits outside of it: a
     /// transaction that waits would keep a pooler's connection from the one that it waits for.
-    pub async fn take_targets(&self, keys: &[i64]) -> Result<()> {
+    async fn take_targets(&self) -> Result<()> {
+        let whole = &self.targets.whole;
+        // All runs take them in one order: none waits for another that waits for it.
+        let mut keys: Vec<i64> =
+            self.targets.each.iter().map(|target| lock_key(&target.pipeline.target_key())).collect();
+        keys.sort_unstable();
         let tries: Vec<String> =
             keys.iter().map(|key| format!("SELECT pg_catalog.pg_try_advisory_xact_lock({key})")).collect();
-        let limit = self.pipeline.limits.lock_timeout.as_std();
+        let limit = whole.limits.lock_timeout.as_std();
         let waiting = Instant::now();
         let mut told = false;
         let mut pause = Duration::from_millis(20);
@@ -185,20 +229,20 @@ impl Execution<'_> {
             if waiting.elapsed() >= limit {
                 return Err(FlowError::new(
                     ErrorCode::Locked,
-                    format!("another run holds {}", self.pipeline.target.name()),
+                    format!("another run holds {}", whole.target.name()),
                 )
                 .detail(format!(
                     "waited {} s (lock_timeout)",
-                    self.pipeline.limits.lock_timeout.milliseconds() as f64 / 1000.0
+                    whole.limits.lock_timeout.milliseconds() as f64 / 1000.0
                 ))
                 .hint("`flow status` shows which; run again when it is done, or raise lock_timeout"));
             }
             if !told {
-                self.observer.waiting(&self.pipeline.name);
+                self.observer.waiting(&whole.name);
                 told = true;
             }
             // Jitter from the run's own id keeps waiting runs from stepping on each other's feet.
-            let jitter = u64::from(self.run_id.bytes().last().unwrap_or(0)) % 17;
+            let jitter = u64::from(self.targets.run_id.bytes().last().unwrap_or(0)) % 17;
             tokio::time::sleep(
                 pause.min(limit.saturating_sub(waiting.elapsed())) + Duration::from_millis(jitter),
             )
@@ -208,7 +252,7 @@ impl Execution<'_> {
     }
 
     fn limits(&self) -> String {
-        let limits = &self.pipeline.limits;
+        let limits = &self.targets.whole.limits;
         let mut sql = format!(
             "; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
             limits.lock_timeout.milliseconds().max(1),
@@ -234,39 +278,62 @@ impl Execution<'_> {
     /// Does one step; answers why a comparison in the client was given up.
     async fn step(
         &self,
+        plan: &Plan,
         step: &Step,
         source: Option<&Session>,
         progress: &mut Progress,
     ) -> Result<Option<String>> {
         self.stop_if_asked()?;
-        if let Some(Condition::Positive(slot)) = &step.when
-            && progress.values.number(*slot) <= 0
+        let mut part = match step.part {
+            Some(part) => std::mem::take(&mut progress.parts[part]),
+            None => PartProgress { values: progress.total(), ..PartProgress::default() },
+        };
+        let outcome = self.step_of_part(plan, step, source, &mut part).await;
+        match step.part {
+            Some(place) => progress.parts[place] = part,
+            None => progress.shared.append(&mut part.steps),
+        }
+        outcome.map_err(|error| match step.part {
+            Some(part) if plan.is_of_several() => of_target(error, &self.targets.each[part].pipeline),
+            _ => error,
+        })
+    }
+
+    async fn step_of_part(
+        &self,
+        plan: &Plan,
+        step: &Step,
+        source: Option<&Session>,
+        part: &mut PartProgress,
+    ) -> Result<Option<String>> {
+        if let Some(Condition::Positive(value)) = &step.when
+            && part.values.number(*value) <= 0
         {
             return Ok(None);
         }
-        if step.kind == StepKind::Finish {
-            strategies::of(&self.pipeline.strategy).settle(&mut progress.values);
+        if let (StepKind::Finish, Some(place)) = (step.kind, step.part) {
+            strategies::of(&self.targets.each[place].pipeline.strategy).settle(&mut part.values);
         }
         self.observer.step_started(step);
         let started = Instant::now();
         let mut bytes = None;
         let rows = match &step.action {
             Action::Execute(statement) => {
-                let sql = statement.fill(&progress.values, &Postgres);
+                let sql = statement.fill(&part.values, &Postgres);
                 let answers = self.session.run(&sql).await.map_err(|error| self.step_error(&error, step))?;
-                let path = progress.path.as_ref().map_or(ExecutionPath::SameDatabase, |path| path.path);
-                answers::take(step, path, &answers, &mut progress.values, &mut progress.sample)?
+                let path = plan.header.path;
+                answers::take(step, path, &answers, &mut part.values, &mut part.sample)?
             }
             Action::AskSource(statement) => {
                 let source = transfer::source_of(source, &step.action)?;
                 let sql = statement.to_string();
                 let asked = source.ask_source(&step.purpose, &sql);
-                unless_asked(&self.request.stop, awake(self.session, self.pipeline, asked)).await?;
+                unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;
                 None
             }
             action @ (Action::Copy(_) | Action::Compare(_)) => {
                 let source = transfer::source_of(source, action)?;
-                let passing = self.transfer(action, source, &mut progress.values);
+                let passing = self.transfer(action, source, &mut part.values);
                 match unless_asked(&self.request.stop, passing).await? {
                     Transferred::Done(passed) => {
                         // Nothing holds the source's old rows back while the target is written, and a query that
@@ -291,7 +358,7 @@ impl Execution<'_> {
             milliseconds: started.elapsed().as_secs_f64() * 1000.0,
         };
         self.observer.step_finished(&report);
-        progress.steps.push(report);
+        part.steps.push(report);
         Ok(None)
     }
 

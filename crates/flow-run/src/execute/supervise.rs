@@ -2,13 +2,15 @@
 
 use super::history::{self, RunStart};
 use super::observer::Observer;
-use super::run::{Progress, asked, cancelled, unless_asked};
+use super::run::{Execution, Progress, asked, cancelled, unless_asked};
+use super::targets::Targets;
 use super::{Engine, Request, Stop};
 use crate::postgres::grants;
 use crate::postgres::session::Session;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::report::Status;
+use ematix_flow_core::run_value::RunValue;
 use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -28,70 +30,76 @@ impl Engine {
     /// Runs a plan and sees to it that its end is recorded wherever the target can be reached.
     pub(super) async fn supervise(
         &self,
-        pipeline: &Pipeline,
+        targets: &Targets,
         request: &Request,
         observer: &dyn Observer,
-        run_id: &str,
         progress: &mut Progress,
     ) -> Result<()> {
-        let name = format!("{} {}", pipeline.name, &run_id[run_id.len() - 8..]);
+        let whole = &targets.whole;
+        let connection = &whole.target_connection;
+        let name = format!("{} {}", whole.name, &targets.run_id[targets.run_id.len() - 8..]);
+        let (halt, watched) = haltable(request);
+        let runs = targets.runs();
+        let run_ids: Vec<&str> = runs.iter().map(|(_, run_id, _)| *run_id).collect();
         if request.dry_run {
-            let session = unless_asked(&request.stop, self.open(&pipeline.target_connection, &name)).await?;
-            let (halt, watched) = haltable(request);
-            let work = self.execute(pipeline, &watched, observer, run_id, &session, progress);
-            let outcome = watch(work, &session, None, pipeline, request, &[run_id], &halt).await;
-            let outcome = name_grants(outcome, &session, pipeline).await;
+            let session = unless_asked(&request.stop, self.open(connection, &name)).await?;
+            let execution =
+                Execution { engine: self, session: &session, targets, request: &watched, observer };
+            let work = execution.run(progress);
+            let outcome = watch(work, &session, None, whole, request, &run_ids, &halt).await;
+            let outcome = name_grants(outcome, &session, whole).await;
             session.close().await;
             return outcome;
         }
         let own_name = format!("history {name}");
         let (load, own) = unless_asked(&request.stop, async {
-            tokio::try_join!(
-                self.open(&pipeline.target_connection, &name),
-                self.open(&pipeline.target_connection, &own_name),
-            )
+            tokio::try_join!(self.open(connection, &name), self.open(connection, &own_name))
         })
         .await?;
-        let entered = history::begin(
-            &own,
-            &RunStart {
+        for (pipeline, run_id, parent) in &runs {
+            // The run of all targets serves the slot.
+            let slot = request.slot.as_deref().filter(|_| parent.is_none());
+            let start = RunStart {
                 run_id,
                 pipeline: &pipeline.name,
                 mode: pipeline.strategy.mode().name(),
                 target: &pipeline.target_key(),
                 started_by: &request.started_by,
-                slot: request.slot.as_deref(),
-                parent: None,
-                lease: &pipeline.limits.lease,
-            },
-        )
-        .await;
-        let entered = name_grants(entered, &own, pipeline).await?;
-        if !entered {
-            progress.slot_taken = true;
-            return Ok(());
+                slot,
+                parent: *parent,
+                lease: &whole.limits.lease,
+            };
+            let entered = history::begin(&own, &start).await;
+            if !name_grants(entered, &own, whole).await? {
+                progress.slot_taken = true;
+                return Ok(());
+            }
         }
-        let (halt, watched) = haltable(request);
-        let work = self.execute(pipeline, &watched, observer, run_id, &load, progress);
-        let mut outcome = watch(work, &load, Some(&own), pipeline, request, &[run_id], &halt).await;
+        let execution = Execution { engine: self, session: &load, targets, request: &watched, observer };
+        let work = execution.run(progress);
+        let mut outcome = watch(work, &load, Some(&own), whole, request, &run_ids, &halt).await;
         load.close().await;
         let own = match outcome {
             Ok(()) => Some(own),
-            Err(_) => self.still_open(own, &pipeline.target_connection, &own_name).await,
+            Err(_) => self.still_open(own, connection, &own_name).await,
         };
         let Some(own) = own else { return outcome };
         if let Err(error) = outcome {
-            outcome = resolve(&own, run_id, progress.commit_sent, error).await;
+            outcome = resolve(&own, &targets.run_id, progress.commit_sent, error).await;
         }
-        let outcome = name_grants(outcome, &own, pipeline).await;
-        match &outcome {
-            // The load stands whatever becomes of these two notes.
-            Ok(()) => {
-                let _ = history::after_commit(&own, run_id, &progress.steps).await;
-            }
-            Err(error) => {
-                let _ = history::fail(&own, run_id, Status::of_error(error), error, progress).await;
-                let _ = history::record_steps(&own, run_id, &progress.steps).await;
+        let outcome = name_grants(outcome, &own, whole).await;
+        // The load stands, or does not, whatever becomes of these notes.
+        let path = progress.path.as_ref().map(|path| path.path);
+        for (run_id, values, steps) in progress.of_runs(targets) {
+            match &outcome {
+                Ok(()) => {
+                    let _ = history::after_commit(&own, run_id, steps).await;
+                }
+                Err(error) => {
+                    let rows_in = values.number(RunValue::RowsIn);
+                    let _ = history::fail(&own, run_id, Status::of_error(error), error, path, rows_in).await;
+                    let _ = history::record_steps(&own, run_id, steps).await;
+                }
             }
         }
         own.close().await;
@@ -101,7 +109,7 @@ impl Engine {
 
 impl Engine {
     /// The history's session, opened anew if it broke with the load's: a server that restarts is back in seconds.
-    pub(super) async fn still_open(&self, own: Session, connection: &str, name: &str) -> Option<Session> {
+    async fn still_open(&self, own: Session, connection: &str, name: &str) -> Option<Session> {
         if own.run("SELECT").await.is_ok() {
             return Some(own);
         }
@@ -123,7 +131,7 @@ impl Engine {
 
 /// How a run ended whose connection broke: its row knows whether a COMMIT without an answer happened, and
 /// whether another run took it for dead.
-pub(super) async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
+async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
     if !commit_sent && error.code != ErrorCode::ConnectionLost {
         return Err(error);
     }
@@ -135,7 +143,7 @@ pub(super) async fn resolve(own: &Session, run_id: &str, commit_sent: bool, erro
 }
 
 /// Completes a `permission_denied` with the statements that mend it.
-pub(super) async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeline: &Pipeline) -> Result<T> {
+async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeline: &Pipeline) -> Result<T> {
     match outcome {
         Err(error) => Err(grants::complete(error, session, pipeline.source.query.text()).await),
         done => done,
@@ -148,14 +156,14 @@ fn lease_lost() -> FlowError {
 }
 
 /// A request whose stop is ours to turn, whatever the reason.
-pub(super) fn haltable(request: &Request) -> (Halt, Request) {
+fn haltable(request: &Request) -> (Halt, Request) {
     let (halt, stop) = tokio::sync::watch::channel(Stop::No);
     (halt, Request { stop, ..request.clone() })
 }
 
-pub(super) type Halt = tokio::sync::watch::Sender<Stop>;
+type Halt = tokio::sync::watch::Sender<Stop>;
 
-pub(super) async fn watch(
+async fn watch(
     work: impl Future<Output = Result<()>>,
     load: &Session,
     own: Option<&Session>,

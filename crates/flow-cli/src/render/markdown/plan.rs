@@ -83,7 +83,7 @@ fn steps(name: &str, plan: &Plan) -> Vec<String> {
         let purpose = remark(&format!("{} {}: {}", step.n, step.kind.name(), step.purpose));
         format!("\n{purpose}{}\n", statement(&step.action.to_string()))
     };
-    std::iter::once(about).chain(plan.steps.iter().map(step)).collect()
+    std::iter::once(about).chain(plan.steps().map(step)).collect()
 }
 
 /// Text as comments of SQL, however many lines it has.

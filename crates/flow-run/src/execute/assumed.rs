@@ -1,0 +1,136 @@
+//! The plan from the files alone: the table lives as it is declared, and the query gives its columns.
+
+use super::Request;
+use super::gather::{Gathered, Path};
+use super::route::Route;
+use super::targets::{PLANNED, Targets};
+use ematix_flow_core::declare::options::ForcePath;
+use ematix_flow_core::dialect::Dialect;
+use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::error::Result;
+use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
+use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
+use ematix_flow_core::plan::Plan;
+use ematix_flow_core::resolve::strategy::Unique;
+use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable};
+use ematix_flow_core::sql::Ident;
+use ematix_flow_core::strategies;
+use ematix_flow_core::types::{DataType, TypeFacts};
+use std::collections::BTreeMap;
+
+/// The plan.
+///
+/// # Errors
+/// As planning, and where only a database knows the columns.
+pub fn plan(targets: &Targets, request: &Request) -> Result<Plan> {
+    let mut each: Vec<Facts> = targets.each.iter().map(|target| facts(&target.pipeline, request)).collect();
+    let path = Path { path: each[0].path, reason: each[0].path_reason.clone() };
+    let route = Route { path, source: None };
+    let gathered = match targets.are_several() {
+        true => {
+            let source = each[0].source.clone();
+            Gathered::Several(each, source)
+        }
+        false => Gathered::One(Box::new(each.remove(0))),
+    };
+    gathered.plan(targets, &route)
+}
+
+/// Facts for a preview: the table lives as it is declared, and the query gives its columns.
+fn facts(pipeline: &Pipeline, request: &Request) -> Facts {
+    let table = match &pipeline.target {
+        Target::Declared(table) => Some(table),
+        Target::Inferred(_) => None,
+    };
+    let type_of = |column: &Column| {
+        Postgres
+            .type_facts(&column.data_type)
+            .unwrap_or_else(|| TypeFacts::assumed(Postgres.type_name(&column.data_type)))
+    };
+    let mut columns: Vec<SourceColumn> = table
+        .iter()
+        .flat_map(|table| &table.columns)
+        .map(|column| SourceColumn {
+            name: column.name.to_string(),
+            data_type: type_of(column),
+            stamped: false,
+            inferred: None,
+        })
+        .collect();
+    if let Some(incremental) = &pipeline.incremental
+        && !columns.iter().any(|column| column.name == incremental.column.as_str())
+    {
+        let data_type = Postgres.type_facts(&DataType::TimestampTz).expect("a type of ours");
+        columns.push(SourceColumn {
+            name: incremental.column.to_string(),
+            data_type,
+            stamped: false,
+            inferred: None,
+        });
+    }
+    let live = table.map(|table| {
+        let strategy = strategies::of(&pipeline.strategy);
+        let managed = strategy.managed_columns(table);
+        let keys = pipeline.keys.clone().unwrap_or_else(|| declared_keys(table).0);
+        let index = |columns: &[Ident], among: Option<&Ident>| LiveIndex {
+            name: String::new(),
+            unique: true,
+            primary: among.is_none(),
+            usable: true,
+            columns: columns.iter().map(ToString::to_string).collect(),
+            predicate: among.map(ToString::to_string),
+            correlation: None,
+            estimated_rows: None,
+        };
+        let mut unique = strategy.unique(table, &keys);
+        if unique.is_empty() {
+            unique.push(Unique { columns: keys, among: None, primary_key: true });
+        }
+        let indexes = unique.iter().map(|unique| index(&unique.columns, unique.among.as_ref())).collect();
+        LiveTable {
+            kind: 'r',
+            spread: false,
+            columns: table
+                .columns
+                .iter()
+                .chain(&managed)
+                .map(|column| LiveColumn {
+                    name: column.name.to_string(),
+                    data_type: type_of(column),
+                    nullable: column.nullable,
+                    default: None,
+                    generated: false,
+                })
+                .collect(),
+            indexes,
+            checks: vec!["_period".to_owned(), "_open".to_owned()],
+            ours: true,
+            estimated_rows: 0.0,
+        }
+    });
+    let one_connection = pipeline.source.connection == pipeline.target_connection
+        && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
+    Facts {
+        run: RunFacts {
+            id: PLANNED.to_owned(),
+            instant: "2000-01-01T00:00:00Z".to_owned(),
+            dry_run: false,
+            sample: 0,
+            full_scan: request.full_scan,
+            version: env!("CARGO_PKG_VERSION"),
+        },
+        path: if one_connection { ExecutionPath::SameDatabase } else { ExecutionPath::Staging },
+        path_reason: if one_connection {
+            format!("source and target are one connection, {}", pipeline.target_connection)
+        } else {
+            "assumed: a preview asks no database".to_owned()
+        },
+        source: SourceFacts { columns, relation: None },
+        target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
+        watermark: None,
+        cap: Cap::Unknown("a preview asks no database".to_owned()),
+        client_diff_given_up: None,
+        native_types: BTreeMap::new(),
+        assumed: true,
+    }
+}
