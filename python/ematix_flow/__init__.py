@@ -18,23 +18,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .connections import Connection, connect
-from .declaration import ManagedTable
-from .decorators import Ematix, ematix
-from .errors import (
-    ConnectError,
-    DataError,
-    DriftError,
-    ErrorInfo,
-    FlowError,
-    LockedError,
-    SourceError,
-    SpecError,
-    TargetError,
-)
-from .expectations import expect
-from .features import FeatureView
-from .markers import (
+from .declare.columns import ManagedTable
+from .declare.decorators import Ematix, ematix
+from .declare.expectations import expect
+from .declare.features import FeatureView
+from .declare.markers import (
     Marker,
     Sql,
     cast,
@@ -69,12 +57,11 @@ from .markers import (
     upper,
     whitespace_to_null,
 )
-from .namespace import PipelineNamespace, Pipelines, pipeline
-from .pipelines import Pipeline, PipelineFunction
-from .source import Source
-from .strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
-from .table import Column
-from .transforms import (
+from .declare.pipelines import Pipeline, PipelineFunction
+from .declare.source import Source
+from .declare.strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
+from .declare.table import Column
+from .declare.transforms import (
     Expectation,
     PreHelper,
     TransformRef,
@@ -86,6 +73,19 @@ from .transforms import (
     select,
     with_column,
 )
+from .ground.errors import (
+    ConnectError,
+    DataError,
+    DriftError,
+    ErrorInfo,
+    FlowError,
+    LockedError,
+    SourceError,
+    SpecError,
+    TargetError,
+)
+from .run.connections import Connection, connect
+from .run.namespace import PipelineNamespace, Pipelines, pipeline
 from .types import (
     JSON,
     JSONB,
@@ -112,7 +112,16 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, Step, TransformReport, ValidationReport
+    from .show.reports import (
+        CheckReport,
+        KeyHistory,
+        Plan,
+        RunHistory,
+        RunReport,
+        Step,
+        TransformReport,
+        ValidationReport,
+    )
 
     __version__: str
 
@@ -233,7 +242,7 @@ def __getattr__(name: str) -> Any:
 
         found: Any = __version__
     elif name in _REPORTS:
-        from . import reports
+        from .show import reports
 
         found = getattr(reports, name)
     else:

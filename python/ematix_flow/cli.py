@@ -20,8 +20,8 @@ def main() -> int:
     modules = _core.module_names(argv)
     registry = call = None
     if modules:
-        from . import export
-        from .errors import FlowError
+        from .ground.errors import FlowError
+        from .run import export
 
         pipelines = export.load(modules)
         try:

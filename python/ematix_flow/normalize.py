@@ -5,7 +5,7 @@
 trim()
 """
 
-from .markers import (
+from .declare.markers import (
     cast,
     clamp,
     collapse_whitespace,
@@ -38,7 +38,7 @@ from .markers import (
     upper,
     whitespace_to_null,
 )
-from .transforms import deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
+from .declare.transforms import deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
 
 __all__ = [
     "cast",

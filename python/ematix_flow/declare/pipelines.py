@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.places import Place, here, of_function
+from ..run import engine as runs
+from ..run.connections import Connection, ConnectionLike, connection_name
 from . import options as checks
-from . import registry, runs
-from .connections import Connection, ConnectionLike, connection_name
-from .errors import SpecError
-from .mistakes import told_at_the_line
-from .places import Place, here, of_function
+from . import registry
 from .source import Source, as_source
 from .table import Table as Declared
 from .targets import Target, as_target, check_columns
@@ -18,8 +19,8 @@ from .targets import Target, as_target, check_columns
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..show.reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
     from .options import Mode, PipelineOptions, ScheduleOptions
-    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
     from .targets import Table
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .connections import Connection, ConnectionLike, connection_name, dsn_named
-from .errors import SpecError
-from .mistakes import told_at_the_line
-from .names import a, qualified
-from .values import names, plain
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.names import a, qualified
+from ..ground.values import names, plain
+from ..run.connections import Connection, ConnectionLike, connection_name, dsn_named
 
 
 class Source:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from .errors import SpecError
+from ..ground.errors import SpecError
+from ..ground.values import names, plain
 from .markers import Sql
-from .values import names, plain
 
 Names: TypeAlias = str | Sequence[str]
 

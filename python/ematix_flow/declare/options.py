@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from .errors import SpecError
+from ..ground.errors import SpecError
+from ..ground.mistakes import WrongCall
+from ..ground.names import did_you_mean, nearest
+from ..ground.values import Duration, duration, names
 from .markers import Sql
-from .mistakes import WrongCall
-from .names import did_you_mean, nearest
 from .strategies import MODES, STRATEGIES, Mode, Strategy
 from .transforms import Expectation, Names, PreHelper, TransformRef, export_post
-from .values import Duration, duration, names
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
 
-    from .connections import Connection
-    from .reports import RunReport
+    from ..run.connections import Connection
+    from ..show.reports import RunReport
 
     PostTransform: TypeAlias = (
         str
@@ -170,7 +170,7 @@ def table() -> dict[str, dict[str, Any]]:
     """The core's options by name: `modes` (empty: all), `default`, `supported`, and `values` where it lists them."""
     import json
 
-    from . import _core
+    from .. import _core
 
     return {option["name"]: option for option in json.loads(_core.option_table())}
 
@@ -334,7 +334,7 @@ def check_schedule(where: str, said: Mapping[str, Any]) -> None:
     """
     if not {"schedule", "every", "timezone"} & said.keys():
         return
-    from . import _core
+    from .. import _core
 
     try:
         _core.check_schedule(said.get("schedule"), said.get("every"), said.get("timezone", "UTC"))

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from . import places
-from .errors import SpecError
+from ..ground import places
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.names import snake_case
+from ..types import ColumnType, as_type
 from .markers import Key, Marker, Named, check_chain
-from .mistakes import told_at_the_line
-from .names import snake_case
 from .table import Column, Table
-from .types import ColumnType, as_type
 
 
 class ManagedTable:

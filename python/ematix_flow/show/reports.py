@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from .errors import ErrorInfo
-from .strategies import Mode
+from ..declare.strategies import Mode
+from ..ground.errors import ErrorInfo
 
 Status: TypeAlias = Literal["running", "success", "failed", "refused", "locked", "skipped", "cancelled", "lost"]
 Path: TypeAlias = Literal["same_db", "staging", "client_diff"]

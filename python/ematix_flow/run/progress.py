@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
-    from ._core import Run
+    from .._core import Run
 
 # How often the line is drawn, and after which time there is one at all, in seconds.
 _TICK = 0.1

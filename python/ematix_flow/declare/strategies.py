@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from ..ground.values import Duration
 from .transforms import Names
-from .values import Duration
 
 Mode: TypeAlias = Literal["append", "truncate", "merge", "scd1", "scd2"]
 

@@ -9,16 +9,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 from weakref import WeakSet
 
-from .errors import SpecError
-from .mistakes import told_at_the_line
-from .names import a
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.names import a
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from ._core import Session
-    from .options import Mode, PipelineOptions
-    from .reports import RunReport
+    from .._core import Session
+    from ..declare.options import Mode, PipelineOptions
+    from ..show.reports import RunReport
 
 R = TypeVar("R")
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
@@ -137,7 +137,7 @@ class Connection:
 
     def _opened(self) -> Session:
         if self._session is None:
-            from ._core import Session
+            from .._core import Session
 
             self._session = Session(self._dsn, self.name if self._dsn is None else None, None)
             _open.add(self)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-from .errors import SpecError
+from ..ground.errors import SpecError
+from ..ground.values import names, plain
 from .transforms import Expectation, Names
-from .values import names, plain
 
 Policy: TypeAlias = Literal["fail", "warn", "quarantine"]
 

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from . import places
-from .errors import SpecError
-from .names import did_you_mean
-from .places import Place
+from ..ground import places
+from ..ground.errors import SpecError
+from ..ground.names import did_you_mean
+from ..ground.places import Place
 
 if TYPE_CHECKING:
     from .pipelines import Runnable

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from . import options as checks
-from . import registry, runs
+from ..declare import options as checks
+from ..declare import registry
+from ..declare.pipelines import CALL, Pipeline, Runnable
+from ..declare.source import Source
+from ..declare.targets import as_target
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.places import here
+from . import engine as runs
 from .connections import ConnectionLike
-from .errors import SpecError
-from .mistakes import told_at_the_line
-from .pipelines import CALL, Pipeline, Runnable
-from .places import here
-from .source import Source
-from .targets import as_target
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .options import Mode, PipelineOptions
-    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
-    from .targets import Table
+    from ..declare.options import Mode, PipelineOptions
+    from ..declare.targets import Table
+    from ..show.reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
 
 
 class _Once(Pipeline):

@@ -31,9 +31,12 @@ def caller() -> FrameType | None:
     return frame
 
 
+_PACKAGE = __name__.partition(".")[0]
+
+
 def _is_ours(frame: FrameType) -> bool:
     name = str(frame.f_globals.get("__name__", ""))
-    return name == __package__ or name.startswith(f"{__package__}.")
+    return name == _PACKAGE or name.startswith(f"{_PACKAGE}.")
 
 
 def here() -> Place:

@@ -22,13 +22,13 @@ from typing import (
     overload,
 )
 
-from . import places
-from .errors import SpecError
+from ..ground import places
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.names import a, qualified
+from ..ground.values import plain
+from ..types import ColumnType, as_type
 from .markers import Marker, Sql
-from .mistakes import told_at_the_line
-from .names import a, qualified
-from .types import ColumnType, as_type
-from .values import plain
 
 T = TypeVar("T")
 R = TypeVar("R")
