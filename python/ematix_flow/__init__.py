@@ -12,16 +12,31 @@
 (3, 'staging')
 
 Python declares; every plan is made and every row is moved in Rust.
+
+The package from what all of it rests on to what users see, layer by layer and in each layer module by module; every
+one may import those before it, and no other:
+
+    _core _mypy
+    show     answers notebook reports
+    ground   errors places mistakes names values
+    types
+    declare  connections markers columns table helpers expectations transforms features strategies options source
+             _checked targets runnable registry pipelines decorators
+    run      connections progress export engine namespace
+    façade   errors normalize export df cli testing
+
+`show` lies lowest because it needs nothing of the others, and an exception carries the report of its run.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .declare.columns import ManagedTable
+from .declare.columns import Column
 from .declare.decorators import Ematix, ematix
-from .declare.expectations import expect
+from .declare.expectations import Expectation, expect
 from .declare.features import FeatureView
+from .declare.helpers import PreHelper, deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
 from .declare.markers import (
     Marker,
     Sql,
@@ -58,26 +73,15 @@ from .declare.markers import (
     whitespace_to_null,
 )
 from .declare.pipelines import Pipeline, PipelineFunction
+from .declare.registry import Pipelines
 from .declare.source import Source
 from .declare.strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
-from .declare.table import Column
-from .declare.transforms import (
-    Expectation,
-    PreHelper,
-    TransformRef,
-    deduplicate_by,
-    filter_where,
-    limit,
-    rename,
-    sample_pct,
-    select,
-    with_column,
-)
+from .declare.table import ManagedTable
+from .declare.transforms import TransformRef
 from .ground.errors import (
     ConnectError,
     DataError,
     DriftError,
-    ErrorInfo,
     FlowError,
     LockedError,
     SourceError,
@@ -85,7 +89,8 @@ from .ground.errors import (
     TargetError,
 )
 from .run.connections import Connection, connect
-from .run.namespace import PipelineNamespace, Pipelines, pipeline
+from .run.namespace import PipelineNamespace, pipeline
+from .show.answers import ErrorInfo
 from .types import (
     JSON,
     JSONB,

@@ -17,7 +17,6 @@ from .ground.errors import (
     ConnectError,
     DataError,
     DriftError,
-    ErrorInfo,
     FlowError,
     LockedError,
     SourceError,
@@ -25,6 +24,7 @@ from .ground.errors import (
     TargetError,
     from_json,
 )
+from .show.answers import ErrorInfo
 
 __all__ = [
     "ConnectError",

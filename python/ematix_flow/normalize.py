@@ -5,6 +5,7 @@
 trim()
 """
 
+from .declare.helpers import deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
 from .declare.markers import (
     cast,
     clamp,
@@ -38,7 +39,6 @@ from .declare.markers import (
     upper,
     whitespace_to_null,
 )
-from .declare.transforms import deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
 
 __all__ = [
     "cast",

@@ -24,10 +24,11 @@ from typing import Any
 import pytest
 
 from .declare import registry
+from .declare.connections import masked
 from .declare.table import table_of
 from .declare.targets import as_target
 from .ground.errors import FlowError, SpecError
-from .run.connections import Connection, close_named, masked
+from .run.connections import Connection, close_named
 
 __all__ = ["FlowDatabase", "assert_history", "flow_db", "flow_declarations", "flow_server"]
 

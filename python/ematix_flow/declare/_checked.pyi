@@ -3,7 +3,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, overload
 
-from ..run.connections import ConnectionLike
+from .connections import ConnectionLike
 from .features import EntityKeys
 
 _C = TypeVar("_C")

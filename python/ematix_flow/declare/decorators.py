@@ -9,12 +9,12 @@ from ..ground.errors import SpecError
 from ..ground.mistakes import refuse_bare, told_at_the_line
 from ..ground.names import snake_case
 from ..ground.values import Duration, duration, names
-from ..run.connections import ConnectionLike, connection_name
 from . import options as checks
 from . import registry
-from .columns import declare
+from .connections import ConnectionLike, connection_name
 from .features import add_methods, not_yet
 from .pipelines import PipelineFunction
+from .table import declare
 from .transforms import Transform, TransformRef
 
 if TYPE_CHECKING:

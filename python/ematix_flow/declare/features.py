@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, overload
 
 from ..ground.errors import SpecError
-from ..run.connections import ConnectionLike
+from .connections import ConnectionLike
 
 EntityKeys: TypeAlias = Mapping[str, Any]
 

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ..ground.errors import SpecError
 from ..ground.mistakes import WrongCall
 from ..ground.names import did_you_mean, nearest
-from ..ground.values import Duration, duration, names
+from ..ground.values import Duration, Names, duration, names
+from .expectations import Expectation
+from .helpers import PreHelper
 from .markers import Sql
 from .strategies import MODES, STRATEGIES, Mode, Strategy
-from .transforms import Expectation, Names, PreHelper, TransformRef, export_post
+from .transforms import TransformRef, export_post
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
 
-    from ..run.connections import Connection
     from ..show.reports import RunReport
 
+    # A function gets the connection, whose class is of a later layer.
     PostTransform: TypeAlias = (
         str
         | Sql
         | TransformRef
-        | Callable[[Connection], Mapping[str, Any] | None]
-        | Callable[[Connection, RunReport], Mapping[str, Any] | None]
+        | Callable[[Any], Mapping[str, Any] | None]
+        | Callable[[Any, RunReport], Mapping[str, Any] | None]
     )
 
     class PipelineOptions(TypedDict, total=False):
@@ -168,6 +170,7 @@ FOREIGN_MODES = {
 @cache
 def table() -> dict[str, dict[str, Any]]:
     """The core's options by name: `modes` (empty: all), `default`, `supported`, and `values` where it lists them."""
+    # At the first pipeline: to load them takes longer than to import all of the package.
     import json
 
     from .. import _core
@@ -334,6 +337,7 @@ def check_schedule(where: str, said: Mapping[str, Any]) -> None:
     """
     if not {"schedule", "every", "timezone"} & said.keys():
         return
+    # By now it is loaded.
     from .. import _core
 
     try:

@@ -1,20 +1,23 @@
-"""What a process has declared: pipelines and transforms by name, each with the line that declared it."""
+"""What a process has declared: pipelines and transforms by name, each with the line that declared it; and `Pipelines`,
+what one module has."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..ground import places
 from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
 from ..ground.names import did_you_mean
-from ..ground.places import Place
+from ..ground.places import Place, here
+from .runnable import Runnable, runner
+from .table import Table
+from .transforms import Transform
 
 if TYPE_CHECKING:
-    from .pipelines import Runnable
-    from .table import Table
-    from .transforms import Transform
+    from ..show.reports import RunReport
 
 pipelines: dict[str, Runnable] = {}
 transforms: dict[str, Transform] = {}
@@ -113,3 +116,68 @@ def _refuse_duplicate(kind: str, name: str, first: Place, second: Place, hint: s
             hint=hint,
             context={"first": str(first), "second": str(second)},
         )
+
+
+class Pipelines(Mapping[str, Runnable]):
+    """The pipelines that a module declares: `flows = Pipelines()` at its top, or those given to it.
+
+    Iterates over names and is indexed by them. `flow --module my_pipelines` takes what the module's registries hold,
+    or all that it declares if it has none.
+    """
+
+    @told_at_the_line
+    def __init__(
+        self, pipelines: Mapping[str, Runnable] | Sequence[Runnable] | Iterator[Runnable] | None = None
+    ) -> None:
+        self._place = here()
+        self._given: dict[str, Runnable] | None = None
+        if pipelines is None:
+            return
+        self._given = {}
+        for item in pipelines.values() if isinstance(pipelines, Mapping) else pipelines:
+            if not isinstance(item, Runnable):
+                raise SpecError(
+                    f"Pipelines: {item!r} is not a pipeline",
+                    code="invalid_value",
+                    hint="give Pipeline(…) objects, or functions under @ematix.pipeline(…)",
+                )
+            if self._given.setdefault(item.name, item) is not item:
+                first = self._given[item.name].place
+                raise SpecError(
+                    f"pipeline `{item.name}` is there twice: from {first} and from {item.place}", code="duplicate_name"
+                )
+
+    def run_due(self, *, jobs: int = 1) -> list[RunReport]:
+        """Runs what its schedule says is due, `jobs` at a time. One that fails does not keep the others from running:
+        its report says so."""
+        return runner().run_due(list(self.values()), jobs)
+
+    def __getitem__(self, name: str, /) -> Runnable:
+        found = self._all()
+        if name in found:
+            return found[name]
+        # A Mapping's way to say no, with the words of ours.
+        raise KeyError(str(_unknown(name, found))) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, Runnable]:
+        if self._given is not None:
+            return self._given
+        mine = self._place.modules[:1]
+        return {name: item for name, item in pipelines.items() if set(mine) & set(item.place.modules)}
+
+    def __repr__(self) -> str:
+        return f"Pipelines({', '.join(self)})"
+
+
+def _unknown(name: str, found: Mapping[str, Runnable]) -> str:
+    try:
+        pipeline_named(name, found)
+    except SpecError as error:
+        return f"{error.message}; {error.hint}"
+    return ""

@@ -11,171 +11,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Generic,
-    Literal,
-    TypeAlias,
-    TypeVar,
-    overload,
-)
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from ..ground import places
 from ..ground.errors import SpecError
 from ..ground.mistakes import told_at_the_line
-from ..ground.names import a, qualified
-from ..ground.values import plain
-from ..types import ColumnType, as_type
-from .markers import Marker, Sql
-
-T = TypeVar("T")
-R = TypeVar("R")
-D = TypeVar("D")
-
-if TYPE_CHECKING:
-    # Of its own name, since a column has an attribute `type`.
-    _TypeOf: TypeAlias = type[ColumnType[R, D]] | ColumnType[R, D]
-
-
-class Column(Generic[T]):
-    """A column: `Column(Integer, primary_key=True)`. It may be NULL unless it is a key or `nullable=False`.
-
-    Args:
-        type: a column type, the class or an instance.
-        primary_key: whether it belongs to the primary key.
-        nullable: whether it may be NULL.
-        default: its DEFAULT: a value of the type, or `sql("now()")`.
-        unique: whether its values are unique.
-        natural_key: whether it belongs to the natural key.
-        normalize: markers that clean its values, from left to right.
-
-    Raises:
-        SpecError: what is given does not fit the type.
-
-    >>> from ematix_flow import Numeric
-    >>> Column(Numeric[10, 2], default=0)
-    Column(Numeric[10, 2], default=0)
-    """
-
-    name: str
-    type: ColumnType[Any, Any]
-    primary_key: bool
-    nullable: bool
-    unique: bool
-    natural_key: bool
-    default: Any
-    normalize: tuple[Marker, ...]
-
-    @overload
-    def __init__(
-        self: Column[R],
-        type: _TypeOf[R, D],
-        primary_key: Literal[True],
-        nullable: Literal[False] = ...,
-        default: D | Sql | None = None,
-        unique: bool = False,
-        *,
-        natural_key: bool = False,
-        normalize: Sequence[Marker] = (),
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: Column[R],
-        type: _TypeOf[R, D],
-        primary_key: bool = False,
-        *,
-        nullable: Literal[False],
-        default: D | Sql | None = None,
-        unique: bool = False,
-        natural_key: bool = False,
-        normalize: Sequence[Marker] = (),
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: Column[R | None],
-        type: _TypeOf[R, D],
-        primary_key: Literal[False] = ...,
-        nullable: Literal[True] = ...,
-        default: D | Sql | None = None,
-        unique: bool = False,
-        *,
-        natural_key: bool = False,
-        normalize: Sequence[Marker] = (),
-    ) -> None: ...
-    @told_at_the_line
-    def __init__(
-        self,
-        type: Any,
-        primary_key: bool = False,
-        nullable: bool | None = None,
-        default: Any = None,
-        unique: bool = False,
-        *,
-        natural_key: bool = False,
-        normalize: Sequence[Marker] = (),
-    ) -> None:
-        self.name = ""
-        self.type = as_type(type, "Column")
-        self.primary_key = primary_key
-        self.nullable = not primary_key if nullable is None else nullable
-        self.unique = unique
-        self.natural_key = natural_key
-        self.default = default
-        self.normalize = tuple(normalize)
-        self._check_default("Column")
-        if primary_key and self.nullable:
-            raise SpecError(
-                "Column: a column of the primary key cannot be NULL",
-                code="conflicting_options",
-                hint="leave nullable=True out",
-            )
-
-    def _check_default(self, where: str) -> None:
-        if self.default is None or isinstance(self.default, Sql) or self.type.accepts(self.default):
-            return
-        wanted = "JSON" if self.type.python_type is object else a(self.type.python_type)
-        raise SpecError(
-            f"{where}: the default {self.default!r} does not fit the type {self.type.sql}",
-            code="invalid_value",
-            hint=f'give {wanted}, or an SQL expression: default=sql("…")',
-        )
-
-    def __set_name__(self, owner: Any, name: str) -> None:
-        self.name = self.name or name
-
-    @overload
-    def __get__(self, instance: None, owner: Any, /) -> Column[T]: ...
-    @overload
-    def __get__(self, instance: object, owner: Any, /) -> T: ...
-    def __get__(self, instance: Any, owner: Any, /) -> Any:
-        if instance is None:
-            return self
-        raise AttributeError(f"this row has no `{self.name}`: the query did not return it")
-
-    def export(self) -> str | dict[str, Any]:
-        """The column as pipelines.toml has it: `"text?"`, or a table."""
-        spelled = self.type.toml + ("?" if self.nullable else "")
-        said: dict[str, Any] = {"type": spelled}
-        if isinstance(self.default, Sql):
-            said["default"] = {"sql": self.default.text}
-        elif self.default is not None:
-            said["default"] = _default_value(self.default)
-        if self.unique:
-            said["unique"] = True
-        if self.normalize:
-            said["normalize"] = [marker.export() for marker in self.normalize]
-        return spelled if len(said) == 1 else said
-
-    def __repr__(self) -> str:
-        said = [repr(self.type)]
-        said += [f"{name}=True" for name in ("primary_key", "natural_key", "unique") if getattr(self, name)]
-        if not self.nullable and not self.primary_key:
-            said.append("nullable=False")
-        if self.default is not None:
-            said.append(f"default={self.default!r}")
-        return f"Column({', '.join(said)})"
+from ..ground.names import qualified, snake_case
+from .columns import Column, columns_of
+from .markers import check_chain
 
 
 class Table:
@@ -243,10 +87,79 @@ def table_of(cls: object) -> Table | None:
     return vars(cls).get("__ematix_table__") if isinstance(cls, type) else None
 
 
-def _default_value(value: Any) -> Any:
-    """Lists and objects travel as JSON text, which is what their DEFAULT is."""
-    if isinstance(value, list | dict | tuple):
-        import json
+class ManagedTable:
+    """A destination table: subclass, set `__tablename__` (default: snake_case of the class), `__schema__`
+    (default: public), and columns. `__abstract__ = True` makes a mixin, whose columns its subclasses have too.
+    """
 
-        return json.dumps(plain(value), ensure_ascii=False)
-    return plain(value)
+    __tablename__: ClassVar[str]
+    __schema__: ClassVar[str] = "public"
+    __abstract__: ClassVar[bool] = True
+
+    @told_at_the_line
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if not cls.__dict__.get("__abstract__", False):
+            name = cls.__dict__.get("__tablename__") or snake_case(cls.__name__)
+            declare(cls, cls.__schema__, name)
+
+
+def declare(cls: type, schema: str, name: str) -> Table:
+    """Reads the columns of a class, and keeps them with it.
+
+    Raises:
+        SpecError: with the class, the attribute and the remedy.
+    """
+    _refuse_foreign(cls)
+    for what, text in (("schema", schema), ("name", name)):
+        if not isinstance(text, str) or not text:
+            raise SpecError(f"{cls.__qualname__}: the {what} is {text!r}", code="invalid_value", hint="give a name")
+    columns = columns_of(cls)
+    if not columns:
+        raise SpecError(
+            f"{cls.__qualname__} declares no columns",
+            code="missing_option",
+            hint="write `customer_id: Annotated[BigInt, pk()]`; a class for others to inherit says __abstract__ = True",
+        )
+    seen: dict[str, str] = {}
+    for attribute, column in columns.items():
+        if column.name in seen:
+            raise SpecError(
+                f"{cls.__qualname__}: `{seen[column.name]}` and `{attribute}` are both the column `{column.name}`",
+                code="duplicate_name",
+                hint="give one of them another name",
+            )
+        seen[column.name] = attribute
+        check_chain(list(column.normalize), column.type, f"{cls.__qualname__}.{attribute}")
+    described = _first_paragraph(cls.__dict__.get("__doc__"))
+    table = Table(schema, name, columns, description=described, place=places.here(), class_name=cls.__qualname__)
+    cls.__ematix_table__ = table  # type: ignore[attr-defined]
+    for attribute, column in columns.items():
+        # `Dim.email.sql` works on a class of annotations as it does on a type.
+        if not isinstance(getattr(cls, attribute, None), Column):
+            setattr(cls, attribute, column.type)
+    return table
+
+
+def _refuse_foreign(cls: type) -> None:
+    kinds = {
+        "__dataclass_fields__": "a dataclass",
+        "__pydantic_fields__": "a pydantic model",
+        "model_fields": "a pydantic model",
+        "__attrs_attrs__": "an attrs class",
+        "__mapper__": "an SQLAlchemy class",
+        "_member_map_": "an Enum",
+    }
+    kind = next((kind for attribute, kind in kinds.items() if hasattr(cls, attribute)), None)
+    if issubclass(cls, tuple):
+        kind = "a NamedTuple"
+    if kind:
+        raise SpecError(
+            f"{cls.__qualname__} is {kind}, and cannot be a table as well",
+            code="invalid_value",
+            hint="write a plain class with column types: customer_id: Annotated[BigInt, pk()]",
+        )
+
+
+def _first_paragraph(text: str | None) -> str | None:
+    return " ".join((text or "").strip().split("\n\n")[0].split()) or None

@@ -1,89 +1,16 @@
-"""What happens to rows as a set: helpers before the load (`transforms_pre`) and steps after it (`transforms_post`).
+"""Transforms: what runs after the load (`transforms_post`), or by a schedule of its own.
 
->>> from ematix_flow import deduplicate_by, filter_where
->>> helpers = [deduplicate_by("customer_id", order_by="updated_at DESC"), filter_where("region IS NOT NULL")]
+>>> from ematix_flow import ematix, sql
+>>> after = ["ANALYZE dw.customers", sql("VACUUM dw.customers", transaction=False), ematix.transform_ref("refresh_marts")]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 from ..ground.errors import SpecError
-from ..ground.values import names, plain
 from .markers import Sql
-
-Names: TypeAlias = str | Sequence[str]
-
-
-class PreHelper:
-    """A step over all rows of the source, in the database, before they are compared with the target."""
-
-    def __init__(self, name: str, arguments: Any) -> None:
-        self.name = name
-        self.arguments = arguments
-
-    def export(self) -> dict[str, Any]:
-        """The helper as pipelines.toml has it."""
-        return {self.name: self.arguments}
-
-    def __repr__(self) -> str:
-        return f"{self.name}({self.arguments!r})"
-
-
-def deduplicate_by(keys: Names, *, order_by: str) -> PreHelper:
-    """Keeps the first row of each key by `order_by`; the others are counted in `.rows_deduplicated`."""
-    found = names(keys, "deduplicate_by")
-    said = found[0] if len(found) == 1 else found
-    return PreHelper("deduplicate_by", {"keys": said, "order_by": _text("deduplicate_by", order_by)})
-
-
-def filter_where(condition: str) -> PreHelper:
-    """Keeps the rows that meet an SQL condition over the source's columns."""
-    return PreHelper("filter_where", _text("filter_where", condition))
-
-
-def limit(rows: int) -> PreHelper:
-    """Keeps so many rows at most."""
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
-        raise SpecError(f"limit: {rows!r} is not a number of rows", code="invalid_value", hint="write limit(1000)")
-    return PreHelper("limit", rows)
-
-
-def sample_pct(fraction: float, *, seed: int = 0) -> PreHelper:
-    """Keeps a fraction of the rows, from 0 to 1: 0.1 keeps one row in ten.
-
-    By the key (without keys: the row's hash) and the seed, so runs agree on the rows.
-
-    >>> sample_pct(0.1)
-    sample_pct(0.1)
-    """
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
-        raise SpecError(
-            f"sample_pct: {fraction!r} is not a fraction from 0 to 1",
-            code="invalid_value",
-            hint="10 percent is sample_pct(0.1)",
-        )
-    return PreHelper("sample_pct", {"fraction": fraction, "seed": seed} if seed else fraction)
-
-
-def rename(**new_old: str) -> PreHelper:
-    """Gives columns of the source new names: `rename(customer_id="cust_no")`."""
-    if not new_old:
-        raise SpecError("rename() without columns", code="missing_option", hint='write rename(new="old")')
-    return PreHelper("rename", {new: _text("rename", old) for new, old in new_old.items()})
-
-
-def select(*columns: str) -> PreHelper:
-    """Keeps these columns of the source."""
-    if not columns:
-        raise SpecError("select() without columns", code="missing_option", hint='write select("customer_id", "email")')
-    return PreHelper("select", names(columns, "select"))
-
-
-def with_column(name: str, expression: str) -> PreHelper:
-    """Adds a column from an SQL expression over the source's."""
-    return PreHelper("with_column", {"name": name, "expression": _text("with_column", expression)})
 
 
 class TransformRef:
@@ -142,26 +69,3 @@ def export_post(item: Any, where: str) -> Any:
         code="invalid_value",
         hint='give SQL text, sql("…", transaction=False), ematix.transform_ref("name") or a function of a connection',
     )
-
-
-def _text(owner: str, text: object) -> str:
-    if not isinstance(text, str) or not text.strip():
-        raise SpecError(f"{owner}: {text!r} is not SQL text", code="invalid_value", hint="give SQL as text")
-    return text
-
-
-class Expectation:
-    """A question to the rows of a run, and what happens to those that fail it."""
-
-    def __init__(self, name: str, arguments: Any, policy: str) -> None:
-        self.name = name
-        self.arguments = arguments
-        self.policy = policy
-
-    def export(self) -> dict[str, Any]:
-        """The expectation as pipelines.toml has it."""
-        said = {self.name: self.arguments}
-        return said if self.policy == "fail" else said | {"policy": self.policy}
-
-    def __repr__(self) -> str:
-        return f"expect.{self.name}({plain(self.arguments)!r})"

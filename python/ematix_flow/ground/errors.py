@@ -17,93 +17,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..show.answers import ErrorInfo, told
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..show.reports import RunReport
-
-__all__ = [
-    "ConnectError",
-    "DataError",
-    "DriftError",
-    "ErrorInfo",
-    "FlowError",
-    "LockedError",
-    "SourceError",
-    "SpecError",
-    "TargetError",
-    "from_json",
-]
-
-
-class ErrorInfo:
-    """One finding: what, why, and what to do next.
-
-    >>> finding = ErrorInfo(code="missing_keys", message="no keys", hint="add pk()")
-    >>> print(finding)
-    no keys
-    hint: add pk()
-    """
-
-    code: str
-    message: str
-    hint: str | None
-    sqlstate: str | None
-    context: dict[str, Any]
-    location: dict[str, Any] | None
-
-    def __init__(
-        self,
-        *,
-        code: str,
-        message: str,
-        hint: str | None = None,
-        sqlstate: str | None = None,
-        context: Mapping[str, Any] | None = None,
-        location: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.code = code
-        self.message = message
-        self.hint = hint
-        self.sqlstate = sqlstate
-        self.context = dict(context or {})
-        self.location = dict(location) if location else None
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | str) -> ErrorInfo:
-        """Reads the core's JSON; a warning may be text alone."""
-        if isinstance(data, str):
-            return cls(code="warning", message=data)
-        return cls(
-            code=str(data.get("code", "")),
-            message=str(data.get("message", "")),
-            hint=data.get("hint"),
-            sqlstate=data.get("sqlstate"),
-            context=data.get("context"),
-            location=data.get("location"),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The finding as JSON has it."""
-        return {
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint,
-            "sqlstate": self.sqlstate,
-            "context": dict(self.context),
-            "location": dict(self.location) if self.location else None,
-        }
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ErrorInfo) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __str__(self) -> str:
-        return _text(self.message, self.hint)
-
-    def __repr__(self) -> str:
-        return f"ErrorInfo({self.code}: {self.message})"
 
 
 class FlowError(Exception):
@@ -158,7 +77,7 @@ class FlowError(Exception):
             finding.location = finding.location or dict(location)
 
     def __str__(self) -> str:
-        return _text(self.message, self.hint)
+        return told(self.message, self.hint)
 
     # An exception pickles as its class and its positional arguments, which would lose everything but the message.
     def __reduce__(self) -> tuple[Any, ...]:
@@ -215,10 +134,6 @@ for _public in (
     LockedError,
 ):
     _public.__module__ = "ematix_flow.errors"
-
-
-def _text(message: str, hint: str | None) -> str:
-    return f"{message}\nhint: {hint}" if hint else message
 
 
 # The codes by the exit code that `flow` gives them.
@@ -297,6 +212,7 @@ def from_json(text: str) -> FlowError:
     >>> from_json('{"code": "locked", "message": "held by pid 7"}')
     LockedError('held by pid 7')
     """
+    # Imported here, since most programs meet no error.
     import json
 
     return from_dict(json.loads(text))
@@ -316,6 +232,7 @@ def from_dict(data: Mapping[str, Any]) -> FlowError:
         location=first.location,
     )
     if data.get("report"):
+        # Reports read JSON and UUIDs, whose modules take their time to import.
         from ..show.reports import RunReport
 
         error.report = RunReport(data["report"])

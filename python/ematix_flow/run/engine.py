@@ -1,4 +1,8 @@
-"""From a declared pipeline to the core and back: one engine for each call, JSON in and reports out."""
+"""From a declared pipeline to the core and back: one engine for each call, JSON in and reports out.
+
+A declaration needs none of it, so what takes its time to import is imported where it is used: the native module, JSON,
+reports, the line that tells of progress.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..declare import registry
 from ..ground.errors import FlowError, SpecError, class_of, from_dict
+from ..ground.values import text_of
 
 if TYPE_CHECKING:
     from .._core import Engine, Run
-    from ..declare.pipelines import Runnable
+    from ..declare.runnable import Runnable
     from ..show.reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
 
 
@@ -59,7 +64,6 @@ def history(pipeline: str | Runnable, key: Mapping[str, Any] | None) -> RunHisto
     """The versions of a key, or past runs."""
     import json
 
-    from ..ground.values import text_of
     from ..show.reports import KeyHistory, RunHistory
 
     engine, name = _engine(pipeline)

@@ -13,20 +13,23 @@ that cannot be imported ends it with the user's traceback and exit code 2.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..declare import registry as declared
-from ..declare.source import answer
+from ..declare.connections import connection_name, dsn_named
+from ..declare.pipelines import PipelineFunction
+from ..declare.runnable import Runnable
+from ..declare.source import Source
 from ..declare.table import Table
 from ..ground.errors import FlowError, SpecError
-from .connections import Connection, dsn_named
+from ..ground.values import plain
+from .connections import Connection
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    from ..declare.pipelines import Runnable
 
 SCHEMA = "ematix.registry.v1"
 
@@ -39,7 +42,8 @@ def registry(pipelines: Iterable[Runnable], *, every_transform: bool = True) -> 
     Raises:
         SpecError: `duplicate_name` for two different declarations of one table.
     """
-    from .. import __version__
+    # The native module has the version that the binary holds the registry to.
+    from .._core import __version__
 
     found = list(pipelines)
     tables: dict[str, Table] = {}
@@ -119,14 +123,35 @@ def answerer(pipelines: Iterable[Runnable]) -> Callable[[str, str], str]:
 
 
 def _resolve(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, Any]:
-    from ..declare.pipelines import PipelineFunction
-
     pipeline = declared.pipeline_named(request["pipeline"], pipelines)
     if not isinstance(pipeline, PipelineFunction):
         raise SpecError(f"pipeline `{pipeline.name}` is not a function", code="invalid_value")
     given = pipeline.export()["source"].get("connection")
     with _connection(request, given) as connection:
-        return answer(pipeline.resolve(connection), connection, f"pipeline {pipeline.name}")
+        return _answer(pipeline.resolve(connection), connection, f"pipeline {pipeline.name}")
+
+
+def _answer(value: object, given: Connection, where: str) -> dict[str, Any]:
+    """What a pipeline function returned, as the core wants it: a query or a table, and its connection if another.
+
+    Raises:
+        SpecError: `invalid_value` for what is neither SQL text nor a Source.
+    """
+    if isinstance(value, str) and value.strip():
+        return {"query": value}
+    if not isinstance(value, Source):
+        raise SpecError(
+            f"{where} returned {'nothing' if value is None else f'a {type(value).__name__}'}",
+            code="invalid_value",
+            hint="return SQL as text, or a Source",
+        )
+    said = value.export()
+    if said.get("connection") == connection_name(given, where):
+        del said["connection"]
+    dsns = {name: {"dsn": dsn} for name in value.connections() if (dsn := dsn_named(name))}
+    if "connection" in said and said["connection"] in dsns:
+        said["connections"] = dsns
+    return said
 
 
 def _call(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, Any]:
@@ -139,6 +164,7 @@ def _call(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, 
     with _connection(request, None) as connection:
         arguments: list[Any] = [connection]
         if request.get("report") and _takes(functions[name]) > 1:
+            # Few functions ask for it.
             from ..show.reports import RunReport
 
             arguments.append(RunReport(request["report"]))
@@ -149,12 +175,11 @@ def _call(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, 
             code="invalid_value",
             hint="return nothing, or a dict of metrics",
         )
-    from ..ground.values import plain
-
     return {"metrics": plain(metrics or {})}
 
 
 def _takes(function: Callable[..., Any]) -> int:
+    # Few functions are asked, and importing inspect takes longer than all of this package.
     from inspect import signature
 
     return len(signature(function).parameters)
@@ -177,10 +202,7 @@ def load(modules: Sequence[str]) -> list[Runnable]:
     Raises:
         SystemExit: 2, after the user's traceback, where an import fails.
     """
-    import os
     from importlib import import_module
-
-    from .namespace import Pipelines
 
     # `flow` is a script: unlike `python -m`, it does not begin in the working directory.
     if os.getcwd() not in sys.path and "" not in sys.path:
@@ -192,7 +214,7 @@ def load(modules: Sequence[str]) -> list[Runnable]:
             module = _of_file(name) if name.endswith(".py") else import_module(name)
         except Exception as error:  # noqa: BLE001  (whatever the user's module raises)
             _import_failed(name, error)
-        for pipeline in _declared_by(module, attribute, Pipelines):
+        for pipeline in _declared_by(module, attribute):
             found[pipeline.name] = pipeline
     return list(found.values())
 
@@ -214,17 +236,17 @@ def _of_file(path: str) -> ModuleType:
     return module
 
 
-def _declared_by(module: ModuleType, attribute: str, kind: Any) -> list[Runnable]:
-    registries: list[Any]
+def _declared_by(module: ModuleType, attribute: str) -> list[Runnable]:
+    registries: list[declared.Pipelines]
     if attribute:
         chosen = getattr(module, attribute, None)
-        if not isinstance(chosen, kind):
+        if not isinstance(chosen, declared.Pipelines):
             print(f"error[import_failed]: {module.__name__} has no registry `{attribute}`", file=sys.stderr)
             print("hint: write flows = Pipelines() at the top of the module", file=sys.stderr)
             raise SystemExit(2)
         registries = [chosen]
     else:
-        registries = [value for value in vars(module).values() if isinstance(value, kind)]
+        registries = [value for value in vars(module).values() if isinstance(value, declared.Pipelines)]
     if not registries:
         return list(declared.pipelines.values())
     return [pipeline for one in registries for pipeline in one.values()]
@@ -243,6 +265,7 @@ def _import_failed(name: str, error: Exception) -> NoReturn:
 
 def print_traceback(error: BaseException) -> None:
     """The user's part of the traceback: neither our frames nor importlib's, at its beginning and at its end."""
+    # Only where something went wrong.
     import traceback
 
     ours = (__name__.partition(".")[0], "importlib", "_frozen_importlib", "runpy")
@@ -263,8 +286,6 @@ def print_traceback(error: BaseException) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """`python -m ematix_flow.export`: answers on what was stdout when it began; prints of the user go to stderr."""
-    import os
-
     verbs = {"registry": 0, "resolve": 1, "call": 1}
     if not argv or argv[0] not in verbs or len(argv) < 1 + verbs[argv[0]]:
         print(__doc__, file=sys.stderr)
@@ -296,6 +317,4 @@ def main(argv: Sequence[str]) -> int:
 
 def module_names_of_environment() -> list[str]:
     """The modules that EMATIX_FLOW_MODULE names."""
-    import os
-
     return [name.strip() for name in os.environ.get("EMATIX_FLOW_MODULE", "").split(",") if name.strip()]

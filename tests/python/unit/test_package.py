@@ -133,14 +133,14 @@ def test_no_module_hides_an_object_of_the_package() -> None:
 
 def test_normalize_has_every_marker_and_helper() -> None:
     from ematix_flow import normalize
-    from ematix_flow.declare import markers, transforms
+    from ematix_flow.declare import helpers, markers
 
     made = {
         name
-        for module in (markers, transforms)
+        for module in (markers, helpers)
         for name, item in vars(module).items()
         if inspect.isfunction(item) and item.__module__ == module.__name__ and not name.startswith("_")
     }
-    assert made - {"check_chain", "export_post"} == set(normalize.__all__)
+    assert made - {"check_chain"} == set(normalize.__all__)
     assert set(normalize.__all__) <= set(ematix_flow.__all__)
     assert all(getattr(normalize, name) is getattr(ematix_flow, name) for name in normalize.__all__)
