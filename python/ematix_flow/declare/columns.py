@@ -193,7 +193,7 @@ def columns_of(cls: type) -> dict[str, Column[Any]]:
     """Columns by their attributes: those of base classes first, as fields of a dataclass are."""
     hints = _hints(cls)
     columns: dict[str, Column[Any]] = {}
-    for base in reversed(cls.__mro__):
+    for base in reversed(cls.__mro__[:-1]):
         for name in _own_annotations(base):
             if name.startswith("__") or get_origin(hints.get(name)) is ClassVar or hints.get(name) is ClassVar:
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -184,15 +184,21 @@ def refuse_unknown(function: str, given: Mapping[str, Any], accepted: Sequence[s
     Raises:
         WrongCall: with what was probably meant.
     """
-    known = [name for name in table() if name not in NOT_IN_PYTHON and (scheduled or name not in SCHEDULE)]
-    known += [name for name in (*accepted, "strategy") if name not in known]
+    known = _known(tuple(accepted), scheduled)
     for name in given:
         if name not in known:
             message = f"{function}() got an unexpected keyword argument {name!r}"
             raise WrongCall(message + _meant(name, known))
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
+@cache
+def _known(accepted: tuple[str, ...], scheduled: bool) -> dict[str, None]:
+    """The keywords of a function, in their order: there are few functions, and many calls."""
+    known = [name for name in table() if name not in NOT_IN_PYTHON and (scheduled or name not in SCHEDULE)]
+    return dict.fromkeys([*known, *accepted, "strategy"])
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
     if name in NOT_IN_PYTHON:
         return ": write a loop that declares a pipeline each time"
     if name in SCHEDULE:

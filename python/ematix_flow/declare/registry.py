@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..ground import places
 from ..ground.errors import SpecError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 pipelines: dict[str, Runnable] = {}
 transforms: dict[str, Transform] = {}
 _transform_places: dict[str, Place] = {}
+# Of each table its declarations, by the pipelines that write it: who declares a pipeline looks at one, not at all.
+_tables: dict[str, dict[str, Table]] = {}
 
 
 def declare_pipeline(pipeline: Runnable) -> None:
@@ -33,9 +35,12 @@ def declare_pipeline(pipeline: Runnable) -> None:
     known = pipelines.get(pipeline.name)
     if known is not None:
         _refuse_duplicate("pipeline", pipeline.name, known.place, pipeline.place, "give one of them name=…")
-    for other in pipelines.values():
-        if other is not known:
-            _refuse_other_table(pipeline, other)
+    for table in pipeline.tables():
+        _refuse_other_table(pipeline, table)
+    for table in known.tables() if known is not None else ():
+        _tables[table.key].pop(pipeline.name, None)
+    for table in pipeline.tables():
+        _tables.setdefault(table.key, {})[pipeline.name] = table
     pipelines[pipeline.name] = pipeline
 
 
@@ -72,18 +77,15 @@ def pipeline_named(name: str, among: Mapping[str, Runnable]) -> Runnable:
 @contextlib.contextmanager
 def isolated() -> Iterator[None]:
     """Starts with nothing declared, and puts back what was: for tests that declare."""
-    kept = [dict(part) for part in (pipelines, transforms, _transform_places)]
-    for part in (pipelines, transforms, _transform_places):
+    kept: list[tuple[Any, Any]] = [(part, dict(part)) for part in (pipelines, transforms, _transform_places, _tables)]
+    for part, _ in kept:
         part.clear()
     try:
         yield
     finally:
-        pipelines.clear()
-        pipelines.update(kept[0])  # type: ignore[arg-type]
-        transforms.clear()
-        transforms.update(kept[1])  # type: ignore[arg-type]
-        _transform_places.clear()
-        _transform_places.update(kept[2])  # type: ignore[arg-type]
+        for part, before in kept:
+            part.clear()
+            part.update(before)
 
 
 def check_tables(found: Mapping[str, Table], table: Table) -> None:
@@ -102,10 +104,13 @@ def check_tables(found: Mapping[str, Table], table: Table) -> None:
     )
 
 
-def _refuse_other_table(pipeline: Runnable, other: Runnable) -> None:
-    for table in pipeline.tables():
-        for known in other.tables():
+def _refuse_other_table(pipeline: Runnable, table: Table) -> None:
+    """Holds a declaration to the last one of its table; that one was held to those before it."""
+    for name, known in reversed(_tables.get(table.key, {}).items()):
+        # One that this pipeline had before is being replaced.
+        if name != pipeline.name:
             check_tables({known.key: known}, table)
+            return
 
 
 def _refuse_duplicate(kind: str, name: str, first: Place, second: Place, hint: str) -> None:
@@ -153,11 +158,11 @@ class Pipelines(Mapping[str, Runnable]):
         return runner().run_due(list(self.values()), jobs)
 
     def __getitem__(self, name: str, /) -> Runnable:
-        found = self._all()
-        if name in found:
-            return found[name]
+        found = (pipelines if self._given is None else self._given).get(name)
+        if found is not None and self._holds(found):
+            return found
         # A Mapping's way to say no, with the words of ours.
-        raise KeyError(str(_unknown(name, found))) from None
+        raise KeyError(_unknown(name, self._all())) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
@@ -168,8 +173,10 @@ class Pipelines(Mapping[str, Runnable]):
     def _all(self) -> dict[str, Runnable]:
         if self._given is not None:
             return self._given
-        mine = self._place.modules[:1]
-        return {name: item for name, item in pipelines.items() if set(mine) & set(item.place.modules)}
+        return {name: item for name, item in pipelines.items() if self._holds(item)}
+
+    def _holds(self, pipeline: Runnable) -> bool:
+        return self._given is not None or any(name in pipeline.place.modules for name in self._place.modules[:1])
 
     def __repr__(self) -> str:
         return f"Pipelines({', '.join(self)})"

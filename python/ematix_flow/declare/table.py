@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..ground import places
 from ..ground.errors import SpecError
@@ -92,9 +92,11 @@ class ManagedTable:
     (default: public), and columns. `__abstract__ = True` makes a mixin, whose columns its subclasses have too.
     """
 
-    __tablename__: ClassVar[str]
-    __schema__: ClassVar[str] = "public"
-    __abstract__: ClassVar[bool] = True
+    if TYPE_CHECKING:
+        # Not at run time: the annotations of each subclass are evaluated with those of this class.
+        __tablename__: ClassVar[str]
+    __schema__ = "public"
+    __abstract__ = True
 
     @told_at_the_line
     def __init_subclass__(cls, **rest: Any) -> None:
