@@ -12,29 +12,32 @@
 (3, 'staging')
 
 Python declares; every plan is made and every row is moved in Rust.
+
+The package from what all of it rests on to what users see, layer by layer and in each layer module by module; every
+one may import those before it, and no other:
+
+    _core _mypy
+    show     answers notebook reports
+    ground   errors places mistakes names values
+    types
+    declare  connections markers columns table helpers expectations transforms features strategies options source
+             _checked targets runnable registry pipelines decorators
+    run      connections progress export engine namespace
+    façade   errors normalize export df cli testing
+
+`show` lies lowest because it needs nothing of the others, and an exception carries the report of its run.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .connections import Connection, connect
-from .declaration import ManagedTable
-from .decorators import Ematix, ematix
-from .errors import (
-    ConnectError,
-    DataError,
-    DriftError,
-    ErrorInfo,
-    FlowError,
-    LockedError,
-    SourceError,
-    SpecError,
-    TargetError,
-)
-from .expectations import expect
-from .features import FeatureView
-from .markers import (
+from .declare.columns import Column
+from .declare.decorators import Ematix, ematix
+from .declare.expectations import Expectation, expect
+from .declare.features import FeatureView
+from .declare.helpers import PreHelper, deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
+from .declare.markers import (
     Marker,
     Sql,
     cast,
@@ -69,23 +72,25 @@ from .markers import (
     upper,
     whitespace_to_null,
 )
-from .namespace import PipelineNamespace, Pipelines, pipeline
-from .pipelines import Pipeline, PipelineFunction
-from .source import Source
-from .strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
-from .table import Column
-from .transforms import (
-    Expectation,
-    PreHelper,
-    TransformRef,
-    deduplicate_by,
-    filter_where,
-    limit,
-    rename,
-    sample_pct,
-    select,
-    with_column,
+from .declare.pipelines import Pipeline, PipelineFunction
+from .declare.registry import Pipelines
+from .declare.source import Source
+from .declare.strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
+from .declare.table import ManagedTable
+from .declare.transforms import TransformRef
+from .ground.errors import (
+    ConnectError,
+    DataError,
+    DriftError,
+    FlowError,
+    LockedError,
+    SourceError,
+    SpecError,
+    TargetError,
 )
+from .run.connections import Connection, connect
+from .run.namespace import PipelineNamespace, pipeline
+from .show.answers import ErrorInfo
 from .types import (
     JSON,
     JSONB,
@@ -112,7 +117,16 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, Step, TransformReport, ValidationReport
+    from .show.reports import (
+        CheckReport,
+        KeyHistory,
+        Plan,
+        RunHistory,
+        RunReport,
+        Step,
+        TransformReport,
+        ValidationReport,
+    )
 
     __version__: str
 
@@ -233,7 +247,7 @@ def __getattr__(name: str) -> Any:
 
         found: Any = __version__
     elif name in _REPORTS:
-        from . import reports
+        from .show import reports
 
         found = getattr(reports, name)
     else:

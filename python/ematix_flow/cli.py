@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 
+from .ground.errors import FlowError
+
 
 def main() -> int:
     """Runs `flow` with the arguments of this process, and gives its exit code."""
+    # Imported here, as everywhere, since it takes longer than all of the package: whoever imports this need not call it.
     from . import _core
 
     argv = ["flow", *sys.argv[1:]]
@@ -20,8 +23,8 @@ def main() -> int:
     modules = _core.module_names(argv)
     registry = call = None
     if modules:
-        from . import export
-        from .errors import FlowError
+        # Only where Python declares something.
+        from .run import export
 
         pipelines = export.load(modules)
         try:

@@ -5,7 +5,8 @@
 trim()
 """
 
-from .markers import (
+from .declare.helpers import deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
+from .declare.markers import (
     cast,
     clamp,
     collapse_whitespace,
@@ -38,7 +39,6 @@ from .markers import (
     upper,
     whitespace_to_null,
 )
-from .transforms import deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
 
 __all__ = [
     "cast",

@@ -23,11 +23,12 @@ from typing import Any
 
 import pytest
 
-from . import registry
-from .connections import Connection, close_named, masked
-from .errors import FlowError, SpecError
-from .table import table_of
-from .targets import as_target
+from .declare import registry
+from .declare.connections import masked
+from .declare.table import table_of
+from .declare.targets import as_target
+from .ground.errors import FlowError, SpecError
+from .run.connections import Connection, close_named
 
 __all__ = ["FlowDatabase", "assert_history", "flow_db", "flow_declarations", "flow_server"]
 

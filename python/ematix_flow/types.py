@@ -18,8 +18,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .errors import SpecError
-from .mistakes import told_at_the_line
+from .ground.errors import SpecError
+from .ground.mistakes import told_at_the_line
 
 __all__ = [
     "JSON",

@@ -7,7 +7,10 @@ import importlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "python" / "ematix_flow"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+MODULES = sorted(
+    ".".join(("ematix_flow", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+)
 ON_A_SERVER = "# on a server"
 
 
@@ -16,9 +19,9 @@ def examples() -> list[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
     found = []
     for name in MODULES:
-        module = importlib.import_module("ematix_flow" if name == "__init__" else f"ematix_flow.{name}")
+        module = importlib.import_module(name)
         # As a user's module, not as one of ours: a declaration looks for the line that made it.
-        found += finder.find(module, extraglobs={"__name__": f"examples_of_{name}"})
+        found += finder.find(module, extraglobs={"__name__": f"examples_of_{name.rpartition('.')[2]}"})
     return [test for test in found if test.examples]
 
 

@@ -43,7 +43,7 @@ def test_an_example_shows_what_happens(
     new_database: Callable[[], Database],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from ematix_flow import registry
+    from ematix_flow.declare import registry
 
     crm = new_database()
     crm.execute(CUSTOMERS)

@@ -18,7 +18,7 @@ pub enum Tells {
 
 fn print_traceback(py: Python<'_>, exception: &PyErr) {
     let printed = py
-        .import("ematix_flow.export")
+        .import("ematix_flow.run.export")
         .and_then(|module| module.call_method1("print_traceback", (exception.value(py),)));
     if printed.is_err() {
         exception.print(py);

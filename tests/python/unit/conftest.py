@@ -20,7 +20,7 @@ from fake_core import Core
 @pytest.fixture(autouse=True)
 def nothing_declared() -> Iterator[None]:
     """Each test begins with an empty registry, and with the options of the real core."""
-    from ematix_flow import options, registry
+    from ematix_flow.declare import options, registry
 
     options.table.cache_clear()
     with registry.isolated():
@@ -31,7 +31,7 @@ def nothing_declared() -> Iterator[None]:
 def core(monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
     """In place of the native module one that notes what it is asked, and answers as a test tells it."""
     import ematix_flow
-    from ematix_flow import options
+    from ematix_flow.declare import options
 
     recording = Core()
     monkeypatch.setitem(sys.modules, "ematix_flow._core", recording)

@@ -19,7 +19,8 @@ from ematix_flow import (
     SpecError,
     TargetError,
 )
-from ematix_flow.errors import class_of, from_json
+from ematix_flow.errors import from_json
+from ematix_flow.ground.errors import class_of
 
 TREE = {
     "Usage": {SpecError},

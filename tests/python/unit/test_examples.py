@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from fake_core import Core, run_json
 
-from ematix_flow import SpecError, export, registry
+from ematix_flow import SpecError
+from ematix_flow.declare import registry
+from ematix_flow.run import export
 
 EXAMPLES = Path(__file__).parents[1] / "typing"
 # What this version declares and does not do yet.

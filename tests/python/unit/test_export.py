@@ -13,7 +13,9 @@ import pytest
 from fake_core import Core
 
 import ematix_flow
-from ematix_flow import BigInt, Connection, Pipeline, Source, SpecError, connect, ematix, export, pk, registry
+from ematix_flow import BigInt, Connection, Pipeline, Source, SpecError, connect, ematix, pk
+from ematix_flow.declare import registry
+from ematix_flow.run import export
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

@@ -28,8 +28,8 @@ class Refused:
 
 sys.meta_path.insert(0, Refused())
 import ematix_flow
-for module in pkgutil.iter_modules(ematix_flow.__path__):
-    importlib.import_module(f"ematix_flow.{module.name}")
+for module in pkgutil.walk_packages(ematix_flow.__path__, "ematix_flow."):
+    importlib.import_module(module.name)
 for name in ematix_flow.__all__:
     getattr(ematix_flow, name)
 """

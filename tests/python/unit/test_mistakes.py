@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ematix_flow import Column, Integer, Pipeline, Source, SpecError, Text, ematix, options
+from ematix_flow import Column, Integer, Pipeline, Source, SpecError, Text, ematix
+from ematix_flow.declare import options
 
 ROOT = Path(__file__).parents[3]
 HEAD = """from ematix_flow import *

@@ -17,7 +17,7 @@ import ematix_flow
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "python" / "ematix_flow"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(path.stem for path in PACKAGE.glob("*") if path.suffix == ".py" or path.is_dir())
 
 
 @pytest.mark.parametrize("example", [it for it in examples() if not needs_a_server(it)], ids=lambda it: it.name)
@@ -132,14 +132,15 @@ def test_no_module_hides_an_object_of_the_package() -> None:
 
 
 def test_normalize_has_every_marker_and_helper() -> None:
-    from ematix_flow import markers, normalize, transforms
+    from ematix_flow import normalize
+    from ematix_flow.declare import helpers, markers
 
     made = {
         name
-        for module in (markers, transforms)
+        for module in (markers, helpers)
         for name, item in vars(module).items()
         if inspect.isfunction(item) and item.__module__ == module.__name__ and not name.startswith("_")
     }
-    assert made - {"check_chain", "export_post"} == set(normalize.__all__)
+    assert made - {"check_chain"} == set(normalize.__all__)
     assert set(normalize.__all__) <= set(ematix_flow.__all__)
     assert all(getattr(normalize, name) is getattr(ematix_flow, name) for name in normalize.__all__)

@@ -29,12 +29,11 @@ from ematix_flow import (
     deduplicate_by,
     ematix,
     expect,
-    options,
     pipeline,
     pk,
-    registry,
     sql,
 )
+from ematix_flow.declare import options, registry
 
 
 @ematix.table(schema="analytics")
@@ -387,7 +386,7 @@ def test_a_transform_is_declared_once() -> None:
 
 
 def test_every_option_of_the_core_has_a_type_and_no_other(core: Core) -> None:
-    source = (OPTIONS_RS.parents[4] / "python/ematix_flow/options.py").read_text(encoding="utf-8")
+    source = (OPTIONS_RS.parents[4] / "python/ematix_flow/declare/options.py").read_text(encoding="utf-8")
     blocks = re.findall(r"^    class \w+\(.*?\n\n\n", source, flags=re.MULTILINE | re.DOTALL)
     typed = set(re.findall(r"^        (\w+): ", "".join(blocks), flags=re.MULTILINE))
     known = set(options.table()) - options.NOT_IN_PYTHON - {"mode", "target_connection"}
@@ -415,5 +414,5 @@ def test_the_package_is_named_as_it_says() -> None:
         assert getattr(ematix_flow, name) is not None, name
     assert isinstance(pipeline, ematix_flow.PipelineNamespace)
     for module in ("pipelines", "expectations", "transforms", "source", "table"):
-        importlib.import_module(f"ematix_flow.{module}")
+        importlib.import_module(f"ematix_flow.declare.{module}")
     assert ematix_flow.pipeline is pipeline and ematix_flow.expect is expect

@@ -10,7 +10,7 @@ import pytest
 from fake_core import Core, run_json
 
 from ematix_flow import Source, pipeline
-from ematix_flow.progress import Said
+from ematix_flow.run.progress import Said
 
 STEP = {"kind": "stage", "purpose": "copy", "seconds": 0.0, "rows": 0, "bytes": 0, "waiting": False}
 
@@ -76,7 +76,7 @@ def run(core: Core, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     looks = [None, None, run_json()]
     core.answers["run"] = ""
     monkeypatch.setattr("fake_core.Run.poll", lambda self, seconds: looks.pop(0))
-    monkeypatch.setattr("ematix_flow.progress._PATIENCE", 0.0)
+    monkeypatch.setattr("ematix_flow.run.progress._PATIENCE", 0.0)
     pipeline.sync(source=Source.postgres_query("crm", "SELECT 1"), target="a.b", mode="merge", keys="id", name=name)
 
 

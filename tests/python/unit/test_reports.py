@@ -23,7 +23,7 @@ from ematix_flow import (
     TransformReport,
     ValidationReport,
 )
-from ematix_flow.reports import instant
+from ematix_flow.show.answers import instant
 
 EVIL = "<script>alert('x')</script>\"&\u202e"
 

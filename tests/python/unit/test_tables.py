@@ -44,7 +44,7 @@ from ematix_flow import (
     trim,
     unique,
 )
-from ematix_flow.table import table_of
+from ematix_flow.declare.table import table_of
 
 
 def exported(cls: type) -> Any:

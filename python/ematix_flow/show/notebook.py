@@ -1,5 +1,5 @@
-"""Reports as a notebook shows them. Everything that came from outside is escaped; colours follow the notebook's own
-text, so both light and dark ones are readable."""
+"""The pieces of which a report is put together for a notebook. Everything that came from outside is escaped; colours
+follow the notebook's own text, so both light and dark ones are readable."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
+from unicodedata import east_asian_width
 
-from .reports import (
-    COUNTS,
-    CheckReport,
-    KeyHistory,
-    Plan,
-    Report,
-    RunHistory,
-    RunReport,
-    Step,
-    ValidationReport,
-    instant,
-)
+from .answers import ErrorInfo, instant
 
-_MARKS = {
+MARKS = {
     "success": "✓",
     "skipped": "–",
     "running": "…",
@@ -53,84 +43,6 @@ _HIDDEN = {
 }
 
 
-def html(report: Report) -> str:
-    """A report as a piece of HTML."""
-    if isinstance(report, RunReport):
-        return _box(_run(report))
-    if isinstance(report, Plan):
-        return _box(_plan(report))
-    if isinstance(report, KeyHistory):
-        return _box(_history(report))
-    if isinstance(report, RunHistory):
-        return _box(_runs(report))
-    if isinstance(report, Step):
-        return _box([f"{report.number} {_text(report.kind)}: {_text(report.purpose)}", _sql(report.sql)])
-    if isinstance(report, ValidationReport):
-        return _box(_validation(report))
-    if isinstance(report, CheckReport):
-        return _box(_check(report))
-    return _box([_pre(repr(report), wrap=True)])
-
-
-def _run(report: RunReport) -> list[str]:
-    heading = f"{_MARKS.get(report.status, '')} {report.status}  {report.pipeline}"
-    about = [
-        ("mode", report.mode),
-        ("path", f"{report.path} ({report.path_reason})" if report.path else "none"),
-        ("target", report.target),
-        ("took", f"{report.duration_ms:,} ms" + (", rolled back (dry run)" if report.dry_run else "")),
-        ("watermark", f"{report.watermark_before} → {report.watermark_after}" if report.watermark_after else ""),
-    ]
-    counts = [(name.removeprefix("rows_").replace("_", " "), getattr(report, name)) for name in COUNTS]
-    shown = [(name, count) for name, count in counts if count or name == "in"]
-    parts = [_title(heading), _table([], [(name, value) for name, value in about if value])]
-    parts.append(_table([name for name, _ in shown], [[count for _, count in shown]]))
-    if report.parse_failures:
-        parts.append(_table(["column", "not parsed"], list(report.parse_failures.items())))
-    parts += [f"<div>! {_text(warning.message)}</div>" for warning in report.warnings]
-    if report.error is not None:
-        parts.append(_pre(f"error[{report.error.code}]: {report.error}", wrap=True))
-    return parts
-
-
-def _plan(plan: Plan) -> list[str]:
-    heading = f"{plan.pipeline}  {plan.mode} → {plan.target}"
-    about = [("keys", f"{', '.join(plan.keys)} ({plan.keys_reason})" if plan.keys else "")]
-    about.append(("path", f"{plan.path} ({plan.path_reason})"))
-    parts = [_title(heading), _table([], [(name, value) for name, value in about if value])]
-    parts += [f"<div>{_text(said)}</div>" for said in (*plan.changes, *plan.notes)]
-    parts.append(_table(["step", "kind", "purpose"], [(step.number, step.kind, step.purpose) for step in plan.steps]))
-    parts += [f"<div>! {_text(warning.message)}</div>" for warning in plan.warnings]
-    return [*parts, _sql(plan.sql())]
-
-
-def _validation(report: ValidationReport) -> list[str]:
-    rows = [(item.code, item.message, item.hint or "", _place(item.location)) for item in report.errors]
-    parts = [_heading(report.ok, "ValidationReport"), _table(["code", "message", "hint", "where"], rows, empty=False)]
-    parts += [f"<div>! {_text(warning.message)}</div>" for warning in report.warnings]
-    return [*parts, *(f"<div>not checked: {_text(item)}</div>" for item in report.unchecked)]
-
-
-def _check(report: CheckReport) -> list[str]:
-    rows = [(item.code, _named(item.context.get("key")), item.message) for item in report.violations]
-    return [_heading(report.ok, "CheckReport"), _table(["invariant", "key", "detail"], rows, empty=False)]
-
-
-def _place(location: dict[str, Any] | None) -> str:
-    return ":".join(str(location[part]) for part in ("file", "line") if location.get(part)) if location else ""
-
-
-def _named(key: object) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in key.items()) if isinstance(key, dict) else str(key or "")
-
-
-def _runs(report: RunHistory) -> list[str]:
-    names = ["started_at", "status", "rows_in", "rows_inserted", "rows_updated", "rows_closed_out", "duration_ms"]
-    rows = [["" if run.get(name) is None else run[name] for name in names] for run in report.runs]
-    count = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    return [f"<strong>{count}</strong>", _table(names, rows)]
-
-
 # --- a key's history ---------------------------------------------------------------------------------------------
 
 _WIDTH, _ROW, _LEFT = 640, 26, 12
@@ -138,22 +50,7 @@ _WIDTH, _ROW, _LEFT = 640, 26, 12
 _LETTER = 6.6
 
 
-def _history(report: KeyHistory) -> list[str]:
-    values = [version.get("values") or {} for version in report.versions]
-    names = list(dict.fromkeys(name for row in values for name in row))
-    rows = [
-        [version.get("valid_from"), version.get("valid_to") or "", *(row.get(name, "") for name in names)]
-        for version, row in zip(report.versions, values, strict=True)
-    ]
-    count = "1 version" if len(rows) == 1 else f"{len(rows)} versions"
-    return [
-        f"{_title(_named(report.key))} {count}",
-        _timeline(report.versions, names),
-        _table(["valid_from", "valid_to", *names], rows),
-    ]
-
-
-def _timeline(versions: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+def timeline(versions: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """A bar a version, from where it begins to where it ends; the current one goes on to the right."""
     spans = [(_seconds(version.get("valid_from")), _seconds(version.get("valid_to"))) for version in versions]
     known = [end for span in spans for end in span if end is not None]
@@ -189,7 +86,7 @@ def _bar(
     edge = tip if open_end else f"L{right:.1f} {top + 3} L{right:.1f} {top + 21}"
     at, anchor, room = _label_place(left, right, _columns(label) * _LETTER)
     return (
-        f"<g><title>{_text(title)}</title>"
+        f"<g><title>{text(title)}</title>"
         f'<path d="M{left:.1f} {top + 3} {edge} L{left:.1f} {top + 21} Z" fill="currentColor"'
         f' fill-opacity="{strength}" stroke="currentColor" stroke-opacity=".6"/>'
         f'<text x="{at:.1f}" y="{top + 16}" text-anchor="{anchor}" fill="currentColor">{escape(_fitting(label, room))}</text></g>'
@@ -213,53 +110,70 @@ def _fitting(label: str, room: float) -> str:
     return f"{label}…" if label else ""
 
 
-def _columns(text: str) -> int:
-    from unicodedata import east_asian_width
-
-    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+def _columns(said: str) -> int:
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in said)
 
 
-def _seconds(text: object) -> float | None:
+def _seconds(said: object) -> float | None:
     """Where on the axis; None for what has no place there: open, `infinity`, or beyond Python's years."""
-    if not isinstance(text, str):
+    if not isinstance(said, str):
         return None
     try:
-        found = instant(text)
+        found = instant(said)
     except ValueError:
         return None
     return (found if found.tzinfo else found.replace(tzinfo=dt.timezone.utc)).timestamp()
 
 
+def place(location: dict[str, Any] | None) -> str:
+    """A line of a file."""
+    return ":".join(str(location[part]) for part in ("file", "line") if location.get(part)) if location else ""
+
+
+def named(key: object) -> str:
+    """A key with the names of its columns."""
+    return ", ".join(f"{name} = {value}" for name, value in key.items()) if isinstance(key, dict) else str(key or "")
+
+
+def warned(warnings: Iterable[ErrorInfo]) -> list[str]:
+    """A line for each warning."""
+    return [notice(f"! {warning.message}") for warning in warnings]
+
+
 # --- pieces ------------------------------------------------------------------------------------------------------
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """A value as it may stand in HTML."""
     return escape(_visible(value), quote=True)
 
 
-def _title(text: str) -> str:
+def title(said: str) -> str:
+    """What a report is of."""
     # Isolated: a name in Hebrew or Arabic would pull what follows to its other side.
-    return f"<strong><bdi>{_text(text)}</bdi></strong>"
+    return f"<strong><bdi>{text(said)}</bdi></strong>"
 
 
 def _visible(value: object) -> str:
     return str(value).translate(_HIDDEN)
 
 
-def _box(parts: Iterable[str]) -> str:
+def box(parts: Iterable[str]) -> str:
+    """All of a report; parts that say nothing are left out."""
     return f'<div class="ematix-flow" style="overflow-wrap:anywhere;overflow-x:auto">{"".join(part for part in parts if part)}</div>'
 
 
-def _heading(ok: bool, name: str) -> str:
-    return f"<strong>{'✓' if ok else '✗'} {_text(name)}: {'ok' if ok else 'not ok'}</strong>"
+def heading(ok: bool, name: str) -> str:
+    """Whether all is well."""
+    return f"<strong>{'✓' if ok else '✗'} {text(name)}: {'ok' if ok else 'not ok'}</strong>"
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[object]], *, empty: bool = True) -> str:
+def table(names: Sequence[str], rows: Sequence[Sequence[object]], *, empty: bool = True) -> str:
     """A table; without `empty` the columns in which no row has anything are left out."""
     if not rows:
         return ""
     filled = [at for at in range(len(rows[0])) if empty or any(row[at] != "" for row in rows)]
-    head = "".join(f'<th scope="col" style="{_HEAD}">{_text(names[at])}</th>' for at in filled if names)
+    head = "".join(f'<th scope="col" style="{_HEAD}">{text(names[at])}</th>' for at in filled if names)
     body = "".join("<tr>" + "".join(_cell(row[at]) for at in filled) + "</tr>" for row in rows)
     style = "border-collapse:collapse;margin:4px 0"
     return f'<table style="{style}">{f"<thead><tr>{head}</tr></thead>" if head else ""}<tbody>{body}</tbody></table>'
@@ -272,14 +186,20 @@ def _cell(value: object) -> str:
         return f'<td style="{_NUMBER}">{value:,}</td>'
     # A date breaks at its hyphens otherwise.
     whole = len(str(value)) <= 32 and "\n" not in str(value)
-    return f'<td style="{_WHOLE if whole else _VALUE}">{_text(value)}</td>'
+    return f'<td style="{_WHOLE if whole else _VALUE}">{text(value)}</td>'
 
 
-def _sql(text: str | None) -> str:
-    return f"<details><summary>SQL</summary>{_pre(text)}</details>" if text else ""
+def notice(said: object) -> str:
+    """A line of its own."""
+    return f"<div>{text(said)}</div>"
 
 
-def _pre(text: str, *, wrap: bool = False) -> str:
+def sql(statements: str | None) -> str:
+    """SQL, folded away."""
+    return f"<details><summary>SQL</summary>{pre(statements)}</details>" if statements else ""
+
+
+def pre(said: str, *, wrap: bool = False) -> str:
     """Text as it stands: SQL keeps its lines and is scrolled, a message is wrapped."""
     style = "white-space:pre-wrap;overflow-wrap:anywhere" if wrap else "overflow-x:auto"
-    return f'<pre style="{style}">{_text(text)}</pre>'
+    return f'<pre style="{style}">{text(said)}</pre>'

@@ -1,133 +1,27 @@
-"""Pipelines: a source, a target and a load strategy under a name; `pipeline.sync` runs one on the spot."""
+"""Pipelines: a source, a target and a load strategy under a name."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.places import here, of_function
 from . import options as checks
-from . import registry, runs
-from .connections import Connection, ConnectionLike, connection_name
-from .errors import SpecError
-from .mistakes import told_at_the_line
-from .places import Place, here, of_function
+from . import registry
+from .connections import ConnectionLike, NamedConnection, connection_name
+from .runnable import Runnable
 from .source import Source, as_source
-from .table import Table as Declared
-from .targets import Target, as_target, check_columns
+from .targets import as_target, check_columns
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .options import Mode, PipelineOptions, ScheduleOptions
-    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
+    from .options import Mode, ScheduleOptions
     from .targets import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Runnable:
-    """What every pipeline can do. Each method waits for its end; a run's errors are raised, each with its report."""
-
-    name: str
-    place: Place
-    # As pipelines.toml has it, and the targets (one, unless `targets=` gave several).
-    _said: dict[str, Any]
-    _targets: list[Target]
-    _connections: set[str]
-    _post: Sequence[Any] = ()
-
-    def export(self) -> dict[str, Any]:
-        """The pipeline as pipelines.toml has it."""
-        return self._said
-
-    def tables(self) -> list[Declared]:
-        """The declarations of its targets."""
-        return [target.table for target in self._targets if target.table is not None]
-
-    def connections(self) -> set[str]:
-        """The names of the connections that it says."""
-        return self._connections
-
-    def post_functions(self) -> dict[str, Callable[..., Any]]:
-        """The functions among `transforms_post`, by the names under which they are exported."""
-        return {item.__name__: item for item in self._post if callable(item)}
-
-    def run(self, **options: Unpack[PipelineOptions]) -> RunReport:
-        """Runs it once; options said here are for this once.
-
-        Raises:
-            SpecError, DriftError, DataError, SourceError, TargetError, ConnectError, LockedError: as it failed; with
-                `.report` where a run had begun.
-            KeyboardInterrupt: it was interrupted, and cancelled on the server.
-        """
-        return runs.run(self, self._overrides("run", options))
-
-    def run_async(self, **options: Unpack[PipelineOptions]) -> Awaitable[RunReport]:
-        """As `run`, to be awaited. Cancelling the task cancels the run on the server."""
-        return runs.run_async(self, self._overrides("run_async", options))
-
-    def preview(self) -> Plan:
-        """What a run would do, from the declarations alone: no connection is opened."""
-        return runs.plan(self, connect=False)
-
-    def plan(self) -> Plan:
-        """What a run would do, with the databases as they are. Nothing is written."""
-        return runs.plan(self, connect=True)
-
-    def dry_run(self, *, sample: int = 0) -> RunReport:
-        """Runs it and rolls back; `sample` rows that would change come with the report, old beside new."""
-        return runs.run(self, {"dry_run": True, "sample": sample})
-
-    def validate(self, *, connect: bool = False) -> ValidationReport:
-        """What is wrong with it, all at once. Without `connect` nothing is opened and no function called."""
-        return runs.validate(self, connect=connect)
-
-    def check(self) -> CheckReport:
-        """Whether the table's history is sound: one current version a key, none that overlap."""
-        return runs.check(self)
-
-    @overload
-    def history(self, key: None = None) -> RunHistory: ...
-    @overload
-    def history(self, key: Any) -> KeyHistory: ...
-    def history(self, key: Any = None) -> RunHistory | KeyHistory:
-        """The versions of a key: `history(17)`, `history({"id": 17, "region": "EU"})`. Without one: past runs."""
-        return runs.history(self, None if key is None else self._key(key))
-
-    def _key(self, key: Any) -> dict[str, Any]:
-        if isinstance(key, Mapping):
-            return dict(key)
-        names = self._targets[0].keys(self._said)
-        if len(names) != 1:
-            known = f"the keys are {', '.join(names)}" if names else "its keys are not declared here"
-            raise SpecError(
-                f"history of {self.name}: which column is {key!r}? {known}",
-                code="missing_keys",
-                hint='say it by name: history({"id": 17})',
-            )
-        return {names[0]: key}
-
-    @told_at_the_line
-    def _overrides(self, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        checks.refuse_unknown(function, given, (), scheduled=False)
-        where = f"pipeline {self.name}"
-        if not given:
-            return {}
-        if self._said.get("mode") is None:
-            return {"overrides": checks.lower(where, None, given, needs_mode=False)}
-        found = checks.lower(where, self._said["mode"], given)
-        for target in self._targets[:1]:
-            check_columns(where, target, self._said | found)
-        return {"overrides": {name: value for name, value in found.items() if name != "mode"}}
-
-    def _repr_said(self) -> str:
-        shown = [f"{self.name}: {self._said.get('mode', 'several targets')}"]
-        shown.append("→ " + ", ".join(target.name for target in self._targets))
-        schedule = self._said.get("schedule") or self._said.get("every")
-        return " ".join(shown) + (f", {schedule}" if schedule else "")
-
-    def __repr__(self) -> str:
-        return f"<Pipeline {self._repr_said()}>"
 
 
 class Pipeline(Runnable):
@@ -303,8 +197,9 @@ class PipelineFunction(Pipeline, Generic[F]):
         self._targets, self._connections = found, connections
         self._said = {"source": source, "targets": exported} | whole
 
-    def resolve(self, connection: Connection) -> Any:
+    def resolve(self, connection: NamedConnection) -> Any:
         """What the function returns for the source's connection."""
+        # Importing inspect takes longer than all of this package.
         from inspect import signature
 
         function = self.__wrapped__

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from .errors import ErrorInfo
-from .strategies import Mode
+from . import notebook
+from .answers import ErrorInfo, instant
 
 Status: TypeAlias = Literal["running", "success", "failed", "refused", "locked", "skipped", "cancelled", "lost"]
 Path: TypeAlias = Literal["same_db", "staging", "client_diff"]
+# The core says `merge` where `scd1` was written.
+Mode: TypeAlias = Literal["append", "truncate", "merge", "scd2"]
 
 
 class Report:
@@ -38,9 +41,11 @@ class Report:
         return json.dumps(self._data, ensure_ascii=False)
 
     def _repr_html_(self) -> str:
-        from . import notebook
+        return notebook.box(self._html())
 
-        return notebook.html(self)
+    def _html(self) -> list[str]:
+        """Its parts in a notebook."""
+        return [notebook.pre(repr(self), wrap=True)]
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._data == other._data
@@ -78,7 +83,7 @@ class RunReport(Report):
     run_id: uuid.UUID
     status: Status
     committed: bool
-    mode: Literal["append", "truncate", "merge", "scd2"]
+    mode: Mode
     path: Path
     path_reason: str
     dry_run: bool
@@ -126,6 +131,26 @@ class RunReport(Report):
         self.sample = list(data.get("sample") or [])
         self.targets = [RunReport(item) for item in data.get("targets") or []]
 
+    def _html(self) -> list[str]:
+        heading = f"{notebook.MARKS.get(self.status, '')} {self.status}  {self.pipeline}"
+        about = [
+            ("mode", self.mode),
+            ("path", f"{self.path} ({self.path_reason})" if self.path else "none"),
+            ("target", self.target),
+            ("took", f"{self.duration_ms:,} ms" + (", rolled back (dry run)" if self.dry_run else "")),
+            ("watermark", f"{self.watermark_before} → {self.watermark_after}" if self.watermark_after else ""),
+        ]
+        counts = [(name.removeprefix("rows_").replace("_", " "), getattr(self, name)) for name in COUNTS]
+        shown = [(name, count) for name, count in counts if count or name == "in"]
+        parts = [notebook.title(heading), notebook.table([], [(name, value) for name, value in about if value])]
+        parts.append(notebook.table([name for name, _ in shown], [[count for _, count in shown]]))
+        if self.parse_failures:
+            parts.append(notebook.table(["column", "not parsed"], list(self.parse_failures.items())))
+        parts += notebook.warned(self.warnings)
+        if self.error is not None:
+            parts.append(notebook.pre(f"error[{self.error.code}]: {self.error}", wrap=True))
+        return parts
+
     def __repr__(self) -> str:
         counts = [f"{name}={getattr(self, name)}" for name in COUNTS if name == "rows_in" or getattr(self, name)]
         first = [repr(self.pipeline), self.status, f"mode={self.mode}", f"path={self.path}"]
@@ -167,6 +192,10 @@ class Step(Report):
         self.purpose = str(data.get("purpose", ""))
         self.sql = data.get("sql")
 
+    def _html(self) -> list[str]:
+        said = f"{self.number} {notebook.text(self.kind)}: {notebook.text(self.purpose)}"
+        return [said, notebook.sql(self.sql)]
+
 
 class Plan(Report):
     """What a run will do, step by step, and why in that way. A run executes the same plan."""
@@ -193,6 +222,18 @@ class Plan(Report):
         self.notes = list(data.get("notes") or [])
         self.steps = [Step(item) for item in data.get("steps") or []]
         self.warnings = [ErrorInfo.from_dict(item) for item in data.get("warnings") or []]
+
+    def _html(self) -> list[str]:
+        heading = f"{self.pipeline}  {self.mode} → {self.target}"
+        about = [("keys", f"{', '.join(self.keys)} ({self.keys_reason})" if self.keys else "")]
+        about.append(("path", f"{self.path} ({self.path_reason})"))
+        parts = [notebook.title(heading), notebook.table([], [(name, value) for name, value in about if value])]
+        parts += [notebook.notice(said) for said in (*self.changes, *self.notes)]
+        parts.append(
+            notebook.table(["step", "kind", "purpose"], [(step.number, step.kind, step.purpose) for step in self.steps])
+        )
+        parts += notebook.warned(self.warnings)
+        return [*parts, notebook.sql(self.sql())]
 
     def sql(self) -> str:
         """The statements of all steps, each under its purpose as a comment."""
@@ -246,6 +287,15 @@ class ValidationReport(Report):
         self.warnings = [ErrorInfo.from_dict(item) for item in data.get("warnings") or []]
         self.unchecked = [item if isinstance(item, str) else json.dumps(item) for item in data.get("unchecked") or []]
 
+    def _html(self) -> list[str]:
+        rows = [(item.code, item.message, item.hint or "", notebook.place(item.location)) for item in self.errors]
+        parts = [
+            notebook.heading(self.ok, "ValidationReport"),
+            notebook.table(["code", "message", "hint", "where"], rows, empty=False),
+        ]
+        parts += notebook.warned(self.warnings)
+        return [*parts, *(notebook.notice(f"not checked: {item}") for item in self.unchecked)]
+
     def __bool__(self) -> bool:
         return self.ok
 
@@ -269,6 +319,13 @@ class CheckReport(Report):
             for item in data.get("violations") or []
         ]
 
+    def _html(self) -> list[str]:
+        rows = [(item.code, notebook.named(item.context.get("key")), item.message) for item in self.violations]
+        return [
+            notebook.heading(self.ok, "CheckReport"),
+            notebook.table(["invariant", "key", "detail"], rows, empty=False),
+        ]
+
     def __bool__(self) -> bool:
         return self.ok
 
@@ -282,6 +339,20 @@ class KeyHistory(Report):
     def _read(self, data: dict[str, Any]) -> None:
         self.key = dict(data.get("key") or {})
         self.versions = list(data.get("versions") or [])
+
+    def _html(self) -> list[str]:
+        values = [version.get("values") or {} for version in self.versions]
+        names = list(dict.fromkeys(name for row in values for name in row))
+        rows = [
+            [version.get("valid_from"), version.get("valid_to") or "", *(row.get(name, "") for name in names)]
+            for version, row in zip(self.versions, values, strict=True)
+        ]
+        count = "1 version" if len(rows) == 1 else f"{len(rows)} versions"
+        return [
+            f"{notebook.title(notebook.named(self.key))} {count}",
+            notebook.timeline(self.versions, names),
+            notebook.table(["valid_from", "valid_to", *names], rows),
+        ]
 
     def __len__(self) -> int:
         return len(self.versions)
@@ -307,6 +378,12 @@ class RunHistory(Report):
     def _read(self, data: dict[str, Any]) -> None:
         self.runs = list(data.get("runs") or [])
 
+    def _html(self) -> list[str]:
+        names = ["started_at", "status", "rows_in", "rows_inserted", "rows_updated", "rows_closed_out", "duration_ms"]
+        rows = [["" if run.get(name) is None else run[name] for name in names] for run in self.runs]
+        count = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+        return [f"<strong>{count}</strong>", notebook.table(names, rows)]
+
     def __len__(self) -> int:
         return len(self.runs)
 
@@ -318,23 +395,6 @@ class RunHistory(Report):
         return "\n".join([f"RunHistory: {len(self.runs)}", *lines])
 
 
-def instant(text: str) -> dt.datetime:
-    """An instant of the core's: RFC 3339, to the nanosecond at most.
-
-    >>> instant("2026-01-02T03:04:05.1234567Z")
-    datetime.datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=datetime.timezone.utc)
-    """
-    # Python 3.10 reads neither Z nor other than three or six digits of a second.
-    text = text.strip()
-    if text.endswith(("Z", "z")):
-        text = text[:-1] + "+00:00"
-    head, dot, rest = text.partition(".")
-    if dot:
-        digits = rest[: next((at for at, letter in enumerate(rest) if not letter.isdigit()), len(rest))]
-        text = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
-    return dt.datetime.fromisoformat(text)
-
-
 def _markdown(text: object) -> str:
     found = " ".join(str(text).split())
     for letter in "\\`|<>*_[]":
@@ -343,6 +403,4 @@ def _markdown(text: object) -> str:
 
 
 def _longest_run(text: str) -> int:
-    import re
-
     return max((len(found) for found in re.findall("`+", text)), default=0)

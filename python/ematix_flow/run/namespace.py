@@ -1,26 +1,27 @@
-"""`pipeline`, which runs a load on the spot and finds pipelines by name; `Pipelines`, the registry of a module."""
+"""`pipeline`, which runs a load on the spot and finds pipelines by name."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
-from . import options as checks
-from . import registry, runs
-from .connections import ConnectionLike
-from .errors import SpecError
-from .mistakes import told_at_the_line
-from .pipelines import CALL, Pipeline, Runnable
-from .places import here
-from .source import Source
-from .targets import as_target
+from ..declare import options as checks
+from ..declare import registry
+from ..declare.connections import ConnectionLike
+from ..declare.pipelines import CALL, Pipeline
+from ..declare.runnable import Runnable
+from ..declare.source import Source
+from ..declare.targets import as_target
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from . import engine
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .options import Mode, PipelineOptions
-    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
-    from .targets import Table
+    from ..declare.options import Mode, PipelineOptions
+    from ..declare.targets import Table
+    from ..show.reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
 
 
 class _Once(Pipeline):
@@ -64,7 +65,7 @@ class PipelineNamespace:
         ('success', 3, 3)
         """
         found = self._once("sync", source, target, target_connection, mode, name, options)
-        return runs.run(found, {"dry_run": True} if dry_run else {})
+        return engine.run(found, {"dry_run": True} if dry_run else {})
 
     def sync_async(
         self,
@@ -79,50 +80,50 @@ class PipelineNamespace:
     ) -> Awaitable[RunReport]:
         """As `sync`, to be awaited. Cancelling the task cancels the run on the server."""
         found = self._once("sync_async", source, target, target_connection, mode, name, options)
-        return runs.run_async(found, {"dry_run": True} if dry_run else {})
+        return engine.run_async(found, {"dry_run": True} if dry_run else {})
 
     def run(self, pipeline: str | Runnable) -> RunReport:
         """Runs a pipeline once."""
-        return runs.run(_found(pipeline), {})
+        return engine.run(_found(pipeline), {})
 
     def run_async(self, pipeline: str | Runnable) -> Awaitable[RunReport]:
         """As `run`, to be awaited."""
-        return runs.run_async(_found(pipeline), {})
+        return engine.run_async(_found(pipeline), {})
 
     def preview(self, pipeline: str | Runnable) -> Plan:
         """What a run would do, from the declarations alone."""
-        return runs.plan(_found(pipeline), connect=False)
+        return engine.plan(_found(pipeline), connect=False)
 
     def plan(self, pipeline: str | Runnable) -> Plan:
         """What a run would do, with the databases as they are."""
-        return runs.plan(_found(pipeline), connect=True)
+        return engine.plan(_found(pipeline), connect=True)
 
     def dry_run(self, pipeline: str | Runnable, *, sample: int = 0) -> RunReport:
         """Runs a pipeline and rolls back."""
-        return runs.run(_found(pipeline), {"dry_run": True, "sample": sample})
+        return engine.run(_found(pipeline), {"dry_run": True, "sample": sample})
 
     def validate(self, pipeline: str | Runnable, *, connect: bool = False) -> ValidationReport:
         """What is wrong with a pipeline, all at once."""
-        return runs.validate(_found(pipeline), connect=connect)
+        return engine.validate(_found(pipeline), connect=connect)
 
     def check(self, pipeline: str | Runnable) -> CheckReport:
         """Whether the history of a pipeline's target is sound."""
-        return runs.check(_found(pipeline))
+        return engine.check(_found(pipeline))
 
     @overload
     def history(self, pipeline: str | Runnable, key: None = None) -> RunHistory: ...
     @overload
     def history(self, pipeline: str | Runnable, key: Any) -> KeyHistory: ...
     def history(self, pipeline: str | Runnable, key: Any = None) -> RunHistory | KeyHistory:
-        """The versions of a key, or past runs."""
+        """The versions of a key, or past engine."""
         found = _found(pipeline)
         if isinstance(found, str):
             if key is not None and not isinstance(key, Mapping):
                 raise SpecError(
                     f"history of {found}: which column is {key!r}?", code="missing_keys", hint='say {"id": 17}'
                 )
-            return runs.history(found, None if key is None else dict(key))
-        return runs.history(found, None if key is None else found._key(key))
+            return engine.history(found, None if key is None else dict(key))
+        return engine.history(found, None if key is None else found._key(key))
 
     @told_at_the_line
     def _once(
@@ -153,68 +154,3 @@ def _found(pipeline: str | Runnable) -> str | Runnable:
     if not isinstance(pipeline, str):
         raise SpecError(f"{pipeline!r} is not a pipeline", code="unknown_pipeline", hint="give its name")
     return registry.pipelines.get(pipeline, pipeline)
-
-
-class Pipelines(Mapping[str, Runnable]):
-    """The pipelines that a module declares: `flows = Pipelines()` at its top, or those given to it.
-
-    Iterates over names and is indexed by them. `flow --module my_pipelines` takes what the module's registries hold,
-    or all that it declares if it has none.
-    """
-
-    @told_at_the_line
-    def __init__(
-        self, pipelines: Mapping[str, Runnable] | Sequence[Runnable] | Iterator[Runnable] | None = None
-    ) -> None:
-        self._place = here()
-        self._given: dict[str, Runnable] | None = None
-        if pipelines is None:
-            return
-        self._given = {}
-        for item in pipelines.values() if isinstance(pipelines, Mapping) else pipelines:
-            if not isinstance(item, Runnable):
-                raise SpecError(
-                    f"Pipelines: {item!r} is not a pipeline",
-                    code="invalid_value",
-                    hint="give Pipeline(…) objects, or functions under @ematix.pipeline(…)",
-                )
-            if self._given.setdefault(item.name, item) is not item:
-                first = self._given[item.name].place
-                raise SpecError(
-                    f"pipeline `{item.name}` is there twice: from {first} and from {item.place}", code="duplicate_name"
-                )
-
-    def run_due(self, *, jobs: int = 1) -> list[RunReport]:
-        """Runs what its schedule says is due, `jobs` at a time. One that fails does not keep the others from running:
-        its report says so."""
-        return runs.run_due(list(self.values()), jobs)
-
-    def __getitem__(self, name: str, /) -> Runnable:
-        found = self._all()
-        if name in found:
-            return found[name]
-        # A Mapping's way to say no, with the words of ours.
-        raise KeyError(str(_unknown(name, found))) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def _all(self) -> dict[str, Runnable]:
-        if self._given is not None:
-            return self._given
-        mine = self._place.modules[:1]
-        return {name: item for name, item in registry.pipelines.items() if set(mine) & set(item.place.modules)}
-
-    def __repr__(self) -> str:
-        return f"Pipelines({', '.join(self)})"
-
-
-def _unknown(name: str, found: Mapping[str, Runnable]) -> str:
-    try:
-        registry.pipeline_named(name, found)
-    except SpecError as error:
-        return f"{error.message}; {error.hint}"
-    return ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from .transforms import Names
-from .values import Duration
+from ..ground.values import Duration, Names
 
 Mode: TypeAlias = Literal["append", "truncate", "merge", "scd1", "scd2"]
 

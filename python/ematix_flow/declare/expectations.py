@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-from .errors import SpecError
-from .transforms import Expectation, Names
-from .values import names, plain
+from ..ground.errors import SpecError
+from ..ground.values import Names, names, plain
 
 Policy: TypeAlias = Literal["fail", "warn", "quarantine"]
+
+
+class Expectation:
+    """A question to the rows of a run, and what happens to those that fail it."""
+
+    def __init__(self, name: str, arguments: Any, policy: str) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.policy = policy
+
+    def export(self) -> dict[str, Any]:
+        """The expectation as pipelines.toml has it."""
+        said = {self.name: self.arguments}
+        return said if self.policy == "fail" else said | {"policy": self.policy}
+
+    def __repr__(self) -> str:
+        return f"expect.{self.name}({plain(self.arguments)!r})"
 
 
 class Expect:

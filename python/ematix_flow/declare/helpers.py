@@ -1,4 +1,4 @@
-"""What happens to rows as a set: helpers before the load (`transforms_pre`) and steps after it (`transforms_post`).
+"""Helpers: steps over all rows of the source before the load (`transforms_pre`).
 
 >>> from ematix_flow import deduplicate_by, filter_where
 >>> helpers = [deduplicate_by("customer_id", order_by="updated_at DESC"), filter_where("region IS NOT NULL")]
@@ -6,14 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-from .errors import SpecError
-from .markers import Sql
-from .values import names, plain
-
-Names: TypeAlias = str | Sequence[str]
+from ..ground.errors import SpecError
+from ..ground.values import Names, names
 
 
 class PreHelper:
@@ -86,82 +82,7 @@ def with_column(name: str, expression: str) -> PreHelper:
     return PreHelper("with_column", {"name": name, "expression": _text("with_column", expression)})
 
 
-class TransformRef:
-    """A transform by its name: `ematix.transform_ref("refresh_marts")`."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"ematix.transform_ref({self.name!r})"
-
-
-class Transform:
-    """A function that was declared with `@ematix.transform`."""
-
-    def __init__(
-        self, name: str, function: Callable[..., Any], connection: str | None, schedule: str | None, timezone: str
-    ) -> None:
-        self.name = name
-        self.function = function
-        self.connection = connection
-        self.schedule = schedule
-        self.timezone = timezone
-
-    def export(self) -> dict[str, Any]:
-        """The transform as the registry has it."""
-        said: dict[str, Any] = {"callable": True}
-        if self.connection:
-            said["connection"] = self.connection
-        if self.schedule:
-            said |= {"schedule": self.schedule, "timezone": self.timezone}
-        return said
-
-
-def export_post(item: Any, where: str) -> Any:
-    """A step after the load as pipelines.toml has it; a function is named by what the registry calls it.
-
-    Raises:
-        SpecError: `invalid_value` for what is none of SQL text, `sql(…)`, `ematix.transform_ref(…)` and a function.
-    """
-    if isinstance(item, str) and item.strip():
-        return item
-    if isinstance(item, Sql):
-        said: dict[str, Any] = {"sql": item.text}
-        if not item.transaction:
-            said["transaction"] = False
-        if item.on_failure != "stop":
-            said["on_failure"] = item.on_failure
-        return said
-    if isinstance(item, TransformRef):
-        return {"transform_ref": item.name}
-    if callable(item) and not isinstance(item, type):
-        return {"callable": getattr(item, "__name__", "transform")}
-    raise SpecError(
-        f"{where}: {item!r} cannot be run after a load",
-        code="invalid_value",
-        hint='give SQL text, sql("…", transaction=False), ematix.transform_ref("name") or a function of a connection',
-    )
-
-
 def _text(owner: str, text: object) -> str:
     if not isinstance(text, str) or not text.strip():
         raise SpecError(f"{owner}: {text!r} is not SQL text", code="invalid_value", hint="give SQL as text")
     return text
-
-
-class Expectation:
-    """A question to the rows of a run, and what happens to those that fail it."""
-
-    def __init__(self, name: str, arguments: Any, policy: str) -> None:
-        self.name = name
-        self.arguments = arguments
-        self.policy = policy
-
-    def export(self) -> dict[str, Any]:
-        """The expectation as pipelines.toml has it."""
-        said = {self.name: self.arguments}
-        return said if self.policy == "fail" else said | {"policy": self.policy}
-
-    def __repr__(self) -> str:
-        return f"expect.{self.name}({plain(self.arguments)!r})"

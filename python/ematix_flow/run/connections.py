@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 from weakref import WeakSet
 
-from .errors import SpecError
-from .mistakes import told_at_the_line
-from .names import a
+from ..declare.connections import NamedConnection, connection_name
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from ._core import Session
-    from .options import Mode, PipelineOptions
-    from .reports import RunReport
+    from .._core import Session
+    from ..declare.options import Mode, PipelineOptions
+    from ..show.reports import RunReport
 
 R = TypeVar("R")
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 
-_dsn_names: dict[str, str] = {}
-_dsn_names_lock = threading.Lock()
 
-
-class Connection:
+class Connection(NamedConnection):
     """A connection that opens at its first use. Threads may share it; their statements wait for each other.
 
     >>> from ematix_flow import connect
@@ -39,11 +35,8 @@ class Connection:
     It closes at the end of a `with`, or by `close()`; the next use opens it again.
     """
 
-    name: str | None
-
     def __init__(self, name: str | None = None, *, dsn: str | None = None) -> None:
-        self.name = name
-        self._dsn = dsn
+        super().__init__(name, dsn=dsn)
         self._session: Session | None = None
         self._lock = threading.RLock()
 
@@ -137,21 +130,17 @@ class Connection:
 
     def _opened(self) -> Session:
         if self._session is None:
-            from ._core import Session
+            # The native module takes as long to load as all of this package.
+            from .._core import Session
 
             self._session = Session(self._dsn, self.name if self._dsn is None else None, None)
             _open.add(self)
         return self._session
 
-    def __repr__(self) -> str:
-        return f"<Connection {self.name or masked(self._dsn or 'default')}>"
-
     # A session cannot travel; the other side opens its own.
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (self.name, self._dsn)
 
-
-ConnectionLike: TypeAlias = Connection | str
 
 _open: WeakSet[Connection] = WeakSet()
 
@@ -182,64 +171,6 @@ def close_named() -> None:
     for connection in list(_open):
         if connection._dsn is None:
             connection.close()
-
-
-def connection_name(value: object, where: str) -> str:
-    """The name under which a connection is exported; one that was made from a DSN gets a name of its own.
-
-    Raises:
-        SpecError: `invalid_value` for what is neither a connection nor a name. Its text may be a DSN: it is not shown.
-    """
-    if isinstance(value, Connection):
-        if value.name is not None or value._dsn is None:
-            return value.name or "default"
-        return _name_of_dsn(value._dsn)
-    if isinstance(value, str) and value:
-        if "://" in value or "=" in value:
-            raise SpecError(
-                f"{where}: a DSN stands where a connection's name belongs",
-                code="invalid_value",
-                hint="write connect(dsn=…)",
-            )
-        return value
-    raise SpecError(
-        f"{where}: {a(type(value))} is not a connection",
-        code="invalid_value",
-        hint='give connect("name"), connect(dsn=…) or the name of a connection',
-    )
-
-
-def dsn_named(name: str) -> str | None:
-    """The DSN behind a name that `connection_name` gave."""
-    return next((dsn for dsn, known in _dsn_names.items() if known == name), None)
-
-
-def _name_of_dsn(dsn: str) -> str:
-    import hashlib
-
-    with _dsn_names_lock:
-        if dsn not in _dsn_names:
-            # Of the DSN without its password: a name stands in reports, from which no password may be guessed.
-            stem = "dsn_" + hashlib.sha256(masked(dsn).encode()).hexdigest()[:8]
-            taken, name, number = set(_dsn_names.values()), stem, 1
-            while name in taken:
-                number += 1
-                name = f"{stem}_{number}"
-            _dsn_names[dsn] = name
-        return _dsn_names[dsn]
-
-
-def masked(dsn: str) -> str:
-    """A DSN without its passwords.
-
-    >>> masked("host=db password='a b' user=me"), masked("postgresql://me@db/x?password=secret&sslmode=require")
-    ('host=db password=**** user=me', 'postgresql://me@db/x?password=****&sslmode=require')
-    """
-    if "://" in dsn:
-        # Up to the last @, since a password may hold one.
-        dsn = re.sub(r"^([^:/]+://[^:@/?]*):.*@", r"\1:****@", dsn, flags=re.DOTALL)
-        return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&]*", r"\1****", dsn)
-    return re.sub(r"(?i)(\b(?:password|sslpassword)\s*=\s*)(?:'(?:\\.|[^'\\])*'?|(?:\\.|\S)*)", r"\1****", dsn)
 
 
 def _rebuilt(name: str | None, dsn: str | None) -> Connection:

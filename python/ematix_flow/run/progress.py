@@ -12,9 +12,10 @@ import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from unicodedata import combining, east_asian_width
 
 if TYPE_CHECKING:
-    from ._core import Run
+    from .._core import Run
 
 # How often the line is drawn, and after which time there is one at all, in seconds.
 _TICK = 0.1
@@ -209,6 +210,7 @@ class Notebook:
             self._show("")
 
     def _show(self, text: str) -> None:
+        # Only in a notebook.
         from html import escape
 
         said = {"text/plain": text, "text/html": f"<code>{escape(text)}</code>" if text else ""}
@@ -234,8 +236,6 @@ def cut(text: str, width: int) -> str:
     >>> cut("a long\\x1b[2Jline", 8), cut("表" * 5, 6), cut("short", 8)
     ('a long�…', '表表…', 'short')
     """
-    from unicodedata import combining, east_asian_width
-
     text = _printable(text)
     columns = [0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text]
     if sum(columns) <= width:

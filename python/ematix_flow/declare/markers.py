@@ -15,9 +15,9 @@ import decimal
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from .errors import SpecError
-from .types import ColumnType, as_type
-from .values import plain
+from ..ground.errors import SpecError
+from ..ground.values import plain
+from ..types import ColumnType, as_type
 
 Failure: TypeAlias = Literal["null", "default", "error"]
 AnyType: TypeAlias = "ColumnType[Any, Any] | type[ColumnType[Any, Any]]"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .errors import SpecError
 
 Duration: TypeAlias = str | dt.timedelta
 """`"90s"`, `"10m"`, `"2h"`, `"30d"` or a timedelta."""
+
+Names: TypeAlias = str | Sequence[str]
+"""One name, or several."""
 
 _DURATION = re.compile(r"\s*(\d+(ms|s|m|h|d))+\s*")
 

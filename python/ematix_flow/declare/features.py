@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, overload
 
+from ..ground.errors import SpecError
 from .connections import ConnectionLike
-from .errors import SpecError
 
 EntityKeys: TypeAlias = Mapping[str, Any]
 

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from .errors import SpecError
+from ..ground.errors import SpecError
+from ..ground.mistakes import WrongCall
+from ..ground.names import did_you_mean, nearest
+from ..ground.values import Duration, Names, duration, names
+from .expectations import Expectation
+from .helpers import PreHelper
 from .markers import Sql
-from .mistakes import WrongCall
-from .names import did_you_mean, nearest
 from .strategies import MODES, STRATEGIES, Mode, Strategy
-from .transforms import Expectation, Names, PreHelper, TransformRef, export_post
-from .values import Duration, duration, names
+from .transforms import TransformRef, export_post
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
 
-    from .connections import Connection
-    from .reports import RunReport
+    from ..show.reports import RunReport
 
+    # A function gets the connection, whose class is of a later layer.
     PostTransform: TypeAlias = (
         str
         | Sql
         | TransformRef
-        | Callable[[Connection], Mapping[str, Any] | None]
-        | Callable[[Connection, RunReport], Mapping[str, Any] | None]
+        | Callable[[Any], Mapping[str, Any] | None]
+        | Callable[[Any, RunReport], Mapping[str, Any] | None]
     )
 
     class PipelineOptions(TypedDict, total=False):
@@ -168,9 +170,10 @@ FOREIGN_MODES = {
 @cache
 def table() -> dict[str, dict[str, Any]]:
     """The core's options by name: `modes` (empty: all), `default`, `supported`, and `values` where it lists them."""
+    # At the first pipeline: to load them takes longer than to import all of the package.
     import json
 
-    from . import _core
+    from .. import _core
 
     return {option["name"]: option for option in json.loads(_core.option_table())}
 
@@ -181,15 +184,21 @@ def refuse_unknown(function: str, given: Mapping[str, Any], accepted: Sequence[s
     Raises:
         WrongCall: with what was probably meant.
     """
-    known = [name for name in table() if name not in NOT_IN_PYTHON and (scheduled or name not in SCHEDULE)]
-    known += [name for name in (*accepted, "strategy") if name not in known]
+    known = _known(tuple(accepted), scheduled)
     for name in given:
         if name not in known:
             message = f"{function}() got an unexpected keyword argument {name!r}"
             raise WrongCall(message + _meant(name, known))
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
+@cache
+def _known(accepted: tuple[str, ...], scheduled: bool) -> dict[str, None]:
+    """The keywords of a function, in their order: there are few functions, and many calls."""
+    known = [name for name in table() if name not in NOT_IN_PYTHON and (scheduled or name not in SCHEDULE)]
+    return dict.fromkeys([*known, *accepted, "strategy"])
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
     if name in NOT_IN_PYTHON:
         return ": write a loop that declares a pipeline each time"
     if name in SCHEDULE:
@@ -334,7 +343,8 @@ def check_schedule(where: str, said: Mapping[str, Any]) -> None:
     """
     if not {"schedule", "every", "timezone"} & said.keys():
         return
-    from . import _core
+    # By now it is loaded.
+    from .. import _core
 
     try:
         _core.check_schedule(said.get("schedule"), said.get("every"), said.get("timezone", "UTC"))

@@ -1,17 +1,22 @@
-"""From a declared pipeline to the core and back: one engine for each call, JSON in and reports out."""
+"""From a declared pipeline to the core and back: one engine for each call, JSON in and reports out.
+
+A declaration needs none of it, so what takes its time to import is imported where it is used: the native module, JSON,
+reports, the line that tells of progress.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import registry
-from .errors import FlowError, SpecError, class_of, from_dict
+from ..declare import registry
+from ..ground.errors import FlowError, SpecError, class_of, from_dict
+from ..ground.values import text_of
 
 if TYPE_CHECKING:
-    from ._core import Engine, Run
-    from .pipelines import Runnable
-    from .reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
+    from .._core import Engine, Run
+    from ..declare.runnable import Runnable
+    from ..show.reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
 
 
 def run(pipeline: str | Runnable, request: Mapping[str, Any]) -> RunReport:
@@ -29,7 +34,7 @@ def run_async(pipeline: str | Runnable, request: Mapping[str, Any]) -> Awaitable
 
 def plan(pipeline: str | Runnable, *, connect: bool) -> Plan:
     """Its plan, from the declarations alone or from the databases as they are."""
-    from .reports import Plan
+    from ..show.reports import Plan
 
     engine, name = _engine(pipeline)
     found = _read(engine.plan(name, connect))
@@ -41,7 +46,7 @@ def plan(pipeline: str | Runnable, *, connect: bool) -> Plan:
 
 def validate(pipeline: str | Runnable, *, connect: bool) -> ValidationReport:
     """What is wrong with it."""
-    from .reports import ValidationReport
+    from ..show.reports import ValidationReport
 
     engine, name = _engine(pipeline)
     return ValidationReport(_read(engine.validate(name, connect)))
@@ -49,7 +54,7 @@ def validate(pipeline: str | Runnable, *, connect: bool) -> ValidationReport:
 
 def check(pipeline: str | Runnable) -> CheckReport:
     """Whether the history of its target is sound."""
-    from .reports import CheckReport
+    from ..show.reports import CheckReport
 
     engine, name = _engine(pipeline)
     return CheckReport(_read(engine.check(name)))
@@ -59,8 +64,7 @@ def history(pipeline: str | Runnable, key: Mapping[str, Any] | None) -> RunHisto
     """The versions of a key, or past runs."""
     import json
 
-    from .reports import KeyHistory, RunHistory
-    from .values import text_of
+    from ..show.reports import KeyHistory, RunHistory
 
     engine, name = _engine(pipeline)
     if key is None:
@@ -71,8 +75,8 @@ def history(pipeline: str | Runnable, key: Mapping[str, Any] | None) -> RunHisto
 
 def run_due(pipelines: Sequence[Runnable], jobs: int) -> list[RunReport]:
     """The reports of those that were due and ran, and of those that were passed over."""
+    from ..show.reports import RunReport
     from .progress import wait
-    from .reports import RunReport
 
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise SpecError(f"run_due: jobs is {jobs!r}", code="invalid_value", hint="write jobs=4")
@@ -88,7 +92,7 @@ def report_or_raise(text: str) -> RunReport:
     Raises:
         KeyboardInterrupt: the run was cancelled.
     """
-    from .reports import RunReport
+    from ..show.reports import RunReport
 
     report = RunReport(_read(text))
     if report.status in ("success", "skipped"):
@@ -160,8 +164,8 @@ def _engine(pipeline: str | Runnable) -> tuple[Engine, str]:
 
 
 def _engine_of(pipelines: Sequence[Runnable]) -> Engine:
+    from .._core import Engine
     from . import export
-    from ._core import Engine
 
     return Engine(export.registry(pipelines, every_transform=False), export.answerer(pipelines))
 

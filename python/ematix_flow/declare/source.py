@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .connections import Connection, ConnectionLike, connection_name, dsn_named
-from .errors import SpecError
-from .mistakes import told_at_the_line
-from .names import a, qualified
-from .values import names, plain
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.names import a, qualified
+from ..ground.values import names, plain
+from .connections import ConnectionLike, connection_name
 
 
 class Source:
@@ -108,26 +108,3 @@ def as_source(value: object, where: str) -> Source:
     else:
         hint = "a source is Source.postgres_query(…) or Source.postgres_table(…)"
     raise SpecError(f"{where}: {a(type(value))} is not a source", code="invalid_value", hint=hint)
-
-
-def answer(value: object, given: Connection, where: str) -> dict[str, Any]:
-    """What a pipeline function returned, as the core wants it: a query or a table, and its connection if another.
-
-    Raises:
-        SpecError: `invalid_value` for what is neither SQL text nor a Source.
-    """
-    if isinstance(value, str) and value.strip():
-        return {"query": value}
-    if not isinstance(value, Source):
-        raise SpecError(
-            f"{where} returned {'nothing' if value is None else f'a {type(value).__name__}'}",
-            code="invalid_value",
-            hint="return SQL as text, or a Source",
-        )
-    said = value.export()
-    if said.get("connection") == connection_name(given, where):
-        del said["connection"]
-    dsns = {name: {"dsn": dsn} for name in value.connections() if (dsn := dsn_named(name))}
-    if "connection" in said and said["connection"] in dsns:
-        said["connections"] = dsns
-    return said

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from types import FrameType
+from bisect import bisect_right
+from functools import lru_cache
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 
@@ -31,9 +33,12 @@ def caller() -> FrameType | None:
     return frame
 
 
+_PACKAGE = __name__.partition(".")[0]
+
+
 def _is_ours(frame: FrameType) -> bool:
     name = str(frame.f_globals.get("__name__", ""))
-    return name == __package__ or name.startswith(f"{__package__}.")
+    return name == _PACKAGE or name.startswith(f"{_PACKAGE}.")
 
 
 def here() -> Place:
@@ -50,7 +55,7 @@ def here() -> Place:
         outer = outer.f_back
     if outer is not None and not _is_ours(outer) and _module(outer) not in modules:
         modules.append(_module(outer))
-    return Place(_shown(frame.f_code.co_filename), frame.f_lineno, tuple(modules))
+    return Place(_shown(frame.f_code.co_filename), _line(frame), tuple(modules))
 
 
 def of_function(function: Any) -> Place:
@@ -61,11 +66,15 @@ def of_function(function: Any) -> Place:
 
 
 def names_here() -> tuple[dict[str, Any], bool]:
-    """The names that the user's line sees, and whether it stands in a function."""
+    """The names that the user's line sees, and whether it stands in a function. They may be the module's own: to read."""
     frame = caller()
     if frame is None:
         return {}, False
-    return dict(frame.f_locals), frame.f_locals is not frame.f_globals and frame.f_code.co_name != "<module>"
+    names = frame.f_locals
+    if names is frame.f_globals:
+        # Not copied: a module of thousands of classes has as many names, each time.
+        return names, False
+    return dict(names), frame.f_code.co_name != "<module>"
 
 
 def is_being_replaced(first: Place, second: Place) -> bool:
@@ -94,7 +103,34 @@ def _shown(path: str) -> str:
     if path.startswith("<"):
         return path
     try:
-        below = os.path.relpath(path)
+        return _below(path, os.getcwd())
     except (OSError, ValueError):
         return path
+
+
+@lru_cache
+def _below(path: str, directory: str) -> str:
+    below = os.path.relpath(path, directory)
     return path if below.startswith(os.pardir) else below
+
+
+# From how many bytes of line numbers on, a few hundred statements, a module's are looked up by a table of ours.
+_LONG = 4096
+_lines: dict[int, tuple[CodeType, list[int], list[int | None]]] = {}
+
+
+def _line(frame: FrameType) -> int:
+    """The line that a frame is at.
+
+    Python finds it by counting from the beginning of the code: a module that declares thousands of things would count
+    as often, each time further.
+    """
+    code = frame.f_code
+    if len(code.co_linetable) < _LONG:
+        return frame.f_lineno
+    if id(code) not in _lines:
+        ranges = list(code.co_lines())
+        # The code is kept, or another one might come to have its id.
+        _lines[id(code)] = (code, [start for start, _, _ in ranges], [line for _, _, line in ranges])
+    _, starts, lines = _lines[id(code)]
+    return lines[bisect_right(starts, frame.f_lasti) - 1] or frame.f_lineno

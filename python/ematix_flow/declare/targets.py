@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .errors import SpecError
-from .names import did_you_mean
+from ..ground.errors import SpecError
+from ..ground.names import did_you_mean
 from .options import COLUMNS
 from .table import Table as Declared
 from .table import table_of

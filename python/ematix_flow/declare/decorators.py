@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from ..ground.errors import SpecError
+from ..ground.mistakes import refuse_bare, told_at_the_line
+from ..ground.names import snake_case
+from ..ground.values import Duration, duration, names
 from . import options as checks
 from . import registry
 from .connections import ConnectionLike, connection_name
-from .declaration import declare
-from .errors import SpecError
 from .features import add_methods, not_yet
-from .mistakes import refuse_bare, told_at_the_line
-from .names import snake_case
 from .pipelines import PipelineFunction
+from .table import declare
 from .transforms import Transform, TransformRef
-from .values import Duration, duration, names
 
 if TYPE_CHECKING:
     import datetime as dt

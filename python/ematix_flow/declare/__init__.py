@@ -1,0 +1,1 @@
+"""What is declared: tables, sources, pipelines. Nothing is opened, and nothing runs."""

@@ -1,0 +1,167 @@
+"""A destination table as declared: by a class of columns, or by a class whose annotations are the columns.
+
+>>> from ematix_flow import Column, Integer, ManagedTable, String
+>>> class CustomerDim(ManagedTable):
+...     __schema__ = "analytics"
+...     customer_id = Column(Integer, primary_key=True)
+...     email = Column(String)
+>>> table_of(CustomerDim)
+<Table analytics.customer_dim: customer_id integer NOT NULL, email varchar>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..ground import places
+from ..ground.errors import SpecError
+from ..ground.mistakes import told_at_the_line
+from ..ground.names import qualified, snake_case
+from .columns import Column, columns_of
+from .markers import check_chain
+
+
+class Table:
+    """What a class declares. `columns` goes by the attribute; a column knows its own name in the database."""
+
+    def __init__(
+        self,
+        schema: str,
+        name: str,
+        columns: Mapping[str, Column[Any]],
+        *,
+        description: str | None,
+        place: places.Place,
+        class_name: str,
+    ) -> None:
+        self.schema = schema
+        self.name = name
+        self.columns = dict(columns)
+        self.description = description
+        self.place = place
+        self.class_name = class_name
+        self.feature: dict[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """The name under which the registry has it: `schema.name`."""
+        return qualified(self.schema, self.name)
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names in the database, in their order."""
+        return [column.name for column in self.columns.values()]
+
+    @property
+    def primary_key(self) -> list[str]:
+        """The names of its columns."""
+        return [column.name for column in self.columns.values() if column.primary_key]
+
+    @property
+    def natural_key(self) -> list[str]:
+        """The names of its columns."""
+        return [column.name for column in self.columns.values() if column.natural_key]
+
+    def export(self) -> dict[str, Any]:
+        """The table as pipelines.toml has it."""
+        said: dict[str, Any] = {"schema": self.schema, "name": self.name}
+        if self.description:
+            said["description"] = self.description
+        if self.primary_key:
+            said["primary_key"] = self.primary_key
+        if self.natural_key:
+            said["natural_key"] = self.natural_key
+        return said | {"columns": {column.name: column.export() for column in self.columns.values()}}
+
+    def __repr__(self) -> str:
+        columns = (
+            f"{column.name} {column.type.sql}{'' if column.nullable else ' NOT NULL'}"
+            for column in self.columns.values()
+        )
+        return f"<Table {self.key}: {', '.join(columns)}>"
+
+
+def table_of(cls: object) -> Table | None:
+    """The table that a class declares itself; None for what declares none."""
+    return vars(cls).get("__ematix_table__") if isinstance(cls, type) else None
+
+
+class ManagedTable:
+    """A destination table: subclass, set `__tablename__` (default: snake_case of the class), `__schema__`
+    (default: public), and columns. `__abstract__ = True` makes a mixin, whose columns its subclasses have too.
+    """
+
+    if TYPE_CHECKING:
+        # Not at run time: the annotations of each subclass are evaluated with those of this class.
+        __tablename__: ClassVar[str]
+    __schema__ = "public"
+    __abstract__ = True
+
+    @told_at_the_line
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if not cls.__dict__.get("__abstract__", False):
+            name = cls.__dict__.get("__tablename__") or snake_case(cls.__name__)
+            declare(cls, cls.__schema__, name)
+
+
+def declare(cls: type, schema: str, name: str) -> Table:
+    """Reads the columns of a class, and keeps them with it.
+
+    Raises:
+        SpecError: with the class, the attribute and the remedy.
+    """
+    _refuse_foreign(cls)
+    for what, text in (("schema", schema), ("name", name)):
+        if not isinstance(text, str) or not text:
+            raise SpecError(f"{cls.__qualname__}: the {what} is {text!r}", code="invalid_value", hint="give a name")
+    columns = columns_of(cls)
+    if not columns:
+        raise SpecError(
+            f"{cls.__qualname__} declares no columns",
+            code="missing_option",
+            hint="write `customer_id: Annotated[BigInt, pk()]`; a class for others to inherit says __abstract__ = True",
+        )
+    seen: dict[str, str] = {}
+    for attribute, column in columns.items():
+        if column.name in seen:
+            raise SpecError(
+                f"{cls.__qualname__}: `{seen[column.name]}` and `{attribute}` are both the column `{column.name}`",
+                code="duplicate_name",
+                hint="give one of them another name",
+            )
+        seen[column.name] = attribute
+        check_chain(list(column.normalize), column.type, f"{cls.__qualname__}.{attribute}")
+    described = _first_paragraph(cls.__dict__.get("__doc__"))
+    table = Table(schema, name, columns, description=described, place=places.here(), class_name=cls.__qualname__)
+    cls.__ematix_table__ = table  # type: ignore[attr-defined]
+    for attribute, column in columns.items():
+        # `Dim.email.sql` works on a class of annotations as it does on a type.
+        if not isinstance(getattr(cls, attribute, None), Column):
+            setattr(cls, attribute, column.type)
+    return table
+
+
+def _refuse_foreign(cls: type) -> None:
+    kinds = {
+        "__dataclass_fields__": "a dataclass",
+        "__pydantic_fields__": "a pydantic model",
+        "model_fields": "a pydantic model",
+        "__attrs_attrs__": "an attrs class",
+        "__mapper__": "an SQLAlchemy class",
+        "_member_map_": "an Enum",
+    }
+    kind = next((kind for attribute, kind in kinds.items() if hasattr(cls, attribute)), None)
+    if issubclass(cls, tuple):
+        kind = "a NamedTuple"
+    if kind:
+        raise SpecError(
+            f"{cls.__qualname__} is {kind}, and cannot be a table as well",
+            code="invalid_value",
+            hint="write a plain class with column types: customer_id: Annotated[BigInt, pk()]",
+        )
+
+
+def _first_paragraph(text: str | None) -> str | None:
+    return " ".join((text or "").strip().split("\n\n")[0].split()) or None

@@ -1,0 +1,1 @@
+"""What the rest stands on: errors, places in the user's files, mistakes told there, names, values."""

@@ -1,0 +1,320 @@
+"""The registry as JSON for the core, and the answers to its calls back into Python.
+
+`python -m ematix_flow.export` is how the native `flow` reaches pipelines that Python declares:
+
+    python -m ematix_flow.export registry MODULE…          prints the registry
+    python -m ematix_flow.export resolve NAME MODULE…      calls a pipeline's function; the request comes by stdin
+    python -m ematix_flow.export call NAME MODULE…         calls a transform; likewise
+
+Without MODULE they come from EMATIX_FLOW_MODULE, separated by commas. What the user prints goes to stderr. A module
+that cannot be imported ends it with the user's traceback and exit code 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..declare import registry as declared
+from ..declare.connections import connection_name, dsn_named
+from ..declare.pipelines import PipelineFunction
+from ..declare.runnable import Runnable
+from ..declare.source import Source
+from ..declare.table import Table
+from ..ground.errors import FlowError, SpecError
+from ..ground.values import plain
+from .connections import Connection
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+SCHEMA = "ematix.registry.v1"
+
+
+def registry(pipelines: Iterable[Runnable], *, every_transform: bool = True) -> str:
+    """The registry of some pipelines as JSON: they, their tables, and the connections made from a DSN.
+
+    Of the transforms every one that was declared, or only those to which the pipelines refer.
+
+    Raises:
+        SpecError: `duplicate_name` for two different declarations of one table.
+    """
+    # The native module has the version that the binary holds the registry to.
+    from .._core import __version__
+
+    found = list(pipelines)
+    tables: dict[str, Table] = {}
+    names: set[str] = set()
+    for pipeline in found:
+        for table in pipeline.tables():
+            declared.check_tables(tables, table)
+            tables[table.key] = table
+        names |= pipeline.connections()
+    wanted = {name for pipeline in found for name in _transforms_of(pipeline)}
+    chosen = {name: item for name, item in declared.transforms.items() if every_transform or name in wanted}
+    transforms = {name: item.export() for name, item in chosen.items()}
+    names |= {item["connection"] for item in transforms.values() if "connection" in item}
+    for pipeline in found:
+        transforms |= {name: {"callable": True} for name in _functions_after(pipeline)}
+    places = {f"pipelines.{pipeline.name}": pipeline.place.export() for pipeline in found}
+    places |= {f"tables.{key}": table.place.export() for key, table in tables.items()}
+    for name in chosen:
+        if (place := declared.transform_place(name)) is not None:
+            places[f"transforms.{name}"] = place.export()
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "connections": {name: {"dsn": dsn} for name in sorted(names) if (dsn := dsn_named(name)) is not None},
+        "tables": {key: table.export() for key, table in tables.items() if table.feature is None},
+        "pipelines": {pipeline.name: _with_functions(pipeline) for pipeline in found},
+        "transforms": transforms,
+        "places": places,
+    }
+    features = {key: table.export() | table.feature for key, table in tables.items() if table.feature is not None}
+    if features:
+        document["features"] = features
+    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
+def _transforms_of(pipeline: Runnable) -> list[str]:
+    steps = pipeline.export().get("transforms_post", [])
+    return [step["transform_ref"] for step in steps if isinstance(step, dict) and "transform_ref" in step]
+
+
+def _functions_after(pipeline: Runnable) -> dict[str, Callable[..., Any]]:
+    """Functions among `transforms_post`, as transforms of the pipeline's own."""
+    return {f"{pipeline.name}.{name}": function for name, function in pipeline.post_functions().items()}
+
+
+def _with_functions(pipeline: Runnable) -> dict[str, Any]:
+    said = pipeline.export()
+    if not pipeline.post_functions():
+        return said
+    steps = [
+        {"transform_ref": f"{pipeline.name}.{step['callable']}"}
+        if isinstance(step, dict) and "callable" in step
+        else step
+        for step in said["transforms_post"]
+    ]
+    return said | {"transforms_post": steps}
+
+
+def answerer(pipelines: Iterable[Runnable]) -> Callable[[str, str], str]:
+    """What answers the core: `call("resolve", {"pipeline": …})` and `call("call", {"transform": …})`, JSON both ways.
+
+    The requests carry the connection that the core resolved: `{"connection": {"name": …, "dsn": …}}`.
+    """
+    by_name = {pipeline.name: pipeline for pipeline in pipelines}
+
+    def call(verb: str, text: str) -> str:
+        request = json.loads(text)
+        if verb == "resolve":
+            found = _resolve(by_name, request)
+        elif verb == "call":
+            found = _call(by_name, request)
+        else:
+            raise SpecError(f"the core asks for {verb!r}, which this version does not know", code="not_yet_supported")
+        return json.dumps(found, ensure_ascii=False, allow_nan=False)
+
+    return call
+
+
+def _resolve(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, Any]:
+    pipeline = declared.pipeline_named(request["pipeline"], pipelines)
+    if not isinstance(pipeline, PipelineFunction):
+        raise SpecError(f"pipeline `{pipeline.name}` is not a function", code="invalid_value")
+    given = pipeline.export()["source"].get("connection")
+    with _connection(request, given) as connection:
+        return _answer(pipeline.resolve(connection), connection, f"pipeline {pipeline.name}")
+
+
+def _answer(value: object, given: Connection, where: str) -> dict[str, Any]:
+    """What a pipeline function returned, as the core wants it: a query or a table, and its connection if another.
+
+    Raises:
+        SpecError: `invalid_value` for what is neither SQL text nor a Source.
+    """
+    if isinstance(value, str) and value.strip():
+        return {"query": value}
+    if not isinstance(value, Source):
+        raise SpecError(
+            f"{where} returned {'nothing' if value is None else f'a {type(value).__name__}'}",
+            code="invalid_value",
+            hint="return SQL as text, or a Source",
+        )
+    said = value.export()
+    if said.get("connection") == connection_name(given, where):
+        del said["connection"]
+    dsns = {name: {"dsn": dsn} for name in value.connections() if (dsn := dsn_named(name))}
+    if "connection" in said and said["connection"] in dsns:
+        said["connections"] = dsns
+    return said
+
+
+def _call(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, Any]:
+    name = request["transform"]
+    functions = {name: item.function for name, item in declared.transforms.items()}
+    for pipeline in pipelines.values():
+        functions |= _functions_after(pipeline)
+    if name not in functions:
+        raise SpecError(f"there is no transform `{name}`", code="unknown_option", hint=f"there are {sorted(functions)}")
+    with _connection(request, None) as connection:
+        arguments: list[Any] = [connection]
+        if request.get("report") and _takes(functions[name]) > 1:
+            # Few functions ask for it.
+            from ..show.reports import RunReport
+
+            arguments.append(RunReport(request["report"]))
+        metrics = functions[name](*arguments)
+    if metrics is not None and not isinstance(metrics, dict):
+        raise SpecError(
+            f"transform {name} returned a {type(metrics).__name__}",
+            code="invalid_value",
+            hint="return nothing, or a dict of metrics",
+        )
+    return {"metrics": plain(metrics or {})}
+
+
+def _takes(function: Callable[..., Any]) -> int:
+    # Few functions are asked, and importing inspect takes longer than all of this package.
+    from inspect import signature
+
+    return len(signature(function).parameters)
+
+
+def _connection(request: dict[str, Any], declared_name: str | None) -> Connection:
+    """The connection that the core resolved; its DSN stays behind the name that the user knows."""
+    said = request.get("connection") or {}
+    name = said.get("name") or declared_name or "default"
+    dsn = said.get("dsn") or dsn_named(name)
+    return Connection(name, dsn=dsn)
+
+
+# --- modules ----------------------------------------------------------------------------------------------------
+
+
+def load(modules: Sequence[str]) -> list[Runnable]:
+    """Imports modules (`pkg.mod`, `pkg.mod:flows` or `path/to/mod.py`) and gives what they declare.
+
+    Raises:
+        SystemExit: 2, after the user's traceback, where an import fails.
+    """
+    from importlib import import_module
+
+    # `flow` is a script: unlike `python -m`, it does not begin in the working directory.
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    found: dict[str, Runnable] = {}
+    for text in modules:
+        name, _, attribute = text.partition(":")
+        try:
+            module = _of_file(name) if name.endswith(".py") else import_module(name)
+        except Exception as error:  # noqa: BLE001  (whatever the user's module raises)
+            _import_failed(name, error)
+        for pipeline in _declared_by(module, attribute):
+            found[pipeline.name] = pipeline
+    return list(found.values())
+
+
+def _of_file(path: str) -> ModuleType:
+    """A module by its file, under the file's name, beside whose neighbours it imports as a script does."""
+    from importlib.util import module_from_spec, spec_from_file_location
+    from os.path import abspath, basename, dirname
+
+    folder, name = dirname(abspath(path)), basename(path).removesuffix(".py")
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"{path} is no file of Python", name=path)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _declared_by(module: ModuleType, attribute: str) -> list[Runnable]:
+    registries: list[declared.Pipelines]
+    if attribute:
+        chosen = getattr(module, attribute, None)
+        if not isinstance(chosen, declared.Pipelines):
+            print(f"error[import_failed]: {module.__name__} has no registry `{attribute}`", file=sys.stderr)
+            print("hint: write flows = Pipelines() at the top of the module", file=sys.stderr)
+            raise SystemExit(2)
+        registries = [chosen]
+    else:
+        registries = [value for value in vars(module).values() if isinstance(value, declared.Pipelines)]
+    if not registries:
+        return list(declared.pipelines.values())
+    return [pipeline for one in registries for pipeline in one.values()]
+
+
+def _import_failed(name: str, error: Exception) -> NoReturn:
+    missing = isinstance(error, ModuleNotFoundError) and error.name is not None and name.startswith(error.name)
+    if missing:
+        print(f"error[import_failed]: there is no module `{name}`", file=sys.stderr)
+        print("hint: name it as `import` does, from the directory in which its package lies", file=sys.stderr)
+    else:
+        print_traceback(error)
+        print(f"error[import_failed]: module `{name}` could not be imported", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def print_traceback(error: BaseException) -> None:
+    """The user's part of the traceback: neither our frames nor importlib's, at its beginning and at its end."""
+    # Only where something went wrong.
+    import traceback
+
+    ours = (__name__.partition(".")[0], "importlib", "_frozen_importlib", "runpy")
+    entries = traceback.TracebackException.from_exception(error)
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if frames:
+        # A mistake in a declaration ends in the line that made it, which stands there twice.
+        modules = modules[: frames.index(frames[-1]) + 1]
+    kept = [at for at, module in enumerate(modules) if not module.startswith(ours) and module != "__main__"]
+    if kept:
+        entries.stack = traceback.StackSummary.from_list(entries.stack[kept[0] : kept[-1] + 1])
+    print("".join(entries.format()), end="", file=sys.stderr)
+
+
+# --- the command ------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str]) -> int:
+    """`python -m ematix_flow.export`: answers on what was stdout when it began; prints of the user go to stderr."""
+    verbs = {"registry": 0, "resolve": 1, "call": 1}
+    if not argv or argv[0] not in verbs or len(argv) < 1 + verbs[argv[0]]:
+        print(__doc__, file=sys.stderr)
+        return 2
+    verb, names = argv[0], argv[1 : 1 + verbs[argv[0]]]
+    sys.stdout.flush()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    request = json.loads(sys.stdin.read() or "{}") if names else {}
+    modules = argv[1 + len(names) :] or request.get("modules") or module_names_of_environment()
+    try:
+        pipelines = load(modules)
+        if verb == "registry":
+            found = registry(pipelines)
+        else:
+            request["pipeline" if verb == "resolve" else "transform"] = names[0]
+            found = answerer(pipelines)(verb, json.dumps(request))
+    except FlowError as error:
+        print(f"error[{error.code}]: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
+        print_traceback(error)
+        return 1
+    answers.write(found + "\n")
+    answers.close()
+    return 0
+
+
+def module_names_of_environment() -> list[str]:
+    """The modules that EMATIX_FLOW_MODULE names."""
+    return [name.strip() for name in os.environ.get("EMATIX_FLOW_MODULE", "").split(",") if name.strip()]

@@ -1,0 +1,103 @@
+"""Thousands of pipelines: each declaration costs what the first one did, and so does each line of the registry."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import types
+from collections.abc import Callable
+
+import pytest
+
+from ematix_flow.declare import registry
+from ematix_flow.ground import places
+from ematix_flow.run import export
+
+FEW, MANY = 1_000, 4_000
+# Four times as many took sixteen times as long where each was held to all before it; four to five is what it takes now.
+LARGEST_RATIO = 8
+
+HEAD = """
+from typing import Annotated
+from ematix_flow import BigInt, Column, ManagedTable, Pipeline, Pipelines, Source, Text, connect, ematix, pk
+flows = Pipelines()
+"""
+
+
+def one_table(count: int) -> str:
+    return f"""
+class Shared(ManagedTable):
+    id = Column(BigInt, primary_key=True)
+for at in range({count}):
+    Pipeline(name=f"p{{at}}", source=Source.postgres_table("crm", "app", f"t{{at}}"), target=Shared, mode="merge",
+             schedule="0 * * * *")
+"""
+
+
+def a_table_each(count: int) -> str:
+    return f"""
+def declare(at):
+    @ematix.table(name=f"t{{at}}")
+    class Own:
+        id: Annotated[BigInt, pk()]
+        name: Text | None
+    Pipeline(name=f"p{{at}}", source=Source.postgres_query("crm", "SELECT 1"), target=Own, mode="scd2", every="15m")
+for at in range({count}):
+    declare(at)
+"""
+
+
+def a_dsn_each(count: int) -> str:
+    return f"""
+for at in range({count}):
+    Pipeline(name=f"p{{at}}", source=Source.postgres_query(connect(dsn=f"host=h{{at}}"), "SELECT 1"), target=f"raw.t{{at}}",
+             mode="append")
+"""
+
+
+def written_out(count: int) -> str:
+    each = """
+class T{at}(ManagedTable):
+    id: Annotated[BigInt, pk()]
+@ematix.pipeline(target=T{at}, mode="merge")
+def p{at}(conn):
+    return "SELECT 1"
+"""
+    return "".join(each.format(at=at) for at in range(count))
+
+
+def seconds(source: str, count: int) -> float:
+    """How long a module takes to declare so many pipelines and to hand them to the core."""
+    module = types.ModuleType("declares_thousands")
+    code = compile(HEAD + source, "thousands.py", "exec")
+    sys.modules[module.__name__] = module
+    try:
+        with registry.isolated():
+            began = time.process_time()
+            exec(code, module.__dict__)
+            document = export.registry(export.load([f"{module.__name__}:flows"]))
+            took = time.process_time() - began
+    finally:
+        del sys.modules[module.__name__]
+    assert len(json.loads(document)["pipelines"]) == count
+    return took
+
+
+@pytest.mark.parametrize("source", [one_table, a_table_each, a_dsn_each, written_out])
+def test_four_times_as_many_pipelines_take_about_four_times_as_long(source: Callable[[int], str]) -> None:
+    seconds(source(10), 10)
+    few, many = seconds(source(FEW), FEW), seconds(source(MANY), MANY)
+    print(f"{source.__name__}: {FEW:,} in {few:.2f} s, {MANY:,} in {many:.2f} s")
+    assert many / few < LARGEST_RATIO
+
+
+def test_a_line_far_down_a_long_module_is_the_one_that_python_says() -> None:
+    count = 2_000
+    source = "seen = []\n" + "seen.append(\n    (here(), line())\n)\n\n" * count
+    found = {"here": places.here, "line": lambda: sys._getframe(1).f_lineno, "__name__": "long_module"}
+    code = compile(source, "long.py", "exec")
+    assert len(code.co_linetable) > places._LONG
+    exec(code, found)
+    assert [place.line for place, _ in found["seen"]] == [line for _, line in found["seen"]]
+    assert len({line for _, line in found["seen"]}) == count
