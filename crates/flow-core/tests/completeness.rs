@@ -1,83 +1,13 @@
-//! Names what was forgotten: a module out of order, an option without a plan, an error code without a page.
+//! Names what was forgotten: an option without a plan, an error code without a page.
 
 use ematix_flow_core::error::ErrorCode;
 use ematix_flow_core::spec::options::{OPTIONS, Support};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
+use std::path::Path;
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{} can be read: {error}", path.display()))
-}
-
-/// The modules of lib.rs in their order, those behind features too.
-fn modules() -> Vec<String> {
-    let text = read(&source().join("lib.rs"));
-    let name = |line: &str| Some(line.strip_prefix("pub mod ")?.strip_suffix(';')?.to_owned());
-    text.lines().filter_map(name).collect()
-}
-
-fn rust_files(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() {
-        return vec![path.to_owned()];
-    }
-    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-    let mut files: Vec<PathBuf> =
-        entries.flat_map(|entry| rust_files(&entry.expect("an entry of the source").path())).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
-    files.sort();
-    files
-}
-
-/// The modules that `crate::…` names in a text, comments left out.
-fn used(text: &str) -> BTreeSet<String> {
-    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
-    let mut out = BTreeSet::new();
-    for line in code {
-        for (_, rest) in line.match_indices("crate::").map(|(at, word)| line.split_at(at + word.len())) {
-            // crate::{a::B, c::D} names several.
-            let names = match rest.strip_prefix('{') {
-                Some(list) => list.split(['}', ';']).next().unwrap_or_default().split(',').collect(),
-                None => vec![rest],
-            };
-            out.extend(names.iter().map(|name| {
-                name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
-            }));
-        }
-    }
-    out
-}
-
-/// Modules that use each other, as the documentation of lib.rs says.
-const GROUP: [&str; 2] = ["planner", "strategies"];
-
-#[test]
-fn modules_stand_in_the_order_in_which_they_use_each_other() {
-    let modules = modules();
-    assert!(modules.len() > 15, "lib.rs lists its modules: {modules:?}");
-    assert!(read(&source().join("lib.rs")).contains("`planner` and `strategies` are one group"));
-    let mut wrong = Vec::new();
-    for (index, module) in modules.iter().enumerate() {
-        let files = [source().join(format!("{module}.rs")), source().join(module)];
-        let files: Vec<PathBuf> = files.iter().flat_map(|path| rust_files(path)).collect();
-        assert!(!files.is_empty(), "{module} has files");
-        for file in files {
-            for name in used(&read(&file)) {
-                let grouped = GROUP.contains(&module.as_str()) && GROUP.contains(&name.as_str());
-                match modules.iter().position(|known| *known == name) {
-                    Some(place) if place > index && !grouped => {
-                        wrong.push(format!("{} uses {name}, which stands below {module}", file.display()));
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Options that no plan shows, and why.
