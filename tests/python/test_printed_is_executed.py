@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from across import Across, connect
 from database import Database
 from flow_binary import Flow
 from project import Project
@@ -103,40 +104,54 @@ LOADS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def project_of(options: dict[str, Any], apart: bool) -> str:
-    project = Project()
-    project.table("people", COLUMNS, schema="dw", natural_key=["id"])
-    project.pipeline("people", "app.people", "people", **options)
-    if not apart:
-        return project.text()
-    project.pipelines["people"]["source"]["connection"] = "crm"
-    project.pipelines["people"]["target_connection"] = "warehouse"
-    ends = "".join(f'\n[connections.{name}]\ndsn = "${{env:{name.upper()}}}"\n' for name in ("crm", "warehouse"))
-    return project.text() + ends
+def project_of(loads: dict[str, dict[str, Any]], apart: bool) -> Project:
+    """A pipeline for each load, with a target in a schema of its own."""
+    project = Across() if apart else Project()
+    for name, options in loads.items():
+        project.table(name, COLUMNS, schema=name, natural_key=["id"])
+        project.pipeline(name, "app.people", name, **options)
+    return project
 
 
-# A stage is forced where there are two databases.
-CASES = [(load, apart) for load in LOADS for apart in (False, True) if apart or "force_path" not in LOADS[load]]
-
-
-@pytest.mark.parametrize(("load", "apart"), CASES, ids=lambda each: each if isinstance(each, str) else PLACES[each])
+@pytest.mark.parametrize("apart", PLACES, ids=PLACES.get)
 def test_a_run_does_the_steps_of_its_plan(
-    load: str, apart: bool, database: Database, new_database: Callable[[], Database], flow: Flow
+    apart: bool, database: Database, new_database: Callable[[], Database], flow: Flow
 ) -> None:
     source = new_database() if apart else database
     source.execute(PEOPLE)
-    flow.variables |= {"CRM": source.dsn, "WAREHOUSE": database.dsn}
-    flow.project(project_of(LOADS[load], apart))
+    connect(flow, source, database)
+    # A stage is forced where there are two databases.
+    project = project_of({name: load for name, load in LOADS.items() if apart or "force_path" not in load}, apart)
+    flow.project(project.text())
     for statements in ("", CHANGE, ""):
         if statements:
             source.execute(statements)
-        [plan] = flow("plan", "people", "--output", "json").json()["pipelines"]
-        run = flow("run", "people", "--output", "json").json()["run_id"]
-        log = flow("logs", run, "--output", "json").json()
-        planned = [Step.read(step) for step in plan["steps"]]
-        executed = [Step.read(step) for step in log["steps"]]
-        assert differences(planned, executed) == []
-        assert len(executed) > 2
+        plans = flow("plan", "--output", "json").json()["pipelines"]
+        planned = {plan["pipeline"]: [Step.read(step) for step in plan["steps"]] for plan in plans}
+        reports = project.run(flow)
+        executed = {name: recorded(database, report["run_id"]) for name, report in reports.items()}
+        assert planned.keys() == executed.keys() == project.pipelines.keys()
+        found = {name: differences(planned[name], executed[name]) for name in planned}
+        assert {name: lines for name, lines in found.items() if lines} == {}
+        assert min(map(len, executed.values())) > 2
+
+
+def test_the_log_of_a_run_has_the_steps_that_are_recorded(database: Database, flow: Flow) -> None:
+    database.execute(PEOPLE)
+    flow.project(project_of({"p": LOADS["merge"]}, apart=False).text())
+    run = flow("run", "p", "--output", "json").json()["run_id"]
+    log = flow("logs", run, "--output", "json").json()
+    assert [Step.read(step) for step in log["steps"]] == recorded(database, run)
+
+
+def recorded(database: Database, run: str, targets: Sequence[str] = ()) -> list[Step]:
+    """The steps of a run, those of its targets among them."""
+    rows = database.rows(
+        "SELECT s.n, s.kind, s.purpose FROM ematix_flow.run_steps AS s JOIN ematix_flow.run_history AS r USING (run_id)"
+        " WHERE r.run_id = %(run)s::uuid OR r.parent_run_id = %(run)s::uuid ORDER BY s.n",
+        {"run": run},
+    )
+    return [Step.read(dict(zip(("n", "kind", "purpose"), row, strict=True)), targets) for row in rows]
 
 
 # --- several targets ----------------------------------------------------------------------------------------------
@@ -170,12 +185,6 @@ def people(conn):
 """
 TARGETS = ("dw.dim", "dw.latest", "dw.now", "dw.log")
 
-# The steps of a run, those of its targets among them.
-RECORDED = """
-SELECT s.n, s.kind, s.purpose FROM ematix_flow.run_steps AS s JOIN ematix_flow.run_history AS r USING (run_id)
- WHERE r.run_id = %(run)s::uuid OR r.parent_run_id = %(run)s::uuid ORDER BY s.n
-"""
-
 
 @pytest.mark.xfail(strict=False, reason="several targets are planned apart from each other, not as parts of one plan")
 @pytest.mark.parametrize("apart", PLACES, ids=PLACES.get)
@@ -193,10 +202,7 @@ def test_a_run_of_several_targets_does_the_steps_of_its_plan(
         [plan] = python.flow(*module, "plan", "people", "--output", "json").json()["pipelines"]
         run = python.flow(*module, "run", "people", "--output", "json").json()["run_id"]
         planned = [Step.read(step, TARGETS) for step in plan["steps"]]
-        recorded = [
-            dict(zip(("n", "kind", "purpose"), row, strict=True)) for row in database.rows(RECORDED, {"run": run})
-        ]
-        executed = [Step.read(step, TARGETS) for step in recorded]
+        executed = recorded(database, run, TARGETS)
         assert differences(planned, executed) == []
         # A part is a target, and every target has steps that say so.
         parts = {(step["part"], Step.read(step, TARGETS).target) for step in plan["steps"] if step["part"] is not None}
