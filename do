@@ -11,7 +11,8 @@ help() {
 ./do demo            set everything up and run `flow demo`: an SCD2 dimension, day by day, on a Postgres of its own
 ./do test [ARG…]     set everything up and pass all tests; ARGs are pytest's
 ./do soak [ARG…]     the tests that `test` leaves out because they take minutes
-./do lint            what `test` checks without running anything: format, clippy, the core without its runtime, ruff
+./do lint            what `test` checks without running anything: format, clippy, the core without its runtime,
+                     dependencies that nothing uses, ruff
 ./do fmt             format the Rust and Python sources
 ./do bench [ARG…]    bench/run.py: the workloads beside hand-written SQL
 ./do static          one static binary, and its size
@@ -24,6 +25,23 @@ END
 }
 
 say() { printf '==> %s\n' "$*" >&2; }
+
+# phase NAME COMMAND…: what takes its time is said when it begins, and once more with its seconds by `say_seconds`.
+seconds=
+phase() {
+    name=$1
+    shift
+    say "$name"
+    began=$(date +%s)
+    "$@"
+    seconds="$seconds$(printf '%5d s  %s' "$(($(date +%s) - began))" "$name")
+"
+}
+
+say_seconds() {
+    say "seconds"
+    printf '%s' "$seconds" >&2
+}
 
 die() {
     printf 'error: %s\n' "$1" >&2
@@ -263,31 +281,40 @@ build_python() {
 lint_rust() {
     need_rust_component fmt rustfmt
     need_rust_component clippy clippy
-    say "cargo fmt"
-    cargo fmt --all --check
-    say "cargo clippy"
-    cargo clippy --workspace --all-targets --locked -- -D warnings
-    say "the core without its runtime: the planner touches no network and no clock"
-    cargo check -p ematix-flow-core --locked
+    phase "cargo fmt" cargo fmt --all --check
+    phase "cargo clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+    ! have_machete || phase "cargo machete: no dependency that nothing uses" cargo machete
 }
+
+# In cargo's own home, as every tool of it. Without a network a person may go on; CI may not.
+have_machete() {
+    ! cargo machete --version >/dev/null 2>&1 || return 0
+    phase "cargo install cargo-machete" install_machete || true
+    ! cargo machete --version >/dev/null 2>&1 || return 0
+    [ "${CI:-}" != true ] || die "cargo machete could not be installed" "cargo install cargo-machete --locked"
+    say "cargo machete could not be installed: dependencies that nothing uses are not looked for"
+    return 1
+}
+
+# Not optimised: it reads our few files, and costs a third of the time to build.
+install_machete() { CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-machete --locked --debug --target-dir "$CARGO_TARGET_DIR/machete" >&2 </dev/null; }
 
 python_sources() { for path in python tests bench; do [ ! -d "$path" ] || echo "$path"; done; }
 
-lint_python() {
-    say "ruff"
+lint_python() { phase "ruff" run_ruff; }
+
+run_ruff() {
     # shellcheck disable=SC2046  # one word a directory
     "$venv/bin/ruff" check -q $(python_sources) && "$venv/bin/ruff" format -q --check $(python_sources)
 }
 
 test_rust() {
     if cargo nextest --version >/dev/null 2>&1; then
-        say "cargo nextest"
-        cargo nextest run --workspace --locked --no-tests=pass
+        phase "cargo nextest" cargo nextest run --workspace --locked --no-tests=pass
         # nextest runs no examples of the documentation.
-        cargo test --workspace --doc --locked -q
+        phase "cargo test --doc" cargo test --workspace --doc --locked -q
     else
-        say "cargo test"
-        cargo test --workspace --locked
+        phase "cargo test" cargo test --workspace --locked
     fi
 }
 
@@ -307,6 +334,7 @@ run_lint() {
     need_everything
     lint_rust
     lint_python
+    say_seconds
 }
 
 run_soak() {
@@ -317,6 +345,8 @@ run_soak() {
     EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest -m slow "$@"
 }
 
+cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; }
+
 run_tests() {
     need_everything
     need pgbouncer_works static_cc_works
@@ -326,10 +356,12 @@ run_tests() {
     start_server
     test_rust
     build_static_for_tests
-    build_python
+    phase "cargo build" build_python
+    say_seconds
     say "pytest"
-    # Last, so that its closing line is the last line.
-    EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest -n auto "$@"
+    # Last, so that its closing line is the last line. One worker more than there are cores: many tests wait.
+    EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest \
+        -n "$(($(cores) + 1))" --dist worksteal --durations 25 --durations-min 5 "$@"
 }
 
 run_fmt() {
@@ -353,8 +385,7 @@ build_static() { cargo rustc --profile "$1" -p ematix-flow-cli --bin flow --lock
 build_static_for_tests() {
     [ -z "${EMATIX_FLOW_STATIC_BIN:-}" ] || return 0
     if [ "${CI:-}" = true ]; then profile=release directory=release; else profile=dev directory=debug; fi
-    say "the static binary, profile $profile"
-    build_static "$profile"
+    phase "the static binary, profile $profile" build_static "$profile"
     EMATIX_FLOW_STATIC_BIN=$CARGO_TARGET_DIR/$directory/flow-static
     export EMATIX_FLOW_STATIC_BIN
     # The next build puts another one in its place.

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from database import Database, temporary_database
+from database import Database, drop_template, temporary_database
 from empty_root import EmptyRoot
 from flow_binary import Flow, flow_binary
 from server import ServerError, new_directory, start, stop
@@ -45,7 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that take long begin first, so that none of them is left alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_unconfigure() -> None:
+    drop_template()
     if _own_server is not None:
         os.environ.pop("EMATIX_FLOW_TEST_DSN", None)
         stop(_own_server)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -71,21 +72,51 @@ class Database:
             self._shared.close()
 
 
+# Copying files costs the server half as much as writing 900 pages to the WAL, since here nothing is synced.
+CREATE = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8' STRATEGY FILE_COPY")
+
+
 @contextmanager
 def temporary_database() -> Iterator[Database]:
     """Creates a database that nobody else uses, and drops it with whoever is still connected."""
-    admin_parameters = {name: str(value) for name, value in conninfo_to_dict(server_dsn()).items()}
     # Workers and sessions may share one server: the name must be unique without asking anybody.
     name = f"flow_test_{uuid.uuid4().hex[:20]}"
     identifier = sql.Identifier(name)
     with psycopg.connect(server_dsn(), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(identifier))
-        database = Database({**admin_parameters, "dbname": name})
+        admin.execute(CREATE.format(identifier, sql.Identifier(template())))
+        database = Database({**admin_parameters(), "dbname": name})
         try:
             yield database
         finally:
             database.close()
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
+
+
+@cache
+def template() -> str:
+    """An empty database that was opened once: its copies have the catalogue's cache, and open in two thirds of the time.
+
+    Made when this process first needs it; `drop_template` drops it at the end.
+    """
+    name = f"flow_template_{uuid.uuid4().hex[:20]}"
+    with psycopg.connect(server_dsn(), autocommit=True) as admin:
+        admin.execute(CREATE.format(sql.Identifier(name), sql.Identifier("template0")))
+        with psycopg.connect(url({**admin_parameters(), "dbname": name})) as once:
+            once.execute("SELECT FROM pg_class, pg_attribute LIMIT 1")
+        # Nobody may be in it while it is copied.
+        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+    return name
+
+
+def drop_template() -> None:
+    if template.cache_info().currsize:
+        with psycopg.connect(server_dsn(), autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(template())))
+        template.cache_clear()
+
+
+def admin_parameters() -> dict[str, str]:
+    return {name: str(value) for name, value in conninfo_to_dict(server_dsn()).items()}
 
 
 def server_dsn() -> str:

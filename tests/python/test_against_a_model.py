@@ -388,6 +388,7 @@ def created(histories: list[History]) -> Iterator[str]:
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEED, SEED + SEEDS))
 def test_random_histories_are_as_the_model_says(seed: int, database: Database, flow: Flow) -> None:
     chance = random.Random(seed)

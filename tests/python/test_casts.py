@@ -177,6 +177,7 @@ def sent(database: Database, table: str, column: str, condition: str) -> list[tu
 TURN = int(os.environ.get("EMATIX_FLOW_TEST_CASTS_TURN", "0"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_a_cast_does_what_an_insert_does(way: Way, typed: Database, flow: Flow) -> None:
     expected = {}
@@ -200,6 +201,7 @@ def test_a_cast_does_what_an_insert_does(way: Way, typed: Database, flow: Flow) 
 MODES = ("append", "truncate", "merge", "scd2")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 def test_a_cast_between_databases_does_what_an_insert_does(
     mode: str, typed: Database, new_database: Callable[[], Database], flow: Flow

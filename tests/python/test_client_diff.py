@@ -197,6 +197,7 @@ def spelled(number: str) -> str:
     return "NaN" if number == "NaN" else str(float(number) + 0.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEED, SEED + SEEDS))
 def test_random_histories_are_the_same_by_both_paths(
     seed: int, database: Database, new_database: Callable[[], Database], flow: Flow

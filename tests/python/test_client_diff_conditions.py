@@ -197,6 +197,7 @@ GENERATED = Case(
 )
 
 
+@pytest.mark.long
 def test_more_new_keys_than_the_client_keeps_begin_the_run_again(
     source: Database, database: Database, flow: Flow
 ) -> None:

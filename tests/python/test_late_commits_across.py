@@ -159,6 +159,7 @@ def test_the_ledger_knows_a_row_by_either_path(cast: bool, first: str, database:
         assert (report["path"], counts(report)) == (each, {"in": 7, "skipped": 7})
 
 
+@pytest.mark.long
 def test_a_standby_relies_on_lookback_and_says_why(cluster: Cluster, database: Database, flow: Flow) -> None:  # noqa: F811
     """It does not see who writes on its primary."""
     primary = cluster.database

@@ -61,6 +61,7 @@ def without_xmax(state: dict[str, Any]) -> dict[str, object]:
     return {**state, "rows": rows}
 
 
+@pytest.mark.long
 def test_a_dry_run_counts_what_the_run_does_and_leaves_nothing(source: Database, flow: Flow) -> None:
     made = project()
     changes = [

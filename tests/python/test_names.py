@@ -61,6 +61,7 @@ def quoted(*parts: str) -> str:
     return ".".join(sql.Identifier(part).as_string() for part in parts)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 def test_every_name_is_kept_as_written(mode: str, database: Database, flow: Flow) -> None:
     """The name is schema, table, column, key, managed columns and pipeline at once; one process runs all of them."""

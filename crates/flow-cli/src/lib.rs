@@ -1,21 +1,21 @@
 //! The `flow` command: arguments in, calls to the core, text and JSON out.
 //!
-//! The modules stand in the order in which a command passes through them. Nothing here plans, reads a
-//! database or judges a spec; that is the core's work. The same application serves the native binary
-//! and the Python wheel.
+//! The modules stand in the order in which they may use each other: each uses only those above it, and
+//! a test holds them to it. Nothing here plans, reads a database or judges a spec; that is the core's
+//! work. The same application serves the native binary and the Python wheel.
 
-pub mod args;
-pub mod commands;
 pub mod console;
 pub mod dev_server;
-pub mod exit;
-pub mod project;
-pub mod python;
-pub mod render;
 pub mod secrets;
-pub mod selection;
 pub mod signals;
+pub mod exit;
 pub mod workspace;
+pub mod args;
+pub mod render;
+pub mod python;
+pub mod project;
+pub mod selection;
+pub mod commands;
 
 use clap::{CommandFactory, FromArgMatches};
 use console::Console;

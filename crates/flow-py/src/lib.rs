@@ -1,13 +1,15 @@
 //! The border between Python and the core: spec in, report out. Every call that may wait releases the GIL.
+//!
+//! The modules stand in the order in which they may use each other, and a test holds them to it.
 
 mod convert;
-mod engine;
 mod errors;
 mod progress;
 mod python;
-mod run;
 mod runtime;
+mod run;
 mod session;
+mod engine;
 
 use pyo3::prelude::*;
 
