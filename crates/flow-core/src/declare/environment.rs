@@ -192,10 +192,10 @@ mod tests {
     #[test]
     fn a_process_finds_files_by_pattern() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let found = ProcessEnvironment.glob(here, "src/spec/e*.rs").unwrap();
-        assert_eq!(found, [here.join("src/spec/environment.rs")]);
+        let found = ProcessEnvironment.glob(here, "src/declare/e*.rs").unwrap();
+        assert_eq!(found, [here.join("src/declare/environment.rs")]);
         let found = ProcessEnvironment.glob(here, "src/**/environment.rs").unwrap();
-        assert_eq!(found, [here.join("src/spec/environment.rs")]);
+        assert_eq!(found, [here.join("src/declare/environment.rs")]);
         assert_eq!(ProcessEnvironment.glob(here, "Cargo.toml").unwrap(), [here.join("Cargo.toml")]);
         assert_eq!(ProcessEnvironment.glob(here, "nothing.toml").unwrap(), Vec::<PathBuf>::new());
     }

@@ -8,85 +8,23 @@ pub mod environment;
 pub mod interpolation;
 pub mod json_schema;
 pub mod libpq;
+pub mod node;
 pub mod options;
+mod project;
 pub mod registry;
+mod sections;
 pub mod source;
-pub mod toml_file;
+pub mod toml;
 
+pub use self::toml as toml_file;
 pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
+pub use project::{Places, ProjectSpec, Tables};
 pub use source::SourceSpec;
 
-use crate::error::Location;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::fmt;
-
-/// Everything that the files of a project declare.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ProjectSpec {
-    /// Connections by name.
-    pub connections: IndexMap<String, ConnectionSpec>,
-    /// Tables by the name under which pipelines refer to them.
-    pub tables: IndexMap<String, TableSpec>,
-    /// Pipelines by name, with `[defaults]` applied.
-    pub pipelines: IndexMap<String, PipelineSpec>,
-    /// Python modules with further pipelines.
-    pub python: Vec<String>,
-    /// Pipelines that load several targets from one reading: what each loads, by `NAME/target`. The pipeline itself
-    /// stands for its first.
-    pub together: IndexMap<String, IndexMap<String, PipelineSpec>>,
-    /// Pipelines whose query a function of Python answers, once per plan.
-    pub called: Vec<String>,
-    /// The files that it was read from, in their order.
-    pub files: Vec<String>,
-    /// Where each part was written.
-    pub places: Places,
-}
-
-/// Where things were written, by path: `pipelines.customers.mode`, `tables.dim.columns.email`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Places(HashMap<String, Location>);
-
-impl Places {
-    /// Remembers a place.
-    pub fn insert(&mut self, path: impl Into<String>, location: Location) {
-        self.0.insert(path.into(), location);
-    }
-
-    /// The place of a path, or of the nearest part of it that is known:
-    /// an option that was not written leads to its pipeline.
-    pub fn find(&self, path: &str) -> Option<&Location> {
-        let mut path = path;
-        loop {
-            if let Some(location) = self.0.get(path) {
-                return Some(location);
-            }
-            path = &path[..path.rfind('.')?];
-        }
-    }
-
-    /// The place of exactly this path.
-    pub fn get(&self, path: &str) -> Option<&Location> {
-        self.0.get(path)
-    }
-
-    /// The places of a path and of what lies in it, each with the rest of its path.
-    pub(crate) fn inside(&self, path: &str) -> Vec<(String, Location)> {
-        let inside = format!("{path}.");
-        self.0
-            .iter()
-            .filter(|(known, _)| *known == path || known.starts_with(&inside))
-            .map(|(known, place)| (known[path.len()..].to_owned(), place.clone()))
-            .collect()
-    }
-
-    /// Adds the places of another file.
-    pub fn extend(&mut self, other: Places) {
-        self.0.extend(other.0);
-    }
-}
 
 /// Where a connection leads, in libpq's words or as one DSN, before `${…}` is resolved.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -204,11 +204,7 @@ impl Check<'_> {
         }
         match self.keep("target", QualifiedName::parse(target))? {
             (Some(schema), name) => {
-                // [tables.dim_customers] of schema analytics may also be called analytics.dim_customers.
-                let declared = self.project.tables.iter().find(|(key, table)| {
-                    table.schema.as_deref().unwrap_or("public") == schema.as_str()
-                        && table.name.as_deref().unwrap_or(key) == name.as_str()
-                });
+                let declared = self.project.tables.called(schema.as_str(), name.as_str());
                 match declared {
                     Some((key, table)) => self.table(key, table).map(Target::Declared),
                     None => Some(Target::Inferred(QualifiedName { schema, name })),

@@ -1,16 +1,14 @@
 //! What the reader says: whose option it is, what other tools call it, and what is still to come.
 
-use super::check::Item;
 use crate::declare::json_schema::toml_value;
 use crate::declare::libpq;
+use crate::declare::node::{Node, Value};
 use crate::declare::options::{FOREIGN_MODES, FOREIGN_WORDS, Support, option_info};
 use crate::error::{ErrorCode, FlowError, did_you_mean};
-use serde::Deserialize;
-use toml::de::{DeValue, ValueDeserializer};
 
 /// What kind of thing holds an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Pipeline,
     Defaults,
     Connection,
@@ -23,17 +21,17 @@ pub(super) enum Kind {
 
 /// Whose option it is, for messages.
 #[derive(Clone, Debug)]
-pub(super) struct Owner {
-    pub(super) kind: Kind,
+pub(crate) struct Owner {
+    pub(crate) kind: Kind,
     /// ``pipeline `customers` ``.
-    pub(super) words: String,
+    pub(crate) words: String,
     /// `[pipelines.customers]`.
-    pub(super) section: String,
+    pub(crate) section: String,
 }
 
 impl Owner {
     /// ``pipeline `customers` `` of `[pipelines.customers]`.
-    pub(super) fn named(kind: Kind, list: &str, name: &str) -> Owner {
+    pub(crate) fn named(kind: Kind, list: &str, name: &str) -> Owner {
         let noun = match kind {
             Kind::Pipeline => "pipeline",
             Kind::Connection => "connection",
@@ -43,7 +41,7 @@ impl Owner {
     }
 
     /// `[defaults]`.
-    pub(super) fn defaults() -> Owner {
+    pub(crate) fn defaults() -> Owner {
         Owner { kind: Kind::Defaults, words: "[defaults]".to_owned(), section: section(&["defaults"]) }
     }
 
@@ -73,7 +71,7 @@ impl Owner {
 }
 
 /// `[tables."a b"]`: a header as one would write it.
-pub(super) fn section(parts: &[&str]) -> String {
+pub(crate) fn section(parts: &[&str]) -> String {
     let parts: Vec<String> = parts.iter().map(|part| key(part)).collect();
     format!("[{}]", parts.join("."))
 }
@@ -84,27 +82,29 @@ fn key(name: &str) -> String {
 }
 
 /// What a value is, in words.
-pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number",
-        DeValue::Boolean(true) => "true",
-        DeValue::Boolean(false) => "false",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
+        // Only Python says it.
+        Value::Null => "None",
+        Value::Text(_) => "a string",
+        Value::Integer { .. } => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(true) => "true",
+        Value::Boolean(false) => "false",
+        Value::Moment => "a date or time",
+        Value::List(_) => "a list",
+        Value::Table(_) => "a table",
     }
 }
 
 /// The error for an option that a later version will have.
-pub(super) fn not_yet_supported(what: &str) -> FlowError {
+pub(crate) fn not_yet_supported(what: &str) -> FlowError {
     FlowError::new(ErrorCode::NotYetSupported, format!("{what} is not supported yet"))
         .hint("this version knows the name but cannot do it; take it out for now")
 }
 
 /// The error for a name that is known but not served by this version.
-pub(super) fn not_yet(name: &str, value: &DeValue<'_>, owner: &Owner) -> Option<FlowError> {
+pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowError> {
     let known = match owner.kind {
         Kind::Pipeline | Kind::Defaults => {
             option_info(name).is_some_and(|info| info.support == Support::NotYet)
@@ -124,10 +124,8 @@ pub(super) fn not_yet(name: &str, value: &DeValue<'_>, owner: &Owner) -> Option<
         return None;
     }
     let error = not_yet_supported(&format!("`{name}` in {}", owner.words));
-    Some(match (owner.kind, name, value) {
-        (Kind::Pipeline | Kind::Defaults, "strategy", DeValue::String(_)) => {
-            error.hint("did you mean `mode`?")
-        }
+    Some(match (owner.kind, name, &node.value) {
+        (Kind::Pipeline | Kind::Defaults, "strategy", Value::Text(_)) => error.hint("did you mean `mode`?"),
         (Kind::Connection, "password_command", _) => {
             error.hint("take the password from ${env:NAME} or ${file:/path}")
         }
@@ -135,14 +133,16 @@ pub(super) fn not_yet(name: &str, value: &DeValue<'_>, owner: &Owner) -> Option<
     })
 }
 
-/// Whether an option that a later version will have says what this version does anyway.
-pub(super) fn stands_at_default(name: &str, value: &Item<'_>, owner: &Owner) -> bool {
+/// Whether an option that a later version will have says what this version does anyway, or nothing.
+pub(super) fn stands_at_default(name: &str, node: &Node, owner: &Owner) -> bool {
+    if node.is_null() {
+        return not_yet(name, node, owner).is_some();
+    }
     if !matches!(owner.kind, Kind::Pipeline | Kind::Defaults) {
         return false;
     }
     let Some(info) = option_info(name).filter(|info| info.support == Support::NotYet) else { return false };
-    let written = serde_json::Value::deserialize(ValueDeserializer::from(value.clone())).ok();
-    info.default.map(toml_value).is_some_and(|default| written == Some(default))
+    info.default.map(toml_value).is_some_and(|default| node.to_json() == default)
 }
 
 /// The option that was probably meant by an unknown name.
@@ -260,9 +260,4 @@ pub(super) fn form(name: &str, owner: &Owner) -> Option<&'static str> {
         (_, "loaded_at_column" | "batch_id_column") => Some("false leaves the column out"),
         _ => None,
     }
-}
-
-/// How `mode` is written.
-pub(super) fn form_of_mode() -> &'static str {
-    "write mode = \"append\", \"truncate\", \"merge\" or \"scd2\", here or in [defaults]"
 }

@@ -1,31 +1,50 @@
-//! What can be said only when every file is read: `[defaults]` reach the pipelines, and every option
-//! is held against the load strategy.
+//! What is known of a project while it is read, and what can be said only when all of it is: `[defaults]` reach the
+//! pipelines, and every option is held against the load strategy.
 
-use super::Reader;
-use super::words::form_of_mode;
+use super::check::{Mistake, Spot};
 use crate::declare::json_schema::toml_value;
 use crate::declare::options::{Mode, OptionInfo, PipelineOptions, option_info};
-use crate::declare::{PipelineSpec, SourceSpec};
+use crate::declare::{PipelineSpec, ProjectSpec, SourceSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Location};
 use crate::sql::QualifiedName;
+use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
-/// A pipeline as it stands in its file.
+/// What is known of a project while it is read.
+#[derive(Default)]
+pub(crate) struct Reader {
+    pub(crate) project: ProjectSpec,
+    pub(super) pipelines: IndexMap<String, ReadPipeline>,
+    pub(super) defaults: IndexMap<String, Value>,
+    /// The options that `[defaults]` name, right or wrong.
+    pub(super) attempted_defaults: HashSet<String>,
+    /// Whether a file is not TOML, so that what is missing may be there.
+    pub(crate) broken: bool,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+/// The options that were written, right or wrong, each with its place among all values of a registry.
+pub(super) type Attempted = HashMap<String, Option<usize>>;
+
+/// A pipeline as it was written.
 pub(super) struct ReadPipeline {
     /// Nothing where it is missing or wrong; that was reported.
     pub(super) source: Option<SourceSpec>,
-    pub(super) target: Option<(String, Location)>,
+    pub(super) target: Option<(String, Spot)>,
     /// The options that are right.
     pub(super) options: PipelineOptions,
-    /// The options that were written, right or wrong.
-    pub(super) attempted: HashSet<String>,
-    pub(super) place: Location,
+    pub(super) attempted: Attempted,
+    pub(super) spot: Spot,
 }
 
 /// Where each default, and each part of it, was written.
 type DefaultPlaces = HashMap<String, Vec<(String, Location)>>;
+
+/// How `mode` is written.
+const FORM_OF_MODE: &str =
+    "write mode = \"append\", \"truncate\", \"merge\" or \"scd2\", here or in [defaults]";
 
 /// A pipeline that says one of these takes no default for the other.
 const ALTERNATIVES: &[(&str, &str)] = &[("schedule", "every"), ("every", "schedule")];
@@ -38,8 +57,24 @@ pub(super) fn written(options: &PipelineOptions) -> Map<String, Value> {
     }
 }
 
-impl Reader<'_> {
-    pub(super) fn finish_pipelines(&mut self) {
+impl Reader {
+    /// What was read, and every mistake in the order in which the values stand in files or in a registry.
+    pub(crate) fn conclude(mut self, files: Vec<String>) -> (ProjectSpec, Vec<FlowError>) {
+        self.finish_pipelines();
+        let positions: HashMap<&str, usize> =
+            files.iter().enumerate().rev().map(|(index, file)| (file.as_str(), index)).collect();
+        self.mistakes.sort_by_key(|mistake| match mistake.order {
+            Some(order) => Some((Some(0), order, 0)),
+            None => mistake.error.location.as_ref().map(|location| {
+                (positions.get(location.file.as_str()).copied(), location.line, location.column)
+            }),
+        });
+        let errors = self.mistakes.into_iter().map(|mistake| mistake.error).collect();
+        self.project.files = files;
+        (self.project, errors)
+    }
+
+    fn finish_pipelines(&mut self) {
         let places: DefaultPlaces = self
             .defaults
             .keys()
@@ -49,16 +84,16 @@ impl Reader<'_> {
             let mut options = written(&read.options);
             let mode = self.mode(&name, &read);
             if let Some(mode) = mode {
-                self.refuse_other_modes(&name, mode, &mut options);
+                self.refuse_other_modes(&name, mode, &read.attempted, &mut options);
                 self.apply_defaults(&name, mode, &read.attempted, &places, &mut options);
             }
             let options =
                 serde_json::from_value(Value::Object(options)).expect("each option was read before");
-            let Some((target, place)) = read.target else { continue };
+            let Some((target, spot)) = read.target else { continue };
             if !self.project.tables.contains_key(&target)
                 && let Err(error) = QualifiedName::parse(&target)
             {
-                self.errors.push(error.at(place));
+                self.mistakes.push(spot.mistake(error));
             }
             if let Some(source) = read.source {
                 self.project.pipelines.insert(name, PipelineSpec { source, target, options });
@@ -67,7 +102,7 @@ impl Reader<'_> {
     }
 
     fn mode(&mut self, name: &str, read: &ReadPipeline) -> Option<Mode> {
-        if read.options.mode.is_some() || read.attempted.contains("mode") {
+        if read.options.mode.is_some() || read.attempted.contains_key("mode") {
             return read.options.mode;
         }
         if let Some(mode) = self.defaults.get("mode") {
@@ -75,13 +110,19 @@ impl Reader<'_> {
         }
         if !self.broken && !self.attempted_defaults.contains("mode") {
             let error = FlowError::new(ErrorCode::MissingOption, format!("pipeline `{name}` has no `mode`"));
-            self.errors.push(error.hint(form_of_mode()).at(read.place.clone()));
+            self.mistakes.push(read.spot.clone().mistake(error.hint(FORM_OF_MODE)));
         }
         None
     }
 
     /// An option that the mode does not know is wrong, unless it says what happens anyway.
-    fn refuse_other_modes(&mut self, pipeline: &str, mode: Mode, options: &mut Map<String, Value>) {
+    fn refuse_other_modes(
+        &mut self,
+        pipeline: &str,
+        mode: Mode,
+        attempted: &Attempted,
+        options: &mut Map<String, Value>,
+    ) {
         let others: Vec<&'static OptionInfo> =
             options.keys().filter_map(|name| option_info(name)).filter(|info| !knows(info, mode)).collect();
         for info in others {
@@ -95,16 +136,13 @@ impl Reader<'_> {
                 format!("`{}` has no meaning in mode `{mode}` of pipeline `{pipeline}`", info.name),
             )
             .hint(format!("it belongs to {}", modes.join(", ")));
-            let place = self.project.places.find(&format!("pipelines.{pipeline}.{}", info.name)).cloned();
-            self.errors.push(match place {
-                Some(mut place) => {
-                    if let Some(excerpt) = &mut place.excerpt {
-                        excerpt.length = excerpt.length.min(info.name.len());
-                    }
-                    error.at(place)
-                }
-                None => error,
-            });
+            let mut location =
+                self.project.places.find(&format!("pipelines.{pipeline}.{}", info.name)).cloned();
+            if let Some(excerpt) = location.as_mut().and_then(|location| location.excerpt.as_mut()) {
+                excerpt.length = excerpt.length.min(info.name.len());
+            }
+            let order = attempted.get(info.name).copied().flatten();
+            self.mistakes.push(Spot { location, order }.mistake(error));
         }
     }
 
@@ -112,15 +150,15 @@ impl Reader<'_> {
         &mut self,
         pipeline: &str,
         mode: Mode,
-        attempted: &HashSet<String>,
+        attempted: &Attempted,
         places: &DefaultPlaces,
         options: &mut Map<String, Value>,
     ) {
         for (name, value) in &self.defaults {
             let alternative =
-                ALTERNATIVES.iter().any(|(said, other)| other == name && attempted.contains(*said));
+                ALTERNATIVES.iter().any(|(said, other)| other == name && attempted.contains_key(*said));
             let known = option_info(name).is_some_and(|info| knows(info, mode));
-            if known && !alternative && !attempted.contains(name) {
+            if known && !alternative && !attempted.contains_key(name) {
                 options.insert(name.clone(), value.clone());
                 for (rest, place) in &places[name] {
                     self.project.places.insert(format!("pipelines.{pipeline}.{name}{rest}"), place.clone());

@@ -1,19 +1,21 @@
 //! Reads `pipelines.toml` and the files that it includes. Every mistake of every file is reported at
 //! once, each at its line and column; what comes out is as written, with `[defaults]` applied.
 
-mod check;
-mod finish;
-mod sections;
+mod file;
+mod sound;
 mod text;
-mod words;
+mod tree;
+
+pub use sound::read_sound;
+pub(crate) use text::SourceText;
 
 use super::environment::{Environment, is_pattern};
 use super::interpolation::reason;
-use super::{ConnectionSpec, PipelineSpec, Places, ProjectSpec};
+use super::sections::{Mistake, Reader, position};
+use super::{ConnectionSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Location};
-use finish::ReadPipeline;
 use indexmap::IndexMap;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Reads a project from its file and the files that it includes.
@@ -27,70 +29,6 @@ pub fn read_project(path: &Path, files: &dyn Environment) -> Result<ProjectSpec,
     read_text(&text, &path.display().to_string(), files)
 }
 
-/// Reads a project and keeps what is sound of it: a mistake in a pipeline, or in a table or connection
-/// that it uses, takes this pipeline out and leaves the others.
-///
-/// # Errors
-/// Mistakes that concern every pipeline: files that are not TOML, `[defaults]`, `include`.
-pub fn read_sound(
-    path: &Path,
-    files: &dyn Environment,
-) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
-    let text = files.read_file(path).map_err(|error| vec![unreadable(path, &error)])?;
-    let mut reader = Reader::new(files, false);
-    reader.text(&text, path);
-    let (mut project, errors) = reader.conclude();
-    let faulty: Option<Vec<FaultyPart>> = errors.iter().map(FaultyPart::of).collect();
-    let Some(faulty) = faulty else { return Err(errors) };
-    project.pipelines.retain(|name, pipeline| !faulty.iter().any(|part| part.concerns(name, pipeline)));
-    Ok((project, errors))
-}
-
-/// The part of a project that a mistake stands in.
-enum FaultyPart {
-    Pipeline(String),
-    Table(String),
-    Connection(String),
-}
-
-impl FaultyPart {
-    /// `None` where the mistake is not in one part alone.
-    fn of(error: &FlowError) -> Option<FaultyPart> {
-        if error.code == ErrorCode::InvalidToml {
-            return None;
-        }
-        let section = error.location.as_ref()?.section.as_ref()?.trim_matches(['[', ']']);
-        let (kind, rest) = section.split_once('.')?;
-        let name = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split('"').next().unwrap_or_default(),
-            None => rest.split('.').next().unwrap_or_default(),
-        };
-        match kind {
-            "pipelines" => Some(FaultyPart::Pipeline(name.to_owned())),
-            "tables" => Some(FaultyPart::Table(name.to_owned())),
-            "connections" => Some(FaultyPart::Connection(name.to_owned())),
-            _ => None,
-        }
-    }
-
-    fn concerns(&self, name: &str, pipeline: &PipelineSpec) -> bool {
-        match self {
-            FaultyPart::Pipeline(faulty) => faulty == name,
-            // A qualified target may mean the table too.
-            FaultyPart::Table(faulty) => {
-                pipeline.target == *faulty || pipeline.target.ends_with(faulty.as_str())
-            }
-            FaultyPart::Connection(faulty) => {
-                let uses = |connection: &Option<String>| connection.as_deref().unwrap_or("default") == faulty;
-                uses(&pipeline.source.connection)
-                    || uses(
-                        &pipeline.options.target_connection.clone().or(pipeline.source.connection.clone()),
-                    )
-            }
-        }
-    }
-}
-
 /// Reads a project from a text that stands for a file of that name.
 ///
 /// # Errors
@@ -98,7 +36,7 @@ impl FaultyPart {
 ///
 /// ```
 /// use ematix_flow_core::declare::environment::ProcessEnvironment;
-/// use ematix_flow_core::declare::toml_file::read_text;
+/// use ematix_flow_core::declare::toml::read_text;
 /// let project = read_text("[connections.crm]\nhost = 'db'", "pipelines.toml", &ProcessEnvironment).unwrap();
 /// assert_eq!(project.connections["crm"].host.as_deref(), Some("db"));
 /// ```
@@ -107,7 +45,7 @@ pub fn read_text(
     file_name: &str,
     files: &dyn Environment,
 ) -> Result<ProjectSpec, Vec<FlowError>> {
-    let mut reader = Reader::new(files, false);
+    let mut reader = Files::new(files, false);
     reader.text(text, Path::new(file_name));
     reader.finish()
 }
@@ -121,7 +59,7 @@ pub(crate) fn read_connections(
     files: &dyn Environment,
 ) -> Result<(IndexMap<String, ConnectionSpec>, Places), Vec<FlowError>> {
     let text = files.read_file(path).map_err(|error| vec![unreadable(path, &error)])?;
-    let mut reader = Reader::new(files, true);
+    let mut reader = Files::new(files, true);
     reader.text(&text, path);
     reader.finish().map(|project| (project.connections, project.places))
 }
@@ -130,8 +68,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> FlowError {
     FlowError::new(ErrorCode::InvalidValue, format!("`{}` cannot be read: {}", path.display(), reason(error)))
 }
 
-/// What is known of a project while its files are read.
-struct Reader<'e> {
+/// Reads files, each with those that it includes.
+struct Files<'e> {
     environment: &'e dyn Environment,
     /// Whether this is the user's own file, which holds connections and nothing else.
     only_connections: bool,
@@ -141,30 +79,18 @@ struct Reader<'e> {
     open: Vec<(PathBuf, String)>,
     /// Where each file was included.
     included: HashMap<PathBuf, Option<Location>>,
-    project: ProjectSpec,
-    pipelines: IndexMap<String, ReadPipeline>,
-    defaults: IndexMap<String, serde_json::Value>,
-    /// The options that `[defaults]` name, right or wrong.
-    attempted_defaults: HashSet<String>,
-    /// Whether a file is not TOML, so that what is missing may be there.
-    broken: bool,
-    errors: Vec<FlowError>,
+    reader: Reader,
 }
 
-impl<'e> Reader<'e> {
-    fn new(environment: &'e dyn Environment, only_connections: bool) -> Reader<'e> {
-        Reader {
+impl<'e> Files<'e> {
+    fn new(environment: &'e dyn Environment, only_connections: bool) -> Files<'e> {
+        Files {
             environment,
             only_connections,
             files: Vec::new(),
             open: Vec::new(),
             included: HashMap::new(),
-            project: ProjectSpec::default(),
-            pipelines: IndexMap::new(),
-            defaults: IndexMap::new(),
-            attempted_defaults: HashSet::new(),
-            broken: false,
-            errors: Vec::new(),
+            reader: Reader::default(),
         }
     }
 
@@ -175,7 +101,7 @@ impl<'e> Reader<'e> {
         let name = path.display().to_string();
         self.files.push(name.clone());
         self.open.push((identity, name.clone()));
-        let patterns = self.sections(text, name, path);
+        let patterns = self.file(text, name, path);
         for (pattern, place) in patterns {
             self.include(&pattern, path, &place);
         }
@@ -192,12 +118,11 @@ impl<'e> Reader<'e> {
         if found.is_empty() {
             let error = FlowError::new(ErrorCode::InvalidValue, format!("no file matches `{pattern}`"));
             let from = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-            self.errors
-                .push(error.hint(format!("the pattern starts at `{}`", from.display())).at(place.clone()));
+            self.mistake(error.hint(format!("the pattern starts at `{}`", from.display())), place);
         }
         for path in found {
             if let Err(error) = self.include_file(&path, place) {
-                self.errors.push(error.at(place.clone()));
+                self.mistake(error, place);
             }
         }
     }
@@ -223,6 +148,10 @@ impl<'e> Reader<'e> {
         Ok(())
     }
 
+    fn mistake(&mut self, error: FlowError, place: &Location) {
+        self.reader.mistakes.push(Mistake { error: error.at(place.clone()), order: None });
+    }
+
     /// Everything that was read, or every mistake in the order of the files.
     fn finish(self) -> Result<ProjectSpec, Vec<FlowError>> {
         match self.conclude() {
@@ -232,20 +161,7 @@ impl<'e> Reader<'e> {
     }
 
     /// Everything that was read, and every mistake in the order of the files.
-    fn conclude(mut self) -> (ProjectSpec, Vec<FlowError>) {
-        self.finish_pipelines();
-        let files = self.files;
-        self.errors.sort_by_key(|error| {
-            error.location.as_ref().map(|location| {
-                (files.iter().position(|file| *file == location.file), location.line, location.column)
-            })
-        });
-        self.project.files = files;
-        (self.project, self.errors)
+    fn conclude(self) -> (ProjectSpec, Vec<FlowError>) {
+        self.reader.conclude(self.files)
     }
-}
-
-/// `pipelines.toml:3:1`.
-fn position(location: &Location) -> String {
-    format!("{}:{}:{}", location.file, location.line, location.column)
 }

@@ -9,24 +9,24 @@ use std::ops::Range;
 const BLOT: char = '*';
 
 /// A file that is being read.
-pub(super) struct SourceText<'t> {
+pub(crate) struct SourceText<'t> {
     /// The file as the user named it.
-    pub(super) file: String,
+    pub(crate) file: String,
     /// Its whole text.
-    pub(super) text: &'t str,
+    pub(crate) text: &'t str,
     line_starts: Vec<usize>,
     /// Bytes that no excerpt shows: start to end.
     secrets: BTreeMap<usize, usize>,
 }
 
 impl<'t> SourceText<'t> {
-    pub(super) fn new(file: String, text: &'t str) -> SourceText<'t> {
+    pub(crate) fn new(file: String, text: &'t str) -> SourceText<'t> {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         SourceText { file, text, line_starts, secrets: BTreeMap::new() }
     }
 
     /// Blots out a value, up to its `${…}`, from every excerpt that is made later.
-    pub(super) fn hide(&mut self, value: Range<usize>) {
+    pub(crate) fn hide(&mut self, value: Range<usize>) {
         let mut start = value.start;
         let inside = &self.text[value.clone()];
         for (open, _) in inside.match_indices("${") {
@@ -45,7 +45,7 @@ impl<'t> SourceText<'t> {
     }
 
     /// Blots out whatever looks like a secret on a line that is not TOML.
-    pub(super) fn hide_in_broken_line(&mut self, at: usize) {
+    pub(crate) fn hide_in_broken_line(&mut self, at: usize) {
         let line = self.line_range(self.line_index(at));
         let text = self.text[line.clone()].to_ascii_lowercase();
         let secret = ["pass", "pwd", "secret", "token", "dsn", "://"].iter().any(|word| text.contains(word));
@@ -56,7 +56,7 @@ impl<'t> SourceText<'t> {
     }
 
     /// Line and column of a byte, both from 1.
-    pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
+    pub(crate) fn line_and_column(&self, at: usize) -> (usize, usize) {
         let at = self.character_start(at);
         let line = self.line_index(at);
         let before = &self.text[self.line_range(line).start.min(at)..at];
@@ -64,7 +64,7 @@ impl<'t> SourceText<'t> {
     }
 
     /// The place of some bytes, marked up to the end of their first line.
-    pub(super) fn location(&self, span: Range<usize>, section: &str) -> Location {
+    pub(crate) fn location(&self, span: Range<usize>, section: &str) -> Location {
         let start = self.character_start(span.start);
         let line_range = self.line_range(self.line_index(start));
         let start = start.clamp(line_range.start, line_range.end);
@@ -84,7 +84,7 @@ impl<'t> SourceText<'t> {
     }
 
     /// The bytes of the part of a value that begins with its nth `${`.
-    pub(super) fn interpolation(&self, value: Range<usize>, index: usize) -> Range<usize> {
+    pub(crate) fn interpolation(&self, value: Range<usize>, index: usize) -> Range<usize> {
         let inside = &self.text[value.clone()];
         match inside.match_indices("${").nth(index) {
             Some((open, _)) => {

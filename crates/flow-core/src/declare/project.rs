@@ -1,0 +1,192 @@
+//! Everything that a project declares, and where each part was written.
+
+use super::{ConnectionSpec, PipelineSpec, TableSpec};
+use crate::error::{ErrorCode, FlowError, Location};
+use indexmap::IndexMap;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::OnceLock;
+
+/// Everything that the files of a project declare.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProjectSpec {
+    /// Connections by name.
+    pub connections: IndexMap<String, ConnectionSpec>,
+    /// Tables by the name under which pipelines refer to them.
+    pub tables: Tables,
+    /// Pipelines by name, with `[defaults]` applied.
+    pub pipelines: IndexMap<String, PipelineSpec>,
+    /// Python modules with further pipelines.
+    pub python: Vec<String>,
+    /// Pipelines that load several targets from one reading: what each loads, by `NAME/target`. The pipeline itself
+    /// stands for its first.
+    pub together: IndexMap<String, IndexMap<String, PipelineSpec>>,
+    /// Pipelines whose query a function of Python answers, once per plan.
+    pub called: Vec<String>,
+    /// The files that it was read from, in their order.
+    pub files: Vec<String>,
+    /// Where each part was written.
+    pub places: Places,
+}
+
+/// Where things were written, by path: `pipelines.customers.mode`, `tables.dim.columns.email`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Places(HashMap<String, Location>);
+
+impl Places {
+    /// Remembers a place.
+    pub fn insert(&mut self, path: impl Into<String>, location: Location) {
+        self.0.insert(path.into(), location);
+    }
+
+    /// The place of a path, or of the nearest part of it that is known:
+    /// an option that was not written leads to its pipeline.
+    pub fn find(&self, path: &str) -> Option<&Location> {
+        let mut path = path;
+        loop {
+            if let Some(location) = self.0.get(path) {
+                return Some(location);
+            }
+            path = &path[..path.rfind('.')?];
+        }
+    }
+
+    /// The place of exactly this path.
+    pub fn get(&self, path: &str) -> Option<&Location> {
+        self.0.get(path)
+    }
+
+    /// The places of a path and of what lies in it, each with the rest of its path.
+    pub(crate) fn inside(&self, path: &str) -> Vec<(String, Location)> {
+        let inside = format!("{path}.");
+        self.0
+            .iter()
+            .filter(|(known, _)| *known == path || known.starts_with(&inside))
+            .map(|(known, place)| (known[path.len()..].to_owned(), place.clone()))
+            .collect()
+    }
+
+    /// Adds the places of another file.
+    pub fn extend(&mut self, other: Places) {
+        self.0.extend(other.0);
+    }
+}
+
+/// Tables by the name under which pipelines refer to them; a qualified name finds them too.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    by_key: IndexMap<String, TableSpec>,
+    /// Made when it is first asked, and again after a change: schema and name to the table's place in the list.
+    by_name: OnceLock<HashMap<(String, String), usize>>,
+}
+
+impl Tables {
+    /// The first table of a schema and a name, with its key: `[tables.dim_customers]` of schema `analytics` may also be
+    /// called `analytics.dim_customers`.
+    pub fn called(&self, schema: &str, name: &str) -> Option<(&str, &TableSpec)> {
+        let by_name = self.by_name.get_or_init(|| {
+            let mut by_name = HashMap::with_capacity(self.by_key.len());
+            for (index, (key, table)) in self.by_key.iter().enumerate() {
+                let schema = table.schema.as_deref().unwrap_or("public");
+                let name = table.name.as_deref().unwrap_or(key);
+                by_name.entry((schema.to_owned(), name.to_owned())).or_insert(index);
+            }
+            by_name
+        });
+        let index = by_name.get(&(schema.to_owned(), name.to_owned()))?;
+        self.by_key.get_index(*index).map(|(key, table)| (key.as_str(), table))
+    }
+}
+
+impl PartialEq for Tables {
+    fn eq(&self, other: &Tables) -> bool {
+        self.by_key == other.by_key
+    }
+}
+
+impl Deref for Tables {
+    type Target = IndexMap<String, TableSpec>;
+
+    fn deref(&self) -> &IndexMap<String, TableSpec> {
+        &self.by_key
+    }
+}
+
+impl DerefMut for Tables {
+    fn deref_mut(&mut self) -> &mut IndexMap<String, TableSpec> {
+        self.by_name = OnceLock::new();
+        &mut self.by_key
+    }
+}
+
+impl IntoIterator for Tables {
+    type Item = (String, TableSpec);
+    type IntoIter = indexmap::map::IntoIter<String, TableSpec>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.by_key.into_iter()
+    }
+}
+
+impl ProjectSpec {
+    /// Adds what another project declares.
+    ///
+    /// # Errors
+    /// `duplicate_name` for every name that both declare.
+    pub fn add(&mut self, other: ProjectSpec) -> Result<(), Vec<FlowError>> {
+        let mut errors = Vec::new();
+        let mut clash = |kind: &str, name: &str, mine: &Places| {
+            let path = format!("{kind}s.{name}");
+            let first = mine.find(&path);
+            let mut error =
+                FlowError::new(ErrorCode::DuplicateName, format!("the {kind} `{name}` is declared twice"));
+            if let Some(first) = first {
+                error = error.detail(format!("first at {}:{}", first.file, first.line));
+            }
+            errors.push(match other.places.find(&path) {
+                Some(place) => error.at(place.clone()),
+                None => error,
+            });
+        };
+        for name in other.connections.keys().filter(|name| self.connections.contains_key(*name)) {
+            clash("connection", name, &self.places);
+        }
+        for name in other.tables.keys().filter(|name| self.tables.contains_key(*name)) {
+            clash("table", name, &self.places);
+        }
+        for name in other.pipelines.keys().filter(|name| self.pipelines.contains_key(*name)) {
+            clash("pipeline", name, &self.places);
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        self.connections.extend(other.connections);
+        self.tables.extend(other.tables);
+        self.pipelines.extend(other.pipelines);
+        self.python.extend(other.python);
+        self.files.extend(other.files);
+        self.together.extend(other.together);
+        self.called.extend(other.called);
+        self.places.extend(other.places);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_found_by_its_qualified_name_after_every_change() {
+        let mut tables = Tables::default();
+        assert_eq!(tables.called("public", "a"), None);
+        tables.insert("a".to_owned(), TableSpec::default());
+        assert_eq!(tables.called("public", "a").map(|(key, _)| key), Some("a"));
+        let other =
+            TableSpec { schema: Some("s".to_owned()), name: Some("n".to_owned()), ..TableSpec::default() };
+        tables.insert("b".to_owned(), other.clone());
+        tables.insert("c".to_owned(), other);
+        assert_eq!(tables.called("s", "n").map(|(key, _)| key), Some("b"));
+        assert_eq!(tables.called("s", "b"), None);
+    }
+}

@@ -1,0 +1,148 @@
+//! A registry of pipelines that Python declared, as versioned JSON whose keys are those of `pipelines.toml`.
+//!
+//! It becomes the tree of values that TOML becomes too, and is read by the same reader: one place judges names, values
+//! and what fits what, and says it in the same words. Places lead to the line of Python that declared a thing.
+
+mod source;
+#[cfg(test)]
+mod tests;
+mod trees;
+
+use super::environment::Environment;
+use super::sections::{Checker, Document, Reader};
+use super::{ConnectionSpec, Places, ProjectSpec, SourceSpec};
+use crate::error::{ErrorCode, FlowError, Location};
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+use source::as_in_toml;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use trees::{DeclaredAt, Trees};
+
+/// The version of the shape.
+pub const SCHEMA: &str = "ematix.registry.v1";
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Registry {
+    schema: String,
+    version: String,
+    #[serde(default)]
+    connections: IndexMap<String, Json>,
+    #[serde(default)]
+    tables: IndexMap<String, Json>,
+    #[serde(default)]
+    pipelines: IndexMap<String, Json>,
+    #[serde(default)]
+    transforms: IndexMap<String, Json>,
+    #[serde(default)]
+    places: IndexMap<String, DeclaredAt>,
+}
+
+/// Reads a registry.
+///
+/// # Errors
+/// `import_failed` for another version's; else every mistake, each at the line of Python that declared it.
+pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
+    let registry: Registry = serde_json::from_str(json).map_err(|error| {
+        vec![FlowError::new(
+            ErrorCode::ImportFailed,
+            format!("the exported registry cannot be read: {error}"),
+        )]
+    })?;
+    if registry.schema != SCHEMA || registry.version != env!("CARGO_PKG_VERSION") {
+        return Err(vec![
+            FlowError::new(
+                ErrorCode::ImportFailed,
+                format!(
+                    "the Python package is ematix-flow {} ({}), and this binary is {}",
+                    registry.version,
+                    registry.schema,
+                    env!("CARGO_PKG_VERSION")
+                ),
+            )
+            .hint("install the same version of both: pip install ematix-flow"),
+        ]);
+    }
+    let mut trees = Trees::new(registry.places);
+    let connections = trees.section("connections", registry.connections);
+    let tables = trees.section("tables", registry.tables);
+    let pipelines = trees.pipelines(registry.pipelines);
+    let transforms = trees.section("transforms", registry.transforms);
+    let Trees { places, called, together, mistakes, .. } = trees;
+
+    let mut reader = Reader::default();
+    let mut document = Document {
+        reader: &mut reader,
+        checker: Checker { source: None, mistakes },
+        places: Places::default(),
+        directory: Path::new(""),
+        environment,
+    };
+    document.connections(&connections.node);
+    document.tables(&tables.node);
+    document.pipelines(&pipelines.node);
+    document.later("transforms", &transforms);
+    reader.mistakes = document.checker.mistakes;
+    for (path, location) in places {
+        reader.project.places.insert(path, Location::clone(&location));
+    }
+    let (mut project, errors) = reader.conclude(Vec::new());
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    gather_targets(&mut project, &together);
+    project.called = called;
+    Ok(project)
+}
+
+/// Takes the pipelines that are one of several targets out of the list, and puts them under the one that stands for all.
+fn gather_targets(project: &mut ProjectSpec, together: &[(String, Vec<String>)]) {
+    if together.is_empty() {
+        return;
+    }
+    let parts: HashSet<&str> = together.iter().flat_map(|(_, parts)| parts).map(String::as_str).collect();
+    let (mut apart, mut whole) = (HashMap::new(), IndexMap::with_capacity(project.pipelines.len()));
+    for (name, spec) in std::mem::take(&mut project.pipelines) {
+        if parts.contains(name.as_str()) {
+            apart.insert(name, spec);
+        } else {
+            whole.insert(name, spec);
+        }
+    }
+    project.pipelines = whole;
+    for (name, parts) in together {
+        let parts = parts.iter().filter_map(|part| apart.remove(part).map(|spec| (part.clone(), spec)));
+        project.together.insert(name.clone(), parts.collect());
+    }
+}
+
+/// What a pipeline's function answered: its source, and connections of its own.
+///
+/// # Errors
+/// `import_failed` for what is none; what is wrong with `params`.
+pub fn read_answer(pipeline: &str, answer: &str) -> Result<Answer, FlowError> {
+    let no_source = |error: serde_json::Error| {
+        FlowError::new(
+            ErrorCode::ImportFailed,
+            format!("the function of `{pipeline}` answered no source: {error}"),
+        )
+        .hint("it returns SQL text, or a Source")
+    };
+    let mut source: Map<String, Json> = serde_json::from_str(answer).map_err(no_source)?;
+    let connections = match source.shift_remove("connections").filter(|said| !said.is_null()) {
+        Some(connections) => serde_json::from_value(connections).map_err(no_source)?,
+        None => IndexMap::new(),
+    };
+    as_in_toml(&mut source)?;
+    Ok(Answer { source: serde_json::from_value(Json::Object(source)).map_err(no_source)?, connections })
+}
+
+/// What a pipeline's function answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Where the rows come from.
+    pub source: SourceSpec,
+    /// Connections that only the function knows.
+    pub connections: IndexMap<String, ConnectionSpec>,
+}

@@ -1,0 +1,117 @@
+//! Reads connections: their parameters, the form of their `${…}`, and what of them no message shows.
+
+use super::words::{Kind, Owner};
+use super::{Document, Entry};
+use crate::declare::dsn::parse_dsn;
+use crate::declare::interpolation::Template;
+use crate::declare::json_schema::definition;
+use crate::declare::libpq;
+use crate::declare::node::{Field, Node, Place, Table, Value};
+use crate::declare::toml::SourceText;
+use crate::error::{ErrorCode, FlowError};
+
+/// Keeps every value of a connection that may be a secret out of the excerpts.
+pub(crate) fn hide_secrets(source: &mut SourceText<'_>, file: &Table) {
+    const SAFE: &[&str] = &[
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "sslmode",
+        "sslrootcert",
+        "connect_timeout",
+        "options",
+        "application_name",
+        "target_session_attrs",
+        "load_balance_hosts",
+        "read_only",
+        "session",
+    ];
+    fn hide(source: &mut SourceText<'_>, node: &Node, depth: usize) {
+        match (&node.value, &node.place) {
+            (Value::Table(table), _) => {
+                for (name, field) in table.iter() {
+                    if depth != 1 || !SAFE.contains(&name) {
+                        hide(source, &field.node, depth + 1);
+                    }
+                }
+            }
+            (Value::List(items), _) => items.iter().for_each(|item| hide(source, item, depth + 1)),
+            (_, Place::Bytes(span)) => source.hide(span.clone()),
+            _ => {}
+        }
+    }
+    if let Some(connections) = file.get("connections") {
+        hide(source, connections, 0);
+    }
+}
+
+impl Document<'_, '_> {
+    /// Reads `[connections]`.
+    pub(crate) fn connections(&mut self, connections: &Node) {
+        for entry in self.named("connections", Kind::Connection, connections) {
+            let (good, _) =
+                self.checker.table(entry.table, &entry.place, definition("ConnectionSpec"), &entry.owner);
+            self.connection_values(&good, &entry);
+            if let Some(connection) = self.deserialize(good, &entry) {
+                self.reader.project.connections.insert(entry.name, connection);
+            }
+        }
+    }
+
+    fn connection_values(&mut self, table: &Table, entry: &Entry<'_>) {
+        let owner = &entry.owner;
+        let has_dsn = table.contains("dsn");
+        for (name, field) in table.iter() {
+            if has_dsn && !matches!(name, "dsn" | "read_only" | "session") {
+                let error = FlowError::new(
+                    ErrorCode::ConflictingOptions,
+                    format!("`{name}` and `dsn` of {} exclude each other", owner.words),
+                );
+                let error =
+                    error.hint("where a connection leads comes whole from one DSN or from the other options");
+                self.checker.report(error, &field.whole(), &owner.section, None);
+            }
+            self.interpolations(&field.node, owner);
+            self.parameter(name, field, entry);
+        }
+    }
+
+    fn parameter(&mut self, name: &str, field: &Field, entry: &Entry<'_>) {
+        let Some(text) = field.node.as_text().filter(|text| !text.contains("${")) else { return };
+        let checked = match name {
+            "dsn" => parse_dsn(text).map(|_| ()),
+            _ => libpq::check_parameter(name, text).map(|_| ()),
+        };
+        if let Err(error) = checked {
+            let error = libpq::of_connection(error, &entry.name);
+            self.checker.report(error, &field.node.place, &entry.owner.section, None);
+        }
+    }
+
+    /// Checks the form of every `${…}`.
+    fn interpolations(&mut self, node: &Node, owner: &Owner) {
+        match &node.value {
+            Value::Text(text) => {
+                if let Err(malformed) = Template::parse(text) {
+                    let error = FlowError {
+                        hint: malformed.hint,
+                        ..FlowError::new(ErrorCode::InvalidValue, malformed.message)
+                    };
+                    let place = match (&node.place, self.checker.source) {
+                        (Place::Bytes(span), Some(source)) => {
+                            Place::Bytes(source.interpolation(span.clone(), malformed.index))
+                        }
+                        (place, _) => place.clone(),
+                    };
+                    self.checker.report(error, &place, &owner.section, None);
+                }
+            }
+            Value::Table(table) => {
+                table.iter().for_each(|(_, field)| self.interpolations(&field.node, owner));
+            }
+            _ => {}
+        }
+    }
+}

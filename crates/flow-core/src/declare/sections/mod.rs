@@ -1,0 +1,246 @@
+//! Reads the sections of a project from trees of values: of each file of TOML, and of what Python declares. Known ones
+//! are read, later ones refused by name; every mistake is kept with its place.
+
+mod check;
+mod connections;
+mod finish;
+mod names;
+mod words;
+
+pub(crate) use check::{Checker, Mistake};
+pub(crate) use connections::hide_secrets;
+pub(crate) use finish::Reader;
+pub(crate) use words::{Kind, Owner, kind, not_yet_supported, section};
+
+use super::Places;
+use super::environment::Environment;
+use super::json_schema::definition;
+use super::node::{Field, Node, Place, Table, Value};
+use super::options::PipelineOptions;
+use crate::error::{ErrorCode, FlowError, Location};
+use check::is_attempted;
+use finish::ReadPipeline;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// The options that are names of columns, or lists of them.
+const COLUMN_OPTIONS: &[&str] = &[
+    "keys",
+    "compare_columns",
+    "update_columns",
+    "overwrite_columns",
+    "incremental_column",
+    "first_valid_from",
+    "effective_from",
+    "effective_to",
+    "current_flag",
+    "hash_column",
+    "deleted_flag",
+    "loaded_at_column",
+    "batch_id_column",
+];
+
+/// One file, or one registry, while it is read.
+pub(crate) struct Document<'r, 's> {
+    pub(crate) reader: &'r mut Reader,
+    pub(crate) checker: Checker<'s>,
+    /// Where each part of a file was written. Of a registry Python says it.
+    pub(crate) places: Places,
+    /// Where the paths in it start.
+    pub(crate) directory: &'s Path,
+    pub(crate) environment: &'s dyn Environment,
+}
+
+/// A table with a name.
+struct Entry<'n> {
+    name: String,
+    table: &'n Table,
+    place: Place,
+    owner: Owner,
+}
+
+impl Document<'_, '_> {
+    /// Refuses a section that a later version will have.
+    pub(crate) fn later(&mut self, name: &str, field: &Field) {
+        let own = field.whole();
+        let (name, place, empty) = match &field.node.value {
+            Value::Table(table) => {
+                let first = table.iter().next().map(|(_, first)| first.whole());
+                let place = first.filter(|_| own == field.key).unwrap_or(own);
+                (format!("`[{name}]`"), place, table.is_empty())
+            }
+            Value::List(items) => (format!("`{name}`"), field.key.clone(), items.is_empty()),
+            _ => (format!("`{name}`"), field.key.clone(), false),
+        };
+        if !empty {
+            self.checker.report(not_yet_supported(&name), &place, "", None);
+        }
+    }
+
+    /// The entries of `[connections]`, `[tables]` or `[pipelines]`, each a table.
+    fn named<'n>(&mut self, list: &'static str, kind_of: Kind, node: &'n Node) -> Vec<Entry<'n>> {
+        let singular = list.trim_end_matches('s');
+        let Value::Table(table) = &node.value else {
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("`{list}` must hold {list} by name, not be {}", kind(&node.value)),
+            );
+            self.checker.report(error.hint(format!("write [{list}.NAME]")), &node.place, "", None);
+            return Vec::new();
+        };
+        let mut entries = Vec::new();
+        for (name, field) in table.iter() {
+            let owner = Owner::named(kind_of, list, name);
+            let Value::Table(inside) = &field.node.value else {
+                let error = FlowError::new(
+                    ErrorCode::InvalidValue,
+                    format!("{singular} `{name}` must be a table, not {}", kind(&field.node.value)),
+                );
+                let hint = if field.node.as_text().is_some() && kind_of == Kind::Connection {
+                    format!("write {name} = {{ dsn = \"…\" }}")
+                } else {
+                    format!("write {} with its options below", owner.section)
+                };
+                self.checker.report(error.hint(hint), &field.node.place, &owner.section, None);
+                continue;
+            };
+            if name.is_empty() {
+                let error =
+                    FlowError::new(ErrorCode::InvalidValue, format!("a {singular} has an empty name"));
+                self.checker.report(error, &field.key, &owner.section, None);
+                continue;
+            }
+            let path = format!("{list}.{name}");
+            if let Some(first) = self.reader.project.places.get(&path) {
+                let error =
+                    FlowError::new(ErrorCode::DuplicateName, format!("{} is declared twice", owner.words))
+                        .detail(format!("first at {}", position(first)))
+                        .hint("names hold for all files of a project");
+                self.checker.report(error, &field.whole(), &owner.section, None);
+                continue;
+            }
+            self.record(&path, field, &owner.section);
+            entries.push(Entry { name: name.to_owned(), table: inside, place: field.whole(), owner });
+        }
+        entries
+    }
+
+    /// Reads `[defaults]`.
+    pub(crate) fn defaults(&mut self, node: &Node) {
+        let owner = Owner::defaults();
+        let Value::Table(table) = &node.value else {
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("[defaults] must be a table, not {}", kind(&node.value)),
+            );
+            return self.checker.report(error, &node.place, "", None);
+        };
+        let (good, _) = self.checker.table(table, &node.place, definition("PipelineOptions"), &owner);
+        self.column_options(table, &owner);
+        self.reader.attempted_defaults.extend(table.names().map(str::to_owned));
+        for (name, field) in good.iter() {
+            let path = format!("defaults.{name}");
+            if let Some(first) = self.reader.project.places.get(&path) {
+                let error =
+                    FlowError::new(ErrorCode::DuplicateName, format!("`{name}` is set twice in [defaults]"))
+                        .detail(format!("first at {}", position(first)))
+                        .hint("[defaults] hold for all files of a project");
+                self.checker.report(error, &field.whole(), &owner.section, None);
+                continue;
+            }
+            self.record(&path, field, &owner.section);
+        }
+        let entry = Entry { name: String::new(), table, place: node.place.clone(), owner };
+        if let Some(options) = self.deserialize::<PipelineOptions>(good, &entry) {
+            for (name, value) in finish::written(&options) {
+                self.reader.defaults.entry(name).or_insert(value);
+            }
+        }
+    }
+
+    /// Reads `[tables]`.
+    pub(crate) fn tables(&mut self, tables: &Node) {
+        for entry in self.named("tables", Kind::Table, tables) {
+            let (good, _) =
+                self.checker.table(entry.table, &entry.place, definition("TableSpec"), &entry.owner);
+            if let Some(columns) = entry.table.get("columns").and_then(Node::as_table) {
+                let section = section(&["tables", &entry.name, "columns"]);
+                for (name, column) in columns.iter() {
+                    self.record(&format!("tables.{}.columns.{name}", entry.name), column, &section);
+                }
+            }
+            self.table_names(entry.table, &entry);
+            if let Some(table) = self.deserialize(good, &entry) {
+                self.reader.project.tables.insert(entry.name, table);
+            }
+        }
+    }
+
+    /// Reads `[pipelines]`.
+    pub(crate) fn pipelines(&mut self, pipelines: &Node) {
+        let schema = definition("PipelineSection");
+        let known: Vec<&str> =
+            schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        for entry in self.named("pipelines", Kind::Pipeline, pipelines) {
+            let (mut good, complete) = self.checker.table(entry.table, &entry.place, schema, &entry.owner);
+            self.column_options(entry.table, &entry.owner);
+            let source = good.remove("source").and_then(|source| self.source(source, &entry));
+            let target = good.remove("target").and_then(|target| {
+                let spot = self.checker.spot(&target.place, &entry.owner.section);
+                target.as_text().map(|name| (name.to_owned(), spot))
+            });
+            let written = entry.table.iter().filter(|(_, field)| !field.node.is_null());
+            let mut attempted: finish::Attempted =
+                written.map(|(name, field)| (name.to_owned(), field.key.order())).collect();
+            if is_attempted(entry.table, "mode", &known, &entry.owner) {
+                attempted.entry("mode".to_owned()).or_insert(entry.place.order());
+            }
+            let spot = self.checker.spot(&entry.place, &entry.owner.section);
+            let Some(options) = self.deserialize(good, &entry) else { continue };
+            let read = ReadPipeline { source: source.filter(|_| complete), target, options, attempted, spot };
+            self.reader.pipelines.insert(entry.name, read);
+        }
+    }
+
+    /// Remembers where a thing and everything in it was written.
+    fn record(&mut self, path: &str, field: &Field, section: &str) {
+        let Some(source) = self.checker.source else { return };
+        if let Place::Bytes(span) = field.whole() {
+            self.places.insert(path, source.location(span, section));
+        }
+        match &field.node.value {
+            Value::Table(table) => {
+                for (name, field) in table.iter() {
+                    self.record(&format!("{path}.{name}"), field, section);
+                }
+            }
+            Value::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    if let Place::Bytes(span) = &item.place {
+                        self.places.insert(format!("{path}.{index}"), source.location(span.clone(), section));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The Rust value of what passed the checks.
+    fn deserialize<T: DeserializeOwned>(&mut self, good: Table, entry: &Entry<'_>) -> Option<T> {
+        match T::deserialize(Node { value: Value::Table(good), place: entry.place.clone() }) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                // Not reached as long as the schema says all that serde asks for.
+                let error =
+                    FlowError::new(ErrorCode::InvalidValue, format!("{}: {error}", entry.owner.words));
+                self.checker.report(error, &entry.place, &entry.owner.section, None);
+                None
+            }
+        }
+    }
+}
+
+/// `pipelines.toml:3:1`.
+pub(crate) fn position(location: &Location) -> String {
+    format!("{}:{}:{}", location.file, location.line, location.column)
+}

@@ -1,0 +1,151 @@
+//! Checks that names are names, types are types, and a source is one thing.
+
+use super::words::{Owner, section};
+use super::{COLUMN_OPTIONS, Document, Entry};
+use crate::declare::SourceSpec;
+use crate::declare::interpolation::reason;
+use crate::declare::node::{Node, Place, Table, Value};
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::sql::{Ident, QualifiedName};
+use crate::types::DataType;
+
+impl Document<'_, '_> {
+    /// The names in the options of a pipeline.
+    pub(super) fn column_options(&mut self, table: &Table, owner: &Owner) {
+        for (name, field) in table.iter() {
+            if COLUMN_OPTIONS.contains(&name) {
+                self.column_names(&field.node, &owner.section);
+            }
+        }
+    }
+
+    /// The names and types of a table.
+    pub(super) fn table_names(&mut self, table: &Table, entry: &Entry<'_>) {
+        let outer = &entry.owner.section;
+        if table.get("name").is_none_or(Node::is_null) {
+            self.check(Ident::new(entry.name.as_str()), &entry.place, outer);
+        }
+        for (name, field) in table.iter() {
+            match (name, &field.node.value) {
+                ("schema" | "name", Value::Text(name)) => {
+                    self.check(Ident::new(name.as_str()), &field.node.place, outer);
+                }
+                ("primary_key" | "natural_key", _) => self.column_names(&field.node, outer),
+                ("unique", Value::List(items)) => {
+                    items.iter().for_each(|item| self.column_names(item, outer));
+                }
+                ("indexes", Value::List(items)) => items.iter().for_each(|item| self.index(item, outer)),
+                ("columns", Value::Table(columns)) => {
+                    let section = section(&["tables", &entry.name, "columns"]);
+                    for (name, column) in columns.iter() {
+                        self.check(Ident::new(name), &column.key, &section);
+                        self.column_type(&column.node, &section);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn index(&mut self, node: &Node, section: &str) {
+        let Value::Table(index) = &node.value else { return self.column_names(node, section) };
+        if let Some(columns) = index.get("columns") {
+            self.column_names(columns, section);
+        }
+        if let Some(name) = index.get("name").filter(|name| name.as_text().is_some()) {
+            self.column_names(name, section);
+        }
+    }
+
+    fn column_type(&mut self, column: &Node, section: &str) {
+        let node = match &column.value {
+            Value::Table(column) => column.get("type"),
+            _ => Some(column),
+        };
+        if let Some((node, text)) = node.and_then(|node| Some((node, node.as_text()?))) {
+            let text = text.trim();
+            let name = text.strip_suffix('?').unwrap_or(text);
+            self.check(DataType::parse(name), &node.place, section);
+        }
+    }
+
+    fn column_names(&mut self, node: &Node, section: &str) {
+        match &node.value {
+            Value::Text(name) => self.check(Ident::new(name.as_str()), &node.place, section),
+            Value::List(names) => names.iter().for_each(|name| self.column_names(name, section)),
+            _ => {}
+        }
+    }
+
+    fn check<T>(&mut self, result: Result<T>, place: &Place, section: &str) {
+        if let Err(error) = result {
+            self.checker.report(error, place, section, None);
+        }
+    }
+
+    /// A source: one of query, query_file and table; the text of a file is read.
+    pub(super) fn source(&mut self, node: Node, entry: &Entry<'_>) -> Option<SourceSpec> {
+        let table = node.as_table()?;
+        let section = &entry.owner.section;
+        let written: Vec<_> =
+            ["query", "query_file", "table"].into_iter().filter(|name| table.contains(name)).collect();
+        // What was refused above, a later kind of source or a mistake, is not reported again as missing.
+        let raw = entry.table.get("source").and_then(Node::as_table);
+        let said = |raw: &Table| raw.iter().filter(|(_, field)| !field.node.is_null()).count();
+        let refused = raw.is_some_and(|raw| said(raw) > table.len());
+        match written.as_slice() {
+            [_] => {}
+            [] if refused => return None,
+            [] => {
+                let error = FlowError::new(
+                    ErrorCode::MissingOption,
+                    format!("`source` of {} names no rows", entry.owner.words),
+                );
+                let error = error
+                    .hint("set query = \"SELECT …\", query_file = \"FILE.sql\" or table = \"schema.table\"");
+                self.checker.report(error, &node.place, section, None);
+                return None;
+            }
+            [first, others @ ..] => {
+                for other in others {
+                    let error = FlowError::new(
+                        ErrorCode::ConflictingOptions,
+                        format!(
+                            "`{first}` and `{other}` of `source` of {} exclude each other",
+                            entry.owner.words
+                        ),
+                    );
+                    let place = table.field(other).map_or(&node.place, |field| &field.key);
+                    self.checker.report(error, place, section, None);
+                }
+                return None;
+            }
+        }
+        if let Some((name, place)) = table.get("table").and_then(|node| Some((node.as_text()?, &node.place)))
+        {
+            self.check(QualifiedName::parse(name), place, section);
+        }
+        let file = table.get("query_file").map(|node| node.place.clone());
+        let mut source: SourceSpec = serde::Deserialize::deserialize(node).ok()?;
+        if let (Some(name), Some(place)) = (&source.query_file, file) {
+            let path = self.directory.join(name);
+            match self.environment.read_file(&path) {
+                Ok(text) => source.query = Some(text),
+                Err(error) => {
+                    let error = FlowError::new(
+                        ErrorCode::InvalidValue,
+                        format!("the query file `{}` cannot be read: {}", path.display(), reason(&error)),
+                    );
+                    self.checker.report(
+                        error.hint("its path starts at the file it stands in"),
+                        &place,
+                        section,
+                        None,
+                    );
+                    return None;
+                }
+            }
+        }
+        Some(source)
+    }
+}

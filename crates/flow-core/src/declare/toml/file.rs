@@ -1,0 +1,178 @@
+//! Reads one file: its text becomes a tree, the tree the sections of a project.
+
+use super::Files;
+use super::text::SourceText;
+use super::tree::table_of;
+use crate::declare::Places;
+use crate::declare::json_schema::document;
+use crate::declare::node::{Field, Node, Table, Value};
+use crate::declare::options::option_info;
+use crate::declare::sections::{Checker, Document, Kind, Mistake, Owner, hide_secrets, section};
+use crate::error::{ErrorCode, FlowError, Location, did_you_mean};
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::Path;
+use toml::de::DeTable;
+
+const SECTIONS: &[&str] = &["include", "python", "connections", "defaults", "tables", "pipelines"];
+const LATER_SECTIONS: &[&str] = &["vars", "environments", "features", "transforms"];
+
+/// Sections of other tools, or in the singular, and ours.
+const FOREIGN_SECTIONS: &[(&str, &str)] = &[
+    ("default", "defaults"),
+    ("sources", "connections"),
+    ("targets", "tables"),
+    ("models", "tables"),
+    ("databases", "connections"),
+    ("jobs", "pipelines"),
+    ("flows", "pipelines"),
+    ("includes", "include"),
+    ("imports", "include"),
+];
+
+impl Files<'_> {
+    /// Reads the sections of one file; answers the patterns of its `include`.
+    pub(super) fn file(&mut self, text: &str, name: String, path: &Path) -> Vec<(String, Location)> {
+        let (tree, syntax) = DeTable::parse_recoverable(text);
+        let tree = table_of(tree.into_inner());
+        let mut source = SourceText::new(name, text);
+        hide_secrets(&mut source, &tree);
+        for mistake in &syntax {
+            source.hide_in_broken_line(mistake.span().map_or(0, |span| span.start));
+        }
+        let mut document = Document {
+            checker: Checker { source: Some(&source), mistakes: Vec::new() },
+            places: Places::default(),
+            directory: path.parent().unwrap_or(Path::new("")),
+            environment: self.environment,
+            reader: &mut self.reader,
+        };
+        let includes = document.top(&tree, self.only_connections);
+        let Document { checker, places, .. } = document;
+        let mut mistakes = checker.mistakes;
+        let syntax = syntax_errors(&source, &syntax);
+        if !syntax.is_empty() {
+            // What stands on a broken line, or is missing, may be there once the line is mended.
+            let broken: HashSet<usize> = syntax.iter().filter_map(line).collect();
+            mistakes.retain(|mistake| {
+                mistake.error.code != ErrorCode::MissingOption
+                    && line(&mistake.error).is_none_or(|line| !broken.contains(&line))
+            });
+            self.reader.broken = true;
+        }
+        let syntax = syntax.into_iter().map(|error| Mistake { error, order: None });
+        self.reader.mistakes.extend(syntax.chain(mistakes));
+        self.reader.project.places.extend(places);
+        includes
+    }
+}
+
+fn line(error: &FlowError) -> Option<usize> {
+    error.location.as_ref().map(|location| location.line)
+}
+
+/// The parser's mistakes in our words, the first of each line.
+fn syntax_errors(source: &SourceText<'_>, mistakes: &[toml::de::Error]) -> Vec<FlowError> {
+    let mut mistakes: Vec<(Range<usize>, &str)> =
+        mistakes.iter().map(|mistake| (mistake.span().unwrap_or(0..0), mistake.message())).collect();
+    mistakes.sort_by_key(|(span, _)| (span.start, span.end));
+    let mut lines = HashSet::new();
+    mistakes.retain(|(span, _)| lines.insert(source.line_and_column(span.start).0));
+    mistakes
+        .into_iter()
+        .map(|(span, message)| {
+            let error = match message {
+                "duplicate key" => FlowError::new(
+                    ErrorCode::InvalidToml,
+                    format!("{} is written twice", &source.text[span.clone()]),
+                ),
+                _ if message.starts_with("string values must be quoted") => {
+                    FlowError::new(ErrorCode::InvalidToml, "a string needs quotes")
+                        .hint("write \"…\" around it")
+                }
+                _ if message.starts_with("invalid basic string")
+                    || message.starts_with("invalid literal string") =>
+                {
+                    FlowError::new(ErrorCode::InvalidToml, "a string is not closed on its line")
+                        .hint("three quotes, \"\"\" or \'\'\', begin and end a string of several lines")
+                }
+                _ => FlowError::new(ErrorCode::InvalidToml, message),
+            };
+            error.at(source.location(span, ""))
+        })
+        .collect()
+}
+
+impl Document<'_, '_> {
+    fn top(&mut self, tree: &Table, only_connections: bool) -> Vec<(String, Location)> {
+        let mut includes = Vec::new();
+        for (name, field) in tree.iter() {
+            match name {
+                "connections" => self.connections(&field.node),
+                name if only_connections => {
+                    let error =
+                        FlowError::new(ErrorCode::UnknownOption, format!("`{name}` does not belong here"));
+                    let error = error.hint("this file holds [connections.NAME] and nothing else");
+                    self.checker.report(error, &field.whole(), "", None);
+                }
+                "include" => includes = self.texts(name, &field.node),
+                "python" => {
+                    let modules = self.texts(name, &field.node);
+                    self.reader.project.python.extend(modules.into_iter().map(|(name, _)| name));
+                }
+                "defaults" => self.defaults(&field.node),
+                "tables" => self.tables(&field.node),
+                "pipelines" => self.pipelines(&field.node),
+                name if LATER_SECTIONS.contains(&name) => self.later(name, field),
+                name => self.unknown_section(name, field),
+            }
+        }
+        includes
+    }
+
+    fn unknown_section(&mut self, name: &str, field: &Field) {
+        let ours = FOREIGN_SECTIONS.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
+        let near = ours.or_else(|| did_you_mean(name, SECTIONS.iter().chain(LATER_SECTIONS).copied()));
+        let is_table = matches!(field.node.value, Value::Table(_));
+        let error = if is_table {
+            FlowError::new(ErrorCode::UnknownOption, format!("unknown section {}", section(&[name])))
+        } else {
+            FlowError::new(
+                ErrorCode::UnknownOption,
+                format!("unknown option `{name}` at the top of the file"),
+            )
+        };
+        let in_brackets = |near: &str| {
+            if matches!(near, "include" | "python") { near.to_owned() } else { format!("[{near}]") }
+        };
+        let error = match near {
+            Some(_) => error,
+            None if !is_table && option_info(name).is_some() => {
+                error.hint("options of a pipeline stand in [pipelines.NAME] or in [defaults]")
+            }
+            None => error.hint(
+                "the sections are include, python, [connections], [defaults], [tables] and [pipelines]",
+            ),
+        };
+        self.checker.report(
+            error,
+            &field.key,
+            "",
+            near.map(|near| format!("did you mean `{}`?", in_brackets(near))),
+        );
+    }
+
+    /// A list of texts at the top of the file, each with its place.
+    fn texts(&mut self, name: &str, node: &Node) -> Vec<(String, Location)> {
+        let owner = Owner { kind: Kind::Other, words: "the file".to_owned(), section: String::new() };
+        let schema = &document()["properties"][name];
+        let Some(good) = self.checker.value(node, schema, name, &owner) else { return Vec::new() };
+        let texts = good.as_list().into_iter().flatten();
+        texts
+            .filter_map(|node| {
+                let location = self.checker.spot(&node.place, "").location?;
+                Some((node.as_text()?.to_owned(), location))
+            })
+            .collect()
+    }
+}
