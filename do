@@ -11,7 +11,7 @@ help() {
 ./do demo            set everything up and run `flow demo`: an SCD2 dimension, day by day, on a Postgres of its own
 ./do test [ARG…]     set everything up and pass all tests; ARGs are pytest's
 ./do soak [ARG…]     the tests that `test` leaves out because they take minutes
-./do lint            what `test` checks without running anything: format, clippy, the core without its runtime,
+./do lint            what `test` checks without running anything: format, clippy, unused dependencies,
                      dependencies that nothing uses, ruff
 ./do fmt             format the Rust and Python sources
 ./do bench [ARG…]    bench/run.py: the workloads beside hand-written SQL

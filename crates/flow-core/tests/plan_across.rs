@@ -118,7 +118,7 @@ fn the_partial_index_tells_how_many_versions_are_current() {
         let current = live.indexes.iter_mut().find(|index| index.predicate.is_some()).expect("an index");
         current.estimated_rows = Some(900_000.0);
     });
-    assert_eq!(scene.plan().expect("a plan").path, ExecutionPath::ClientDiff);
+    assert_eq!(scene.plan().expect("a plan").header.path, ExecutionPath::ClientDiff);
 }
 
 fn of_the_user(name: &str, normal: Normal) -> TypeFacts {
