@@ -7,7 +7,7 @@ use crate::declare::options::{ForcePath, OnDrift, OnDuplicate};
 use crate::dialect::{Cast, ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::facts::{ExecutionPath, Facts, Relation};
-use crate::metadata;
+use crate::history;
 use crate::pipeline::{Pipeline, Strategy, Target, declared_keys};
 use crate::schema::{Column, Table};
 use crate::sql;
@@ -324,7 +324,7 @@ fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> Qualifi
         cut -= 1;
     }
     let name = format!("_ematix_{what}_{}_{batch}", &pipeline.name[..cut]);
-    QualifiedName { schema: Ident::fixed(metadata::SCHEMA), name: Ident::new(name).expect("cut to fit") }
+    QualifiedName { schema: Ident::fixed(history::SCHEMA), name: Ident::new(name).expect("cut to fit") }
 }
 
 fn resolve_keys(

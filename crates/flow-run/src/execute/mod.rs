@@ -4,7 +4,6 @@ mod answers;
 pub mod callables;
 mod check;
 mod gather;
-mod history;
 pub mod observer;
 mod questions;
 mod route;
@@ -13,6 +12,7 @@ mod supervise;
 mod together;
 mod transfer;
 
+use crate::history::HistoryStore;
 use crate::postgres::connect::connect;
 use crate::postgres::grants;
 use crate::postgres::session::Session;
@@ -208,7 +208,7 @@ impl Engine {
     /// The facts of a plan that is only printed.
     async fn facts_of_plan(&self, pipeline: &Pipeline, request: &Request) -> Result<Facts> {
         let session = self.open(&pipeline.target_connection, &format!("plan {}", pipeline.name)).await?;
-        let exists = history::metadata_exists(&session).await?;
+        let exists = HistoryStore::on(&session).exists().await?;
         session.ask("begin", &session.begin(true)).await?;
         let route = self.route(pipeline, &session).await?;
         let run = RunFacts {
@@ -221,7 +221,10 @@ impl Engine {
         };
         let facts = match gather::facts(&session, pipeline, &route, run, exists).await {
             Ok(facts) => facts,
-            Err(error) => return Err(grants::complete(error, &session, pipeline.source.query.text()).await),
+            Err(error) => {
+                let error = HistoryStore::on(&session).explained(error).await;
+                return Err(grants::complete(error, &session, pipeline.source.query.text()).await);
+            }
         };
         session.ask("end the plan", "ROLLBACK").await?;
         session.close().await;

@@ -2,11 +2,11 @@
 
 use super::answers;
 use super::gather::{self, Path};
-use super::history;
 use super::observer::Observer;
 use super::route::Route;
 use super::transfer::{self, Transferred};
 use super::{Engine, Request, Stop};
+use crate::history::{Failure, HistoryStore};
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::session::Session;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -15,7 +15,7 @@ use ematix_flow_core::facts::{Cap, RunFacts, SourceFacts};
 use ematix_flow_core::pipeline::{Pipeline, Strategy};
 use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
 use ematix_flow_core::planner;
-use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
+use ematix_flow_core::report::{ExecutionPath, SampleRow, Status, StepReport};
 use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::run_value::Values;
 use ematix_flow_core::sql::{Literal, Quote};
@@ -46,6 +46,16 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// What the history records of a run that ends here by an error.
+    pub fn failure<'a>(&self, error: &'a FlowError) -> Failure<'a> {
+        Failure {
+            status: Status::of_error(error),
+            error,
+            path: self.path.as_ref().map(|path| path.path),
+            rows_in: self.values.number(RunValue::RowsIn),
+        }
+    }
+
     /// Forgets what an attempt counted that left nothing behind.
     fn begin_again(&mut self) {
         self.values = Values::default();
@@ -76,11 +86,11 @@ impl Execution<'_> {
     /// The path comes under the lock: runs that wait would else hold a source's connection each, and behind
     /// a pooler keep all of them from each other.
     pub async fn run(&self, progress: &mut Progress) -> Result<()> {
-        let metadata_exists =
-            if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
+        let history = HistoryStore::on(self.session);
+        let prepared = !self.request.dry_run || history.is_current().await?;
         self.take_targets(&[lock_key(&self.pipeline.target_key())]).await?;
-        if self.request.dry_run && !metadata_exists {
-            history::create_metadata(self.session, false).await?;
+        if !prepared {
+            history.prepare(false).await?;
         }
         if let Some(why) = self.attempt(None, progress).await? {
             // Nothing was written: the rows are read again, and staged.

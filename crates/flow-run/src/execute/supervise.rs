@@ -1,14 +1,13 @@
 //! Watches over a run: its lease, its time limit, the wish to stop it, and what is recorded of its end.
 
-use super::history::{self, RunStart};
 use super::observer::Observer;
 use super::run::{Progress, asked, cancelled, unless_asked};
 use super::{Engine, Request, Stop};
+use crate::history::{HistoryStore, RunStart, lease_lost};
 use crate::postgres::grants;
 use crate::postgres::session::Session;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
-use ematix_flow_core::report::Status;
 use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -52,20 +51,17 @@ impl Engine {
             )
         })
         .await?;
-        let entered = history::begin(
-            &own,
-            &RunStart {
-                run_id,
-                pipeline: &pipeline.name,
-                mode: pipeline.strategy.mode().name(),
-                target: &pipeline.target_key(),
-                started_by: &request.started_by,
-                slot: request.slot.as_deref(),
-                parent: None,
-                lease: &pipeline.limits.lease,
-            },
-        )
-        .await;
+        let start = RunStart {
+            run_id,
+            pipeline: &pipeline.name,
+            mode: pipeline.strategy.mode().name(),
+            target: &pipeline.target_key(),
+            started_by: &request.started_by,
+            slot: request.slot.as_deref(),
+            parent: None,
+            lease: &pipeline.limits.lease,
+        };
+        let entered = HistoryStore::on(&own).begin(&start).await;
         let entered = name_grants(entered, &own, pipeline).await?;
         if !entered {
             progress.slot_taken = true;
@@ -87,11 +83,11 @@ impl Engine {
         match &outcome {
             // The load stands whatever becomes of these two notes.
             Ok(()) => {
-                let _ = history::after_commit(&own, run_id, &progress.steps).await;
+                let _ = HistoryStore::on(&own).after_commit(run_id, &progress.steps).await;
             }
             Err(error) => {
-                let _ = history::fail(&own, run_id, Status::of_error(error), error, progress).await;
-                let _ = history::record_steps(&own, run_id, &progress.steps).await;
+                let _ = HistoryStore::on(&own).fail(run_id, &progress.failure(error)).await;
+                let _ = HistoryStore::on(&own).record_steps(run_id, &progress.steps).await;
             }
         }
         own.close().await;
@@ -127,7 +123,7 @@ pub(super) async fn resolve(own: &Session, run_id: &str, commit_sent: bool, erro
     if !commit_sent && error.code != ErrorCode::ConnectionLost {
         return Err(error);
     }
-    match history::status_of(own, run_id).await.ok().flatten().as_deref() {
+    match HistoryStore::on(own).status_of(run_id).await.ok().flatten().as_deref() {
         Some("success") => Ok(()),
         Some("lost") => Err(lease_lost()),
         _ => Err(error),
@@ -140,11 +136,6 @@ pub(super) async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeli
         Err(error) => Err(grants::complete(error, session, pipeline.source.query.text()).await),
         done => done,
     }
-}
-
-fn lease_lost() -> FlowError {
-    FlowError::new(ErrorCode::LeaseLost, "the run was taken for dead while it was running, and rolls back")
-        .hint("its process was paused for longer than its lease: run it again, or raise lease")
 }
 
 /// A request whose stop is ours to turn, whatever the reason.
@@ -186,7 +177,8 @@ pub(super) async fn watch(
             _ = beat.tick(), if own.is_some() => {
                 let own = own.expect("the branch is taken only with it");
                 // A connection that broke is no verdict: the finish of the plan asks the row itself.
-                let renewal = history::renew_leases(own, run_ids, lease);
+                let history = HistoryStore::on(own);
+                let renewal = history.renew(run_ids, lease);
                 tokio::select! {
                     biased;
                     outcome = &mut work => return outcome,

@@ -2,13 +2,13 @@
 //! once into a table of its own, and loads each from there. All of it stands, or nothing.
 
 use super::gather::{self, Path};
-use super::history::{self, RunStart};
 use super::observer::Observer;
 use super::route::Route;
 use super::run::{Execution, Progress, awake, lock_key, settle, unless_asked};
 use super::supervise::{haltable, name_grants, resolve, watch};
 use super::transfer::{Transferred, copy_rows};
 use super::{About, Engine, Request};
+use crate::history::{HistoryStore, RunStart};
 use crate::postgres::session::Session;
 use ematix_flow_core::declare::ProjectSpec;
 use ematix_flow_core::declare::options::ForcePath;
@@ -16,12 +16,12 @@ use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::dialect::{Crossing, Dialect};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, SourceFacts};
-use ematix_flow_core::metadata;
+use ematix_flow_core::history::SCHEMA;
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Answer, Copy, Plan, Step, StepKind};
 use ematix_flow_core::planner;
 use ematix_flow_core::query::ReadQuery;
-use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_core::report::RunReport;
 use ematix_flow_core::run_value::Values;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, QualifiedName, Sql};
@@ -149,20 +149,17 @@ impl Engine {
             start(part.run_id.as_str(), part.pipeline.name.as_str(), &part.pipeline, None, Some(parent))
         }));
         for (run_id, pipeline, mode, target, slot, parent) in &starts {
-            let entered = history::begin(
-                &own,
-                &RunStart {
-                    run_id,
-                    pipeline,
-                    mode,
-                    target,
-                    started_by: &request.started_by,
-                    slot: *slot,
-                    parent: *parent,
-                    lease: &whole.limits.lease,
-                },
-            )
-            .await;
+            let start = RunStart {
+                run_id,
+                pipeline,
+                mode,
+                target,
+                started_by: &request.started_by,
+                slot: *slot,
+                parent: *parent,
+                lease: &whole.limits.lease,
+            };
+            let entered = HistoryStore::on(&own).begin(&start).await;
             if !name_grants(entered, &own, whole).await? {
                 parts[0].progress.slot_taken = true;
                 return Ok(());
@@ -189,8 +186,8 @@ impl Engine {
         for (run_id, progress) in progresses {
             // The load stands, or does not, whatever becomes of these notes.
             let _ = match &outcome {
-                Ok(()) => history::after_commit(&own, run_id, &progress.steps).await,
-                Err(error) => history::fail(&own, run_id, Status::of_error(error), error, progress).await,
+                Ok(()) => HistoryStore::on(&own).after_commit(run_id, &progress.steps).await,
+                Err(error) => HistoryStore::on(&own).fail(run_id, &progress.failure(error)).await,
             };
         }
         own.close().await;
@@ -208,12 +205,13 @@ impl Engine {
         parent: &str,
     ) -> Result<()> {
         let lead = Execution { engine: self, session, pipeline: whole, request, observer, run_id: parent };
-        let exists = !request.dry_run || history::metadata_exists(session).await?;
+        let history = HistoryStore::on(session);
+        let prepared = !request.dry_run || history.is_current().await?;
         let mut keys: Vec<i64> = parts.iter().map(|part| lock_key(&part.pipeline.target_key())).collect();
         keys.sort_unstable();
         lead.take_targets(&keys).await?;
-        if !exists {
-            history::create_metadata(session, false).await?;
+        if !prepared {
+            history.prepare(false).await?;
         }
         let route = unless_asked(&request.stop, self.route(whole, session)).await?;
         // How late rows may commit is asked before the reading, if any of the targets goes by it.
@@ -251,7 +249,7 @@ impl Engine {
         parts.iter().for_each(|part| total.add_all(&part.progress.values));
         let drop = format!("DROP TABLE {shared}");
         session.ask("drop the reading", &drop).await?;
-        history::succeed(session, parent, &total).await?;
+        history.succeed(parent, &total).await?;
         parts.iter_mut().for_each(|part| part.progress.commit_sent = true);
         session.ask("commit", "COMMIT").await?;
         Ok(())
@@ -294,10 +292,8 @@ fn combined(parts: &[Pipeline], plans: Vec<Plan>) -> Plan {
 
 /// The table of a reading, and its name as it may stand in SQL.
 fn reading(batch: &str) -> Result<(QualifiedName, String)> {
-    let name = QualifiedName {
-        schema: Ident::fixed(metadata::SCHEMA),
-        name: Ident::new(format!("_ematix_reading_{batch}"))?,
-    };
+    let name =
+        QualifiedName { schema: Ident::fixed(SCHEMA), name: Ident::new(format!("_ematix_reading_{batch}"))? };
     let text = sql!("{name}", name).to_text(&Postgres);
     Ok((name, text))
 }
