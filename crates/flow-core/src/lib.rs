@@ -11,7 +11,7 @@ pub mod sql;
 pub mod types;
 pub mod dialect;
 pub mod schema;
-pub mod metadata;
+pub mod history;
 pub mod query;
 pub mod declare;
 pub mod connections;

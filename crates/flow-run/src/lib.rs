@@ -1,4 +1,4 @@
-//! What runs plans: sessions on servers, rows on their way, the executor, and the questions that commands ask.
+//! What runs plans: sessions on servers, rows on their way, the history, the executor, and the questions that commands ask.
 //!
 //! The modules stand in the order in which they may use each other: each uses only those above it, and a
 //! test holds them to it.
@@ -6,4 +6,5 @@
 pub mod session;
 pub mod postgres;
 pub mod transport;
+pub mod history;
 pub mod execute;

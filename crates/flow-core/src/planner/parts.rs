@@ -79,7 +79,7 @@ fn plan_of_part(
 fn shared_table(run_id: &str) -> Result<QualifiedName> {
     let batch: String = run_id.chars().filter(|c| *c != '-').collect();
     Ok(QualifiedName {
-        schema: Ident::fixed(crate::metadata::SCHEMA),
+        schema: Ident::fixed(crate::history::SCHEMA),
         name: Ident::new(format!("_ematix_reading_{batch}"))?,
     })
 }

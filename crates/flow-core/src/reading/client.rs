@@ -10,6 +10,7 @@ use crate::declare::options::OnDuplicate;
 use crate::dialect::Crossing;
 use crate::error::{ErrorCode, Result};
 use crate::hash::{CopyColumn, Normal};
+use crate::history;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Action, Answer, Compare, GuardFailure, StepKind};
 use crate::resolve::Resolved;
@@ -184,12 +185,7 @@ pub fn same_generation(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     builder.step(
         StepKind::Guard,
         "no other run has written the table since it was read   expects no rows",
-        sql!(
-            "SELECT 1 AS count\n  FROM {targets} AS t\n WHERE t.target = {target}\n   AND t.generation <> {generation}",
-            targets = crate::metadata::table("targets"),
-            target = Literal::Text(load.pipeline.target_key()),
-            generation = Literal::Integer(generation)
-        ),
+        history::same_generation(&load.pipeline.target_key(), generation),
         Answer::NoRows(GuardFailure {
             code: ErrorCode::TargetFailed,
             message: format!("another run wrote {} while this one compared", load.table.name),

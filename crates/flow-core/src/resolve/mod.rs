@@ -9,7 +9,7 @@ pub mod strategy;
 use crate::dialect::{Cast, ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, Relation};
-use crate::metadata;
+use crate::history;
 use crate::pipeline::{Incremental, Pipeline, Target};
 use crate::schema::{Column, Table};
 use crate::sql;
@@ -325,7 +325,7 @@ fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> Qualifi
         cut -= 1;
     }
     let name = format!("_ematix_{what}_{}_{batch}", &pipeline.name[..cut]);
-    QualifiedName { schema: Ident::fixed(metadata::SCHEMA), name: Ident::new(name).expect("cut to fit") }
+    QualifiedName { schema: Ident::fixed(history::SCHEMA), name: Ident::new(name).expect("cut to fit") }
 }
 
 fn check_privileges(facts: &Facts) -> Result<()> {

@@ -2,10 +2,10 @@
 //! the range that can be read again keeps rows at a tie from being lost or doubled.
 
 use crate::declare::Mode;
-use crate::dialect::{Merged, RowOrder, Upsert};
+use crate::dialect::RowOrder;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
-use crate::metadata;
+use crate::history::{self, Fresh};
 use crate::pipeline::{Append, Incremental};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Blame, PhaseName, StepKind};
@@ -16,7 +16,7 @@ use crate::resolve::strategy::{JoinedBy, KeyNeed, LoadStrategy, ReadingNeed};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql;
-use crate::sql::{Ident, Literal, Sql};
+use crate::sql::{Ident, Sql};
 use crate::types::DataType;
 
 /// The column that numbers the rows of the stage that are alike.
@@ -145,29 +145,15 @@ fn incremental_steps(
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
     let data_type = load.watermark_type(incremental)?.clone();
-    let ledger = metadata::table("append_seen");
-    let pipeline = Literal::Text(load.pipeline.name.clone());
     let identity = identity(load, incremental)?;
     let keyed = load.pipeline.keys.is_some();
     reading::steps(load, Some(&identity), builder)?;
     let stage = load.source();
     let fresh = load.stage_name("fresh");
     let (hash, value, number) = (Ident::fixed(IDENTITY), Ident::fixed(WATERMARK), Ident::fixed(NUMBER));
-    // By keys, a second row of one key and value is the same row; by the whole row, equal rows count.
-    let fresh_only = if keyed {
-        sql!("l.n IS NULL AND s.{number} = 1", number)
-    } else {
-        sql!("s.{number} > coalesce(l.n, 0)", number)
-    };
-    let select = sql!(
-        "SELECT s.*\n  FROM (SELECT s.*, {row_number}() OVER (PARTITION BY s.{hash}) AS {number}\n          FROM {stage} AS s) AS s\n  LEFT JOIN {ledger} AS l ON l.pipeline_name = {pipeline} AND l.row_hash = s.{hash}\n WHERE {fresh_only}",
-        row_number = load.dialect.function("row_number"),
-        hash,
-        number,
-        stage,
-        ledger,
-        pipeline,
-        fresh_only
+    let select = history::fresh_rows(
+        load.dialect,
+        Fresh { pipeline: &load.pipeline.name, stage, hash: &hash, number: &number, keyed },
     );
     let purpose = if keyed {
         let names: Vec<&str> = identity.iter().map(String::as_str).collect();
@@ -192,32 +178,17 @@ fn incremental_steps(
     builder.step(
         StepKind::Finish,
         "enter them into the ledger",
-        load.dialect.upsert(Upsert {
-            table: &ledger,
-            columns: &["pipeline_name", "row_hash", "wm_value", "n"].map(Ident::fixed),
-            rows: sql!(
-                "SELECT {pipeline}, f.{hash},\n       {text},\n       {count}(*)\n  FROM {fresh} AS f\n GROUP BY f.{hash}, f.{value}",
-                pipeline,
-                hash,
-                text,
-                count = load.dialect.function("count"),
-                fresh,
-                value
-            ),
-            keys: &["pipeline_name", "row_hash"].map(Ident::fixed),
-            updates: &[(Ident::fixed("n"), Merged::Added)],
-        }),
+        history::enter_into_ledger(load.dialect, &load.pipeline.name, &fresh, &hash, &value, text),
         Answer::Ignore,
     );
     builder.step(
         StepKind::Finish,
         "forget what can no longer be read again",
-        sql!(
-            "DELETE FROM {ledger} AS l\n WHERE l.pipeline_name = {pipeline}\n   AND {value} < {bound}",
-            ledger,
-            pipeline,
-            value = load.dialect.cast_to(&Sql::text("l.wm_value"), &data_type.name),
-            bound = watermark::next_bound(load, incremental, &data_type)?
+        history::forget_in_ledger(
+            load.dialect,
+            &load.pipeline.name,
+            &data_type,
+            watermark::next_bound(load, incremental, &data_type)?,
         ),
         Answer::Ignore,
     );

@@ -1,8 +1,9 @@
 //! Verifies a history against its invariants, and names the keys that break them. Reads only.
 
 use super::Engine;
+use crate::history::HistoryStore;
 use crate::postgres::session::Session;
-use crate::session::{nth, unreadable};
+use crate::session::nth;
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::declare::options::OpenEnd;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -130,19 +131,11 @@ async fn hash_invariant(
     names: &Names,
     live: &LiveTable,
 ) -> Result<Option<(&'static str, &'static str, String)>> {
-    if !super::history::metadata_exists(session).await? {
+    let history = HistoryStore::on(session);
+    if !history.exists().await? {
         return Ok(None);
     }
-    let question = format!(
-        "SELECT pg_catalog.to_json(t.compare_set) FROM ematix_flow.targets AS t WHERE t.target = {} AND t.encoding_version = {}",
-        super::run::literal(&pipeline.target_key()),
-        ematix_flow_core::hash::ENCODING_VERSION
-    );
-    let doing = "look for the compared columns";
-    let answers = session.ask(doing, &question).await?;
-    let Some(json) = nth(&answers, 0, doing)?.value() else { return Ok(None) };
-    let set: Vec<String> = serde_json::from_str(json)
-        .map_err(|error| unreadable(doing, &format!("a set that is no JSON: {error}")))?;
+    let Some(set) = history.compare_set_of(&pipeline.target_key()).await? else { return Ok(None) };
     let idents: Vec<Ident> = set.iter().map(Ident::new).collect::<Result<_>>()?;
     let columns: Option<Vec<ColumnValue<'_>>> = idents
         .iter()

@@ -3,17 +3,16 @@
 use super::route::Route;
 use super::run::awake;
 use super::targets::{Targets, of_target};
+use crate::history::{KnownTarget, record_of, watermark_of};
 use crate::postgres::grants;
 use crate::postgres::inspect::{self, Privilege};
 use crate::postgres::session::Session;
-use crate::session::nth;
+use crate::session::{nth, unreadable};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::facts::{
-    Cap, Facts, RunFacts, SourceFacts, StoredWatermark, TargetFacts, TargetRecord,
-};
+use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceFacts, TargetFacts};
 use ematix_flow_core::hash::Normal;
-use ematix_flow_core::metadata;
+use ematix_flow_core::history::SCHEMA;
 use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::Plan;
 use ematix_flow_core::planner;
@@ -57,25 +56,23 @@ pub async fn facts(
         own.drop_named_statements().await?;
     }
     let mut questions = vec![inspect::table_question(name)];
-    if metadata_exists {
-        questions.push(record_question(&pipeline.target_key()));
-        questions.push(watermark_question(&pipeline.name));
+    let remembered =
+        metadata_exists.then(|| (record_of(&pipeline.target_key()), watermark_of(&pipeline.name)));
+    if let Some((record, watermark)) = &remembered {
+        questions.extend([record.sql.clone(), watermark.sql.clone()]);
     }
     let doing = "look at the target";
     let answers = session.ask(doing, &questions.join(";\n")).await?;
     let (schema_exists, live) = inspect::read_table(nth(&answers, 0, doing)?.only_value(doing)?)?;
-    let (mut record, mut watermark, mut instant, mut ours) = (None, None, None, false);
-    if metadata_exists {
-        let json: RecordJson = read(nth(&answers, 1, doing)?.only_value(doing)?)?;
-        instant = Some(json.instant.clone());
-        ours = json.ours;
-        record = Some(json.into());
-        let stored = nth(&answers, 2, doing)?;
-        if !stored.rows.is_empty() {
-            let json: WatermarkJson = read(stored.only_value(doing)?)?;
-            watermark = Some(json.into());
-        }
+    let (mut known, mut watermark) = (None, None);
+    if let Some((record, stored)) = &remembered {
+        known = Some(record.read(nth(&answers, 1, doing)?, doing)?);
+        watermark = stored.read(nth(&answers, 2, doing)?, doing)?;
     }
+    let (record, instant, ours) = match known {
+        Some(KnownTarget { record, instant, ours }) => (Some(record), Some(instant), ours),
+        None => (None, None, false),
+    };
     let source = match (&pipeline.target, &route.source) {
         (Target::Inferred(_), Some(_)) => with_types_of(session, source, live.is_none()).await?,
         _ => source,
@@ -215,7 +212,9 @@ pub async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(Sou
     };
     let cap = match capped {
         true => {
-            let json: CapJson = read(nth(&answers, 1, doing)?.only_value(doing)?)?;
+            let said = nth(&answers, 1, doing)?.only_value(doing)?;
+            let json: CapJson = serde_json::from_str(said)
+                .map_err(|error| unreadable(doing, &format!("a cap that is no JSON: {error}")))?;
             match (json.cap, json.why) {
                 (Some(cap), None) => Cap::At(cap),
                 (_, why) => Cap::Unknown(why.unwrap_or_else(|| "no transaction could be seen".to_owned())),
@@ -290,84 +289,11 @@ fn native_names(target: &Target, columns: &[ematix_flow_core::facts::SourceColum
     names
 }
 
-fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T> {
-    serde_json::from_str(answer).map_err(|error| {
-        FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}"))
-    })
-}
-
 fn literal(value: &str) -> String {
     Postgres.literal(&Literal::Text(value.to_owned()))
 }
 
 const NOW: &str = "(pg_catalog.to_json(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC') #>> '{}') || 'Z'";
-
-fn record_question(target: &str) -> String {
-    format!(
-        "SELECT pg_catalog.json_build_object(
-  'generation', t.generation, 'compare_set', t.compare_set, 'earlier_sets', t.earlier_sets,
-  'encoding_version', t.encoding_version, 'fingerprint', t.fingerprint,
-  'ours', COALESCE((SELECT h.created FROM ematix_flow.schema_history AS h WHERE h.target = q.target ORDER BY h.recorded_at LIMIT 1), false),
-  'instant', (pg_catalog.to_json(GREATEST(pg_catalog.clock_timestamp(), t.last_instant + interval '1 microsecond') AT TIME ZONE 'UTC') #>> '{{}}') || 'Z')
-  FROM (SELECT {target}::text AS target) AS q LEFT JOIN ematix_flow.targets AS t ON t.target = q.target",
-        target = literal(target)
-    )
-}
-
-#[derive(Deserialize)]
-struct RecordJson {
-    generation: Option<i64>,
-    compare_set: Option<Vec<String>>,
-    earlier_sets: Option<Vec<Vec<String>>>,
-    encoding_version: Option<i32>,
-    fingerprint: Option<String>,
-    ours: bool,
-    instant: String,
-}
-
-impl From<RecordJson> for TargetRecord {
-    fn from(json: RecordJson) -> TargetRecord {
-        TargetRecord {
-            generation: json.generation.unwrap_or(0),
-            compare_set: json.compare_set,
-            earlier_sets: json.earlier_sets.unwrap_or_default(),
-            encoding_version: json.encoding_version,
-            fingerprint: json.fingerprint,
-        }
-    }
-}
-
-fn watermark_question(pipeline: &str) -> String {
-    format!(
-        "SELECT pg_catalog.json_build_object('column', w.column_name, 'last_value', w.last_value, 'read_from', w.read_from,
-  'covered_from', w.covered_from, 'identity', w.identity, 'target', w.target)
-  FROM ematix_flow.watermarks AS w WHERE w.pipeline_name = {}",
-        literal(pipeline)
-    )
-}
-
-#[derive(Deserialize)]
-struct WatermarkJson {
-    column: String,
-    last_value: Option<String>,
-    read_from: Option<String>,
-    covered_from: Option<String>,
-    identity: Option<Vec<String>>,
-    target: Option<String>,
-}
-
-impl From<WatermarkJson> for StoredWatermark {
-    fn from(json: WatermarkJson) -> StoredWatermark {
-        StoredWatermark {
-            column: json.column,
-            last_value: json.last_value,
-            read_from: json.read_from,
-            covered_from: json.covered_from,
-            identity: json.identity,
-            target: json.target,
-        }
-    }
-}
 
 /// A statement of its own before the one that reads: read after the snapshot, it loses rows. It counts
 /// its own transaction, which supplies the present. When a prepared transaction began is not told: while
@@ -412,7 +338,7 @@ fn needed_privileges(
     let strategy = strategies::of(&pipeline.strategy);
     let staged = path != ExecutionPath::SameDatabase || strategy.stages() || pipeline.incremental.is_some();
     if staged {
-        needed.push(Privilege::Schema("CREATE", metadata::SCHEMA.to_owned()));
+        needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));
     }
     if !table_exists {
         needed.push(Privilege::Schema("CREATE", name.schema.to_string()));

@@ -5,7 +5,6 @@ mod assumed;
 pub mod callables;
 mod check;
 mod gather;
-mod history;
 pub mod observer;
 mod questions;
 mod route;
@@ -14,6 +13,7 @@ mod supervise;
 mod targets;
 mod transfer;
 
+use crate::history::HistoryStore;
 use crate::postgres::connect::connect;
 use crate::postgres::grants;
 use crate::postgres::session::Session;
@@ -200,7 +200,7 @@ impl Engine {
     async fn plan_targets(&self, targets: &Targets, request: &Request) -> Result<Plan> {
         let whole = &targets.whole;
         let session = self.open(&whole.target_connection, &format!("plan {}", whole.name)).await?;
-        let exists = history::metadata_exists(&session).await?;
+        let exists = HistoryStore::on(&session).exists().await?;
         session.ask("begin", &session.begin(true)).await?;
         let route = self.route(whole, &session).await?;
         let about = RunFacts {
@@ -213,7 +213,10 @@ impl Engine {
         };
         let gathered = match gather::all(&session, targets, &route, &about, exists).await {
             Ok(gathered) => gathered,
-            Err(error) => return Err(grants::complete(error, &session, whole.source.query.text()).await),
+            Err(error) => {
+                let error = HistoryStore::on(&session).explained(error).await;
+                return Err(grants::complete(error, &session, whole.source.query.text()).await);
+            }
         };
         session.ask("end the plan", "ROLLBACK").await?;
         session.close().await;

@@ -1,36 +1,24 @@
 //! What commands ask of history: runs, steps, watermarks, the versions of a key, what is due.
 
-use super::history;
 use super::run::literal;
 use super::{Engine, Request};
+use crate::history::HistoryStore;
 use crate::postgres::session::Session;
-use crate::session::{ResultSet, nth, unreadable};
+use crate::session::nth;
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::{Pipeline, Strategy, Target};
-use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, StepReport, Version, WatermarkRow};
+use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, Version, WatermarkRow};
 use ematix_flow_core::sql::Ident;
 use ematix_flow_core::sql::Quote;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// A run that gives no sign of life until its lease has run out is shown as lost, whoever sweeps it.
-const RUN_COLUMNS: &str = "pg_catalog.json_build_object(
-  'pipeline', r.pipeline_name, 'run_id', r.run_id, 'run_number', r.run_number,
-  'status', CASE WHEN r.status = 'running' AND r.lease_until < pg_catalog.clock_timestamp() THEN 'lost' ELSE r.status END,
-  'committed', r.committed, 'mode', r.mode, 'path', r.path, 'target', r.target,
-  'started_at', (pg_catalog.to_json(r.started_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
-  'ended_at', (pg_catalog.to_json(r.ended_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
-  'committed_at', (pg_catalog.to_json(r.committed_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
-  'duration_ms', (EXTRACT(EPOCH FROM r.ended_at - r.started_at) * 1000)::bigint,
-  'rows_in', r.rows_in, 'rows_inserted', r.rows_inserted, 'rows_updated', r.rows_updated,
-  'rows_unchanged', r.rows_unchanged, 'rows_closed_out', r.rows_closed_out, 'rows_deleted', r.rows_deleted,
-  'rows_deduplicated', r.rows_deduplicated, 'rows_skipped', r.rows_skipped, 'rows_rejected', r.rows_rejected,
-  'rows_rehashed', r.rows_rehashed, 'watermark_before', r.watermark_before, 'watermark_after', r.watermark_after,
-  'error_code', r.error_code, 'error', r.error, 'started_by', r.started_by, 'host', r.host, 'pid', r.pid, 'version', r.version)";
+/// How many runs `status` looks at.
+const RECENT: usize = 20;
 
 impl Engine {
     /// The targets' connections of some pipelines, each once, with the pipelines that use it.
@@ -56,7 +44,7 @@ impl Engine {
 
     async fn metadata_session(&self, connection: &str) -> Result<Option<Session>> {
         let session = self.open(connection, "history").await?;
-        if history::metadata_exists(&session).await? {
+        if HistoryStore::on(&session).exists().await? {
             return Ok(Some(session));
         }
         session.close().await;
@@ -76,11 +64,7 @@ impl Engine {
         let mut runs: Vec<RunRow> = Vec::new();
         for (connection, names) in self.by_connection(pipelines)? {
             let Some(session) = self.metadata_session(&connection).await? else { continue };
-            let sql = format!(
-                "SELECT {RUN_COLUMNS} FROM ematix_flow.run_history AS r WHERE r.pipeline_name IN ({}) ORDER BY r.started_at DESC, r.run_id DESC LIMIT {limit}",
-                names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
-            );
-            runs.extend(rows_of(&session.ask("read the history", &sql).await?)?);
+            runs.extend(HistoryStore::on(&session).runs(&names, limit).await?);
             session.close().await;
         }
         runs.sort_by(|left, right| right.started_at.cmp(&left.started_at));
@@ -121,17 +105,10 @@ impl Engine {
 
     async fn run_logs_on(&self, connection: &str, run: &str) -> Result<Vec<RunLog>> {
         let Some(session) = self.metadata_session(connection).await? else { return Ok(Vec::new()) };
-        let sql = format!(
-            "SELECT {RUN_COLUMNS} FROM ematix_flow.run_history AS r WHERE r.run_id::text LIKE {}",
-            literal(&format!("%{}", run.to_lowercase()))
-        );
+        let history = HistoryStore::on(&session);
         let mut found = Vec::new();
-        for row in rows_of(&session.ask("look the run up", &sql).await?)? {
-            let sql = format!(
-                "SELECT pg_catalog.json_build_object('n', s.n, 'kind', s.kind, 'purpose', s.purpose, 'rows', s.rows, 'milliseconds', s.milliseconds) FROM ematix_flow.run_steps AS s WHERE s.run_id = {} ORDER BY s.n",
-                literal(&row.run_id)
-            );
-            let steps: Vec<StepReport> = values(&session.ask("read the steps", &sql).await?)?;
+        for row in history.run_by_suffix(run).await? {
+            let steps = history.steps_of(&row.run_id).await?;
             found.push(RunLog { run: row, steps });
         }
         session.close().await;
@@ -148,14 +125,12 @@ impl Engine {
         for (connection, names) in self.by_connection(pipelines)? {
             let session = self.metadata_session(&connection).await?;
             for name in names {
-                let mut runs: Vec<RunRow> = Vec::new();
-                if let Some(session) = &session {
-                    let sql = format!(
-                        "SELECT {RUN_COLUMNS} FROM ematix_flow.run_history AS r WHERE r.pipeline_name = {} ORDER BY r.started_at DESC, r.run_id DESC LIMIT 20",
-                        literal(&name)
-                    );
-                    runs = rows_of(&session.ask("read the history", &sql).await?)?;
-                }
+                let runs = match &session {
+                    Some(session) => {
+                        HistoryStore::on(session).runs(std::slice::from_ref(&name), RECENT).await?
+                    }
+                    None => Vec::new(),
+                };
                 let next = self
                     .built(&name)
                     .ok()
@@ -215,35 +190,20 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Vec<(String, String)>> {
         let session = self.open(connection, "run-due").await?;
-        if !history::metadata_exists(&session).await? {
-            history::create_metadata(&session, true).await?;
+        let history = HistoryStore::on(&session);
+        if !history.is_current().await? {
+            history.prepare(true).await?;
         }
         let mut due = Vec::new();
         for pipeline in pipelines {
             let Some(schedule) = &pipeline.schedule else { continue };
-            let name = literal(&pipeline.name);
-            let sql = format!(
-                "SELECT (pg_catalog.to_json(GREATEST((SELECT pg_catalog.max(r.slot) FROM ematix_flow.run_history AS r WHERE r.pipeline_name = {name} AND r.status <> 'skipped'),
-                        (SELECT pg_catalog.max(s.slot) FROM ematix_flow.slots AS s WHERE s.pipeline = {name})) AT TIME ZONE 'UTC') #>> '{{}}') || 'Z'"
-            );
-            let doing = "look for the last slot";
-            let answers = session.ask(doing, &sql).await?;
-            let last: Option<Timestamp> = match &nth(&answers, 0, doing)?.only_row(1, doing)?[0] {
-                Some(text) => Some(
-                    text.parse().map_err(|_| unreadable(doing, &format!("`{text}`, which is no instant")))?,
-                ),
-                None => None,
-            };
+            let last = history.last_slot(&pipeline.name).await?;
             if let Some(slot) = schedule.due(last, now) {
                 due.push((pipeline.name.clone(), slot.to_string()));
             } else if last.is_none()
                 && let Some(seen) = schedule.last_until(now)
             {
-                let sql = format!(
-                    "INSERT INTO ematix_flow.slots (pipeline, slot, status) VALUES ({name}, {}::timestamptz, 'seen') ON CONFLICT DO NOTHING",
-                    literal(&seen.to_string())
-                );
-                session.write("remember when the schedule was first seen", &sql).await?;
+                history.seen(&pipeline.name, &seen).await?;
             }
         }
         session.close().await;
@@ -258,7 +218,7 @@ impl Engine {
         let mut found = Vec::new();
         for (connection, names) in self.by_connection(pipelines)? {
             let Some(session) = self.metadata_session(&connection).await? else { continue };
-            found.extend(watermark_rows(&session, &names).await?);
+            found.extend(HistoryStore::on(&session).watermarks(&names).await?);
             session.close().await;
         }
         Ok(found)
@@ -272,8 +232,9 @@ impl Engine {
         let built = self.built(pipeline)?;
         let Some(incremental) = &built.incremental else { return Err(no_watermark(pipeline)) };
         let session = self.open(&built.target_connection, &format!("watermark {pipeline}")).await?;
-        if !history::metadata_exists(&session).await? {
-            history::create_metadata(&session, true).await?;
+        let history = HistoryStore::on(&session);
+        if !history.is_current().await? {
+            history.prepare(true).await?;
         }
         // A run under way would read the old watermark, and write its own over this one.
         let lock = lock_target(&session, &built);
@@ -297,21 +258,10 @@ impl Engine {
             FlowError::new(ErrorCode::InvalidValue, format!("`{value}` is not a {}", column.data_type.name))
                 .detail(why)
         })?;
-        let stored = literal(nth(&answers, 0, "cast the watermark")?.only_value("cast the watermark")?);
-        let name = literal(pipeline);
-        let sql = format!(
-            "DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name};
-INSERT INTO ematix_flow.watermarks (pipeline_name, column_name, last_value, updated_at, read_from, covered_from, column_type)
-VALUES ({name}, {column}, {stored}, pg_catalog.clock_timestamp(), {stored}, {stored}, {column_type})
-    ON CONFLICT (pipeline_name) DO UPDATE
-   SET column_name = excluded.column_name, last_value = excluded.last_value, updated_at = excluded.updated_at,
-       read_from = excluded.read_from, covered_from = excluded.covered_from, column_type = excluded.column_type, identity = NULL, target = NULL;
-COMMIT",
-            column = literal(incremental.column.as_str()),
-            column_type = literal(&column.data_type.name),
-        );
-        session.ask("store the watermark", &sql).await?;
-        let rows = watermark_rows(&session, &[pipeline.to_owned()]).await?;
+        let stored = nth(&answers, 0, "cast the watermark")?.only_value("cast the watermark")?;
+        let column_type = &column.data_type.name;
+        history.set_watermark(pipeline, incremental.column.as_str(), stored, column_type).await?;
+        let rows = history.watermarks(&[pipeline.to_owned()]).await?;
         session.close().await;
         rows.into_iter().next().ok_or_else(|| no_watermark(pipeline))
     }
@@ -325,11 +275,7 @@ COMMIT",
         let Some(session) = self.metadata_session(&built.target_connection).await? else { return Ok(()) };
         let lock = lock_target(&session, &built);
         session.ask("wait for the target", &lock).await?;
-        let name = literal(pipeline);
-        let sql = format!(
-            "DELETE FROM ematix_flow.append_seen WHERE pipeline_name = {name}; DELETE FROM ematix_flow.watermarks WHERE pipeline_name = {name}; COMMIT"
-        );
-        session.ask("forget the watermark", &sql).await?;
+        HistoryStore::on(&session).reset_watermark(pipeline).await?;
         session.close().await;
         Ok(())
     }
@@ -484,30 +430,4 @@ fn no_watermark(pipeline: &str) -> FlowError {
         ErrorCode::MissingOption,
         format!("pipeline `{pipeline}` has no incremental_column, and so no watermark"),
     )
-}
-
-async fn watermark_rows(session: &Session, names: &[String]) -> Result<Vec<WatermarkRow>> {
-    let sql = format!(
-        "SELECT pg_catalog.json_build_object('pipeline', w.pipeline_name, 'column', w.column_name, 'last_value', w.last_value,
-  'updated_at', (pg_catalog.to_json(w.updated_at AT TIME ZONE 'UTC') #>> '{{}}') || 'Z')
-  FROM ematix_flow.watermarks AS w WHERE w.pipeline_name IN ({}) ORDER BY w.pipeline_name",
-        names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
-    );
-    values(&session.ask("read the watermarks", &sql).await?)
-}
-
-fn values<T: serde::de::DeserializeOwned>(answers: &[ResultSet]) -> Result<Vec<T>> {
-    let rows = &nth(answers, 0, "read the history")?.rows;
-    rows.iter()
-        .filter_map(|row| row.first().cloned().flatten())
-        .map(|text| {
-            serde_json::from_str(&text).map_err(|error| {
-                FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}"))
-            })
-        })
-        .collect()
-}
-
-fn rows_of(answers: &[ResultSet]) -> Result<Vec<RunRow>> {
-    values(answers)
 }

@@ -2,12 +2,12 @@
 
 use super::answers;
 use super::gather::{self, Path};
-use super::history;
 use super::observer::Observer;
 use super::route::Route;
 use super::targets::{Targets, of_target};
 use super::transfer::{self, Transferred};
 use super::{Engine, Request, Stop};
+use crate::history::HistoryStore;
 use crate::postgres::error::{Side, statement_error};
 use crate::postgres::session::Session;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -115,11 +115,11 @@ impl Execution<'_> {
     /// The path comes under the lock: runs that wait would else hold a source's connection each, and behind
     /// a pooler keep all of them from each other.
     pub async fn run(&self, progress: &mut Progress) -> Result<()> {
-        let metadata_exists =
-            if self.request.dry_run { history::metadata_exists(self.session).await? } else { true };
+        let history = HistoryStore::on(self.session);
+        let prepared = !self.request.dry_run || history.is_current().await?;
         self.take_targets().await?;
-        if self.request.dry_run && !metadata_exists {
-            history::create_metadata(self.session, false).await?;
+        if !prepared {
+            history.prepare(false).await?;
         }
         if let Some(why) = self.attempt(None, progress).await? {
             // Nothing was written: the rows are read again, and staged.

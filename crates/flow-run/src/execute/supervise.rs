@@ -1,10 +1,10 @@
 //! Watches over a run: its lease, its time limit, the wish to stop it, and what is recorded of its end.
 
-use super::history::{self, RunStart};
 use super::observer::Observer;
 use super::run::{Execution, Progress, asked, cancelled, unless_asked};
 use super::targets::Targets;
 use super::{Engine, Request, Stop};
+use crate::history::{Failure, HistoryStore, RunStart, lease_lost};
 use crate::postgres::grants;
 use crate::postgres::session::Session;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -69,7 +69,7 @@ impl Engine {
                 parent: *parent,
                 lease: &whole.limits.lease,
             };
-            let entered = history::begin(&own, &start).await;
+            let entered = HistoryStore::on(&own).begin(&start).await;
             if !name_grants(entered, &own, whole).await? {
                 progress.slot_taken = true;
                 return Ok(());
@@ -90,15 +90,16 @@ impl Engine {
         let outcome = name_grants(outcome, &own, whole).await;
         // The load stands, or does not, whatever becomes of these notes.
         let path = progress.path.as_ref().map(|path| path.path);
+        let history = HistoryStore::on(&own);
         for (run_id, values, steps) in progress.of_runs(targets) {
             match &outcome {
                 Ok(()) => {
-                    let _ = history::after_commit(&own, run_id, steps).await;
+                    let _ = history.after_commit(run_id, steps).await;
                 }
                 Err(error) => {
-                    let rows_in = values.number(RunValue::RowsIn);
-                    let _ = history::fail(&own, run_id, Status::of_error(error), error, path, rows_in).await;
-                    let _ = history::record_steps(&own, run_id, steps).await;
+                    let (status, rows_in) = (Status::of_error(error), values.number(RunValue::RowsIn));
+                    let _ = history.fail(run_id, &Failure { status, error, path, rows_in }).await;
+                    let _ = history.record_steps(run_id, steps).await;
                 }
             }
         }
@@ -135,7 +136,7 @@ async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowErro
     if !commit_sent && error.code != ErrorCode::ConnectionLost {
         return Err(error);
     }
-    match history::status_of(own, run_id).await.ok().flatten().as_deref() {
+    match HistoryStore::on(own).status_of(run_id).await.ok().flatten().as_deref() {
         Some("success") => Ok(()),
         Some("lost") => Err(lease_lost()),
         _ => Err(error),
@@ -148,11 +149,6 @@ async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeline: &Pipeli
         Err(error) => Err(grants::complete(error, session, pipeline.source.query.text()).await),
         done => done,
     }
-}
-
-fn lease_lost() -> FlowError {
-    FlowError::new(ErrorCode::LeaseLost, "the run was taken for dead while it was running, and rolls back")
-        .hint("its process was paused for longer than its lease: run it again, or raise lease")
 }
 
 /// A request whose stop is ours to turn, whatever the reason.
@@ -194,7 +190,8 @@ async fn watch(
             _ = beat.tick(), if own.is_some() => {
                 let own = own.expect("the branch is taken only with it");
                 // A connection that broke is no verdict: the finish of the plan asks the row itself.
-                let renewal = history::renew_leases(own, run_ids, lease);
+                let history = HistoryStore::on(own);
+                let renewal = history.renew(run_ids, lease);
                 tokio::select! {
                     biased;
                     outcome = &mut work => return outcome,

@@ -4,11 +4,9 @@ use super::session::Session;
 use crate::session::ResultSet;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::metadata::SCHEMA;
+use ematix_flow_core::history::SCHEMA;
+use ematix_flow_core::history::grants::{TO_THE_ROLE, on_tables};
 use ematix_flow_core::sql::{Literal, Quote};
-
-/// Stands in a hint where the name of the role is not known yet.
-pub const TO_THE_ROLE: &str = " TO the role";
 
 /// Completes a `permission_denied` with the statements that mend it; `query` tells relations of one name
 /// apart. Ends the transaction that is open.
@@ -50,7 +48,7 @@ fn grant_question(message: &str, query: &str) -> Option<String> {
     let name = kinds.iter().find_map(|kind| named(kind))?;
     // The message has the name alone: it is the relation that may not be used, in a schema that the query names.
     Some(format!(
-        "SELECT CASE WHEN n.nspname = '{SCHEMA}' THEN 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA}'
+        "SELECT CASE WHEN n.nspname = '{SCHEMA}' THEN '{tables}'
             WHEN c.relkind = 'S' THEN 'GRANT USAGE ON SEQUENCE ' || q.relation
             ELSE 'GRANT SELECT ON ' || q.relation END
   FROM pg_catalog.pg_class AS c
@@ -62,6 +60,7 @@ fn grant_question(message: &str, query: &str) -> Option<String> {
             ELSE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT') END
  ORDER BY pg_catalog.strpos({query}, n.nspname) > 0 DESC, pg_catalog.pg_table_is_visible(c.oid) DESC, n.nspname
  LIMIT 1",
+        tables = on_tables(),
         query = literal(query)
     ))
 }

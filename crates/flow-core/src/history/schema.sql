@@ -1,26 +1,6 @@
-//! The tables in which runs are remembered, in the schema `ematix_flow` of the target: their
-//! definition, and every statement that writes them.
+-- The tables in which runs are remembered, as version 1 has them. What a later version adds is a migration in
+-- mod.rs: a database that has none of this gets this file and then every migration, so there is one way to each table.
 
-use crate::sql::{Ident, QualifiedName};
-
-/// The schema of our metadata and of every intermediate table.
-pub const SCHEMA: &str = "ematix_flow";
-
-/// The version of the metadata that this program writes.
-pub const VERSION: i32 = 1;
-
-/// The advisory lock under which metadata are created and migrated: "ematixfl" in bytes.
-pub const METADATA_LOCK: i64 = 0x656d_6174_6978_666c;
-
-/// A table of ours.
-pub fn table(name: &'static str) -> QualifiedName {
-    QualifiedName { schema: Ident::fixed(SCHEMA), name: Ident::fixed(name) }
-}
-
-/// Creates what is missing. Runs inside a transaction that holds [`METADATA_LOCK`].
-///
-/// Whoever may create in the schema may use its tables, so that several roles can share them.
-pub const CREATE: &str = r#"
 CREATE TABLE IF NOT EXISTS ematix_flow.metadata (
   version      integer     NOT NULL,
   installed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -121,25 +101,3 @@ CREATE TABLE IF NOT EXISTS ematix_flow.run_steps (
   milliseconds double precision NOT NULL,
   PRIMARY KEY (run_id, n)
 );
-DO $grants$
-DECLARE
-  sharer record;
-BEGIN
-  FOR sharer IN
-    SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS name
-      FROM pg_catalog.pg_namespace AS n
-     CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
-     WHERE n.nspname = 'ematix_flow' AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
-    UNION
-    SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner))
-      FROM pg_catalog.pg_namespace AS n
-     WHERE n.nspname = 'ematix_flow' AND pg_catalog.pg_get_userbyid(n.nspowner) <> current_user
-  LOOP
-    EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE ON ematix_flow.metadata, ematix_flow.targets, ematix_flow.watermarks, '
-         || 'ematix_flow.run_history, ematix_flow.schema_history, ematix_flow.append_seen, ematix_flow.slots, '
-         || 'ematix_flow.run_steps TO ' || sharer.name;
-  END LOOP;
-END
-$grants$;
-INSERT INTO ematix_flow.metadata (version) SELECT 1 WHERE NOT EXISTS (SELECT FROM ematix_flow.metadata)
-"#;

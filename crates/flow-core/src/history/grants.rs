@@ -1,0 +1,37 @@
+//! What an owner grants so that a role can use the metadata, in words for hints and messages.
+
+use super::SCHEMA;
+
+/// Stands in a hint where the name of the role is not known yet.
+pub const TO_THE_ROLE: &str = " TO the role";
+
+/// The GRANT of the schema, without the role.
+pub fn on_schema() -> String {
+    format!("GRANT USAGE, CREATE ON SCHEMA {SCHEMA}")
+}
+
+/// The GRANT of its tables, without the role.
+pub fn on_tables() -> String {
+    format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA}")
+}
+
+/// The hint for a role that may not use metadata that are there.
+pub fn to_use() -> String {
+    format!(
+        "their owner lets the role use the metadata by: {schema}{TO_THE_ROLE}; {tables}{TO_THE_ROLE}",
+        schema = on_schema(),
+        tables = on_tables()
+    )
+}
+
+/// The hint for a role that may not create the schema.
+pub fn to_create() -> String {
+    format!(
+        "an owner of the database runs once: CREATE SCHEMA {SCHEMA}; {schema}{TO_THE_ROLE}",
+        schema = on_schema()
+    )
+}
+
+/// The hint for a role that may not migrate metadata that belong to another.
+pub const TO_MIGRATE: &str =
+    "their owner migrates them: let that role run any pipeline once with this version";

@@ -1,0 +1,160 @@
+//! What is remembered of runs, in the schema `ematix_flow` of the target: its tables, the statements that read and
+//! write them, and their versions. Nothing else names these tables. Pure: whoever has a session sends the statements.
+
+pub mod grants;
+mod remember;
+mod statements;
+
+pub use remember::{
+    Compared, Fresh, TargetMemory, WatermarkMemory, enter_into_ledger, forget_in_ledger, fresh_rows,
+    remember_declaration, remember_target, remember_watermark, same_generation, success, success_of_several,
+};
+pub use statements::{Kind, Value, kinds, names, statement};
+
+use crate::sql;
+use crate::sql::{Literal, Sql};
+use crate::statement;
+
+/// The schema of our metadata and of every intermediate table.
+pub const SCHEMA: &str = "ematix_flow";
+
+/// The advisory lock under which metadata are created and migrated: "ematixfl" in bytes.
+const METADATA_LOCK: i64 = 0x656d_6174_6978_666c;
+
+/// The tables of version 1.
+const TABLES: &str = include_str!("schema.sql");
+
+/// What one version of the metadata has that the one before it had not.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// The version that it leads to.
+    pub version: i32,
+    /// The statements. They only add, and what they add may be left empty: a run of the version before that is under
+    /// way while they run ends by its own statements.
+    pub sql: &'static str,
+}
+
+/// Every migration, in the order of versions.
+pub const MIGRATIONS: &[Migration] = &[];
+
+/// The version of the metadata that this program reads and writes.
+pub const VERSION: i32 = version_after(MIGRATIONS);
+
+/// The version to which migrations lead.
+pub const fn version_after(migrations: &[Migration]) -> i32 {
+    match migrations.last() {
+        Some(last) => last.version,
+        None => 1,
+    }
+}
+
+/// The names of the tables that schema and migrations make, without their schema.
+pub fn tables(migrations: &[Migration]) -> Vec<&'static str> {
+    let texts = std::iter::once(TABLES).chain(migrations.iter().map(|migration| migration.sql));
+    texts
+        .flat_map(|text| text.split("CREATE TABLE IF NOT EXISTS ematix_flow.").skip(1))
+        .filter_map(|rest| rest.split([' ', '(']).next())
+        .collect()
+}
+
+/// Serialises those that create or migrate, until the transaction ends.
+pub fn lock() -> Sql {
+    sql!("SELECT pg_catalog.pg_advisory_xact_lock({key})", key = Literal::Integer(METADATA_LOCK))
+}
+
+/// What leads from the version that was found, or from nothing, to that of the migrations; empty where it is there.
+/// Runs inside a transaction that holds [`lock`].
+pub fn build(found: Option<i32>, migrations: &'static [Migration]) -> Vec<Sql> {
+    let mut statements = Vec::new();
+    if found.is_none() {
+        statements.push(Sql::text(whole(TABLES)));
+        statements.push(statement!("enter_version", version = 1));
+    }
+    for migration in migrations.iter().filter(|migration| migration.version > found.unwrap_or(1)) {
+        statements.push(Sql::text(whole(migration.sql)));
+        statements.push(statement!("raise_version", version = migration.version));
+    }
+    if !statements.is_empty() {
+        let names: Vec<String> =
+            tables(migrations).into_iter().map(|name| format!("{SCHEMA}.{name}")).collect();
+        statements.push(statement!("share_tables", tables = &names.join(", ")));
+    }
+    statements
+}
+
+/// Statements without the semicolon behind the last.
+fn whole(text: &'static str) -> &'static str {
+    text.trim_end().trim_end_matches(';')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::postgres::Postgres;
+    use crate::run_value::RunValue;
+
+    #[test]
+    fn versions_grow_by_one_from_the_first() {
+        for (version, migration) in (2..).zip(MIGRATIONS) {
+            assert_eq!(migration.version, version);
+        }
+        assert_eq!(VERSION as usize, MIGRATIONS.len() + 1);
+        let fake = [Migration { version: 2, sql: "" }, Migration { version: 3, sql: "" }];
+        assert_eq!((version_after(&[]), version_after(&fake)), (1, 3));
+    }
+
+    #[test]
+    fn the_tables_are_those_of_schema_and_migrations() {
+        let first = [
+            "metadata",
+            "targets",
+            "watermarks",
+            "run_history",
+            "schema_history",
+            "append_seen",
+            "slots",
+            "run_steps",
+        ];
+        assert_eq!(tables(&[]), first);
+        let more =
+            Migration { version: 2, sql: "CREATE TABLE IF NOT EXISTS ematix_flow.locks (\n  target text\n)" };
+        assert_eq!(tables(&[more])[first.len()..], ["locks"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_built_in_the_order_of_versions() {
+        const MORE: &[Migration] =
+            &[Migration { version: 2, sql: "ALTER a;\n" }, Migration { version: 3, sql: "ALTER b" }];
+        let built = |found, migrations| -> Vec<String> {
+            let kind = |text: String| text.lines().next().unwrap_or_default().to_owned();
+            build(found, migrations).iter().map(|sql| kind(sql.to_text(&Postgres))).collect()
+        };
+        let tables = TABLES.lines().next().expect("a comment");
+        let enter = r#"INSERT INTO "ematix_flow"."metadata" (version)"#;
+        let raise = |version| format!(r#"UPDATE "ematix_flow"."metadata" SET version = {version}"#);
+        let (second, third, share) = (raise(2), raise(3), "DO $grants$");
+        assert_eq!(built(None, &[]), [tables, enter, share]);
+        assert_eq!(built(None, MORE), [tables, enter, "ALTER a", &second, "ALTER b", &third, share]);
+        assert_eq!(built(Some(1), MORE), ["ALTER a", &second, "ALTER b", &third, share]);
+        assert_eq!(built(Some(2), MORE), ["ALTER b", &third, share]);
+        assert_eq!(built(Some(3), MORE), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn every_table_of_the_schema_is_in_our_schema_and_may_be_there_already() {
+        for (index, _) in TABLES.match_indices("CREATE TABLE") {
+            let said: String = TABLES[index..].chars().take_while(|c| *c != '(').collect();
+            assert!(said.starts_with(&format!("CREATE TABLE IF NOT EXISTS {SCHEMA}.")), "{said}");
+        }
+    }
+
+    #[test]
+    fn every_recorded_number_has_its_column_in_the_history() {
+        let table = TABLES.split("ematix_flow.run_history (").nth(1).and_then(|rest| rest.split(");").next());
+        let columns: Vec<&str> =
+            table.expect("the table").lines().filter_map(|line| line.split_whitespace().next()).collect();
+        for value in RunValue::RECORDED {
+            assert!(columns.contains(&value.name()), "{} has no column", value.name());
+        }
+    }
+}

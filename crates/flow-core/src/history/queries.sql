@@ -1,0 +1,357 @@
+-- Every statement that reads or writes the tables in which runs are remembered, each by its name and with its
+-- parameters: `:value` is a text, a number or a value that only the run knows, `{piece}` is SQL. How the file is read
+-- stands in statements.rs. A statement without a semicolon is a part of others.
+
+-- ------------------------------------------------------------------------------------------ the tables themselves
+
+-- name: are_there()
+-- The table that was the last to be made.
+SELECT pg_catalog.to_regclass('ematix_flow.run_steps') IS NOT NULL;
+
+-- name: is_the_schema_there()
+SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ematix_flow');
+
+-- name: version()
+SELECT m.version FROM ematix_flow.metadata AS m;
+
+-- name: version_is(version integer)
+EXISTS (SELECT FROM ematix_flow.metadata AS m WHERE m.version = :version)
+
+-- name: enter_version(version integer)
+INSERT INTO ematix_flow.metadata (version)
+SELECT :version
+ WHERE NOT EXISTS (SELECT FROM ematix_flow.metadata);
+
+-- name: raise_version(version integer)
+UPDATE ematix_flow.metadata SET version = :version;
+
+-- name: share_tables(tables text)
+-- Whoever may create in the schema may use its tables, so that several roles can share them.
+DO $grants$
+DECLARE
+  sharer record;
+BEGIN
+  FOR sharer IN
+    SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS name
+      FROM pg_catalog.pg_namespace AS n
+     CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
+     WHERE n.nspname = 'ematix_flow' AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+    UNION
+    SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner))
+      FROM pg_catalog.pg_namespace AS n
+     WHERE n.nspname = 'ematix_flow' AND pg_catalog.pg_get_userbyid(n.nspowner) <> current_user
+  LOOP
+    EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE ON ' || :tables || ' TO ' || sharer.name;
+  END LOOP;
+END
+$grants$;
+
+-- --------------------------------------------------------------------------------------------- a run, from outside
+-- These go over the executor's own connection, so that they stand whatever becomes of the load.
+
+-- name: mark_lost(known sql)
+-- A run between its last statement and COMMIT holds its row, and is passed over.
+UPDATE ematix_flow.run_history
+   SET status = 'lost',
+       ended_at = pg_catalog.clock_timestamp(),
+       error_code = 'lost',
+       error = 'the process gave no sign of life until its lease had run out'
+ WHERE run_id IN (SELECT r.run_id
+                    FROM ematix_flow.run_history AS r
+                   WHERE r.status = 'running'
+                     AND r.lease_until < pg_catalog.clock_timestamp()
+                     AND {known}
+                     FOR UPDATE SKIP LOCKED)
+   AND status = 'running';
+
+-- name: enter_target(target text, known sql)
+INSERT INTO ematix_flow.targets (target)
+SELECT :target
+ WHERE {known}
+    ON CONFLICT DO NOTHING;
+
+-- name: enter_run(run_id text, pipeline text, mode text, target text, started_by text, host text?, pid integer, program text, slot text?, parent text?, lease integer, known sql)
+-- Whoever enters the slot first serves it; a run of no slot is always entered.
+WITH claim AS (
+  INSERT INTO ematix_flow.slots (pipeline, slot, status, owner)
+  SELECT :pipeline, :slot::timestamptz, 'claimed', :run_id
+   WHERE :slot::timestamptz IS NOT NULL
+     AND {known}
+      ON CONFLICT DO NOTHING
+  RETURNING slot
+)
+INSERT INTO ematix_flow.run_history
+       (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id,
+        lease_until)
+SELECT :run_id, :pipeline, pg_catalog.clock_timestamp(), 'running', :mode, :target, :started_by, :host, :pid, :program,
+       :slot::timestamptz, :parent::uuid,
+       pg_catalog.clock_timestamp() + :lease * interval '1 millisecond'
+ WHERE (:slot::timestamptz IS NULL OR EXISTS (SELECT FROM claim))
+   AND {known};
+
+-- name: renew_leases(run_ids texts, lease integer)
+UPDATE ematix_flow.run_history
+   SET lease_until = pg_catalog.clock_timestamp() + :lease * interval '1 millisecond'
+ WHERE run_id IN (:run_ids)
+   AND status = 'running';
+
+-- name: fail(run_id text, status text, error text, error_code text, path text?, rows_in integer)
+-- Whatever the run counted, nothing of it stands.
+UPDATE ematix_flow.run_history
+   SET status = :status,
+       ended_at = pg_catalog.clock_timestamp(),
+       lease_until = NULL,
+       error = :error,
+       error_code = :error_code,
+       path = :path,
+       rows_in = :rows_in,
+       rows_inserted = 0,
+       rows_updated = 0,
+       rows_unchanged = 0,
+       rows_closed_out = 0,
+       rows_deleted = 0,
+       rows_deduplicated = 0,
+       rows_skipped = 0,
+       rows_rejected = 0,
+       rows_rehashed = 0
+ WHERE run_id = :run_id
+   AND status = 'running';
+
+-- name: enter_commit(run_id text)
+UPDATE ematix_flow.run_history
+   SET committed_at = pg_catalog.clock_timestamp()
+ WHERE run_id = :run_id;
+
+-- name: record_steps(steps sql)
+INSERT INTO ematix_flow.run_steps (run_id, n, kind, purpose, rows, milliseconds)
+VALUES {steps}
+    ON CONFLICT DO NOTHING;
+
+-- name: status_of(run_id text)
+-- The row's lock waits for a COMMIT that the server is still about to do.
+SELECT r.status
+  FROM ematix_flow.run_history AS r
+ WHERE r.run_id = :run_id
+   FOR UPDATE;
+
+-- ------------------------------------------------------------------------------------ what a plan needs to know
+
+-- name: record_of(target text)
+-- A table is ours when its first declaration says that we created it.
+SELECT pg_catalog.json_build_object(
+         'generation', t.generation,
+         'compare_set', t.compare_set,
+         'earlier_sets', t.earlier_sets,
+         'encoding_version', t.encoding_version,
+         'fingerprint', t.fingerprint,
+         'ours', COALESCE((SELECT h.created
+                             FROM ematix_flow.schema_history AS h
+                            WHERE h.target = q.target
+                            ORDER BY h.recorded_at
+                            LIMIT 1), false),
+         'instant', (pg_catalog.to_json(GREATEST(pg_catalog.clock_timestamp(), t.last_instant + interval '1 microsecond')
+                                        AT TIME ZONE 'UTC') #>> '{}') || 'Z')
+  FROM (SELECT :target::text AS target) AS q
+  LEFT JOIN ematix_flow.targets AS t ON t.target = q.target;
+
+-- name: watermark_of(pipeline text)
+SELECT pg_catalog.json_build_object(
+         'column', w.column_name,
+         'last_value', w.last_value,
+         'read_from', w.read_from,
+         'covered_from', w.covered_from,
+         'identity', w.identity,
+         'target', w.target)
+  FROM ematix_flow.watermarks AS w
+ WHERE w.pipeline_name = :pipeline;
+
+-- name: compare_set_of(target text, encoding_version integer)
+SELECT pg_catalog.to_json(t.compare_set)
+  FROM ematix_flow.targets AS t
+ WHERE t.target = :target
+   AND t.encoding_version = :encoding_version;
+
+-- ----------------------------------------------------------------------------------------- the steps of a plan
+-- In the load transaction. The dialect fills what databases say differently.
+
+-- name: same_generation(target text, generation integer)
+SELECT 1 AS count
+  FROM ematix_flow.targets AS t
+ WHERE t.target = :target
+   AND t.generation <> :generation;
+
+-- name: fresh_rows(row_number sql, hash sql, number sql, stage sql, pipeline text, fresh sql)
+SELECT s.*
+  FROM (SELECT s.*, {row_number}() OVER (PARTITION BY s.{hash}) AS {number}
+          FROM {stage} AS s) AS s
+  LEFT JOIN ematix_flow.append_seen AS l ON l.pipeline_name = :pipeline AND l.row_hash = s.{hash}
+ WHERE {fresh};
+
+-- name: rows_of_the_ledger(pipeline text, hash sql, value sql, count sql, fresh sql, watermark sql)
+SELECT :pipeline, f.{hash},
+       {value},
+       {count}(*)
+  FROM {fresh} AS f
+ GROUP BY f.{hash}, f.{watermark};
+
+-- name: forget_in_ledger(pipeline text, value sql, bound sql)
+DELETE FROM ematix_flow.append_seen AS l
+ WHERE l.pipeline_name = :pipeline
+   AND {value} < {bound};
+
+-- name: remember_target(target text, fingerprint text, generation sql, last_instant sql, compared sql)
+UPDATE ematix_flow.targets AS t
+   SET run_number = t.run_number + 1,
+       fingerprint = :fingerprint,
+       generation = {generation},
+       last_instant = {last_instant}{compared}
+ WHERE t.target = :target;
+
+-- name: if_rows_were_written(rows sql, new sql, old sql)
+CASE WHEN {rows} > 0
+                         THEN {new} ELSE {old} END
+
+-- name: remember_declaration(target text, fingerprint text, declaration text, encoding_version integer, run_id text, created boolean)
+INSERT INTO ematix_flow.schema_history (target, fingerprint, declaration, encoding_version, run_id, created)
+VALUES (:target,
+        :fingerprint,
+        :declaration,
+        :encoding_version, :run_id, :created);
+
+-- name: row_of_the_watermark(pipeline text, column text, watermark run_value, now sql, read_from run_value, covered_from sql, column_type text, identity sql, target text, covered_row sql)
+SELECT :pipeline, :column, :watermark, {now}, :read_from,
+       {covered_from},
+       :column_type, {identity}, :target{covered_row}
+ WHERE :watermark IS NOT NULL;
+
+-- name: success(run_id text, now sql, path text, before text?, after run_value, counts sql)
+-- A run that was taken over meanwhile finds its row no longer running.
+UPDATE ematix_flow.run_history AS r
+   SET status = 'success',
+       committed = TRUE,
+       ended_at = {now},
+       lease_until = NULL,
+       path = :path,
+       watermark_before = :before,
+       watermark_after = :after,
+       run_number = (SELECT t.run_number FROM ematix_flow.targets AS t WHERE t.target = r.target),
+       {counts}
+ WHERE r.run_id = :run_id
+   AND r.status = 'running';
+
+-- name: success_of_several(run_id text, now sql, path text, counts sql)
+-- As success, of a run of several targets, after those of its parts.
+UPDATE ematix_flow.run_history AS r
+   SET status = 'success',
+       committed = TRUE,
+       ended_at = {now},
+       lease_until = NULL,
+       path = :path,
+       {counts}
+ WHERE r.run_id = :run_id
+   AND r.status = 'running';
+
+-- ------------------------------------------------------------------------------------------ what commands ask
+
+-- name: run_row()
+-- A run that gives no sign of life until its lease has run out is shown as lost, whoever sweeps it.
+pg_catalog.json_build_object(
+         'pipeline', r.pipeline_name,
+         'run_id', r.run_id,
+         'run_number', r.run_number,
+         'status', CASE WHEN r.status = 'running' AND r.lease_until < pg_catalog.clock_timestamp() THEN 'lost' ELSE r.status END,
+         'committed', r.committed,
+         'mode', r.mode,
+         'path', r.path,
+         'target', r.target,
+         'started_at', (pg_catalog.to_json(r.started_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+         'ended_at', (pg_catalog.to_json(r.ended_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+         'committed_at', (pg_catalog.to_json(r.committed_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+         'duration_ms', (EXTRACT(EPOCH FROM r.ended_at - r.started_at) * 1000)::bigint,
+         'rows_in', r.rows_in,
+         'rows_inserted', r.rows_inserted,
+         'rows_updated', r.rows_updated,
+         'rows_unchanged', r.rows_unchanged,
+         'rows_closed_out', r.rows_closed_out,
+         'rows_deleted', r.rows_deleted,
+         'rows_deduplicated', r.rows_deduplicated,
+         'rows_skipped', r.rows_skipped,
+         'rows_rejected', r.rows_rejected,
+         'rows_rehashed', r.rows_rehashed,
+         'watermark_before', r.watermark_before,
+         'watermark_after', r.watermark_after,
+         'error_code', r.error_code,
+         'error', r.error,
+         'started_by', r.started_by,
+         'host', r.host,
+         'pid', r.pid,
+         'version', r.version)
+
+-- name: runs(run sql, pipelines texts, limit integer)
+SELECT {run}
+  FROM ematix_flow.run_history AS r
+ WHERE r.pipeline_name IN (:pipelines)
+ ORDER BY r.started_at DESC, r.run_id DESC
+ LIMIT :limit;
+
+-- name: runs_by_suffix(run sql, pattern text)
+SELECT {run}
+  FROM ematix_flow.run_history AS r
+ WHERE r.run_id::text LIKE :pattern;
+
+-- name: steps_of(run_id text)
+SELECT pg_catalog.json_build_object(
+         'n', s.n,
+         'kind', s.kind,
+         'purpose', s.purpose,
+         'rows', s.rows,
+         'milliseconds', s.milliseconds)
+  FROM ematix_flow.run_steps AS s
+ WHERE s.run_id = :run_id
+ ORDER BY s.n;
+
+-- name: last_slot(pipeline text)
+SELECT (pg_catalog.to_json(GREATEST((SELECT pg_catalog.max(r.slot)
+                                       FROM ematix_flow.run_history AS r
+                                      WHERE r.pipeline_name = :pipeline
+                                        AND r.status <> 'skipped'),
+                                    (SELECT pg_catalog.max(s.slot)
+                                       FROM ematix_flow.slots AS s
+                                      WHERE s.pipeline = :pipeline))
+                           AT TIME ZONE 'UTC') #>> '{}') || 'Z';
+
+-- name: seen(pipeline text, slot text)
+INSERT INTO ematix_flow.slots (pipeline, slot, status)
+VALUES (:pipeline, :slot::timestamptz, 'seen')
+    ON CONFLICT DO NOTHING;
+
+-- name: watermarks(pipelines texts)
+SELECT pg_catalog.json_build_object(
+         'pipeline', w.pipeline_name,
+         'column', w.column_name,
+         'last_value', w.last_value,
+         'updated_at', (pg_catalog.to_json(w.updated_at AT TIME ZONE 'UTC') #>> '{}') || 'Z')
+  FROM ematix_flow.watermarks AS w
+ WHERE w.pipeline_name IN (:pipelines)
+ ORDER BY w.pipeline_name;
+
+-- name: forget_ledger(pipeline text)
+DELETE FROM ematix_flow.append_seen AS l WHERE l.pipeline_name = :pipeline;
+
+-- name: forget_watermark(pipeline text)
+DELETE FROM ematix_flow.watermarks AS w WHERE w.pipeline_name = :pipeline;
+
+-- name: set_watermark(pipeline text, column text, value text, column_type text)
+-- A person says up to where was read, whatever was loaded from there.
+INSERT INTO ematix_flow.watermarks
+       (pipeline_name, column_name, last_value, updated_at, read_from, covered_from, column_type)
+VALUES (:pipeline, :column, :value, pg_catalog.clock_timestamp(), :value, :value, :column_type)
+    ON CONFLICT (pipeline_name) DO UPDATE
+   SET column_name = excluded.column_name,
+       last_value = excluded.last_value,
+       updated_at = excluded.updated_at,
+       read_from = excluded.read_from,
+       covered_from = excluded.covered_from,
+       column_type = excluded.column_type,
+       identity = NULL,
+       target = NULL;

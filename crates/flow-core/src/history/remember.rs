@@ -1,0 +1,251 @@
+//! What the steps of a plan ask and remember, in the load transaction: statements for any dialect.
+
+use super::SCHEMA;
+use crate::dialect::{Dialect, Merged, Upsert};
+use crate::hash::ENCODING_VERSION;
+use crate::run_value::RunValue;
+use crate::sql;
+use crate::sql::{Ident, QualifiedName, Sql};
+use crate::statement;
+use crate::types::{DataType, TypeFacts};
+
+fn table(name: &'static str) -> QualifiedName {
+    QualifiedName { schema: Ident::fixed(SCHEMA), name: Ident::fixed(name) }
+}
+
+/// What is remembered of a target.
+pub struct TargetMemory<'a> {
+    /// The qualified table.
+    pub target: String,
+    /// Of its declaration.
+    pub fingerprint: String,
+    /// The instant of the run.
+    pub instant: Sql,
+    /// Whether the run writes rows whatever it counts.
+    pub rewrites: bool,
+    /// How its rows are compared, where row hashes are kept.
+    pub compared: Option<Compared<'a>>,
+}
+
+/// The columns that the row hashes of a target are of.
+pub struct Compared<'a> {
+    /// Those that are in force.
+    pub set: &'a [String],
+    /// Every set before, where this run changes it.
+    pub earlier: Option<Vec<Vec<String>>>,
+}
+
+/// Counts the run, and what it wrote.
+pub fn remember_target(dialect: &dyn Dialect, memory: TargetMemory<'_>) -> Sql {
+    let written = [
+        RunValue::RowsInserted,
+        RunValue::RowsUpdated,
+        RunValue::RowsClosedOut,
+        RunValue::RowsDeleted,
+        RunValue::RowsRehashed,
+    ];
+    let rows = Sql::join(written.iter().map(|value| sql!("{value}", value)), " + ");
+    let if_written = |new: Sql, old: &'static str| match memory.rewrites {
+        true => new,
+        false => statement!("if_rows_were_written", rows = rows.clone(), new = new, old = Sql::text(old)),
+    };
+    let mut compared = Sql::empty();
+    if let Some(Compared { set, earlier }) = memory.compared {
+        compared = sql!(
+            ",\n       compare_set = {set},\n       encoding_version = {version}",
+            set = dialect.text_list(set),
+            version = crate::sql::Literal::Integer(ENCODING_VERSION.into())
+        );
+        if let Some(earlier) = earlier {
+            let sets = serde_json::Value::from(earlier).to_string();
+            let sets = dialect.typed_literal(&sets, &dialect.type_name(&DataType::Jsonb));
+            compared.push(&sql!(",\n       earlier_sets = {sets}", sets));
+        }
+    }
+    statement!(
+        "remember_target",
+        target = &memory.target,
+        fingerprint = &memory.fingerprint,
+        generation = if_written(Sql::text("t.generation + 1"), "t.generation"),
+        last_instant = if_written(memory.instant, "t.last_instant"),
+        compared = compared
+    )
+}
+
+/// Keeps a declaration of the target that it did not have before.
+pub fn remember_declaration(
+    target: &str,
+    fingerprint: &str,
+    declaration: &serde_json::Value,
+    run_id: &str,
+    created: bool,
+) -> Sql {
+    statement!(
+        "remember_declaration",
+        target = target,
+        fingerprint = fingerprint,
+        declaration = &declaration.to_string(),
+        encoding_version = i64::from(ENCODING_VERSION),
+        run_id = run_id,
+        created = created
+    )
+}
+
+/// What is remembered of how far a pipeline has read.
+pub struct WatermarkMemory<'a> {
+    /// The pipeline.
+    pub pipeline: &'a str,
+    /// The incremental column.
+    pub column: &'a Ident,
+    /// Its type.
+    pub data_type: &'a TypeFacts,
+    /// From where on the ledger knows what was loaded.
+    pub covered_from: Option<Sql>,
+    /// The columns by which it knows a row.
+    pub identity: Option<&'a [String]>,
+    /// The qualified table.
+    pub target: &'a str,
+}
+
+/// Stores the watermark of this reading, if it read anything.
+pub fn remember_watermark(dialect: &dyn Dialect, memory: WatermarkMemory<'_>) -> Sql {
+    let columns = [
+        "pipeline_name",
+        "column_name",
+        "last_value",
+        "updated_at",
+        "read_from",
+        "covered_from",
+        "column_type",
+        "identity",
+        "target",
+    ]
+    .map(Ident::fixed);
+    let updates: Vec<(Ident, Merged)> =
+        columns[1..].iter().map(|name| (name.clone(), Merged::Replaced)).collect();
+    let null = || Sql::text("NULL");
+    let (covered_from, covered_row) = match memory.covered_from {
+        Some(bound) => {
+            let text = dialect.stable_text(memory.data_type, &Sql::text("c.covered_from"));
+            (text, sql!("\n  FROM (SELECT {bound} AS covered_from) AS c", bound))
+        }
+        None => (null(), Sql::empty()),
+    };
+    let rows = statement!(
+        "row_of_the_watermark",
+        pipeline = memory.pipeline,
+        column = memory.column.as_str(),
+        watermark = RunValue::Watermark,
+        now = dialect.clock(),
+        read_from = RunValue::ReadFrom,
+        covered_from = covered_from,
+        column_type = memory.data_type.name.as_str(),
+        identity = memory.identity.map_or_else(null, |names| dialect.text_list(names)),
+        target = memory.target,
+        covered_row = covered_row
+    );
+    dialect.upsert(Upsert {
+        table: &table("watermarks"),
+        columns: &columns,
+        rows,
+        keys: &columns[..1],
+        updates: &updates,
+    })
+}
+
+/// The last statement of a run: it has succeeded, if it was not taken for dead meanwhile.
+pub fn success(dialect: &dyn Dialect, run_id: &str, path: &str, watermark_before: Option<&str>) -> Sql {
+    statement!(
+        "success",
+        run_id = run_id,
+        now = dialect.clock(),
+        path = path,
+        before = watermark_before,
+        after = RunValue::Watermark,
+        counts = recorded_counts()
+    )
+}
+
+/// The last statement of a run of several targets: as [`success`], after those of its parts.
+pub fn success_of_several(dialect: &dyn Dialect, run_id: &str, path: &str) -> Sql {
+    let counts = recorded_counts();
+    statement!("success_of_several", run_id = run_id, now = dialect.clock(), path = path, counts = counts)
+}
+
+/// Every recorded number as an assignment.
+fn recorded_counts() -> Sql {
+    let counts = RunValue::RECORDED
+        .iter()
+        .map(|value| sql!("{name} = {value}", name = Sql::text(value.name()), value));
+    Sql::join(counts, ",\n       ")
+}
+
+/// Finds a target that another run has written since its generation was read.
+pub fn same_generation(target: &str, generation: i64) -> Sql {
+    statement!("same_generation", target = target, generation = generation)
+}
+
+/// Which rows of a stage the ledger is asked for.
+pub struct Fresh<'a> {
+    /// The pipeline.
+    pub pipeline: &'a str,
+    /// The stage.
+    pub stage: Sql,
+    /// Its column with the hash of the source row.
+    pub hash: &'a Ident,
+    /// The column that numbers the rows of one hash.
+    pub number: &'a Ident,
+    /// Whether rows are one by their keys; else equal rows count.
+    pub keyed: bool,
+}
+
+/// The rows of a stage that the ledger does not know.
+pub fn fresh_rows(dialect: &dyn Dialect, fresh: Fresh<'_>) -> Sql {
+    let Fresh { pipeline, stage, hash, number, keyed } = fresh;
+    // By keys, a second row of one key and value is the same row; by the whole row, equal rows count.
+    let is_fresh = match keyed {
+        true => sql!("l.n IS NULL AND s.{number} = 1", number),
+        false => sql!("s.{number} > coalesce(l.n, 0)", number),
+    };
+    statement!(
+        "fresh_rows",
+        row_number = dialect.function("row_number"),
+        hash = hash,
+        number = number,
+        stage = stage,
+        pipeline = pipeline,
+        fresh = is_fresh
+    )
+}
+
+/// Enters rows `f` into the ledger; `value` is the text of their watermark column.
+pub fn enter_into_ledger(
+    dialect: &dyn Dialect,
+    pipeline: &str,
+    fresh: &QualifiedName,
+    hash: &Ident,
+    watermark: &Ident,
+    value: Sql,
+) -> Sql {
+    dialect.upsert(Upsert {
+        table: &table("append_seen"),
+        columns: &["pipeline_name", "row_hash", "wm_value", "n"].map(Ident::fixed),
+        rows: statement!(
+            "rows_of_the_ledger",
+            pipeline = pipeline,
+            hash = hash,
+            value = value,
+            count = dialect.function("count"),
+            fresh = fresh,
+            watermark = watermark
+        ),
+        keys: &["pipeline_name", "row_hash"].map(Ident::fixed),
+        updates: &[(Ident::fixed("n"), Merged::Added)],
+    })
+}
+
+/// Forgets what lies before a bound, and so is not read again.
+pub fn forget_in_ledger(dialect: &dyn Dialect, pipeline: &str, data_type: &TypeFacts, bound: Sql) -> Sql {
+    let value = dialect.cast_to(&Sql::text("l.wm_value"), &data_type.name);
+    statement!("forget_in_ledger", pipeline = pipeline, value = value, bound = bound)
+}

@@ -1,0 +1,110 @@
+//! What a plan needs to know of a target and a pipeline: questions that whoever plans sends with its own, in one
+//! round trip.
+
+use super::json;
+use crate::session::ResultSet;
+use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::error::Result;
+use ematix_flow_core::facts::{StoredWatermark, TargetRecord};
+use ematix_flow_core::sql::Sql;
+use ematix_flow_core::statement;
+use serde::Deserialize;
+
+/// A question and how its answer is read.
+pub struct Question<T> {
+    /// The statement.
+    pub sql: String,
+    read: fn(&ResultSet, &str) -> Result<T>,
+}
+
+impl<T> Question<T> {
+    fn new(sql: &Sql, read: fn(&ResultSet, &str) -> Result<T>) -> Question<T> {
+        Question { sql: sql.to_text(&Postgres), read }
+    }
+
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// `target_failed` for one of another form.
+    pub fn read(&self, answer: &ResultSet, doing: &str) -> Result<T> {
+        (self.read)(answer, doing)
+    }
+}
+
+/// What is remembered of a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownTarget {
+    /// What its runs recorded.
+    pub record: TargetRecord,
+    /// Whether a run created it.
+    pub ours: bool,
+    /// The instant for a run that begins now: by the target's clock, and after the last one.
+    pub instant: String,
+}
+
+/// Asks what is remembered of a target.
+pub fn record_of(target: &str) -> Question<KnownTarget> {
+    Question::new(&statement!("record_of", target = target), |answer, doing| {
+        json::<TargetJson>(answer.only_value(doing)?).map(KnownTarget::from)
+    })
+}
+
+/// Asks how far a pipeline has read.
+pub fn watermark_of(pipeline: &str) -> Question<Option<StoredWatermark>> {
+    Question::new(&statement!("watermark_of", pipeline = pipeline), |answer, doing| {
+        if answer.rows.is_empty() {
+            return Ok(None);
+        }
+        json::<WatermarkJson>(answer.only_value(doing)?).map(|stored| Some(stored.into()))
+    })
+}
+
+#[derive(Deserialize)]
+struct TargetJson {
+    generation: Option<i64>,
+    compare_set: Option<Vec<String>>,
+    earlier_sets: Option<Vec<Vec<String>>>,
+    encoding_version: Option<i32>,
+    fingerprint: Option<String>,
+    ours: bool,
+    instant: String,
+}
+
+impl From<TargetJson> for KnownTarget {
+    fn from(json: TargetJson) -> KnownTarget {
+        KnownTarget {
+            record: TargetRecord {
+                generation: json.generation.unwrap_or(0),
+                compare_set: json.compare_set,
+                earlier_sets: json.earlier_sets.unwrap_or_default(),
+                encoding_version: json.encoding_version,
+                fingerprint: json.fingerprint,
+            },
+            ours: json.ours,
+            instant: json.instant,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WatermarkJson {
+    column: String,
+    last_value: Option<String>,
+    read_from: Option<String>,
+    covered_from: Option<String>,
+    identity: Option<Vec<String>>,
+    target: Option<String>,
+}
+
+impl From<WatermarkJson> for StoredWatermark {
+    fn from(json: WatermarkJson) -> StoredWatermark {
+        StoredWatermark {
+            column: json.column,
+            last_value: json.last_value,
+            read_from: json.read_from,
+            covered_from: json.covered_from,
+            identity: json.identity,
+            target: json.target,
+        }
+    }
+}

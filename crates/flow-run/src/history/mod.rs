@@ -1,0 +1,33 @@
+//! Asks and writes what is remembered of runs, over a session of whoever asks. The statements are those of
+//! `ematix_flow_core::history`; no table is named here.
+
+mod facts;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use facts::{KnownTarget, Question, record_of, watermark_of};
+pub use store::{Failure, HistoryStore, RunStart, lease_lost};
+
+use crate::session::{ResultSet, nth, unreadable};
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use serde::de::DeserializeOwned;
+
+/// Every row of the first answer, each one JSON value.
+fn rows<T: DeserializeOwned>(answers: &[ResultSet], doing: &str) -> Result<Vec<T>> {
+    nth(answers, 0, doing)?
+        .rows
+        .iter()
+        .map(|row| match row.as_slice() {
+            [Some(text)] => json(text),
+            _ => Err(unreadable(doing, "a row that is not one value")),
+        })
+        .collect()
+}
+
+fn json<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        FlowError::new(ErrorCode::TargetFailed, format!("the metadata cannot be read: {error}"))
+    })
+}
