@@ -85,7 +85,7 @@ class Core(types.ModuleType):
         self.runs: list[Run] = []
 
         class Engine:
-            def __init__(self, registry: str, call: Any = None, config: str | None = None) -> None:
+            def __init__(self, registry: str, call: Any = None) -> None:
                 core.asked.append(("registry", json.loads(registry)))
                 core.call = call
 
@@ -94,8 +94,8 @@ class Core(types.ModuleType):
                 core.runs.append(Run(core, core.answers["run"]))
                 return core.runs[-1]
 
-            def run_due(self, request: str) -> Run:
-                core.asked.append(("run_due", json.loads(request)))
+            def run_due(self, request: str, jobs: int) -> Run:
+                core.asked.append(("run_due", json.loads(request), jobs))
                 return Run(core, json.dumps(core.answers["run_due"]))
 
             def plan(self, pipeline: str, connect: bool) -> str:
@@ -115,7 +115,7 @@ class Core(types.ModuleType):
                 return json.dumps(core.answers["history"])
 
         class Session:
-            def __init__(self, dsn: str | None, name: str | None, registry: str | None) -> None:
+            def __init__(self, dsn: str | None, name: str | None) -> None:
                 core.asked.append(("session", dsn, name))
 
             def execute(self, statement: str, params: Any) -> int:
