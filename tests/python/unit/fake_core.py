@@ -11,7 +11,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-OPTIONS_RS = Path(__file__).parents[3] / "crates" / "flow-core" / "src" / "spec" / "options.rs"
+OPTIONS_RS = Path(__file__).parents[3] / "crates" / "flow-core" / "src" / "declare" / "options.rs"
 
 
 def options() -> list[dict[str, Any]]:
