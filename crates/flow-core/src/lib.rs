@@ -6,6 +6,7 @@
 //! `runtime` everything is pure: no connection, no clock, no randomness.
 
 pub mod error;
+pub mod copy_rows;
 pub mod duration;
 pub mod hash;
 pub mod sql;

@@ -2,8 +2,8 @@
 
 use super::copy::{Outgoing, pass, too_few_fields, write_all};
 use super::known::{Address, Finding, Hash, Key, KnownKeys, Learned, Version};
-use super::rows::RowReader;
 use super::{Broken, Passed};
+use crate::copy_rows::RowReader;
 use crate::hash::RowHasher;
 use crate::plan::Compare;
 use crate::planner::client::{KEY_BYTES, MAX_KEYS};

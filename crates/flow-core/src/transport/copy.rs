@@ -1,7 +1,7 @@
 //! Copies rows from one server to another.
 
-use super::rows::{HEADER, Row, RowReader, TRAILER};
 use super::{Broken, Passed};
+use crate::copy_rows::{HEADER, Row, RowReader, TRAILER};
 use crate::error::FlowError;
 use crate::hash::RowHasher;
 use crate::plan::Copy;

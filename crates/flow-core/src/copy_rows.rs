@@ -118,6 +118,7 @@ fn row<'a>(
     if count < 0 {
         return Err(malformed("a row has a negative number of fields"));
     }
+    fields.reserve(count as usize);
     for _ in 0..count {
         let Some(length) = bytes.get(at..at + 4) else { return Ok(None) };
         let length = i32::from_be_bytes([length[0], length[1], length[2], length[3]]);
