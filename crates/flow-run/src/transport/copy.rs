@@ -1,8 +1,8 @@
 //! Copies rows from one server to another.
 
-use super::rows::{HEADER, Row, RowReader, TRAILER};
 use super::{Broken, Passed};
 use bytes::{Bytes, BytesMut};
+use ematix_flow_core::copy_rows::{HEADER, Row, RowReader, TRAILER};
 use ematix_flow_core::error::FlowError;
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::Copy;
