@@ -213,13 +213,11 @@ pub fn write_small(negative: bool, unscaled: u64, scale: u8, out: &mut Vec<u8>) 
     write_groups(negative, &groups[at..], u16::from(scale), out);
 }
 
-/// Writes groups of which the last ends behind the point, with the scale; zeros at either end are left out.
+/// Writes groups of which the last ends behind the point, with the scale; the first is zero only where all are.
 fn write_groups(negative: bool, groups: &[u16], scale: u16, out: &mut Vec<u8>) {
-    let leading = groups.iter().take_while(|group| **group == 0).count();
-    let significant = &groups[leading..];
-    let weight = significant.len() as i32 - i32::from(scale.div_ceil(4)) - 1;
-    let length = significant.iter().rposition(|group| *group != 0).map_or(0, |last| last + 1);
-    let groups = &significant[..length];
+    let weight = groups.len() as i32 - i32::from(scale.div_ceil(4)) - 1;
+    let length = groups.iter().rposition(|group| *group != 0).map_or(0, |last| last + 1);
+    let groups = &groups[..length];
     let (weight, sign) = match (groups.is_empty(), negative) {
         (true, _) => (0, 0),
         (false, true) => (weight as i16, NEGATIVE),
