@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         current_flag: str
         hash_column: str
         deleted_flag: str
-        example_option: bool
         loaded_at_column: str | Literal[False]
         batch_id_column: str | Literal[False]
         replace_method: Literal["truncate", "delete"]

@@ -97,7 +97,6 @@ const WITHOUT_A_PLAN: &[(&str, &str)] = &[
     ("every", "for the scheduler"),
     ("timezone", "for the scheduler"),
     ("first_run", "for the scheduler"),
-    ("example_option", "nothing obeys it"),
 ];
 
 #[test]

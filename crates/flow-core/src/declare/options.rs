@@ -80,9 +80,6 @@ options! {
     hash_column: String, of Columns, for [Scd2], default "row_hash";
     /// Column that marks a deleted row (merge).
     deleted_flag: String, of Columns, for [Merge], default "is_deleted";
-    /// An example of an option.
-    example_option: bool, for [Merge], default false,
-        flag "" "An example of an option";
     /// Column of the time of loading (append); `false` for none.
     loaded_at_column: NameOrOff, of Columns, for [Append], default "_loaded_at";
     /// Column of the run's id (append); `false` for none.
