@@ -2,14 +2,14 @@
 
 use super::Engine;
 use crate::history::HistoryStore;
-use crate::postgres::session::Session;
-use crate::session::nth;
+use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::declare::options::OpenEnd;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::dialect::{ColumnValue, Dialect};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::{Pipeline, Scd2, Strategy, Target, declared_keys};
+use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::Violation;
 use ematix_flow_core::schema::LiveTable;
 use ematix_flow_core::sql;
@@ -37,8 +37,9 @@ impl Engine {
         let session = self.open(&built.target_connection, &format!("check {pipeline}")).await?;
         let name = built.target.name();
         let doing = "look at the target";
-        let answers = session.ask(doing, &crate::postgres::inspect::table_question(name)).await?;
-        let (_, live) = crate::postgres::inspect::read_table(nth(&answers, 0, doing)?.only_value(doing)?)?;
+        let table = session.inspector().table(name);
+        let answers = session.ask(Blame::Target, doing, &table.sql).await?;
+        let (_, live) = table.read(nth(&answers, 0, doing)?, doing)?;
         let Some(live) = live else {
             return Err(FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
                 .hint(format!("`flow run {pipeline}` creates it")));
@@ -72,10 +73,10 @@ impl Engine {
         let mut violations = Vec::new();
         let mut all = invariants(&built.strategy, &names);
         if let Strategy::Scd2(scd2) = &built.strategy {
-            all.extend(hash_invariant(&session, &built, scd2, &names, &live).await?);
+            all.extend(hash_invariant(session.as_ref(), &built, scd2, &names, &live).await?);
         }
         for (invariant, detail, sql) in all {
-            let answers = session.ask(&format!("check {invariant}"), &sql).await?;
+            let answers = session.ask(Blame::Target, &format!("check {invariant}"), &sql).await?;
             for row in &nth(&answers, 0, invariant)?.rows {
                 let key: IndexMap<String, Value> = names
                     .keys
@@ -125,7 +126,7 @@ fn invariants(strategy: &Strategy, names: &Names) -> Vec<(&'static str, &'static
 
 /// The hashes of current versions, as far as we made them: over the set of columns that is stored.
 async fn hash_invariant(
-    session: &Session,
+    session: &dyn Session,
     pipeline: &Pipeline,
     scd2: &Scd2,
     names: &Names,
