@@ -9,8 +9,10 @@
     ├── ConnectError   no connection, or no log-in
     └── LockedError    another run holds the target
 
-The native module makes its exceptions here, by `from_json`, and tracebacks and pickles name them so. Each also comes
-from `ematix_flow`.
+Every one has a stable `.code` (`flow explain CODE` prints a page on it), `.message`, `.hint`, `.context`, `.sqlstate`
+and, if a run had begun, `.report`. No message holds a password, and none a value but the sample keys of a data error.
+
+Each also comes from `ematix_flow`. The native module makes them by `from_json`; tracebacks and pickles name them so.
 """
 
 from .ground.errors import (

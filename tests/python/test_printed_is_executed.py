@@ -86,20 +86,21 @@ INSERT INTO app.people VALUES (31, 'more', 0, '2026-01-02');
 """
 COLUMNS = {"id": "bigint", "name": "text?", "visits": "bigint?", "seen_at": "timestamptz"}
 
+# Short names: those of the tables that a run makes for itself are cut to 63 bytes, with the run's id and without.
 LOADS: dict[str, dict[str, Any]] = {
     "append": {"mode": "append"},
-    "append incremental": {"mode": "append", "incremental_column": "seen_at"},
+    "append grows": {"mode": "append", "incremental_column": "seen_at"},
     "truncate": {"mode": "truncate"},
-    "truncate by delete": {"mode": "truncate", "replace_method": "delete", "on_duplicate": "latest", "keys": "id",
+    "delete all": {"mode": "truncate", "replace_method": "delete", "on_duplicate": "latest", "keys": "id",
                            "order_by": "seen_at DESC"},
     "merge": {"mode": "merge"},
     "merge soft": {"mode": "merge", "handle_deletes": "soft"},
     "merge hard": {"mode": "merge", "handle_deletes": "hard", "on_duplicate": "latest", "order_by": "seen_at DESC"},
-    "merge incremental": {"mode": "merge", "incremental_column": "seen_at"},
+    "merge grows": {"mode": "merge", "incremental_column": "seen_at"},
     "scd2": {"mode": "scd2", "compare_columns": "name"},
     "scd2 soft": {"mode": "scd2", "handle_deletes": "soft", "overwrite_columns": ["visits"], "compare_columns": "name"},
     "scd2 latest": {"mode": "scd2", "on_duplicate": "latest", "order_by": "seen_at DESC"},
-    "scd2 incremental": {"mode": "scd2", "incremental_column": "seen_at"},
+    "scd2 grows": {"mode": "scd2", "incremental_column": "seen_at"},
     "scd2 staged": {"mode": "scd2", "force_path": "staging", "handle_deletes": "soft"},
 }  # fmt: skip
 

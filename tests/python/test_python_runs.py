@@ -243,7 +243,7 @@ def failing_function(conn):
 failing = failing_function.run
 """,
     # The server's error comes from Rust: there is no other exception of Python's behind it.
-    "SourceError runs.py": """
+    "SourceError engine.py": """
 query = Source.postgres_query("warehouse", "SELECT 1/0 AS id")
 failing = lambda: pipeline.sync(source=query, target="public.t", mode="merge", keys="id")
 """,
@@ -271,3 +271,19 @@ except Exception as error:
     print("direct cause" in traceback.format_exc() or "During handling" in traceback.format_exc())
 """
     assert python.run(HEAD + script).stdout.splitlines() == [kind, "None True", "False"]
+
+
+RUN_DUE = """
+for name in ("a", "b", "c"):
+    Pipeline(name=name, source=Source.postgres_query("warehouse", "SELECT 1 AS id, pg_sleep(0.5)::text AS t"),
+             target=f"public.{name}", mode="append", every="1h", first_run="now")
+reports = Pipelines().run_due(jobs=JOBS)
+most = max(sum(one.started_at <= at.started_at < one.ended_at for one in reports) for at in reports)
+print([report.pipeline for report in reports], {report.status for report in reports}, most)
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_so_many_of_those_that_are_due_run_at_a_time(jobs: int, python: Interpreter) -> None:
+    done = python.run(HEAD + RUN_DUE.replace("JOBS", str(jobs)))
+    assert done.stdout == f"['a', 'b', 'c'] {{'success'}} {jobs}\n"

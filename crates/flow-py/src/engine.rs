@@ -6,17 +6,18 @@ use crate::python::{InProcess, Tells};
 use crate::run::Run;
 use crate::runtime::runtime;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
-use ematix_flow_core::declare::options::FirstRun;
+use ematix_flow_core::declare::options::{FirstRun, described};
 use ematix_flow_core::declare::registry::read_registry;
-use ematix_flow_core::declare::{OPTIONS, PipelineOptions, ProjectSpec, Support, toml_file};
+use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError};
+use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::report::PlannedPipeline;
 use ematix_flow_core::schedule::Schedule;
 use ematix_flow_run::execute::{Engine as Core, Request, Stop};
+use futures_util::{StreamExt, stream};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -33,14 +34,10 @@ pub struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (registry, call=None, config=None))]
-    fn new(
-        py: Python<'_>,
-        registry: String,
-        call: Option<Py<PyAny>>,
-        config: Option<&str>,
-    ) -> PyResult<Engine> {
-        let project = project(&registry, config).map_err(|errors| raise_all(py, &errors))?;
+    #[pyo3(signature = (registry, call=None))]
+    fn new(py: Python<'_>, registry: String, call: Option<Py<PyAny>>) -> PyResult<Engine> {
+        let project =
+            read_registry(&registry, &ProcessEnvironment).map_err(|errors| raise_all(py, &errors))?;
         let python = Arc::new(InProcess::new(registry, call, Tells::Caller));
         let core = Core::new(project).with_callables(python.clone());
         Ok(Engine { core: Arc::new(core), python })
@@ -58,14 +55,14 @@ impl Engine {
         Ok(Run::new(task, sender, self.python.clone(), progress))
     }
 
-    /// Runs what the schedules say is due, one after another.
-    fn run_due(&self, py: Python<'_>, request: &str) -> PyResult<Run> {
+    /// Runs what the schedules say is due, so many at a time.
+    fn run_due(&self, py: Python<'_>, request: &str, jobs: usize) -> PyResult<Run> {
         let (sender, stop) = watch::channel(Stop::No);
         let request = read_request(request, stop).map_err(|error| raise(py, &error))?;
         let core = Arc::clone(&self.core);
         let progress = Arc::new(Progress::default());
         let told = Arc::clone(&progress);
-        let task = runtime()?.spawn(async move { due(&core, request, &told).await.to_string() });
+        let task = runtime()?.spawn(async move { due(core, request, jobs, told).await.to_string() });
         Ok(Run::new(task, sender, self.python.clone(), progress))
     }
 
@@ -133,25 +130,19 @@ impl Engine {
     }
 }
 
-fn project(registry: &str, config: Option<&str>) -> Result<ProjectSpec, Vec<FlowError>> {
-    let declared = read_registry(registry, &ProcessEnvironment)?;
-    let Some(config) = config else { return Ok(declared) };
-    let mut project = toml_file::read_project(Path::new(config), &ProcessEnvironment)?;
-    project.add(declared)?;
-    Ok(project)
-}
-
-async fn due(core: &Core, request: Request, progress: &Progress) -> Value {
+async fn due(core: Arc<Core>, request: Request, jobs: usize, progress: Arc<Progress>) -> Value {
     let names: Vec<String> = core.project().pipelines.keys().cloned().collect();
     let (due, errors) = core.due(&names).await;
-    let mut reports = Vec::new();
-    for (name, slot) in due {
-        if *request.stop.borrow() != Stop::No {
-            break;
+    let runs = due.into_iter().map(|(name, slot)| {
+        let (core, progress) = (Arc::clone(&core), Arc::clone(&progress));
+        let request = Request { slot: Some(slot), ..request.clone() };
+        async move {
+            let stopped = *request.stop.borrow() != Stop::No;
+            if stopped { None } else { Some(core.run(&name, &request, progress.as_ref()).await) }
         }
-        reports.push(core.run(&name, &Request { slot: Some(slot), ..request.clone() }, progress).await);
-    }
-    json!({ "runs": reports, "errors": errors })
+    });
+    let reports: Vec<_> = stream::iter(runs).buffered(jobs.max(1)).collect().await;
+    json!({ "runs": reports.into_iter().flatten().collect::<Vec<_>>(), "errors": errors })
 }
 
 fn request(overrides: PipelineOptions, stop: watch::Receiver<Stop>) -> Request {
@@ -189,24 +180,31 @@ fn read_key(text: &str) -> Result<Vec<(String, String)>, FlowError> {
 
 /// The options of a pipeline, from the table that TOML is read by.
 pub fn option_table() -> String {
-    let options: Vec<Value> = OPTIONS
-        .iter()
-        .map(|option| {
-            let modes: Vec<&str> = option.modes.iter().map(|mode| mode.name()).collect();
-            json!({
-                "name": option.name,
-                "modes": modes,
-                "default": option.default.map(value_of),
-                "supported": option.support == Support::Here,
-            })
-        })
-        .collect();
-    json!(options).to_string()
+    described()["options"].to_string()
 }
 
-/// A default, which stands in the table as TOML: plain values and lists are JSON too.
-fn value_of(toml: &str) -> Value {
-    serde_json::from_str(toml).unwrap_or_else(|_| Value::from(toml))
+/// Every mistake in declarations, as JSON: those of a registry that holds only them, and what they refer to.
+pub fn judge(registry: &str) -> String {
+    let errors = match read_registry(registry, &ProcessEnvironment) {
+        Err(errors) => errors,
+        Ok(project) => judged(&project),
+    };
+    json!({ "ok": errors.is_empty(), "errors": errors }).to_string()
+}
+
+fn judged(project: &ProjectSpec) -> Vec<FlowError> {
+    let none = PipelineOptions::default();
+    let mut errors = Vec::new();
+    for name in project.pipelines.keys() {
+        match project.together.get(name) {
+            Some(parts) => {
+                let of = |part: &String| Pipeline::build_part(project, name, part, &none).err();
+                errors.extend(parts.keys().filter_map(of).flatten());
+            }
+            None => errors.extend(Pipeline::build(project, name, &none).err().unwrap_or_default()),
+        }
+    }
+    errors
 }
 
 /// Reads a schedule as the scheduler will.

@@ -1,11 +1,10 @@
 //! A connection for statements of the user's own: values go as text that the server reads, and come as Python's.
 
 use crate::convert::{Names, to_python, to_text};
-use crate::errors::{raise, raise_all};
+use crate::errors::raise;
 use crate::runtime::runtime;
 use ematix_flow_core::connections;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
-use ematix_flow_core::declare::registry::read_registry;
 use ematix_flow_core::declare::{ConnectionSpec, ProjectSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::plan::Blame;
@@ -35,19 +34,9 @@ pub struct Session {
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (dsn, name, registry))]
-    fn new(
-        py: Python<'_>,
-        dsn: Option<String>,
-        name: Option<String>,
-        registry: Option<&str>,
-    ) -> PyResult<Session> {
-        let mut project = match registry {
-            Some(registry) => {
-                read_registry(registry, &ProcessEnvironment).map_err(|errors| raise_all(py, &errors))?
-            }
-            None => ProjectSpec::default(),
-        };
+    #[pyo3(signature = (dsn, name))]
+    fn new(dsn: Option<String>, name: Option<String>) -> Session {
+        let mut project = ProjectSpec::default();
         let name = match (&dsn, name) {
             (_, Some(name)) => name,
             (Some(_), None) => "dsn".to_owned(),
@@ -56,7 +45,7 @@ impl Session {
         if dsn.is_some() {
             project.connections.insert(name.clone(), ConnectionSpec { dsn, ..ConnectionSpec::default() });
         }
-        Ok(Session { name, project, open: Arc::default() })
+        Session { name, project, open: Arc::default() }
     }
 
     /// Runs a statement; the number of rows that it touched.

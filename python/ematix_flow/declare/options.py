@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..ground.errors import SpecError
 from ..ground.mistakes import WrongCall
-from ..ground.names import did_you_mean, nearest
+from ..ground.names import nearest
 from ..ground.values import Duration, Names, duration, names
 from .expectations import Expectation
 from .helpers import PreHelper
@@ -169,7 +169,8 @@ FOREIGN_MODES = {
 
 @cache
 def table() -> dict[str, dict[str, Any]]:
-    """The core's options by name: `modes` (empty: all), `default`, `supported`, and `values` where it lists them."""
+    """The core's options by name: `modes` (empty: all), `default` and `supported`. Which words it may be
+    the core alone judges, before a run."""
     # At the first pipeline: to load them takes longer than to import all of the package.
     import json
 
@@ -277,14 +278,6 @@ def _check_fits(where: str, mode: str, name: str, value: Any) -> None:
             code="option_not_for_mode",
             hint=f"{name} is for {' and '.join(modes)}: take it out, or change the mode",
             context={"option": name, "mode": mode},
-        )
-    words = option.get("values")
-    if words and value not in words:
-        listed = f"{name} is one of {', '.join(map(str, words))}"
-        raise SpecError(
-            f"{where}: {name} is {value!r}",
-            code="invalid_value",
-            hint=did_you_mean(str(value), map(str, words), listed),
         )
 
 

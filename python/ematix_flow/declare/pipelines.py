@@ -170,6 +170,7 @@ class PipelineFunction(Pipeline, Generic[F]):
         pipeline_wide = {name: value for name, value in given.items() if name in _WHOLE_PIPELINE}
         shared = {name: value for name, value in given.items() if name not in _WHOLE_PIPELINE}
         found, exported = [], []
+        post: list[Any] = []
         connections: set[str] = set()
         for number, item in enumerate(targets, 1):
             if not isinstance(item, Mapping) or "target" not in item:
@@ -191,10 +192,11 @@ class PipelineFunction(Pipeline, Generic[F]):
             )
             found += self._targets
             connections |= self._connections
+            post += self._post
             exported.append({name: value for name, value in self._said.items() if name != "source"})
         whole = checks.lower(where, None, pipeline_wide, needs_mode=False)
         checks.check_schedule(where, whole)
-        self._targets, self._connections = found, connections
+        self._targets, self._connections, self._post = found, connections, post
         self._said = {"source": source, "targets": exported} | whole
 
     def resolve(self, connection: NamedConnection) -> Any:

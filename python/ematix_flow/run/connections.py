@@ -133,7 +133,7 @@ class Connection(NamedConnection):
             # The native module takes as long to load as all of this package.
             from .._core import Session
 
-            self._session = Session(self._dsn, self.name if self._dsn is None else None, None)
+            self._session = Session(self._dsn, self.name if self._dsn is None else None)
             _open.add(self)
         return self._session
 

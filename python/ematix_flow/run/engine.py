@@ -80,7 +80,7 @@ def run_due(pipelines: Sequence[Runnable], jobs: int) -> list[RunReport]:
 
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise SpecError(f"run_due: jobs is {jobs!r}", code="invalid_value", hint="write jobs=4")
-    found = _read(wait(_engine_of(pipelines).run_due(_request({"jobs": jobs})), "run_due"))
+    found = _read(wait(_engine_of(pipelines).run_due(_request({}), jobs), "run_due"))
     if found.get("errors") and not found.get("runs"):
         raise from_dict({"errors": found["errors"]})
     return [RunReport(item) for item in found.get("runs", [])]
@@ -157,7 +157,7 @@ def _request(said: Mapping[str, Any]) -> str:
 
 
 def _engine(pipeline: str | Runnable) -> tuple[Engine, str]:
-    """A name that Python did not declare may stand in pipelines.toml: the core knows."""
+    """The core says what there is instead of a name that nobody declared."""
     if isinstance(pipeline, str):
         return _engine_of(list(registry.pipelines.values())), pipeline
     return _engine_of([pipeline]), pipeline.name

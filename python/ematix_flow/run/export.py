@@ -80,7 +80,8 @@ def registry(pipelines: Iterable[Runnable], *, every_transform: bool = True) -> 
 
 
 def _transforms_of(pipeline: Runnable) -> list[str]:
-    steps = pipeline.export().get("transforms_post", [])
+    said = pipeline.export()
+    steps = [step for load in (said, *said.get("targets", ())) for step in load.get("transforms_post", ())]
     return [step["transform_ref"] for step in steps if isinstance(step, dict) and "transform_ref" in step]
 
 
@@ -93,13 +94,17 @@ def _with_functions(pipeline: Runnable) -> dict[str, Any]:
     said = pipeline.export()
     if not pipeline.post_functions():
         return said
+    if "targets" in said:
+        return said | {"targets": [_named_functions(pipeline.name, load) for load in said["targets"]]}
+    return _named_functions(pipeline.name, said)
+
+
+def _named_functions(pipeline: str, said: dict[str, Any]) -> dict[str, Any]:
     steps = [
-        {"transform_ref": f"{pipeline.name}.{step['callable']}"}
-        if isinstance(step, dict) and "callable" in step
-        else step
-        for step in said["transforms_post"]
+        {"transform_ref": f"{pipeline}.{step['callable']}"} if isinstance(step, dict) and "callable" in step else step
+        for step in said.get("transforms_post", ())
     ]
-    return said | {"transforms_post": steps}
+    return said | {"transforms_post": steps} if steps else said
 
 
 def answerer(pipelines: Iterable[Runnable]) -> Callable[[str, str], str]:

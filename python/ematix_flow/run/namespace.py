@@ -148,7 +148,7 @@ pipeline = PipelineNamespace()
 
 
 def _found(pipeline: str | Runnable) -> str | Runnable:
-    """A declared pipeline; a name that only pipelines.toml may know stays a name."""
+    """A declared pipeline; a name that nobody declared stays a name, which the core refuses."""
     if isinstance(pipeline, Runnable):
         return pipeline
     if not isinstance(pipeline, str):

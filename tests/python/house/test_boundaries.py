@@ -20,37 +20,15 @@ MODES = frozenset(mode["const"] for mode in SCHEMA["$defs"]["Mode"]["oneOf"])
 ASKING_FOR_A_STRATEGY: set[str] = {
     "crates/flow-cli/src/render/history.rs",
     "crates/flow-cli/src/render/report.rs",
-    "crates/flow-core/src/execute/check.rs",
-    "crates/flow-core/src/execute/gather.rs",
-    "crates/flow-core/src/execute/mod.rs",
-    "crates/flow-core/src/execute/questions.rs",
-    "crates/flow-core/src/execute/run.rs",
+    "crates/flow-core/src/declare/json_schema.rs",
     "crates/flow-core/src/pipeline/check.rs",
     "crates/flow-core/src/pipeline/columns.rs",
     "crates/flow-core/src/pipeline/mod.rs",
     "crates/flow-core/src/pipeline/options.rs",
-    "crates/flow-core/src/planner/client.rs",
-    "crates/flow-core/src/planner/definition.rs",
-    "crates/flow-core/src/planner/finish.rs",
-    "crates/flow-core/src/planner/guards.rs",
-    "crates/flow-core/src/planner/inferred.rs",
-    "crates/flow-core/src/planner/load.rs",
-    "crates/flow-core/src/planner/mod.rs",
-    "crates/flow-core/src/planner/stage.rs",
-    "crates/flow-core/src/spec/json_schema.rs",
 }
 
 # Files that name a table of the schema `ematix_flow` although they are not in a folder `history/`; likewise.
-NAMING_A_TABLE: set[str] = {
-    "crates/flow-core/src/execute/check.rs",
-    "crates/flow-core/src/execute/gather.rs",
-    "crates/flow-core/src/execute/history.rs",
-    "crates/flow-core/src/execute/questions.rs",
-    "crates/flow-core/src/metadata/mod.rs",
-    "crates/flow-core/src/planner/client.rs",
-    "crates/flow-core/src/planner/finish.rs",
-    "crates/flow-core/src/strategies/append.rs",
-}
+NAMING_A_TABLE: set[str] = set()
 
 
 @cache

@@ -20,7 +20,8 @@ from completeness import Product, gaps
 from flow_binary import flow_binary
 from project import Project
 
-from ematix_flow import Text, markers, normalize, transforms
+from ematix_flow import Text, normalize
+from ematix_flow.declare import helpers, markers, transforms
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -159,7 +160,7 @@ def test_the_product_is_read_whole(product: Product) -> None:
     assert ("watermark",) not in product.commands
     assert product.keys == {"pk", "natural_key", "unique", "column"}
     assert product.markers | product.markers_to_come | product.keys == set(normalize.__all__)
-    assert set(words_of(markers)) | set(words_of(transforms)) == set(normalize.__all__)
+    assert set(words_of(markers)) | set(words_of(helpers)) | set(words_of(transforms)) == set(normalize.__all__)
     assert len(product.options) > 35 and "drift" in product.codes
 
 

@@ -1,47 +1,22 @@
 """A stand-in for the native module: it answers what a test told it to, and keeps what it was asked.
 
-The option table is read from the core's source, so that declarations are held to the real one.
+The option table is the core's own, so that declarations are held to the real one.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import types
 from pathlib import Path
 from typing import Any
 
-OPTIONS_RS = Path(__file__).parents[3] / "crates" / "flow-core" / "src" / "spec" / "options.rs"
+OPTIONS_RS = Path(__file__).parents[3] / "crates" / "flow-core" / "src" / "declare" / "options.rs"
+# What `flow schema --options` prints; a test of the core holds it to the table.
+OPTIONS_JSON = Path(__file__).parents[3] / "schema" / "options.json"
 
 
 def options() -> list[dict[str, Any]]:
-    text = OPTIONS_RS.read_text(encoding="utf-8")
-    groups = {
-        name: re.findall(r"Mode::(\w+)", modes)
-        for name, modes in re.findall(r"^const (\w+): &\[Mode\] = &\[(.*?)\];", text, flags=re.MULTILINE)
-    }
-    found = []
-    body = text.split("pub const OPTIONS")[1].split("];\n")[0]
-    for kind, name, modes, default in re.findall(
-        r'(here|not_yet)\("(\w+)", (?:(\w+|&\[[^\]]*\]), )?(None|Some\(.*\))\),$', body, flags=re.MULTILINE
-    ):
-        listed = groups.get(modes) if modes in groups else re.findall(r"Mode::(\w+)", modes)
-        # Every default is JSON as it is TOML.
-        value = (
-            None
-            if default == "None"
-            else json.loads(json.loads(f'"{default[6:-2]}"'))
-            if default.startswith('Some("')
-            else None
-        )
-        found.append(
-            {
-                "name": name,
-                "modes": [mode.lower() for mode in listed or []],
-                "default": value,
-                "supported": kind == "here",
-            }
-        )
+    found: list[dict[str, Any]] = json.loads(OPTIONS_JSON.read_text(encoding="utf-8"))["options"]
     return found
 
 
@@ -85,7 +60,7 @@ class Core(types.ModuleType):
         self.runs: list[Run] = []
 
         class Engine:
-            def __init__(self, registry: str, call: Any = None, config: str | None = None) -> None:
+            def __init__(self, registry: str, call: Any = None) -> None:
                 core.asked.append(("registry", json.loads(registry)))
                 core.call = call
 
@@ -94,8 +69,8 @@ class Core(types.ModuleType):
                 core.runs.append(Run(core, core.answers["run"]))
                 return core.runs[-1]
 
-            def run_due(self, request: str) -> Run:
-                core.asked.append(("run_due", json.loads(request)))
+            def run_due(self, request: str, jobs: int) -> Run:
+                core.asked.append(("run_due", json.loads(request), jobs))
                 return Run(core, json.dumps(core.answers["run_due"]))
 
             def plan(self, pipeline: str, connect: bool) -> str:
@@ -115,7 +90,7 @@ class Core(types.ModuleType):
                 return json.dumps(core.answers["history"])
 
         class Session:
-            def __init__(self, dsn: str | None, name: str | None, registry: str | None) -> None:
+            def __init__(self, dsn: str | None, name: str | None) -> None:
                 core.asked.append(("session", dsn, name))
 
             def execute(self, statement: str, params: Any) -> int:

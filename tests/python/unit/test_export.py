@@ -78,6 +78,24 @@ def test_the_registry_has_pipelines_tables_transforms_connections_and_places() -
     }
 
 
+def test_each_of_several_targets_has_its_functions() -> None:
+    def count(conn: Connection) -> None: ...
+
+    @ematix.pipeline(
+        targets=[{"target": Dim, "transforms_post": [count, "ANALYZE"]}, {"target": "raw.copy", "keys": "id"}],
+        mode="merge",
+    )
+    def both(conn: Connection) -> str:
+        return ""
+
+    found = document()
+    assert [load.get("transforms_post") for load in found["pipelines"]["both"]["targets"]] == [
+        [{"transform_ref": "both.count"}, "ANALYZE"],
+        None,
+    ]
+    assert found["transforms"] == {"both.count": {"callable": True}}
+
+
 def test_a_single_run_carries_only_its_own_transforms() -> None:
     ematix.transform(name="other")(print)
     Pipeline(name="p", source=Source.postgres_query("a", "SELECT 1"), target=Dim, mode="merge")

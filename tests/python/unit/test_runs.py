@@ -152,7 +152,7 @@ def test_history_takes_a_key_by_value_or_by_name(core: Core) -> None:
 def test_run_due_reports_what_ran(core: Core) -> None:
     core.answers["run_due"] = {"runs": [json.loads(run_json())], "skipped": [], "errors": []}
     assert [report.pipeline for report in Pipelines([made()]).run_due(jobs=2)] == ["customers"]
-    assert requests(core, "run_due") == [("run_due", {"jobs": 2, "started_by": "python"})]
+    assert requests(core, "run_due") == [("run_due", {"started_by": "python"}, 2)]
     core.answers["run_due"] = {"runs": [], "errors": [{"code": "missing_keys", "message": "a"}]}
     with pytest.raises(SpecError, match="a"):
         Pipelines([made("q")]).run_due()

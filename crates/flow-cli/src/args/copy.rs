@@ -1,7 +1,7 @@
 //! Arguments of `copy`: a pipeline on the command line.
 
 use super::OverrideArgs;
-use super::run::words;
+use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args};
 use ematix_flow_core::declare::{MODES, Mode, PipelineOptions};
 use serde_json::{Map, Value};
@@ -101,4 +101,8 @@ impl CopyArgs {
         map.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         serde_json::from_value(Value::Object(map)).expect("each flag is parsed like the option of its name")
     }
+}
+
+fn words(words: &'static [&'static str]) -> PossibleValuesParser {
+    PossibleValuesParser::new(words)
 }

@@ -2,17 +2,19 @@
 
 mod copy;
 mod history;
+mod overrides;
 mod project;
 mod run;
 mod watermark;
 
 pub use copy::CopyArgs;
 pub use history::{HistoryArgs, KeyPart, LogsArgs};
+pub use overrides::OverrideArgs;
 pub use project::{
-    CompletionsArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, InitArgs, ManArgs, ShowArgs,
-    ValidateArgs,
+    CompletionsArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, InitArgs, ManArgs, SchemaArgs,
+    ShowArgs, ValidateArgs,
 };
-pub use run::{DryRunArgs, OverrideArgs, PlanArgs, RunArgs};
+pub use run::{DryRunArgs, PlanArgs, RunArgs};
 pub use watermark::WatermarkCommand;
 
 use crate::console::{Format, Manner};
@@ -257,7 +259,7 @@ pub enum Command {
     Connections(ConnectionsCommand),
     /// Print the JSON Schema of pipelines.toml, for editors
     #[command(after_help = project::SCHEMA_EXAMPLES)]
-    Schema,
+    Schema(SchemaArgs),
     /// Print a completion script for a shell
     #[command(after_help = project::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),

@@ -90,7 +90,7 @@ fn perform(session: &Session, command: Command) -> Outcome {
         Command::Check(selection) => check::check(session, &selection),
         Command::Watermark(command) => watermark::watermark(session, &command),
         Command::Connections(command) => connections::connections(session, &command),
-        Command::Schema => schema::schema(session),
+        Command::Schema(args) => schema::schema(session, &args),
         Command::Completions(args) => completions::completions(session, &args),
         Command::Man(args) => man::man(session, &args),
         Command::Explain(args) => explain::explain(session, &args),

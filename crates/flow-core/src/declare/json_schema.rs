@@ -96,9 +96,9 @@ fn options_with_defaults(definitions: &mut Map<String, Value>) {
             .and_then(Value::as_object_mut)
             .expect("every option of the list is a property");
         if !info.modes.is_empty() {
-            let modes: Vec<&str> = info.modes.iter().map(|mode| mode.name()).collect();
             let text = option.get("description").and_then(Value::as_str).unwrap_or_default();
-            option.insert("description".to_owned(), json!(format!("{text} For {}.", modes.join(", "))));
+            let modes = info.mode_names().join(", ");
+            option.insert("description".to_owned(), json!(format!("{text} For {modes}.")));
         }
         if let Some(default) = info.default {
             option.insert("default".to_owned(), toml_value(default));

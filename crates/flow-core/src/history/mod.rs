@@ -1,9 +1,11 @@
 //! What is remembered of runs, in the schema `ematix_flow` of the target: its tables, the statements that read and
 //! write them, and their versions. Nothing else names these tables. Pure: whoever has a session sends the statements.
 
+// Its macro serves the modules after it.
+#[macro_use]
+mod statements;
 pub mod grants;
 mod remember;
-mod statements;
 
 pub use remember::{
     Compared, Fresh, TargetMemory, WatermarkMemory, enter_into_ledger, forget_in_ledger, fresh_rows,
@@ -13,7 +15,6 @@ pub use statements::{Kind, Value, kinds, names, statement};
 
 use crate::sql;
 use crate::sql::{Literal, Sql};
-use crate::statement;
 
 /// The schema of our metadata and of every intermediate table.
 pub const SCHEMA: &str = "ematix_flow";

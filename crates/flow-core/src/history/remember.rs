@@ -6,7 +6,6 @@ use crate::hash::ENCODING_VERSION;
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
-use crate::statement;
 use crate::types::{DataType, TypeFacts};
 
 fn table(name: &'static str) -> QualifiedName {

@@ -38,23 +38,14 @@ impl Check<'_> {
         options: &PipelineOptions,
         overrides: &PipelineOptions,
     ) {
-        let (Some(mode), Ok(serde_json::Value::Object(said))) =
-            (options.mode, serde_json::to_value(overrides))
-        else {
-            return;
-        };
-        for info in
-            said.iter().filter(|(_, value)| !value.is_null()).filter_map(|(name, _)| option_info(name))
-        {
-            if !info.modes.is_empty() && !info.modes.contains(&mode) {
-                let flag = info.name.replace('_', "-");
-                let modes: Vec<&str> = info.modes.iter().map(|mode| mode.name()).collect();
-                let error = FlowError::new(
-                    ErrorCode::OptionNotForMode,
-                    format!("--{flag} has no meaning for `{name}`, which is {mode}"),
-                );
-                self.fail("", error.hint(format!("it belongs to {}", modes.join(" and "))));
-            }
+        let Some(mode) = options.mode else { return };
+        for info in overrides.written().filter(|info| !info.is_for(mode)) {
+            let flag = info.name.replace('_', "-");
+            let error = FlowError::new(
+                ErrorCode::OptionNotForMode,
+                format!("--{flag} has no meaning for `{name}`, which is {mode}"),
+            );
+            self.fail("", error.hint(format!("it belongs to {}", info.mode_names().join(" and "))));
         }
     }
 
@@ -84,11 +75,9 @@ impl Check<'_> {
         Some(out)
     }
 
-    pub(super) fn name_or(&mut self, part: &str, name: &Option<String>, default: &'static str) -> Ident {
-        match name {
-            Some(name) => self.keep(part, Ident::new(name)).unwrap_or_else(|| Ident::fixed(default)),
-            None => Ident::fixed(default),
-        }
+    /// The name of a column of ours. One that is none was reported, and stands for nothing more.
+    pub(super) fn name(&mut self, part: &'static str, name: String) -> Ident {
+        self.keep(part, Ident::new(name)).unwrap_or_else(|| Ident::fixed(part))
     }
 
     pub(super) fn pipeline(
@@ -108,9 +97,9 @@ impl Check<'_> {
                 return None;
             }
         };
-        self.exclusions(mode, options);
+        self.rules(mode, options);
         let keys = self.names("keys", &options.keys);
-        let strategy = self.strategy(mode, options);
+        let strategy = Strategy::of(mode, self, options);
         let incremental = self.incremental(options);
         let schedule = self.schedule(options);
         let limits = self.limits(options);
@@ -119,7 +108,7 @@ impl Check<'_> {
             None => Vec::new(),
         };
         if let (Some(Target::Declared(table)), true) = (&target, self.errors.is_empty()) {
-            self.columns(table, keys.as_deref(), &strategy);
+            self.columns(table, keys.as_deref(), &strategy, options);
         }
         let target_connection = options
             .target_connection
@@ -136,31 +125,26 @@ impl Check<'_> {
                 error.hint("set target_connection to a connection that may write"),
             );
         }
-        let deletes = match &strategy {
-            Strategy::Merge(merge) => merge.deletes != HandleDeletes::Ignore,
-            Strategy::Scd2(scd2) => scd2.close_deleted,
-            _ => false,
-        };
         Some(Pipeline {
             name: name.to_owned(),
             source: source?,
             target_connection,
             target: target?,
             keys,
-            on_duplicate: options.on_duplicate.unwrap_or_default(),
+            on_duplicate: options.on_duplicate(),
             order_by,
             refuse_empty_source: match options.on_empty_source {
                 Some(word) => word == OnEmptySource::Error,
-                None => deletes,
+                None => strategy.handles_deletes(),
             },
-            on_drift: options.on_drift.unwrap_or_default(),
-            migrate: options.migrate.unwrap_or(false),
+            on_drift: options.on_drift(),
+            migrate: options.migrate(),
             incremental,
             force_path: options.force_path,
             limits,
             schedule,
-            enabled: options.enabled.unwrap_or(true),
-            tags: options.tags.clone().unwrap_or_default(),
+            enabled: options.enabled(),
+            tags: options.tags(),
             strategy,
         })
     }

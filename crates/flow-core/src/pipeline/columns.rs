@@ -1,7 +1,7 @@
 //! Holds the columns that options name against the table: they are declared, and ours are not.
 
 use super::check::Check;
-use super::{FirstValidFrom, Strategy, declared_keys};
+use super::{Strategy, declared_keys};
 use crate::declare::options::*;
 use crate::error::{ErrorCode, FlowError, did_you_mean};
 use crate::schema::Table;
@@ -34,84 +34,29 @@ impl Check<'_> {
     }
 
     /// Columns that options name must be declared, and ours must not be.
-    pub(super) fn columns(&mut self, table: &Table, keys: Option<&[Ident]>, strategy: &Strategy) {
-        let table_name = table.name.name.to_string();
+    pub(super) fn columns(
+        &mut self,
+        table: &Table,
+        keys: Option<&[Ident]>,
+        strategy: &Strategy,
+        options: &PipelineOptions,
+    ) {
         if let Some(keys) = keys {
             self.known_columns("keys", keys, table);
         }
         let effective = keys.map(<[Ident]>::to_vec).unwrap_or_else(|| declared_keys(table).0);
-        let needs_keys = matches!(strategy, Strategy::Merge(_) | Strategy::Scd2(_)) || self.wants_latest();
+        let needs_keys = strategy.needs_keys() || options.on_duplicate() == OnDuplicate::Latest;
         if needs_keys && effective.is_empty() {
             let error = FlowError::new(
                 ErrorCode::MissingKeys,
                 format!(
-                    "pipeline has no keys: neither `keys` nor a natural or primary key of table `{table_name}`"
+                    "pipeline has no keys: neither `keys` nor a natural or primary key of table `{}`",
+                    table.name.name
                 ),
             );
             self.fail("", error.hint("set keys = [\"…\"] to the columns that identify a row in the source"));
         }
-        match strategy {
-            Strategy::Merge(merge) => {
-                if let Some(names) = &merge.update_columns {
-                    self.known_columns("update_columns", names, table);
-                    self.not_keys("update_columns", names, &effective);
-                }
-                self.not_declared(
-                    "deleted_flag",
-                    &merge.deleted_flag,
-                    table,
-                    merge.deletes == HandleDeletes::Soft,
-                );
-            }
-            Strategy::Scd2(scd2) => {
-                if let Some(names) = &scd2.compare_columns {
-                    self.known_columns("compare_columns", names, table);
-                    self.not_keys("compare_columns", names, &effective);
-                    for name in names.iter().filter(|name| scd2.overwrite_columns.contains(name)) {
-                        let error = FlowError::new(
-                            ErrorCode::ConflictingOptions,
-                            format!(
-                                "the column `{name}` stands in both compare_columns and overwrite_columns"
-                            ),
-                        );
-                        self.fail(
-                            "overwrite_columns",
-                            error.hint("a change either opens a version or is written in place"),
-                        );
-                    }
-                }
-                self.known_columns("overwrite_columns", &scd2.overwrite_columns, table);
-                self.not_keys("overwrite_columns", &scd2.overwrite_columns, &effective);
-                if let FirstValidFrom::Column(name) = &scd2.first_valid_from {
-                    self.known_columns("first_valid_from", std::slice::from_ref(name), table);
-                }
-                let managed = [
-                    ("effective_from", &scd2.effective_from),
-                    ("effective_to", &scd2.effective_to),
-                    ("current_flag", &scd2.current_flag),
-                    ("hash_column", &scd2.hash_column),
-                ];
-                for (index, (part, name)) in managed.iter().enumerate() {
-                    self.not_declared(part, name, table, true);
-                    if let Some((other, _)) = managed[..index].iter().find(|(_, other)| other == name) {
-                        let error = FlowError::new(
-                            ErrorCode::DuplicateName,
-                            format!("`{part}` and `{other}` are both called `{name}`"),
-                        );
-                        self.fail(part, error);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn wants_latest(&self) -> bool {
-        let name = self.path.trim_start_matches("pipelines.");
-        self.project
-            .pipelines
-            .get(name)
-            .is_some_and(|spec| spec.options.on_duplicate == Some(OnDuplicate::Latest))
+        strategy.columns(self, table, &effective);
     }
 
     pub(super) fn not_keys(&mut self, part: &str, names: &[Ident], keys: &[Ident]) {

@@ -4,10 +4,13 @@
 mod check;
 mod columns;
 mod options;
+mod strategy;
 mod tables;
 
-use crate::declare::ProjectSpec;
+pub use strategy::{Append, FirstValidFrom, Merge, Scd2, Strategy, Truncate};
+
 use crate::declare::options::*;
+use crate::declare::{PipelineSpec, ProjectSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::query::ReadQuery;
@@ -86,96 +89,6 @@ impl Target {
     }
 }
 
-/// A load strategy with what only it knows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Strategy {
-    /// Insert every source row.
-    Append(Append),
-    /// Replace the whole table.
-    Truncate(Truncate),
-    /// Update or insert by key.
-    Merge(Merge),
-    /// Keep the history of every key.
-    Scd2(Scd2),
-}
-
-impl Strategy {
-    /// The strategy's name.
-    pub fn mode(&self) -> Mode {
-        match self {
-            Strategy::Append(_) => Mode::Append,
-            Strategy::Truncate(_) => Mode::Truncate,
-            Strategy::Merge(_) => Mode::Merge,
-            Strategy::Scd2(_) => Mode::Scd2,
-        }
-    }
-}
-
-/// What append knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Append {
-    /// Column of the time of loading.
-    pub loaded_at: Option<Ident>,
-    /// Column of the run's id.
-    pub batch_id: Option<Ident>,
-}
-
-/// What truncate knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Truncate {
-    /// How the table is emptied.
-    pub method: ReplaceMethod,
-}
-
-/// What merge knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Merge {
-    /// Columns that are written; all but keys and managed columns when unsaid.
-    pub update_columns: Option<Vec<Ident>>,
-    /// What happens to keys that left the source.
-    pub deletes: HandleDeletes,
-    /// The largest share of keys that one run may delete.
-    pub max_delete_fraction: f64,
-    /// Column that marks a deleted row.
-    pub deleted_flag: Ident,
-}
-
-/// What scd2 knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scd2 {
-    /// Columns whose change opens a version.
-    pub compare_columns: Option<Vec<Ident>>,
-    /// Columns updated in the current version.
-    pub overwrite_columns: Vec<Ident>,
-    /// Whether keys that left the source are closed.
-    pub close_deleted: bool,
-    /// The largest share of keys that one run may close for it.
-    pub max_delete_fraction: f64,
-    /// Where a version begins.
-    pub effective_from: Ident,
-    /// Where a version ends.
-    pub effective_to: Ident,
-    /// Marks the current version.
-    pub current_flag: Ident,
-    /// The row hash.
-    pub hash_column: Ident,
-    /// Where the first version of a key begins.
-    pub first_valid_from: FirstValidFrom,
-    /// What stands in `effective_to` of the current version.
-    pub open_end: OpenEnd,
-}
-
-/// Where the first version of a key begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FirstValidFrom {
-    /// At the run's instant.
-    Run,
-    /// At 1970-01-01 00:00:00 UTC.
-    Epoch,
-    /// At the value of a column.
-    Column(Ident),
-}
-
 /// How the source is read from a watermark on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Incremental {
@@ -215,8 +128,34 @@ impl Pipeline {
         let Some(spec) = project.pipelines.get(name) else {
             return Err(vec![unknown_pipeline(project, name)]);
         };
-        let mut check = Check { project, path: format!("pipelines.{name}"), errors: Vec::new() };
-        let options = overlay(&spec.options, overrides);
+        Pipeline::checked(project, name, name, spec, overrides)
+    }
+
+    /// Checks one of the targets that a pipeline loads from one reading; the places are the pipeline's.
+    ///
+    /// # Errors
+    /// Every violated rule, each at its place.
+    pub fn build_part(
+        project: &ProjectSpec,
+        whole: &str,
+        part: &str,
+        overrides: &PipelineOptions,
+    ) -> Result<Pipeline, Vec<FlowError>> {
+        match project.together.get(whole).and_then(|parts| parts.get(part)) {
+            Some(spec) => Pipeline::checked(project, whole, part, spec, overrides),
+            None => Err(vec![unknown_pipeline(project, part)]),
+        }
+    }
+
+    fn checked(
+        project: &ProjectSpec,
+        declared_as: &str,
+        name: &str,
+        spec: &PipelineSpec,
+        overrides: &PipelineOptions,
+    ) -> Result<Pipeline, Vec<FlowError>> {
+        let mut check = Check { project, path: format!("pipelines.{declared_as}"), errors: Vec::new() };
+        let options = spec.options.overlaid(overrides);
         check.overrides_fit(name, &options, overrides);
         let pipeline = check.pipeline(name, spec, &options);
         match pipeline {
@@ -238,56 +177,6 @@ pub fn unknown_pipeline(project: &ProjectSpec, name: &str) -> FlowError {
         Some(near) => error.hint(format!("did you mean `{near}`? `flow list` shows all")),
         None => error.hint("`flow list` shows all"),
     }
-}
-
-/// Options for this once, laid over those that were written.
-fn overlay(written: &PipelineOptions, once: &PipelineOptions) -> PipelineOptions {
-    macro_rules! lay {
-        ($($field:ident),+ $(,)?) => { PipelineOptions { $($field: once.$field.clone().or_else(|| written.$field.clone())),+ } };
-    }
-    lay!(
-        mode,
-        target_connection,
-        description,
-        owner,
-        tags,
-        enabled,
-        keys,
-        compare_columns,
-        update_columns,
-        overwrite_columns,
-        handle_deletes,
-        max_delete_fraction,
-        on_empty_source,
-        on_duplicate,
-        order_by,
-        on_drift,
-        migrate,
-        incremental_column,
-        lookback,
-        null_watermark,
-        late_commits,
-        first_valid_from,
-        open_end,
-        effective_from,
-        effective_to,
-        current_flag,
-        hash_column,
-        deleted_flag,
-        loaded_at_column,
-        batch_id_column,
-        replace_method,
-        force_path,
-        parallel,
-        lock_timeout,
-        statement_timeout,
-        run_timeout,
-        lease,
-        schedule,
-        every,
-        timezone,
-        first_run,
-    )
 }
 
 /// The keys that a declaration gives where a pipeline says none: the natural key, else the primary key.

@@ -2,7 +2,7 @@
 
 use super::Resolved;
 use crate::declare::Mode;
-use crate::dialect::Dialect;
+use crate::dialect::{ColumnValue, Dialect};
 use crate::error::Result;
 use crate::pipeline::Incremental;
 use crate::plan::builder::PlanBuilder;
@@ -94,6 +94,17 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
     fn invariants(&self, dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident]) -> Vec<Invariant> {
         let _ = (dialect, target, keys);
         Vec::new()
+    }
+    /// That the hash of each current version is that of these columns, where it keeps hashes.
+    fn hash_invariant(
+        &self,
+        dialect: &dyn Dialect,
+        target: &QualifiedName,
+        keys: &[Ident],
+        hashed: &[ColumnValue<'_>],
+    ) -> Option<Invariant> {
+        let _ = (dialect, target, keys, hashed);
+        None
     }
     /// The columns of a history, if it keeps one.
     fn history(&self) -> Option<HistoryColumns<'_>> {

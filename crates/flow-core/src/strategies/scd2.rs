@@ -8,7 +8,7 @@ mod rehash;
 
 use crate::declare::Mode;
 use crate::declare::options::OpenEnd;
-use crate::dialect::Dialect;
+use crate::dialect::{ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::{FirstValidFrom, Scd2};
 use crate::plan::builder::PlanBuilder;
@@ -152,6 +152,16 @@ impl LoadStrategy for Scd2 {
 
     fn invariants(&self, dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident]) -> Vec<Invariant> {
         check::invariants(self, dialect, target, keys)
+    }
+
+    fn hash_invariant(
+        &self,
+        dialect: &dyn Dialect,
+        target: &QualifiedName,
+        keys: &[Ident],
+        hashed: &[ColumnValue<'_>],
+    ) -> Option<Invariant> {
+        Some(check::hash_invariant(self, dialect, target, keys, hashed))
     }
 
     fn history(&self) -> Option<HistoryColumns<'_>> {

@@ -1,6 +1,7 @@
 //! What a run takes from the answers of its steps. Nothing fails open: a step whose answer cannot be read has failed,
 //! a guard above all.
 
+use crate::history::lease_lost;
 use crate::session::{ResultSet, unreadable};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::ExecutionPath;
@@ -62,11 +63,7 @@ pub fn take(
         }
         Answer::ExactlyOne => match last.affected {
             1 => Ok(None),
-            _ => Err(FlowError::new(
-                ErrorCode::LeaseLost,
-                "the run was taken for dead while it was running, and rolls back",
-            )
-            .hint("its process was paused for longer than its lease: run it again, or raise lease")),
+            _ => Err(lease_lost()),
         },
     }
 }

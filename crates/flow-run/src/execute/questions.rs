@@ -6,10 +6,11 @@ use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::pipeline::{Pipeline, Strategy, Target};
+use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, Version, WatermarkRow};
 use ematix_flow_core::sql::{Ident, Literal, Quote};
+use ematix_flow_core::strategies;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -270,7 +271,7 @@ impl Engine {
     /// `option_not_for_mode` for a pipeline without history, `unknown_column`, `missing_option`.
     pub async fn key_history(&self, pipeline: &str, key: &[(String, String)]) -> Result<KeyHistory> {
         let built = self.built(pipeline)?;
-        let Strategy::Scd2(scd2) = &built.strategy else {
+        let Some(kept) = strategies::of(&built.strategy).history() else {
             return Err(FlowError::new(
                 ErrorCode::OptionNotForMode,
                 format!("`{pipeline}` is {}: only scd2 keeps versions of a key", built.strategy.mode()),
@@ -305,11 +306,11 @@ impl Engine {
             .collect();
         let sql = format!(
             "SELECT {from}, {to}, t.{flag}, pg_catalog.row_to_json(t.*)::text FROM {target} AS t WHERE {condition} ORDER BY t.{order}",
-            from = instant(&scd2.effective_from),
-            to = instant(&scd2.effective_to),
-            flag = Postgres.quote(&scd2.current_flag),
+            from = instant(kept.begin),
+            to = instant(kept.end),
+            flag = Postgres.quote(kept.current),
             condition = condition.join(" AND "),
-            order = Postgres.quote(&scd2.effective_from),
+            order = Postgres.quote(kept.begin),
         );
         let answers =
             session.ask(Blame::Target, "read the versions of the key", &sql).await.map_err(|error| {
@@ -335,7 +336,7 @@ impl Engine {
             let cell = |index: usize| row.get(index).cloned().flatten();
             let mut object: serde_json::Map<String, Value> =
                 cell(3).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-            for managed in [&scd2.effective_from, &scd2.effective_to, &scd2.current_flag, &scd2.hash_column] {
+            for managed in [kept.begin, kept.end, kept.current, kept.hash] {
                 object.shift_remove(managed.as_str());
             }
             for (column, _) in &key {

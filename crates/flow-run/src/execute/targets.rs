@@ -1,7 +1,6 @@
 //! What one call loads: one target, or several from one reading.
 
 use super::{About, Engine, Request};
-use ematix_flow_core::declare::ProjectSpec;
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
@@ -73,11 +72,9 @@ impl Engine {
         request: &Request,
     ) -> std::result::Result<Option<Vec<Pipeline>>, Vec<FlowError>> {
         let Some(specs) = self.project.together.get(name) else { return Ok(None) };
-        let mut project: ProjectSpec = (*self.project).clone();
-        project.pipelines.extend(specs.clone());
         let (mut parts, mut errors) = (Vec::new(), Vec::new());
         for part in specs.keys() {
-            match Pipeline::build(&project, part, &request.overrides) {
+            match Pipeline::build_part(&self.project, name, part, &request.overrides) {
                 Ok(built) => {
                     errors.extend(super::refuses_full_scan(&built, part, request));
                     parts.push(built);

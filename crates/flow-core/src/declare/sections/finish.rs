@@ -3,13 +3,13 @@
 
 use super::check::{Mistake, Spot};
 use crate::declare::json_schema::toml_value;
-use crate::declare::options::{Mode, OptionInfo, PipelineOptions, option_info};
+use crate::declare::options::{Mode, OptionInfo, PipelineOptions};
 use crate::declare::{PipelineSpec, ProjectSpec, SourceSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Location};
 use crate::sql::QualifiedName;
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
 /// What is known of a project while it is read.
@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 pub(crate) struct Reader {
     pub(crate) project: ProjectSpec,
     pub(super) pipelines: IndexMap<String, ReadPipeline>,
-    pub(super) defaults: IndexMap<String, Value>,
+    pub(super) defaults: PipelineOptions,
     /// The options that `[defaults]` name, right or wrong.
     pub(super) attempted_defaults: HashSet<String>,
     /// Whether a file is not TOML, so that what is missing may be there.
@@ -40,7 +40,7 @@ pub(super) struct ReadPipeline {
 }
 
 /// Where each default, and each part of it, was written.
-type DefaultPlaces = HashMap<String, Vec<(String, Location)>>;
+type DefaultPlaces = HashMap<&'static str, Vec<(String, Location)>>;
 
 /// How `mode` is written.
 const FORM_OF_MODE: &str =
@@ -48,14 +48,6 @@ const FORM_OF_MODE: &str =
 
 /// A pipeline that says one of these takes no default for the other.
 const ALTERNATIVES: &[(&str, &str)] = &[("schedule", "every"), ("every", "schedule")];
-
-/// The options that were written, by name.
-pub(super) fn written(options: &PipelineOptions) -> Map<String, Value> {
-    match serde_json::to_value(options).expect("options have a JSON form") {
-        Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-        _ => unreachable!("options are an object"),
-    }
-}
 
 impl Reader {
     /// What was read, and every mistake in the order in which the values stand in files or in a registry.
@@ -77,18 +69,15 @@ impl Reader {
     fn finish_pipelines(&mut self) {
         let places: DefaultPlaces = self
             .defaults
-            .keys()
-            .map(|name| (name.clone(), self.project.places.inside(&format!("defaults.{name}"))))
+            .written()
+            .map(|option| (option.name, self.project.places.inside(&format!("defaults.{}", option.name))))
             .collect();
-        for (name, read) in std::mem::take(&mut self.pipelines) {
-            let mut options = written(&read.options);
-            let mode = self.mode(&name, &read);
-            if let Some(mode) = mode {
-                self.refuse_other_modes(&name, mode, &read.attempted, &mut options);
-                self.apply_defaults(&name, mode, &read.attempted, &places, &mut options);
+        for (name, mut read) in std::mem::take(&mut self.pipelines) {
+            if let Some(mode) = self.mode(&name, &read) {
+                self.refuse_other_modes(&name, mode, &mut read);
+                self.apply_defaults(&name, mode, &places, &mut read);
             }
-            let options =
-                serde_json::from_value(Value::Object(options)).expect("each option was read before");
+            let options = read.options;
             let Some((target, spot)) = read.target else { continue };
             if !self.project.tables.contains_key(&target)
                 && let Err(error) = QualifiedName::parse(&target)
@@ -105,8 +94,8 @@ impl Reader {
         if read.options.mode.is_some() || read.attempted.contains_key("mode") {
             return read.options.mode;
         }
-        if let Some(mode) = self.defaults.get("mode") {
-            return serde_json::from_value(mode.clone()).ok();
+        if let Some(mode) = self.defaults.mode {
+            return Some(mode);
         }
         if !self.broken && !self.attempted_defaults.contains("mode") {
             let error = FlowError::new(ErrorCode::MissingOption, format!("pipeline `{name}` has no `mode`"));
@@ -116,32 +105,26 @@ impl Reader {
     }
 
     /// An option that the mode does not know is wrong, unless it says what happens anyway.
-    fn refuse_other_modes(
-        &mut self,
-        pipeline: &str,
-        mode: Mode,
-        attempted: &Attempted,
-        options: &mut Map<String, Value>,
-    ) {
-        let others: Vec<&'static OptionInfo> =
-            options.keys().filter_map(|name| option_info(name)).filter(|info| !knows(info, mode)).collect();
+    fn refuse_other_modes(&mut self, pipeline: &str, mode: Mode, read: &mut ReadPipeline) {
+        let others: Vec<&OptionInfo> = read.options.written().filter(|option| !option.is_for(mode)).collect();
         for info in others {
-            let value = options.shift_remove(info.name).unwrap_or_default();
+            let Some(field) = info.field else { continue };
+            let value = (field.json)(&read.options);
+            (field.clear)(&mut read.options);
             if info.default.is_some_and(|default| is_same(&value, &toml_value(default))) {
                 continue;
             }
-            let modes: Vec<&str> = info.modes.iter().map(|mode| mode.name()).collect();
             let error = FlowError::new(
                 ErrorCode::OptionNotForMode,
                 format!("`{}` has no meaning in mode `{mode}` of pipeline `{pipeline}`", info.name),
             )
-            .hint(format!("it belongs to {}", modes.join(", ")));
+            .hint(format!("it belongs to {}", info.mode_names().join(", ")));
             let mut location =
                 self.project.places.find(&format!("pipelines.{pipeline}.{}", info.name)).cloned();
             if let Some(excerpt) = location.as_mut().and_then(|location| location.excerpt.as_mut()) {
                 excerpt.length = excerpt.length.min(info.name.len());
             }
-            let order = attempted.get(info.name).copied().flatten();
+            let order = read.attempted.get(info.name).copied().flatten();
             self.mistakes.push(Spot { location, order }.mistake(error));
         }
     }
@@ -150,28 +133,24 @@ impl Reader {
         &mut self,
         pipeline: &str,
         mode: Mode,
-        attempted: &Attempted,
         places: &DefaultPlaces,
-        options: &mut Map<String, Value>,
+        read: &mut ReadPipeline,
     ) {
-        for (name, value) in &self.defaults {
+        for option in self.defaults.written() {
+            let name = option.name;
             let alternative =
-                ALTERNATIVES.iter().any(|(said, other)| other == name && attempted.contains_key(*said));
-            let known = option_info(name).is_some_and(|info| knows(info, mode));
-            if known && !alternative && !attempted.contains_key(name) {
-                options.insert(name.clone(), value.clone());
+                ALTERNATIVES.iter().any(|(said, other)| *other == name && read.attempted.contains_key(*said));
+            let Some(field) = option.field.filter(|_| option.is_for(mode)) else { continue };
+            if !alternative && !read.attempted.contains_key(name) {
+                (field.copy)(&mut read.options, &self.defaults);
                 for (rest, place) in &places[name] {
                     self.project.places.insert(format!("pipelines.{pipeline}.{name}{rest}"), place.clone());
                 }
             }
         }
         // `mode` was looked up above, where a default for it counts too.
-        options.insert("mode".to_owned(), Value::from(mode.name()));
+        read.options.mode = Some(mode);
     }
-}
-
-fn knows(info: &OptionInfo, mode: Mode) -> bool {
-    info.modes.is_empty() || info.modes.contains(&mode)
 }
 
 /// Whether two values of one option mean the same: `"id"` and `["id"]`, `"60s"` and `"1m"`.

@@ -23,23 +23,6 @@ use finish::ReadPipeline;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
-/// The options that are names of columns, or lists of them.
-const COLUMN_OPTIONS: &[&str] = &[
-    "keys",
-    "compare_columns",
-    "update_columns",
-    "overwrite_columns",
-    "incremental_column",
-    "first_valid_from",
-    "effective_from",
-    "effective_to",
-    "current_flag",
-    "hash_column",
-    "deleted_flag",
-    "loaded_at_column",
-    "batch_id_column",
-];
-
 /// One file, or one registry, while it is read.
 pub(crate) struct Document<'r, 's> {
     pub(crate) reader: &'r mut Reader,
@@ -152,9 +135,8 @@ impl Document<'_, '_> {
         }
         let entry = Entry { name: String::new(), table, place: node.place.clone(), owner };
         if let Some(options) = self.deserialize::<PipelineOptions>(good, &entry) {
-            for (name, value) in finish::written(&options) {
-                self.reader.defaults.entry(name).or_insert(value);
-            }
+            // What an earlier file said stays.
+            self.reader.defaults = options.overlaid(&self.reader.defaults);
         }
     }
 

@@ -1,10 +1,11 @@
 //! Checks that names are names, types are types, and a source is one thing.
 
 use super::words::{Owner, section};
-use super::{COLUMN_OPTIONS, Document, Entry};
+use super::{Document, Entry};
 use crate::declare::SourceSpec;
 use crate::declare::interpolation::reason;
 use crate::declare::node::{Node, Place, Table, Value};
+use crate::declare::options::{Of, option_info};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::sql::{Ident, QualifiedName};
 use crate::types::DataType;
@@ -13,7 +14,7 @@ impl Document<'_, '_> {
     /// The names in the options of a pipeline.
     pub(super) fn column_options(&mut self, table: &Table, owner: &Owner) {
         for (name, field) in table.iter() {
-            if COLUMN_OPTIONS.contains(&name) {
+            if option_info(name).is_some_and(|option| option.of == Of::Columns) {
                 self.column_names(&field.node, &owner.section);
             }
         }

@@ -1,7 +1,7 @@
 //! What must be true of every history.
 
 use crate::declare::options::OpenEnd;
-use crate::dialect::Dialect;
+use crate::dialect::{ColumnValue, Dialect};
 use crate::pipeline::Scd2;
 use crate::resolve::strategy::Invariant;
 use crate::sql;
@@ -72,4 +72,28 @@ pub fn invariants(
     });
     all.push(broken("has_a_hash", "a version has no row hash", sql!("t.{hash} IS NULL", hash)));
     all
+}
+
+/// The hash of a current version is that of its values, unless somebody has changed them by hand.
+pub fn hash_invariant(
+    scd2: &Scd2,
+    dialect: &dyn Dialect,
+    target: &QualifiedName,
+    keys: &[Ident],
+    hashed: &[ColumnValue<'_>],
+) -> Invariant {
+    let (texts, limit) = shown(dialect, keys);
+    Invariant {
+        name: "hash_is_of_the_row",
+        detail: "the row hash of the current version is not that of its values: it was changed by hand",
+        sql: sql!(
+            "SELECT {texts} FROM {target} AS t WHERE t.{flag} AND t.{hash} IS DISTINCT FROM {digest} {limit}",
+            texts,
+            target,
+            flag = scd2.current_flag,
+            hash = scd2.hash_column,
+            digest = dialect.row_digest(hashed),
+            limit
+        ),
+    }
 }
