@@ -11,6 +11,7 @@ pub mod run_value;
 pub mod sql;
 pub mod types;
 pub mod dialect;
+pub mod engine;
 pub mod schema;
 pub mod history;
 pub mod query;

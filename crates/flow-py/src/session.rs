@@ -7,10 +7,12 @@ use ematix_flow_core::connections;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::{ConnectionSpec, ProjectSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError};
+use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::numbered;
 use ematix_flow_run::postgres::connect::connect;
-use ematix_flow_run::postgres::error::{Side, statement_error};
-use ematix_flow_run::postgres::session::Session as Open;
+use ematix_flow_run::postgres::error::statement_error;
+use ematix_flow_run::postgres::session::PostgresSession as Open;
+use ematix_flow_run::session::Session as _;
 use futures_util::{StreamExt, pin_mut};
 use pyo3::prelude::*;
 use pyo3::types::{PyMapping, PyTuple};
@@ -117,7 +119,7 @@ impl Session {
         py.detach(|| {
             runtime.block_on(async {
                 if let Some(session) = open.lock().await.take() {
-                    session.close().await;
+                    Box::new(session).close().await;
                 }
             })
         });
@@ -149,7 +151,7 @@ impl Session {
                         done = &mut work => {
                             return done
                                 .map(Ok)
-                                .map_err(|error| statement_error(&error, Side::Target, "run your statement"));
+                                .map_err(|error| statement_error(&error, Blame::Target, "run your statement"));
                         }
                         () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {
                             if let Err(interrupt) = Python::attach(|py| py.check_signals()) {

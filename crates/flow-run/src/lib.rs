@@ -4,6 +4,7 @@
 //! test holds them to it.
 
 pub mod session;
+pub mod driver;
 pub mod postgres;
 pub mod transport;
 pub mod history;

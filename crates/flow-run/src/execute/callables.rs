@@ -81,6 +81,7 @@ impl Engine {
             project: Arc::new(project),
             environment: Arc::clone(&self.environment),
             callables: self.callables.clone(),
+            drivers: self.drivers.clone(),
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use super::Engine;
 use crate::history::HistoryStore;
-use crate::postgres::session::Session;
-use crate::session::nth;
+use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::ColumnValue;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
+use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::Violation;
 use ematix_flow_core::resolve::strategy::Invariant;
 use ematix_flow_core::schema::LiveTable;
@@ -29,8 +29,9 @@ impl Engine {
         let session = self.open(&built.target_connection, &format!("check {pipeline}")).await?;
         let name = built.target.name();
         let doing = "look at the target";
-        let answers = session.ask(doing, &crate::postgres::inspect::table_question(name)).await?;
-        let (_, live) = crate::postgres::inspect::read_table(nth(&answers, 0, doing)?.only_value(doing)?)?;
+        let table = session.inspector().table(name);
+        let answers = session.ask(Blame::Target, doing, &table.sql).await?;
+        let (_, live) = table.read(nth(&answers, 0, doing)?, doing)?;
         let Some(live) = live else {
             return Err(FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
                 .hint(format!("`flow run {pipeline}` creates it")));
@@ -38,10 +39,11 @@ impl Engine {
         let strategy = strategies::of(&built.strategy);
         let keys = keys_of(&built, &live)?;
         let mut all = strategy.invariants(&Postgres, name, &keys);
-        all.extend(hash_invariant(&session, &built, &keys, &live).await?);
+        all.extend(hash_invariant(session.as_ref(), &built, &keys, &live).await?);
         let mut violations = Vec::new();
         for Invariant { name: invariant, detail, sql } in all {
-            let answers = session.ask(&format!("check {invariant}"), &sql.to_text(&Postgres)).await?;
+            let doing = format!("check {invariant}");
+            let answers = session.ask(Blame::Target, &doing, &sql.to_text(&Postgres)).await?;
             for row in &nth(&answers, 0, invariant)?.rows {
                 let key: IndexMap<String, Value> = keys
                     .iter()
@@ -76,7 +78,7 @@ fn keys_of(pipeline: &Pipeline, live: &LiveTable) -> Result<Vec<Ident>> {
 
 /// The hashes of current versions, as far as we made them: over the set of columns that is stored.
 async fn hash_invariant(
-    session: &Session,
+    session: &dyn Session,
     pipeline: &Pipeline,
     keys: &[Ident],
     live: &LiveTable,

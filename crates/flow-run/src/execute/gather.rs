@@ -4,24 +4,20 @@ use super::route::Route;
 use super::run::awake;
 use super::targets::{Targets, of_target};
 use crate::history::{KnownTarget, record_of, watermark_of};
-use crate::postgres::grants;
-use crate::postgres::inspect::{self, Privilege};
-use crate::postgres::session::Session;
-use crate::session::{nth, unreadable};
+use crate::session::{Privilege, Session, nth};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceFacts, TargetFacts};
 use ematix_flow_core::hash::Normal;
 use ematix_flow_core::history::SCHEMA;
 use ematix_flow_core::pipeline::{Pipeline, Target};
-use ematix_flow_core::plan::Plan;
+use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
-use ematix_flow_core::sql::{Literal, QualifiedName, Quote};
+use ematix_flow_core::sql::QualifiedName;
 use ematix_flow_core::strategies;
 use ematix_flow_core::types::DataType;
-use serde::Deserialize;
 
 /// The path, and why.
 #[derive(Clone, Debug)]
@@ -37,7 +33,7 @@ pub struct Path {
 /// # Errors
 /// What the server says of the query, its columns and the declared types.
 pub async fn facts(
-    session: &Session,
+    session: &dyn Session,
     pipeline: &Pipeline,
     route: &Route,
     run: RunFacts,
@@ -46,24 +42,26 @@ pub async fn facts(
     let name = pipeline.target.name();
     let (source, cap) = match &route.source {
         None => source_facts(session, pipeline).await?,
-        Some(own) => match awake(session, pipeline, source_facts(own, pipeline)).await {
+        Some(own) => match awake(session, pipeline, source_facts(own.as_ref(), pipeline)).await {
             // Its own session knows which privilege is missing.
-            Err(error) => return Err(grants::complete(error, own, pipeline.source.query.text()).await),
+            Err(error) => return Err(own.complete(error, pipeline.source.query.text()).await),
             Ok(found) => found,
         },
     };
     if let Some(own) = &route.source {
-        own.drop_named_statements().await?;
+        own.tidy().await?;
     }
-    let mut questions = vec![inspect::table_question(name)];
+    let inspector = session.inspector();
+    let table = inspector.table(name);
+    let mut questions = vec![table.sql.clone()];
     let remembered =
         metadata_exists.then(|| (record_of(&pipeline.target_key()), watermark_of(&pipeline.name)));
     if let Some((record, watermark)) = &remembered {
         questions.extend([record.sql.clone(), watermark.sql.clone()]);
     }
     let doing = "look at the target";
-    let answers = session.ask(doing, &questions.join(";\n")).await?;
-    let (schema_exists, live) = inspect::read_table(nth(&answers, 0, doing)?.only_value(doing)?)?;
+    let answers = session.ask(Blame::Target, doing, &questions.join(";\n")).await?;
+    let (schema_exists, live) = table.read(nth(&answers, 0, doing)?, doing)?;
     let (mut known, mut watermark) = (None, None);
     if let Some((record, stored)) = &remembered {
         known = Some(record.read(nth(&answers, 1, doing)?, doing)?);
@@ -78,14 +76,14 @@ pub async fn facts(
         _ => source,
     };
     let natives = native_names(&pipeline.target, &source.columns);
-    let native_types = inspect::native_types(session, &natives).await?;
+    let native_types = inspector.native_types(&natives).await?;
     let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.is_some());
-    let question = format!("{};\nSELECT {NOW}", inspect::privileges_question(&privileges));
+    let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
     let doing = "look up privileges";
-    let answers = session.ask(doing, &question).await?;
-    session.drop_named_statements().await?;
-    let missing_privileges = inspect::read_missing_privileges(nth(&answers, 0, doing)?)?;
-    let now = nth(&answers, 1, doing)?.only_value(doing)?.to_owned();
+    let answers = session.ask(Blame::Target, doing, &format!("{};\n{}", missing.sql, clock.sql)).await?;
+    session.tidy().await?;
+    let missing_privileges = missing.read(nth(&answers, 0, doing)?, doing)?;
+    let now = clock.read(nth(&answers, 1, doing)?, doing)?;
     let run = RunFacts { instant: instant.unwrap_or(now), ..run };
     let live = live.map(|mut live| {
         live.ours = ours;
@@ -157,7 +155,7 @@ impl Gathered {
 /// # Errors
 /// As [`facts`].
 pub async fn all(
-    session: &Session,
+    session: &dyn Session,
     targets: &Targets,
     route: &Route,
     about: &RunFacts,
@@ -180,8 +178,8 @@ pub async fn all(
         source = with_types_of(session, source, true).await?;
         let inferred: Vec<String> =
             source.columns.iter().filter_map(|column| column.inferred.clone()).collect();
-        let types = inspect::native_types(session, &inferred).await?;
-        session.drop_named_statements().await?;
+        let types = session.inspector().native_types(&inferred).await?;
+        session.tidy().await?;
         for facts in &mut each {
             // The table of the reading has the target's types.
             for (column, read) in facts.source.columns.iter_mut().zip(&source.columns) {
@@ -196,51 +194,23 @@ pub async fn all(
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.
-pub async fn source_facts(session: &Session, pipeline: &Pipeline) -> Result<(SourceFacts, Cap)> {
-    let simple = pipeline.source.query.simple();
-    let mut questions = vec![inspect::relation_question(simple.map(|simple| simple.relation.as_str()))];
-    let capped = pipeline.incremental.is_some();
-    if capped {
-        questions.push(CAP.to_owned());
-    }
-    let doing = "look at the source";
-    let answers = session.ask_source(doing, &questions.join(";\n")).await?;
-    let found = nth(&answers, 0, doing)?;
-    let relation = match found.rows.is_empty() {
-        true => None,
-        false => Some(inspect::read_relation(found.only_value(doing)?)?),
-    };
-    let cap = match capped {
-        true => {
-            let said = nth(&answers, 1, doing)?.only_value(doing)?;
-            let json: CapJson = serde_json::from_str(said)
-                .map_err(|error| unreadable(doing, &format!("a cap that is no JSON: {error}")))?;
-            match (json.cap, json.why) {
-                (Some(cap), None) => Cap::At(cap),
-                (_, why) => Cap::Unknown(why.unwrap_or_else(|| "no transaction could be seen".to_owned())),
-            }
-        }
-        false => Cap::Unknown("it was not asked".to_owned()),
-    };
-    let columns = inspect::describe_query(session, pipeline.source.query.text()).await?;
-    let relation = relation.filter(|relation| names_columns_of(pipeline, relation));
-    Ok((SourceFacts { columns, relation }, cap))
+pub async fn source_facts(session: &dyn Session, pipeline: &Pipeline) -> Result<(SourceFacts, Cap)> {
+    let query = &pipeline.source.query;
+    let read = session.inspector().source(query, pipeline.incremental.is_some()).await?;
+    let relation = read.relation.filter(|relation| names_columns_of(pipeline, relation));
+    Ok((SourceFacts { columns: read.columns, relation }, read.cap))
 }
 
 /// A table that is made after a source in another database has types that exist where it is made: an enum that
 /// does not becomes text, a domain its base type.
-pub async fn with_types_of(target: &Session, mut source: SourceFacts, creates: bool) -> Result<SourceFacts> {
-    let names: Vec<String> =
-        source.columns.iter().map(|column| format!("({})", literal(&column.data_type.name))).collect();
-    let question = format!(
-        "SELECT t.name FROM (VALUES {}) AS t(name) WHERE pg_catalog.to_regtype(t.name) IS NULL",
-        names.join(", ")
-    );
-    let answers = target.ask("look up the source's types", &question).await?;
-    let missing: Vec<&str> =
-        answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.as_deref()).collect();
-    for column in source.columns.iter_mut().filter(|column| missing.contains(&column.data_type.name.as_str()))
-    {
+pub async fn with_types_of(
+    target: &dyn Session,
+    mut source: SourceFacts,
+    creates: bool,
+) -> Result<SourceFacts> {
+    let names: Vec<&str> = source.columns.iter().map(|column| column.data_type.name.as_str()).collect();
+    let missing = target.inspector().unknown_types(&names).await?;
+    for column in source.columns.iter_mut().filter(|column| missing.contains(&column.data_type.name)) {
         let wire = &column.data_type.wire;
         let instead = match column.data_type.normal {
             Some(Normal::Enum) => Some("text".to_owned()),
@@ -287,39 +257,6 @@ fn native_names(target: &Target, columns: &[ematix_flow_core::facts::SourceColum
     names.sort();
     names.dedup();
     names
-}
-
-fn literal(value: &str) -> String {
-    Postgres.literal(&Literal::Text(value.to_owned()))
-}
-
-const NOW: &str = "(pg_catalog.to_json(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC') #>> '{}') || 'Z'";
-
-/// A statement of its own before the one that reads: read after the snapshot, it loses rows. It counts
-/// its own transaction, which supplies the present. When a prepared transaction began is not told: while
-/// there is one, nothing is passed over.
-const CAP: &str = "SELECT pg_catalog.json_build_object(
-  'cap', CASE
-    WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = pg_catalog.current_database())
-      THEN '-infinity'
-    ELSE (SELECT (pg_catalog.to_json((pg_catalog.min(a.xact_start) - interval '1 second') AT TIME ZONE 'UTC') #>> '{}') || 'Z'
-            FROM pg_catalog.pg_stat_activity AS a
-           WHERE a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-             AND a.backend_type IS DISTINCT FROM 'autovacuum worker')
-  END,
-  'why', CASE
-    WHEN NOT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN 'the role may not see other sessions (grant pg_read_all_stats)'
-    WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby does not see the transactions of its primary'
-    WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a
-                  WHERE a.backend_type LIKE 'logical replication%worker'
-                    AND a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()))
-      THEN 'the source is fed by logical replication'
-  END)";
-
-#[derive(Deserialize)]
-struct CapJson {
-    cap: Option<String>,
-    why: Option<String>,
 }
 
 fn needed_privileges(

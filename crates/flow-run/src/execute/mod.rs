@@ -13,10 +13,10 @@ mod supervise;
 mod targets;
 mod transfer;
 
+use crate::driver::{Driver, Drivers};
 use crate::history::HistoryStore;
-use crate::postgres::connect::connect;
-use crate::postgres::grants;
-use crate::postgres::session::Session;
+use crate::postgres::PostgresDriver;
+use crate::session::{Access, End, Session};
 use callables::Callables;
 use ematix_flow_core::connections::{self, ConnectionTarget};
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
@@ -24,7 +24,7 @@ use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
 use ematix_flow_core::pipeline::Pipeline;
-use ematix_flow_core::plan::Plan;
+use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::report::{ConnectionReport, RunReport, Status};
 use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::strategies;
@@ -114,17 +114,25 @@ pub struct Engine {
     project: Arc<ProjectSpec>,
     environment: Arc<dyn Environment>,
     callables: Option<Arc<dyn Callables>>,
+    drivers: Drivers,
 }
 
 impl Engine {
     /// An engine for a project, in the environment of this process.
     pub fn new(project: ProjectSpec) -> Engine {
-        Engine { project: Arc::new(project), environment: Arc::new(ProcessEnvironment), callables: None }
+        Engine::with_environment(project, Arc::new(ProcessEnvironment))
     }
 
     /// An engine for a project in a given environment.
     pub fn with_environment(project: ProjectSpec, environment: Arc<dyn Environment>) -> Engine {
-        Engine { project: Arc::new(project), environment, callables: None }
+        let drivers = Drivers::of(Arc::new(PostgresDriver));
+        Engine { project: Arc::new(project), environment, callables: None, drivers }
+    }
+
+    /// The engine, with a driver that is asked before those that are there.
+    pub fn with_driver(mut self, driver: Arc<dyn Driver>) -> Engine {
+        self.drivers.register(driver);
+        self
     }
 
     /// The project.
@@ -170,8 +178,9 @@ impl Engine {
         connections::resolve(connection, &self.project, self.environment.as_ref())
     }
 
-    async fn open(&self, connection: &str, what: &str) -> Result<Session> {
-        connect(&self.resolve(connection)?, what).await
+    async fn open(&self, connection: &str, what: &str) -> Result<Box<dyn Session>> {
+        let at = self.resolve(connection)?;
+        self.drivers.find(&at)?.open(&at, what).await
     }
 
     /// The plan from the files alone, with assumed facts: the table is as declared, the query gives
@@ -200,9 +209,9 @@ impl Engine {
     async fn plan_targets(&self, targets: &Targets, request: &Request) -> Result<Plan> {
         let whole = &targets.whole;
         let session = self.open(&whole.target_connection, &format!("plan {}", whole.name)).await?;
-        let exists = HistoryStore::on(&session).exists().await?;
-        session.ask("begin", &session.begin(true)).await?;
-        let route = self.route(whole, &session).await?;
+        let exists = HistoryStore::on(session.as_ref()).exists().await?;
+        session.begin(Blame::Target, Access::ReadOnly, None).await?;
+        let route = self.route(whole, session.as_ref()).await?;
         let about = RunFacts {
             id: String::new(),
             instant: String::new(),
@@ -211,14 +220,14 @@ impl Engine {
             full_scan: request.full_scan,
             version: env!("CARGO_PKG_VERSION"),
         };
-        let gathered = match gather::all(&session, targets, &route, &about, exists).await {
+        let gathered = match gather::all(session.as_ref(), targets, &route, &about, exists).await {
             Ok(gathered) => gathered,
             Err(error) => {
-                let error = HistoryStore::on(&session).explained(error).await;
-                return Err(grants::complete(error, &session, whole.source.query.text()).await);
+                let error = HistoryStore::on(session.as_ref()).explained(error).await;
+                return Err(session.complete(error, whole.source.query.text()).await);
             }
         };
-        session.ask("end the plan", "ROLLBACK").await?;
+        session.end(Blame::Target, "end the plan", End::RollBack).await?;
         session.close().await;
         let plan = gathered.plan(targets, &route);
         if let Some(source) = route.source {
@@ -344,21 +353,16 @@ impl Engine {
         report.address = target.to_string();
         report.found_in = target.found_in.clone();
         let started = Instant::now();
-        match connect(&target, "check").await {
+        let opened = match self.drivers.find(&target) {
+            Ok(driver) => driver.open(&target, "check").await,
+            Err(error) => Err(error),
+        };
+        match opened {
             Ok(session) => {
                 report.milliseconds = Some(started.elapsed().as_millis() as u64);
-                report.server_version = Some(session.server_version.clone());
-                let asked = session
-                    .ask(
-                        "ask whether the session is encrypted",
-                        "SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()",
-                    )
-                    .await;
-                match asked {
-                    Ok(answers) => {
-                        report.encrypted =
-                            answers.first().and_then(|set| set.value()).map(|value| value == "t")
-                    }
+                report.server_version = Some(session.server_version().to_owned());
+                match session.is_encrypted().await {
+                    Ok(encrypted) => report.encrypted = encrypted,
                     Err(error) => report.error = Some(error),
                 }
                 session.close().await;

@@ -1,18 +1,15 @@
 //! What commands ask of history: runs, steps, watermarks, the versions of a key, what is due.
 
-use super::run::literal;
 use super::{Engine, Request};
 use crate::history::HistoryStore;
-use crate::postgres::session::Session;
-use crate::session::nth;
+use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
-use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::{Pipeline, Target};
+use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, Version, WatermarkRow};
-use ematix_flow_core::sql::Ident;
-use ematix_flow_core::sql::Quote;
+use ematix_flow_core::sql::{Ident, Literal, Quote};
 use ematix_flow_core::strategies;
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -43,9 +40,9 @@ impl Engine {
         Ok(found)
     }
 
-    async fn metadata_session(&self, connection: &str) -> Result<Option<Session>> {
+    async fn metadata_session(&self, connection: &str) -> Result<Option<Box<dyn Session>>> {
         let session = self.open(connection, "history").await?;
-        if HistoryStore::on(&session).exists().await? {
+        if HistoryStore::on(session.as_ref()).exists().await? {
             return Ok(Some(session));
         }
         session.close().await;
@@ -65,7 +62,7 @@ impl Engine {
         let mut runs: Vec<RunRow> = Vec::new();
         for (connection, names) in self.by_connection(pipelines)? {
             let Some(session) = self.metadata_session(&connection).await? else { continue };
-            runs.extend(HistoryStore::on(&session).runs(&names, limit).await?);
+            runs.extend(HistoryStore::on(session.as_ref()).runs(&names, limit).await?);
             session.close().await;
         }
         runs.sort_by(|left, right| right.started_at.cmp(&left.started_at));
@@ -106,7 +103,7 @@ impl Engine {
 
     async fn run_logs_on(&self, connection: &str, run: &str) -> Result<Vec<RunLog>> {
         let Some(session) = self.metadata_session(connection).await? else { return Ok(Vec::new()) };
-        let history = HistoryStore::on(&session);
+        let history = HistoryStore::on(session.as_ref());
         let mut found = Vec::new();
         for row in history.run_by_suffix(run).await? {
             let steps = history.steps_of(&row.run_id).await?;
@@ -128,7 +125,7 @@ impl Engine {
             for name in names {
                 let runs = match &session {
                     Some(session) => {
-                        HistoryStore::on(session).runs(std::slice::from_ref(&name), RECENT).await?
+                        HistoryStore::on(session.as_ref()).runs(std::slice::from_ref(&name), RECENT).await?
                     }
                     None => Vec::new(),
                 };
@@ -191,7 +188,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Vec<(String, String)>> {
         let session = self.open(connection, "run-due").await?;
-        let history = HistoryStore::on(&session);
+        let history = HistoryStore::on(session.as_ref());
         if !history.is_current().await? {
             history.prepare(true).await?;
         }
@@ -219,7 +216,7 @@ impl Engine {
         let mut found = Vec::new();
         for (connection, names) in self.by_connection(pipelines)? {
             let Some(session) = self.metadata_session(&connection).await? else { continue };
-            found.extend(HistoryStore::on(&session).watermarks(&names).await?);
+            found.extend(HistoryStore::on(session.as_ref()).watermarks(&names).await?);
             session.close().await;
         }
         Ok(found)
@@ -233,35 +230,23 @@ impl Engine {
         let built = self.built(pipeline)?;
         let Some(incremental) = &built.incremental else { return Err(no_watermark(pipeline)) };
         let session = self.open(&built.target_connection, &format!("watermark {pipeline}")).await?;
-        let history = HistoryStore::on(&session);
+        let history = HistoryStore::on(session.as_ref());
         if !history.is_current().await? {
             history.prepare(true).await?;
         }
         // A run under way would read the old watermark, and write its own over this one.
-        let lock = lock_target(&session, &built);
-        session.ask("wait for the target", &lock).await?;
-        let columns = crate::postgres::inspect::describe_query(&session, built.source.query.text()).await?;
-        session.drop_named_statements().await?;
+        lock_target(session.as_ref(), &built).await?;
+        let columns = session.inspector().columns(built.source.query.text()).await?;
+        session.tidy().await?;
         let Some(column) = columns.iter().find(|column| column.name == incremental.column.as_str()) else {
             return Err(FlowError::new(
                 ErrorCode::UnknownColumn,
                 format!("the source has no column `{}`", incremental.column),
             ));
         };
-        let value_sql = ematix_flow_core::sql::Sql::from_dialect(format!(
-            "({}::{})",
-            literal(value),
-            column.data_type.name
-        ));
-        let text = Postgres.stable_text(&column.data_type, &value_sql).to_text(&Postgres);
-        let answers = session.run(&format!("SELECT {text}")).await.map_err(|error| {
-            let why = error.as_db_error().map(|db| db.message().to_owned()).unwrap_or_default();
-            FlowError::new(ErrorCode::InvalidValue, format!("`{value}` is not a {}", column.data_type.name))
-                .detail(why)
-        })?;
-        let stored = nth(&answers, 0, "cast the watermark")?.only_value("cast the watermark")?;
+        let stored = session.inspector().stable_text(value, &column.data_type).await?;
         let column_type = &column.data_type.name;
-        history.set_watermark(pipeline, incremental.column.as_str(), stored, column_type).await?;
+        history.set_watermark(pipeline, incremental.column.as_str(), &stored, column_type).await?;
         let rows = history.watermarks(&[pipeline.to_owned()]).await?;
         session.close().await;
         rows.into_iter().next().ok_or_else(|| no_watermark(pipeline))
@@ -274,9 +259,8 @@ impl Engine {
     pub async fn reset_watermark(&self, pipeline: &str) -> Result<()> {
         let built = self.built(pipeline)?;
         let Some(session) = self.metadata_session(&built.target_connection).await? else { return Ok(()) };
-        let lock = lock_target(&session, &built);
-        session.ask("wait for the target", &lock).await?;
-        HistoryStore::on(&session).reset_watermark(pipeline).await?;
+        lock_target(session.as_ref(), &built).await?;
+        HistoryStore::on(session.as_ref()).reset_watermark(pipeline).await?;
         session.close().await;
         Ok(())
     }
@@ -315,7 +299,10 @@ impl Engine {
         };
         let condition: Vec<String> = key
             .iter()
-            .map(|(column, value)| format!("t.{}::text = {}", Postgres.quote(column), literal(value)))
+            .map(|(column, value)| {
+                let value = Postgres.literal(&Literal::Text(value.clone()));
+                format!("t.{}::text = {value}", Postgres.quote(column))
+            })
             .collect();
         let sql = format!(
             "SELECT {from}, {to}, t.{flag}, pg_catalog.row_to_json(t.*)::text FROM {target} AS t WHERE {condition} ORDER BY t.{order}",
@@ -325,16 +312,16 @@ impl Engine {
             condition = condition.join(" AND "),
             order = Postgres.quote(kept.begin),
         );
-        let answers = session.ask("read the versions of the key", &sql).await.map_err(|error| match error
-            .sqlstate
-            .as_deref()
-        {
-            Some("42P01" | "3F000") => {
-                FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
-                    .hint(format!("`flow run {pipeline}` creates it"))
-            }
-            _ => error,
-        })?;
+        let answers =
+            session.ask(Blame::Target, "read the versions of the key", &sql).await.map_err(|error| {
+                match error.sqlstate.as_deref() {
+                    Some("42P01" | "3F000") => {
+                        FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
+                            .hint(format!("`flow run {pipeline}` creates it"))
+                    }
+                    _ => error,
+                }
+            })?;
         let columns = match &built.target {
             Target::Declared(table) => {
                 table.columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>()
@@ -376,13 +363,8 @@ impl Engine {
 }
 
 /// Begins a transaction that holds the target as a run does.
-fn lock_target(session: &Session, pipeline: &Pipeline) -> String {
-    format!(
-        "{}; SET LOCAL lock_timeout = {}; SELECT pg_catalog.pg_advisory_xact_lock({})",
-        session.begin(false),
-        pipeline.limits.lock_timeout.milliseconds().max(1),
-        super::run::lock_key(&pipeline.target_key())
-    )
+async fn lock_target(session: &dyn Session, pipeline: &Pipeline) -> Result<()> {
+    session.wait_for_lock(&pipeline.target_key(), pipeline.limits.lock_timeout.as_std()).await
 }
 
 fn match_key(keys: &[Ident], said: &[(String, String)]) -> Result<Vec<(Ident, String)>> {

@@ -8,18 +8,14 @@ use super::targets::{Targets, of_target};
 use super::transfer::{self, Transferred};
 use super::{Engine, Request, Stop};
 use crate::history::HistoryStore;
-use crate::postgres::error::{Side, statement_error};
-use crate::postgres::session::Session;
-use ematix_flow_core::dialect::postgres::Postgres;
+use crate::session::{End, Limits, Session};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
 use ematix_flow_core::run_value::Values;
-use ematix_flow_core::sql::{Literal, Quote};
 use ematix_flow_core::strategies;
-use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -100,7 +96,7 @@ pub struct Execution<'a> {
     /// Opens the source.
     pub engine: &'a Engine,
     /// The load's session on the target.
-    pub session: &'a Session,
+    pub session: &'a dyn Session,
     /// What is loaded.
     pub targets: &'a Targets,
     /// What was asked for.
@@ -123,7 +119,7 @@ impl Execution<'_> {
         }
         if let Some(why) = self.attempt(None, progress).await? {
             // Nothing was written: the rows are read again, and staged.
-            self.session.ask("give the comparison up", "ROLLBACK TO ematix_attempt").await?;
+            self.session.end(Blame::Target, "give the comparison up", End::ToSavepoint).await?;
             progress.begin_again();
             if let Some(again) = self.attempt(Some(why), progress).await? {
                 return Err(FlowError::new(ErrorCode::TargetFailed, again));
@@ -134,12 +130,11 @@ impl Execution<'_> {
         }
         self.stop_if_asked()?;
         if self.request.dry_run {
-            self.session.ask("roll the dry-run back", "ROLLBACK").await?;
+            self.session.end(Blame::Target, "roll the dry-run back", End::RollBack).await?;
             return Ok(());
         }
         progress.commit_sent = true;
-        self.session.ask("commit", "COMMIT").await?;
-        Ok(())
+        self.session.end(Blame::Target, "commit", End::Commit).await
     }
 
     /// Plans and executes; answers why a comparison in the client was given up.
@@ -188,12 +183,12 @@ impl Execution<'_> {
             progress.path = Some(Path { path: plan.header.path, reason: plan.header.path_reason.clone() });
         }
         if plan.header.path == ExecutionPath::ClientDiff {
-            self.session.ask("mark where the run begins", "SAVEPOINT ematix_attempt").await?;
+            self.session.savepoint("mark where the run begins").await?;
         }
         self.observer.planned(&self.targets.whole.name, &plan);
         progress.plan = Some(plan.clone());
         for step in plan.steps() {
-            if let Some(why) = self.step(&plan, step, route.source.as_ref(), progress).await? {
+            if let Some(why) = self.step(&plan, step, route.source.as_deref(), progress).await? {
                 return Ok(Some(why));
             }
         }
@@ -204,28 +199,18 @@ impl Execution<'_> {
     /// transaction that waits would keep a pooler's connection from the one that it waits for.
     async fn take_targets(&self) -> Result<()> {
         let whole = &self.targets.whole;
-        // All runs take them in one order: none waits for another that waits for it.
-        let mut keys: Vec<i64> =
-            self.targets.each.iter().map(|target| lock_key(&target.pipeline.target_key())).collect();
-        keys.sort_unstable();
-        let tries: Vec<String> =
-            keys.iter().map(|key| format!("SELECT pg_catalog.pg_try_advisory_xact_lock({key})")).collect();
+        let names: Vec<String> =
+            self.targets.each.iter().map(|target| target.pipeline.target_key()).collect();
+        let limits = self.limits();
         let limit = whole.limits.lock_timeout.as_std();
         let waiting = Instant::now();
         let mut told = false;
         let mut pause = Duration::from_millis(20);
         loop {
             self.stop_if_asked()?;
-            let sql = format!("{}; {}{}", self.session.begin(false), tries.join("; "), self.limits());
-            let answers = self.session.ask("take the target", &sql).await?;
-            let taken = answers.iter().filter(|set| {
-                set.columns.first().is_some_and(|name| name == "pg_try_advisory_xact_lock")
-                    && set.value() == Some("t")
-            });
-            if taken.count() == keys.len() {
+            if self.session.take_locks(&names, &limits).await? {
                 return Ok(());
             }
-            self.session.ask("wait for the target", "ROLLBACK").await?;
             if waiting.elapsed() >= limit {
                 return Err(FlowError::new(
                     ErrorCode::Locked,
@@ -251,21 +236,13 @@ impl Execution<'_> {
         }
     }
 
-    fn limits(&self) -> String {
+    fn limits(&self) -> Limits {
         let limits = &self.targets.whole.limits;
-        let mut sql = format!(
-            "; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
-            limits.lock_timeout.milliseconds().max(1),
-            limits.lease.milliseconds() * 2
-        );
-        // A process that was killed is found while its statement runs, where the server's system can tell.
-        sql.push_str(
-            "; SELECT pg_catalog.set_config('client_connection_check_interval', '2s', true) WHERE pg_catalog.version() ~ 'linux|darwin|bsd'",
-        );
-        if let Some(limit) = &limits.statement_timeout {
-            sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.milliseconds()));
+        Limits {
+            lock: limits.lock_timeout.as_std(),
+            idle: limits.lease.as_std() * 2,
+            statement: limits.statement_timeout.as_ref().map(|limit| limit.as_std()),
         }
-        sql
     }
 
     pub fn stop_if_asked(&self) -> Result<()> {
@@ -280,7 +257,7 @@ impl Execution<'_> {
         &self,
         plan: &Plan,
         step: &Step,
-        source: Option<&Session>,
+        source: Option<&dyn Session>,
         progress: &mut Progress,
     ) -> Result<Option<String>> {
         self.stop_if_asked()?;
@@ -303,7 +280,7 @@ impl Execution<'_> {
         &self,
         plan: &Plan,
         step: &Step,
-        source: Option<&Session>,
+        source: Option<&dyn Session>,
         part: &mut PartProgress,
     ) -> Result<Option<String>> {
         if let Some(Condition::Positive(value)) = &step.when
@@ -319,15 +296,16 @@ impl Execution<'_> {
         let mut bytes = None;
         let rows = match &step.action {
             Action::Execute(statement) => {
-                let sql = statement.fill(&part.values, &Postgres);
-                let answers = self.session.run(&sql).await.map_err(|error| self.step_error(&error, step))?;
+                let sql = statement.fill(&part.values, self.session.facts().dialect);
+                let asked = self.session.ask(step.blame, &step.purpose, &sql).await;
+                let answers = asked.map_err(|error| with_owner(error, step))?;
                 let path = plan.header.path;
                 answers::take(step, path, &answers, &mut part.values, &mut part.sample)?
             }
             Action::AskSource(statement) => {
                 let source = transfer::source_of(source, &step.action)?;
                 let sql = statement.to_string();
-                let asked = source.ask_source(&step.purpose, &sql);
+                let asked = source.ask(Blame::Source, &step.purpose, &sql);
                 unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;
                 None
             }
@@ -339,8 +317,9 @@ impl Execution<'_> {
                         // Nothing holds the source's old rows back while the target is written, and a query that
                         // reads its own target would keep TRUNCATE waiting for this very run. The rows are here
                         // whatever becomes of that session.
-                        let ending =
-                            async { Ok(source.ask_source("end the reading", "COMMIT").await.is_ok()) };
+                        let ending = async {
+                            Ok(source.end(Blame::Source, "end the reading", End::Commit).await.is_ok())
+                        };
                         unless_asked(&self.request.stop, ending).await?;
                         bytes = Some(passed.bytes);
                         Some(passed.rows)
@@ -362,7 +341,12 @@ impl Execution<'_> {
         Ok(None)
     }
 
-    async fn transfer(&self, action: &Action, source: &Session, values: &mut Values) -> Result<Transferred> {
+    async fn transfer(
+        &self,
+        action: &Action,
+        source: &dyn Session,
+        values: &mut Values,
+    ) -> Result<Transferred> {
         match action {
             Action::Copy(copy) => {
                 transfer::copy_rows(copy, source, self.session, self.observer, values).await
@@ -373,20 +357,14 @@ impl Execution<'_> {
             Action::Execute(_) | Action::AskSource(_) => unreachable!("statements transfer no rows"),
         }
     }
+}
 
-    fn step_error(&self, error: &tokio_postgres::Error, step: &Step) -> FlowError {
-        let state = error.as_db_error().map(|db| db.code().code().to_owned()).unwrap_or_default();
-        let written = state.starts_with("23") || state.starts_with("P0") || state == "42501";
-        let side = match step.blame {
-            Blame::Source => Side::Source,
-            Blame::SourceUnlessWritten if !written => Side::Source,
-            Blame::SourceUnlessWritten | Blame::Target => Side::Target,
-        };
-        let error = statement_error(error, side, &step.purpose);
-        if state == "42501" && step.kind == StepKind::Ddl && error.message.starts_with("must be owner") {
-            return error.hint(format!("its owner runs once: {}", step.action));
-        }
-        error
+/// What only the owner of a table may do, its owner does once.
+fn with_owner(error: FlowError, step: &Step) -> FlowError {
+    let refused = error.sqlstate.as_deref() == Some("42501") && error.message.starts_with("must be owner");
+    match refused && step.kind == StepKind::Ddl {
+        true => error.hint(format!("its owner runs once: {}", step.action)),
+        false => error,
     }
 }
 
@@ -405,7 +383,7 @@ pub async fn unless_asked<T>(
 
 /// Waits for the source, and lets the target's server know that this process is not a paused one.
 pub async fn awake<T>(
-    target: &Session,
+    target: &dyn Session,
     pipeline: &Pipeline,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
@@ -417,7 +395,7 @@ pub async fn awake<T>(
             biased;
             done = &mut work => return done,
             _ = beat.tick() => {
-                target.ask("stay awake", "SELECT").await?;
+                target.stay_awake().await?;
             }
         }
     }
@@ -438,15 +416,4 @@ pub fn cancelled(stop: Stop) -> FlowError {
     FlowError::new(ErrorCode::Cancelled, format!("the run was stopped by {by}"))
         .hint("it was cancelled on the server and rolled back: nothing was written")
         .context("signal", if stop == Stop::Terminate { "SIGTERM" } else { "SIGINT" })
-}
-
-/// The advisory lock of a target.
-pub fn lock_key(target: &str) -> i64 {
-    let digest = Sha256::digest(format!("ematix-flow target {target}").as_bytes());
-    i64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
-}
-
-/// A value as it stands in SQL.
-pub fn literal(value: &str) -> String {
-    Postgres.literal(&Literal::Text(value.to_owned()))
 }

@@ -5,8 +5,7 @@ use super::run::{Execution, Progress, asked, cancelled, unless_asked};
 use super::targets::Targets;
 use super::{Engine, Request, Stop};
 use crate::history::{Failure, HistoryStore, RunStart, lease_lost};
-use crate::postgres::grants;
-use crate::postgres::session::Session;
+use crate::session::Session;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::report::Status;
@@ -44,10 +43,10 @@ impl Engine {
         if request.dry_run {
             let session = unless_asked(&request.stop, self.open(connection, &name)).await?;
             let execution =
-                Execution { engine: self, session: &session, targets, request: &watched, observer };
+                Execution { engine: self, session: session.as_ref(), targets, request: &watched, observer };
             let work = execution.run(progress);
-            let outcome = watch(work, &session, None, whole, request, &run_ids, &halt).await;
-            let outcome = name_grants(outcome, &session, whole).await;
+            let outcome = watch(work, session.as_ref(), None, whole, request, &run_ids, &halt).await;
+            let outcome = name_grants(outcome, session.as_ref(), whole).await;
             session.close().await;
             return outcome;
         }
@@ -69,15 +68,17 @@ impl Engine {
                 parent: *parent,
                 lease: &whole.limits.lease,
             };
-            let entered = HistoryStore::on(&own).begin(&start).await;
-            if !name_grants(entered, &own, whole).await? {
+            let entered = HistoryStore::on(own.as_ref()).begin(&start).await;
+            if !name_grants(entered, own.as_ref(), whole).await? {
                 progress.slot_taken = true;
                 return Ok(());
             }
         }
-        let execution = Execution { engine: self, session: &load, targets, request: &watched, observer };
+        let execution =
+            Execution { engine: self, session: load.as_ref(), targets, request: &watched, observer };
         let work = execution.run(progress);
-        let mut outcome = watch(work, &load, Some(&own), whole, request, &run_ids, &halt).await;
+        let mut outcome =
+            watch(work, load.as_ref(), Some(own.as_ref()), whole, request, &run_ids, &halt).await;
         load.close().await;
         let own = match outcome {
             Ok(()) => Some(own),
@@ -85,12 +86,12 @@ impl Engine {
         };
         let Some(own) = own else { return outcome };
         if let Err(error) = outcome {
-            outcome = resolve(&own, &targets.run_id, progress.commit_sent, error).await;
+            outcome = resolve(own.as_ref(), &targets.run_id, progress.commit_sent, error).await;
         }
-        let outcome = name_grants(outcome, &own, whole).await;
+        let outcome = name_grants(outcome, own.as_ref(), whole).await;
         // The load stands, or does not, whatever becomes of these notes.
         let path = progress.path.as_ref().map(|path| path.path);
-        let history = HistoryStore::on(&own);
+        let history = HistoryStore::on(own.as_ref());
         for (run_id, values, steps) in progress.of_runs(targets) {
             match &outcome {
                 Ok(()) => {
@@ -110,8 +111,13 @@ impl Engine {
 
 impl Engine {
     /// The history's session, opened anew if it broke with the load's: a server that restarts is back in seconds.
-    async fn still_open(&self, own: Session, connection: &str, name: &str) -> Option<Session> {
-        if own.run("SELECT").await.is_ok() {
+    async fn still_open(
+        &self,
+        own: Box<dyn Session>,
+        connection: &str,
+        name: &str,
+    ) -> Option<Box<dyn Session>> {
+        if own.stay_awake().await.is_ok() {
             return Some(own);
         }
         let deadline = Instant::now() + RESTART_LIMIT;
@@ -132,7 +138,7 @@ impl Engine {
 
 /// How a run ended whose connection broke: its row knows whether a COMMIT without an answer happened, and
 /// whether another run took it for dead.
-async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
+async fn resolve(own: &dyn Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
     if !commit_sent && error.code != ErrorCode::ConnectionLost {
         return Err(error);
     }
@@ -144,9 +150,9 @@ async fn resolve(own: &Session, run_id: &str, commit_sent: bool, error: FlowErro
 }
 
 /// Completes a `permission_denied` with the statements that mend it.
-async fn name_grants<T>(outcome: Result<T>, session: &Session, pipeline: &Pipeline) -> Result<T> {
+async fn name_grants<T>(outcome: Result<T>, session: &dyn Session, pipeline: &Pipeline) -> Result<T> {
     match outcome {
-        Err(error) => Err(grants::complete(error, session, pipeline.source.query.text()).await),
+        Err(error) => Err(session.complete(error, pipeline.source.query.text()).await),
         done => done,
     }
 }
@@ -161,8 +167,8 @@ type Halt = tokio::sync::watch::Sender<Stop>;
 
 async fn watch(
     work: impl Future<Output = Result<()>>,
-    load: &Session,
-    own: Option<&Session>,
+    load: &dyn Session,
+    own: Option<&dyn Session>,
     pipeline: &Pipeline,
     request: &Request,
     run_ids: &[&str],
@@ -223,7 +229,7 @@ async fn watch(
 
 /// Cancels on the server until the work gives up: between two statements a cancel finds nothing, and the
 /// next one may have been sent already.
-async fn cancel(work: impl Future<Output = Result<()>>, load: &Session) -> Result<()> {
+async fn cancel(work: impl Future<Output = Result<()>>, load: &dyn Session) -> Result<()> {
     let mut work = pin!(work);
     let canceller = load.canceller();
     for _ in 0..100 {

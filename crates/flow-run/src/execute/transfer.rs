@@ -1,8 +1,7 @@
 //! The steps in which rows pass through the client.
 
 use super::observer::Observer;
-use crate::postgres::error::{Side, statement_error};
-use crate::postgres::session::Session;
+use crate::session::Session;
 use crate::transport::compare::{Statements, compare};
 use crate::transport::copy::copy;
 use crate::transport::{Broken, Passed};
@@ -22,14 +21,14 @@ pub enum Transferred {
 /// Copies rows, and counts those that came.
 pub async fn copy_rows(
     plan: &Copy,
-    source: &Session,
-    target: &Session,
+    source: &dyn Session,
+    target: &dyn Session,
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Transferred> {
     let (read, write) = (plan.read.to_string(), plan.write.to_string());
     let mut tell = |passed| observer.passing(passed);
-    let passed = match copy(source.client(), target.client(), plan, &read, &write, &mut tell).await {
+    let passed = match copy(source, target, plan, &read, &write, &mut tell).await {
         Ok(passed) => passed,
         Err(broken) => return ended(broken),
     };
@@ -40,15 +39,15 @@ pub async fn copy_rows(
 /// Compares rows, and counts what came.
 pub async fn compare_rows(
     plan: &Compare,
-    source: &Session,
-    target: &Session,
+    source: &dyn Session,
+    target: &dyn Session,
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Transferred> {
     let (known, read, write) = (plan.known.to_string(), plan.read.to_string(), plan.write.to_string());
     let statements = Statements { known: &known, read: &read, write: &write };
     let mut tell = |passed| observer.passing(passed);
-    let compared = match compare(source.client(), target.client(), plan, &statements, &mut tell).await {
+    let compared = match compare(source, target, plan, &statements, &mut tell).await {
         Ok(compared) => compared,
         Err(broken) => return ended(broken),
     };
@@ -61,14 +60,12 @@ pub async fn compare_rows(
 fn ended(broken: Broken) -> Result<Transferred> {
     match broken {
         Broken::GivenUp(why) => Ok(Transferred::GivenUp(why)),
-        Broken::Row(error) => Err(error),
-        Broken::Source(error) => Err(statement_error(&error, Side::Source, "read the source")),
-        Broken::Target(error) => Err(statement_error(&error, Side::Target, "take the source's rows")),
+        Broken::Failed(error) => Err(error),
     }
 }
 
 /// The session on the source that a step needs.
-pub fn source_of<'s>(source: Option<&'s Session>, action: &Action) -> Result<&'s Session> {
+pub fn source_of<'s>(source: Option<&'s dyn Session>, action: &Action) -> Result<&'s dyn Session> {
     source.ok_or_else(|| {
         FlowError::new(ErrorCode::SourceFailed, format!("the plan reads a source that is not open: {action}"))
     })

@@ -2,34 +2,11 @@
 //! round trip.
 
 use super::json;
-use crate::session::ResultSet;
+use crate::session::Question;
 use ematix_flow_core::dialect::postgres::Postgres;
-use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{StoredWatermark, TargetRecord};
-use ematix_flow_core::sql::Sql;
 use ematix_flow_core::statement;
 use serde::Deserialize;
-
-/// A question and how its answer is read.
-pub struct Question<T> {
-    /// The statement.
-    pub sql: String,
-    read: fn(&ResultSet, &str) -> Result<T>,
-}
-
-impl<T> Question<T> {
-    fn new(sql: &Sql, read: fn(&ResultSet, &str) -> Result<T>) -> Question<T> {
-        Question { sql: sql.to_text(&Postgres), read }
-    }
-
-    /// Reads the answer.
-    ///
-    /// # Errors
-    /// `target_failed` for one of another form.
-    pub fn read(&self, answer: &ResultSet, doing: &str) -> Result<T> {
-        (self.read)(answer, doing)
-    }
-}
 
 /// What is remembered of a target.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,14 +21,14 @@ pub struct KnownTarget {
 
 /// Asks what is remembered of a target.
 pub fn record_of(target: &str) -> Question<KnownTarget> {
-    Question::new(&statement!("record_of", target = target), |answer, doing| {
+    Question::new(statement!("record_of", target = target).to_text(&Postgres), |answer, doing| {
         json::<TargetJson>(answer.only_value(doing)?).map(KnownTarget::from)
     })
 }
 
 /// Asks how far a pipeline has read.
 pub fn watermark_of(pipeline: &str) -> Question<Option<StoredWatermark>> {
-    Question::new(&statement!("watermark_of", pipeline = pipeline), |answer, doing| {
+    Question::new(statement!("watermark_of", pipeline = pipeline).to_text(&Postgres), |answer, doing| {
         if answer.rows.is_empty() {
             return Ok(None);
         }

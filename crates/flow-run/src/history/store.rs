@@ -3,13 +3,13 @@
 
 use super::rows;
 use super::tables::{hinted, is_of_other_tables};
-use crate::postgres::session::Session;
-use crate::session::{ResultSet, nth, unreadable};
+use crate::session::{ResultSet, Session, nth, unreadable};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::hash::ENCODING_VERSION;
 use ematix_flow_core::history::{MIGRATIONS, Migration, version_after};
+use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::{ExecutionPath, RunRow, Status, StepReport, WatermarkRow};
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Literal, Sql, text};
@@ -19,7 +19,7 @@ use jiff::Timestamp;
 /// What is remembered in the database of a session.
 #[derive(Clone, Copy)]
 pub struct HistoryStore<'a> {
-    pub(super) session: &'a Session,
+    pub(super) session: &'a dyn Session,
     pub(super) migrations: &'static [Migration],
 }
 
@@ -57,7 +57,7 @@ pub struct Failure<'a> {
 
 impl<'a> HistoryStore<'a> {
     /// What is remembered in the database of a session.
-    pub fn on(session: &'a Session) -> HistoryStore<'a> {
+    pub fn on(session: &'a dyn Session) -> HistoryStore<'a> {
         HistoryStore { session, migrations: MIGRATIONS }
     }
 
@@ -296,7 +296,7 @@ impl<'a> HistoryStore<'a> {
             Sql::text("COMMIT"),
         ];
         let sql = Sql::join(statements, ";\n").to_text(&Postgres);
-        self.session.ask("store the watermark", &sql).await.map(|_| ())
+        self.session.ask(Blame::Target, "store the watermark", &sql).await.map(|_| ())
     }
 
     /// Forgets a watermark and what was loaded; commits the transaction that holds the target.
@@ -310,11 +310,11 @@ impl<'a> HistoryStore<'a> {
             Sql::text("COMMIT"),
         ];
         let sql = Sql::join(statements, ";\n").to_text(&Postgres);
-        self.session.ask("forget the watermark", &sql).await.map(|_| ())
+        self.session.ask(Blame::Target, "forget the watermark", &sql).await.map(|_| ())
     }
 
     async fn ask(&self, doing: &str, sql: &Sql) -> Result<Vec<ResultSet>> {
-        match self.session.ask(doing, &sql.to_text(&Postgres)).await {
+        match self.session.ask(Blame::Target, doing, &sql.to_text(&Postgres)).await {
             Err(error) => Err(self.explained(error).await),
             answers => answers,
         }

@@ -1,11 +1,11 @@
 //! Whether the tables are there and of which version; makes them, and brings older ones up to date.
 
 use super::HistoryStore;
-use crate::postgres::grants;
 use crate::session::{ResultSet, nth, unreadable};
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::history;
+use ematix_flow_core::plan::Blame;
 use ematix_flow_core::sql::Sql;
 use ematix_flow_core::statement;
 
@@ -32,19 +32,19 @@ impl HistoryStore<'_> {
     pub(super) async fn found(&self) -> Result<Option<i32>> {
         let doing = "look for the metadata";
         let question = statement!("are_there").to_text(&Postgres);
-        let exists = match self.session.ask(doing, &question).await {
+        let exists = match self.session.ask(Blame::Target, doing, &question).await {
             // Without USAGE on the schema the question itself is refused.
             Err(error) if error.code == ErrorCode::PermissionDenied => {
-                return Err(grants::complete(hinted(error), self.session, "").await);
+                return Err(self.session.complete(hinted(error), "").await);
             }
             answers => nth(&answers?, 0, doing)?.only_truth(doing)?,
         };
         if !exists {
             return Ok(None);
         }
-        let answers = match self.session.ask(READ_VERSION, &version_question()).await {
+        let answers = match self.session.ask(Blame::Target, READ_VERSION, &version_question()).await {
             Ok(answers) => answers,
-            Err(error) => return Err(grants::complete(hinted(error), self.session, "").await),
+            Err(error) => return Err(self.session.complete(hinted(error), "").await),
         };
         self.read_version(nth(&answers, 0, READ_VERSION)?).map(Some)
     }
@@ -74,12 +74,14 @@ impl HistoryStore<'_> {
     /// `metadata_newer`; `permission_denied` with the GRANT that mends it.
     pub async fn prepare(&self, commit: bool) -> Result<()> {
         if commit {
-            self.session.ask("begin", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+            self.session
+                .ask(Blame::Target, "begin", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+                .await?;
         }
         let prepared = self.prepare_in_transaction().await;
         if commit {
             let end = if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            self.session.ask("end the creation of the metadata", end).await?;
+            self.session.ask(Blame::Target, "end the creation of the metadata", end).await?;
         }
         prepared
     }
@@ -88,12 +90,16 @@ impl HistoryStore<'_> {
         let doing = "wait for others that create the metadata";
         let looking = [history::lock(), statement!("is_the_schema_there"), statement!("are_there")];
         let question = Sql::join(looking, ";\n").to_text(&Postgres);
-        let answers = self.session.ask(doing, &question).await.map_err(hinted)?;
+        let answers = self.session.ask(Blame::Target, doing, &question).await.map_err(hinted)?;
         let schema = nth(&answers, 1, doing)?.only_truth(doing)?;
         // Another run may have been quicker: what is its role's is not ours to create again.
         let found = match nth(&answers, 2, doing)?.only_truth(doing)? {
             true => {
-                let answers = self.session.ask(READ_VERSION, &version_question()).await.map_err(hinted)?;
+                let answers = self
+                    .session
+                    .ask(Blame::Target, READ_VERSION, &version_question())
+                    .await
+                    .map_err(hinted)?;
                 Some(self.read_version(nth(&answers, 0, READ_VERSION)?)?)
             }
             false => None,
@@ -101,7 +107,7 @@ impl HistoryStore<'_> {
         if !schema {
             let doing = format!("create the schema {}", history::SCHEMA);
             let create = format!("CREATE SCHEMA {}", history::SCHEMA);
-            self.session.ask(&doing, &create).await.map_err(|error| match error.code {
+            self.session.ask(Blame::Target, &doing, &create).await.map_err(|error| match error.code {
                 ErrorCode::PermissionDenied => error.hint(history::grants::to_create()),
                 _ => error,
             })?;
@@ -112,11 +118,13 @@ impl HistoryStore<'_> {
         }
         let sql = Sql::join(build, ";\n").to_text(&Postgres);
         match found {
-            None => self.session.ask("create the metadata", &sql).await.map_err(hinted)?,
+            None => self.session.ask(Blame::Target, "create the metadata", &sql).await.map_err(hinted)?,
             Some(_) => {
-                self.session.ask("migrate the metadata", &sql).await.map_err(|error| match error.code {
-                    ErrorCode::PermissionDenied => error.hint(history::grants::TO_MIGRATE),
-                    _ => error,
+                self.session.ask(Blame::Target, "migrate the metadata", &sql).await.map_err(|error| {
+                    match error.code {
+                        ErrorCode::PermissionDenied => error.hint(history::grants::TO_MIGRATE),
+                        _ => error,
+                    }
                 })?
             }
         };
@@ -129,7 +137,9 @@ impl HistoryStore<'_> {
             return error;
         }
         let question = format!("ROLLBACK;\n{}", version_question());
-        let Ok(answers) = self.session.run(&question).await else { return error };
+        let Ok(answers) = self.session.ask(Blame::Target, READ_VERSION, &question).await else {
+            return error;
+        };
         let found = answers.get(1).and_then(ResultSet::value).and_then(|said| said.parse::<i32>().ok());
         match found {
             Some(found) if found < self.version() => error.hint(format!(

@@ -2,13 +2,15 @@
 
 use super::{HistoryStore, RunStart};
 use crate::postgres::connect::connect;
-use crate::postgres::session::Session;
+use crate::postgres::session::PostgresSession;
+use crate::session::Session;
 use ematix_flow_core::connections::{ConnectionTarget, resolve};
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::toml_file::read_text;
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::history::Migration;
+use ematix_flow_core::plan::Blame;
 
 /// Two versions that are not there yet; neither can be done twice.
 const LATER: &[Migration] = &[
@@ -22,7 +24,7 @@ const BROKEN: &[Migration] = &[LATER[0], Migration { version: 3, sql: "SELECT 1 
 struct Database(ConnectionTarget);
 
 impl Database {
-    async fn open(&self) -> Session {
+    async fn open(&self) -> PostgresSession {
         connect(&self.0, "test").await.expect("the test server answers")
     }
 }
@@ -46,7 +48,7 @@ async fn in_database<F: Future<Output = ()> + Send + 'static>(name: &str, test: 
     }
 }
 
-fn store<'a>(session: &'a Session, migrations: &'static [Migration]) -> HistoryStore<'a> {
+fn store<'a>(session: &'a PostgresSession, migrations: &'static [Migration]) -> HistoryStore<'a> {
     HistoryStore { session, migrations }
 }
 
@@ -66,10 +68,11 @@ async fn begin(store: HistoryStore<'_>, run_id: &str) -> Result<bool, FlowError>
 }
 
 /// The version, and how many columns the later table has.
-async fn found(session: &Session) -> (Option<i32>, String) {
+async fn found(session: &PostgresSession) -> (Option<i32>, String) {
     let version = store(session, LATER).found().await.expect("the version can be read");
     let columns = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute WHERE attnum > 0 AND attrelid = pg_catalog.to_regclass('ematix_flow.later')";
-    let answers = session.ask("count the columns", columns).await.expect("the catalogue can be read");
+    let answers =
+        session.ask(Blame::Target, "count the columns", columns).await.expect("the catalogue can be read");
     (version, answers[0].only_value("count the columns").expect("a number").to_owned())
 }
 
@@ -161,9 +164,9 @@ async fn older_metadata_are_read_and_a_question_that_goes_beyond_them_says_so() 
         let newer = store(&session, LATER);
         assert_eq!((newer.exists().await, newer.is_current().await), (Ok(true), Ok(false)));
         assert_eq!(runs(newer).await, [running(FIRST)]);
-        session.ask("begin", "BEGIN").await.expect("a transaction");
+        session.ask(Blame::Target, "begin", "BEGIN").await.expect("a transaction");
         let question = "SELECT epoch FROM ematix_flow.later";
-        let error = session.ask("look", question).await.expect_err("a table of version 2");
+        let error = session.ask(Blame::Target, "look", question).await.expect_err("a table of version 2");
         let error = newer.explained(error).await;
         assert_eq!(
             error.hint.as_deref(),

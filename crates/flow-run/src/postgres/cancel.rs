@@ -2,6 +2,8 @@
 //! The driver closes it itself, as soon as the request is written. PgBouncer 1.18 takes that for a client that has lost
 //! interest, and forgets the request.
 
+use crate::session::Canceller;
+use async_trait::async_trait;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -34,7 +36,7 @@ pub enum Place {
 
 /// Cancels the running statement of a session, on the server.
 #[derive(Clone)]
-pub struct Canceller {
+pub struct PostgresCanceller {
     token: CancelToken,
     tls: MakeRustlsConnect,
     place: Option<Place>,
@@ -58,27 +60,14 @@ impl UnderWay {
     }
 }
 
-impl Canceller {
+impl PostgresCanceller {
     pub(super) fn new(
         token: CancelToken,
         tls: MakeRustlsConnect,
         place: Option<Place>,
         under_way: UnderWay,
-    ) -> Canceller {
-        Canceller { token, tls, place, under_way }
-    }
-
-    /// Asks the server to cancel; a server that cannot be reached any more has nothing to cancel.
-    /// The request goes on where nobody waits for it any more; closing the session waits for it.
-    pub async fn cancel(&self) {
-        let (done, finished) = oneshot::channel();
-        let canceller = self.clone();
-        let request = tokio::spawn(async move {
-            canceller.connect_and_ask().await;
-            let _ = done.send(());
-        });
-        self.under_way.0.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        let _ = finished.await;
+    ) -> PostgresCanceller {
+        PostgresCanceller { token, tls, place, under_way }
     }
 
     async fn connect_and_ask(&self) {
@@ -108,6 +97,21 @@ impl Canceller {
         let mut rest = [0; 256];
         while matches!(stream.read(&mut rest).await, Ok(1..)) {}
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Canceller for PostgresCanceller {
+    /// The request goes on where nobody waits for it any more; closing the session waits for it.
+    async fn cancel(&self) {
+        let (done, finished) = oneshot::channel();
+        let canceller = self.clone();
+        let request = tokio::spawn(async move {
+            canceller.connect_and_ask().await;
+            let _ = done.send(());
+        });
+        self.under_way.0.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        let _ = finished.await;
     }
 }
 

@@ -4,7 +4,7 @@ use super::addresses::addresses_of;
 use super::cancel::Place;
 use super::connect_error::{connect_error, not_in_time, not_resolved};
 use super::parameters::{Host, Parameters};
-use super::session::Session;
+use super::session::PostgresSession;
 use super::tls::{SslMode, connector};
 use super::tls_error::is_not_offered;
 use ematix_flow_core::connections::ConnectionTarget;
@@ -19,7 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// # Errors
 /// `connect_failed`, `connect_timeout`, `authentication_failed`, `unknown_database`, `tls_failed`,
 /// `unsupported_server`.
-pub async fn connect(target: &ConnectionTarget, application_name: &str) -> Result<Session> {
+pub async fn connect(target: &ConnectionTarget, application_name: &str) -> Result<PostgresSession> {
     let parameters = Parameters::read(target)?;
     let hosts = parameters.hosts_in_order();
     // Before anything is opened: a mistake about certificates is one wherever the hosts are.
@@ -50,7 +50,7 @@ struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    async fn host(&self, host: &Host) -> Result<Session> {
+    async fn host(&self, host: &Host) -> Result<PostgresSession> {
         if host.is_socket() {
             // As libpq: a socket of this machine is not encrypted whatever sslmode says.
             return self.once(host, None, SslMode::Disable).await;
@@ -77,7 +77,7 @@ impl Attempts<'_> {
     }
 
     /// Tries what the mode asks for, and for the two weak modes the other way after that.
-    async fn address(&self, host: &Host, address: IpAddr) -> Result<Session> {
+    async fn address(&self, host: &Host, address: IpAddr) -> Result<PostgresSession> {
         let attempt = |mode| self.once(host, Some(address), mode);
         match self.parameters.ssl_mode {
             SslMode::Allow => match attempt(SslMode::Disable).await {
@@ -96,13 +96,13 @@ impl Attempts<'_> {
         }
     }
 
-    async fn once(&self, host: &Host, address: Option<IpAddr>, mode: SslMode) -> Result<Session> {
+    async fn once(&self, host: &Host, address: Option<IpAddr>, mode: SslMode) -> Result<PostgresSession> {
         let config = self.parameters.config(host, address, mode, self.application_name);
         let connected = self.in_time(config.connect(self.connector.clone())).await?;
         let (client, connection) =
             connected.map_err(|error| connect_error(&error, self.target, host, self.parameters))?;
         let version = connection.parameter("server_version").unwrap_or_default().to_owned();
-        let session = Session::new(
+        let session = PostgresSession::new(
             client,
             connection,
             self.connector.clone(),

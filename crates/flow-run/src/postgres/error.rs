@@ -1,19 +1,11 @@
 //! From what the driver and the server say to an error with a code and a remedy.
 
 use ematix_flow_core::error::{ErrorCode, FlowError};
+use ematix_flow_core::plan::Blame;
 use tokio_postgres::error::SqlState;
 
-/// On whose behalf a statement failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// A statement that runs the user's query.
-    Source,
-    /// A statement of ours on the target.
-    Target,
-}
-
 /// The error of a statement.
-pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -> FlowError {
+pub fn statement_error(error: &tokio_postgres::Error, blame: Blame, doing: &str) -> FlowError {
     let Some(db) = error.as_db_error() else {
         return FlowError::new(
             ErrorCode::ConnectionLost,
@@ -23,6 +15,11 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
         .hint("nothing was written unless the run's row in history says so; run it again");
     };
     let state = db.code();
+    let of_source = match blame {
+        Blame::Source => true,
+        Blame::SourceUnlessWritten => !is_of_writing(state.code()),
+        Blame::Target => false,
+    };
     let code = match state.code() {
         "42501" => ErrorCode::PermissionDenied,
         "55P03" => ErrorCode::Locked,
@@ -37,16 +34,16 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
         }
         // The rule of a domain, not one of a table.
         "23502" | "23514" if db.datatype().is_some() && db.table().is_none() => ErrorCode::CastFailed,
-        _ if side == Side::Source => ErrorCode::SourceFailed,
+        _ if of_source => ErrorCode::SourceFailed,
         _ => ErrorCode::TargetFailed,
     };
-    let what = match side {
-        Side::Source => "the source's query failed".to_owned(),
-        Side::Target => format!("the target refused to {doing}"),
+    let what = match of_source {
+        true => "the source's query failed".to_owned(),
+        false => format!("the target refused to {doing}"),
     };
     let message = match code {
         ErrorCode::Locked => {
-            let on = if side == Side::Source { "what the query reads" } else { "the target" };
+            let on = if of_source { "what the query reads" } else { "the target" };
             format!("another session holds a lock on {on}, and lock_timeout ran out")
         }
         ErrorCode::Timeout => format!("statement_timeout ran out while the run was to {doing}"),
@@ -80,6 +77,11 @@ pub fn statement_error(error: &tokio_postgres::Error, side: Side, doing: &str) -
         Some(hint) => out.hint(hint),
         None => out,
     }
+}
+
+/// Whether a server that read and wrote in one statement names a rule or a privilege of what is written.
+fn is_of_writing(state: &str) -> bool {
+    state.starts_with("23") || state.starts_with("P0") || state == "42501"
 }
 
 fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> {

@@ -1,6 +1,6 @@
 //! From a refused privilege to the statements that grant it, as an owner can run them.
 
-use super::session::Session;
+use super::session::PostgresSession;
 use crate::session::ResultSet;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError};
@@ -10,7 +10,7 @@ use ematix_flow_core::sql::{Literal, Quote};
 
 /// Completes a `permission_denied` with the statements that mend it; `query` tells relations of one name
 /// apart. Ends the transaction that is open.
-pub async fn complete(error: FlowError, session: &Session, query: &str) -> FlowError {
+pub(super) async fn complete(error: FlowError, session: &PostgresSession, query: &str) -> FlowError {
     if error.code != ErrorCode::PermissionDenied {
         return error;
     }

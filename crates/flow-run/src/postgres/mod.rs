@@ -5,10 +5,14 @@ pub mod cancel;
 mod certificates;
 pub mod connect;
 mod connect_error;
+mod driver;
 pub mod error;
-pub mod grants;
-pub mod inspect;
+mod grants;
+mod inspect;
 mod parameters;
 pub mod session;
 pub mod tls;
 mod tls_error;
+mod transaction;
+
+pub use driver::PostgresDriver;

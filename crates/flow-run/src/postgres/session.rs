@@ -1,20 +1,24 @@
 //! One session on a server. Statements go as simple queries, which need no name on the server, so
 //! that everything works behind a transaction pooler; several in one text take one round trip.
 
-use super::cancel::{Canceller, Place, UnderWay};
-use super::error::{Side, statement_error};
-use crate::session::ResultSet;
-use ematix_flow_core::dialect::postgres::Postgres;
-use ematix_flow_core::error::Result;
-use ematix_flow_core::sql::{Literal, Quote};
+use super::cancel::{Place, PostgresCanceller, UnderWay};
+use super::error::statement_error;
+use super::{grants, transaction};
+use crate::session::{Access, Canceller, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session};
+use async_trait::async_trait;
+use ematix_flow_core::engine::{EngineFacts, POSTGRES};
+use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::plan::Blame;
+use futures_util::{SinkExt, TryStreamExt};
 use indexmap::IndexMap;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Connection, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A session.
-pub struct Session {
+pub struct PostgresSession {
     client: Client,
     connection: JoinHandle<()>,
     tls: MakeRustlsConnect,
@@ -30,7 +34,7 @@ pub struct Session {
     pub options: Option<String>,
 }
 
-impl Session {
+impl PostgresSession {
     /// Takes over a fresh connection.
     pub fn new<T>(
         client: Client,
@@ -40,7 +44,7 @@ impl Session {
         server_version: String,
         settings: IndexMap<String, String>,
         options: Option<String>,
-    ) -> Session
+    ) -> PostgresSession
     where
         T: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
     {
@@ -48,7 +52,7 @@ impl Session {
             // Its error reaches whoever waits for an answer.
             let _ = connection.await;
         });
-        Session {
+        PostgresSession {
             client,
             connection,
             tls,
@@ -62,8 +66,8 @@ impl Session {
     }
 
     /// Says where it was reached, which is where a cancel goes.
-    pub fn reached_at(self, place: Place) -> Session {
-        Session { place: Some(place), ..self }
+    pub fn reached_at(self, place: Place) -> PostgresSession {
+        PostgresSession { place: Some(place), ..self }
     }
 
     /// Runs statements and gives an answer each.
@@ -90,87 +94,139 @@ impl Session {
         Ok(sets)
     }
 
-    /// Runs statements of ours; the error says what they were to do.
-    pub async fn ask(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
-        self.run(sql).await.map_err(|error| statement_error(&error, Side::Target, doing))
-    }
-
-    /// Runs statements on the source; the error says so.
-    pub async fn ask_source(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
-        self.run(sql).await.map_err(|error| statement_error(&error, Side::Source, doing))
-    }
-
-    /// Runs statements of ours that write, in a transaction of their own: of the isolation that they rely on,
-    /// whatever the defaults of server and role say.
-    pub async fn write(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
-        self.run_writing(sql).await.map_err(|error| statement_error(&error, Side::Target, doing))
-    }
-
-    /// As [`Session::write`], with the driver's error.
-    pub async fn run_writing(&self, sql: &str) -> std::result::Result<Vec<ResultSet>, tokio_postgres::Error> {
-        // Several statements in one text are one transaction, which fails and ends as a whole.
-        let sql = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;\n{sql}");
-        let mut answers = self.run(&sql).await?;
-        answers.remove(0);
-        Ok(answers)
-    }
-
     /// The driver's client, for the few questions that need types.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Begins a transaction of the isolation that everything relies on, with the settings that the
-    /// connection pins.
-    pub fn begin(&self, read_only: bool) -> String {
-        let access = if read_only { "READ ONLY" } else { "READ WRITE" };
-        // What the catalogue says of types is compared with how we write them.
-        let mut sql =
-            format!("BEGIN ISOLATION LEVEL READ COMMITTED {access}; SET LOCAL quote_all_identifiers = off");
-        for (name, value) in &self.settings {
-            let name = Postgres.literal(&Literal::Text(name.clone()));
-            let value = Postgres.literal(&Literal::Text(value.clone()));
-            sql.push_str(&format!("; SELECT pg_catalog.set_config({name}, {value}, true)"));
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+#[async_trait]
+impl Session for PostgresSession {
+    fn facts(&self) -> &'static EngineFacts {
+        &POSTGRES
+    }
+
+    fn server_version(&self) -> &str {
+        &self.server_version
+    }
+
+    async fn is_encrypted(&self) -> Result<Option<bool>> {
+        let question = "SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()";
+        let answers = self.ask(Blame::Target, "ask whether the session is encrypted", question).await?;
+        Ok(answers.first().and_then(ResultSet::value).map(|value| value == "t"))
+    }
+
+    async fn ask(&self, blame: Blame, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
+        self.run(sql).await.map_err(|error| statement_error(&error, blame, doing))
+    }
+
+    async fn write(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
+        // Several statements in one text are one transaction, which fails and ends as a whole.
+        let sql = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;\n{sql}");
+        let mut answers = self.ask(Blame::Target, doing, &sql).await?;
+        answers.remove(0);
+        Ok(answers)
+    }
+
+    async fn stay_awake(&self) -> Result<()> {
+        self.ask(Blame::Target, "stay awake", "SELECT").await.map(|_| ())
+    }
+
+    async fn begin(&self, blame: Blame, access: Access, limits: Option<&Limits>) -> Result<()> {
+        let sql = transaction::begin(access, &self.settings, limits);
+        self.ask(blame, "begin", &sql).await.map(|_| ())
+    }
+
+    async fn take_locks(&self, targets: &[String], limits: &Limits) -> Result<bool> {
+        let begin = transaction::begin(Access::ReadWrite, &self.settings, None);
+        let sql = format!("{begin}{}{}", transaction::try_locks(targets), transaction::limits(limits));
+        let answers = self.ask(Blame::Target, "take the target", &sql).await?;
+        if transaction::locks_taken(&answers) == targets.len() {
+            return Ok(true);
         }
-        sql
+        self.end(Blame::Target, "wait for the target", End::RollBack).await?;
+        Ok(false)
+    }
+
+    async fn wait_for_lock(&self, target: &str, limit: Duration) -> Result<()> {
+        let begin = transaction::begin(Access::ReadWrite, &self.settings, None);
+        let sql = format!("{begin}{}", transaction::wait_for_lock(target, limit));
+        self.ask(Blame::Target, "wait for the target", &sql).await.map(|_| ())
+    }
+
+    async fn savepoint(&self, doing: &str) -> Result<()> {
+        self.ask(Blame::Target, doing, "SAVEPOINT ematix_attempt").await.map(|_| ())
+    }
+
+    async fn end(&self, blame: Blame, doing: &str, end: End) -> Result<()> {
+        let sql = match end {
+            End::Commit => "COMMIT",
+            End::RollBack => "ROLLBACK",
+            End::ToSavepoint => "ROLLBACK TO ematix_attempt",
+        };
+        self.ask(blame, doing, sql).await.map(|_| ())
+    }
+
+    async fn read(&self, blame: Blame, doing: &str, statement: &str) -> Result<RowStream> {
+        let doing = doing.to_owned();
+        let failed = move |error| statement_error(&error, blame, &doing);
+        match self.client.copy_out(statement).await {
+            Ok(stream) => Ok(RowStream::PgCopy(Box::pin(stream.map_err(failed)))),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn accept(&self, doing: &str, statement: &str) -> Result<RowSink> {
+        let doing = doing.to_owned();
+        let failed = move |error| statement_error(&error, Blame::Target, &doing);
+        match self.client.copy_in(statement).await {
+            Ok(sink) => Ok(RowSink::PgCopy(Box::pin(sink.sink_map_err(failed)))),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn inspector(&self) -> &dyn Inspector {
+        self
+    }
+
+    fn canceller(&self) -> Box<dyn Canceller> {
+        let token = self.client.cancel_token();
+        Box::new(PostgresCanceller::new(token, self.tls.clone(), self.place.clone(), self.cancels.clone()))
+    }
+
+    async fn complete(&self, error: FlowError, query: &str) -> FlowError {
+        grants::complete(error, self, query).await
     }
 
     /// The driver looks up types that it does not know by named statements, which a pooler's connection would
-    /// keep for whoever comes next: they go before their transaction ends.
-    pub async fn drop_named_statements(&self) -> Result<()> {
+    /// keep for whoever comes next.
+    async fn tidy(&self) -> Result<()> {
         let question = "SELECT pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql AND name ~ '^s[0-9]+$'";
-        let answers = self.ask("look for the driver's statements", question).await?;
+        let answers = self.ask(Blame::Target, "look for the driver's statements", question).await?;
         let names = answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.as_deref());
         let drops: Vec<String> = names.map(|name| format!("DEALLOCATE {name}")).collect();
         if !drops.is_empty() {
-            self.ask("drop the driver's statements", &drops.join("; ")).await?;
+            self.ask(Blame::Target, "drop the driver's statements", &drops.join("; ")).await?;
         }
         Ok(())
     }
 
-    /// What cancels the statement that runs.
-    pub fn canceller(&self) -> Canceller {
-        Canceller::new(self.client.cancel_token(), self.tls.clone(), self.place.clone(), self.cancels.clone())
-    }
-
-    /// Says good-bye, so that the server has not to find out.
-    pub async fn close(self) {
-        let Session { client, connection, cancels, .. } = self;
+    async fn close(self: Box<Self>) {
+        let PostgresSession { client, connection, cancels, .. } = *self;
         cancels.finish().await;
         drop(client);
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), connection).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), connection).await;
     }
 
-    /// Leaves a session in whose statement nobody is interested any more: cancelled, and hung up on.
-    pub async fn abandon(self) {
+    async fn abandon(self: Box<Self>) {
         let canceller = self.canceller();
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), canceller.cancel()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), canceller.cancel()).await;
         self.connection.abort();
-    }
-
-    /// Whether the connection is gone.
-    pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
     }
 }
 

@@ -2,14 +2,13 @@
 
 use super::copy::{Outgoing, pass, too_few_fields, write_all};
 use super::known::{Address, Finding, Hash, Key, KnownKeys, Learned, Version};
-use super::{Broken, Passed};
+use super::{Broken, Passed, TAKING, into_target, read_source};
+use crate::session::{RowStream, Session};
 use ematix_flow_core::copy_rows::RowReader;
 use ematix_flow_core::hash::RowHasher;
-use ematix_flow_core::plan::Compare;
+use ematix_flow_core::plan::{Blame, Compare};
 use ematix_flow_core::reading::client::{KEY_BYTES, MAX_KEYS};
 use futures_util::StreamExt;
-use std::pin::pin;
-use tokio_postgres::Client;
 
 /// What a comparison counted beside what it wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,22 +37,22 @@ pub struct Statements<'s> {
 /// What either server says; [`Broken::GivenUp`] where there are more keys than the client keeps, or where stored
 /// hashes are not to be relied on. The target has taken nothing then.
 pub async fn compare(
-    source: &Client,
-    target: &Client,
+    source: &dyn Session,
+    target: &dyn Session,
     plan: &Compare,
     statements: &Statements<'_>,
     tell: &mut (dyn FnMut(Passed) + Send),
 ) -> Result<Compared, Broken> {
     let mut known = read_known(target, plan, statements.known).await?;
     let (mut out, receiver) = Outgoing::begin();
-    let sink = target.copy_in(statements.write).await.map_err(Broken::Target)?;
-    let stream = source.copy_out(statements.read).await.map_err(Broken::Source)?;
+    let sink = into_target(target, statements.write).await?;
+    let stream = read_source(source, statements.read).await?;
     let mut counted = Compared::default();
     let mut hashers = Hashers::new(plan);
     let reading = async {
         counted.passed = pass(stream, &mut out, tell, |row, out| {
             if row.fields.len() != plan.fields {
-                return Err(Broken::Row(too_few_fields(row.fields.len(), plan.fields)));
+                return Err(Broken::Failed(too_few_fields(row.fields.len(), plan.fields)));
             }
             if plan.key.iter().any(|column| row.fields[column.field].is_none()) {
                 counted.null_keys += 1;
@@ -128,18 +127,17 @@ fn first_half(digest: &Hash) -> Key {
 }
 
 /// Reads key, row hash and address of every current version.
-async fn read_known(target: &Client, plan: &Compare, statement: &str) -> Result<KnownKeys, Broken> {
-    let stream = target.copy_out(statement).await.map_err(Broken::Target)?;
-    let mut stream = pin!(stream);
+async fn read_known(target: &dyn Session, plan: &Compare, statement: &str) -> Result<KnownKeys, Broken> {
+    let RowStream::PgCopy(mut stream) = target.read(Blame::Target, TAKING, statement).await?;
     let mut reader = RowReader::default();
     let mut known = KnownKeys::new(MAX_KEYS);
     let mut hasher = RowHasher::new(plan.known_key.clone());
     let keys = plan.known_key.len();
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(Broken::Target)?;
+        let chunk = chunk?;
         reader.read(&chunk, |row| {
             if row.fields.len() != keys + 2 {
-                return Err(Broken::Row(too_few_fields(row.fields.len(), keys + 2)));
+                return Err(Broken::Failed(too_few_fields(row.fields.len(), keys + 2)));
             }
             let version = match (hash_of(row.fields[keys]), address_of(row.fields[keys + 1])) {
                 (Some(hash), Some(address)) => {

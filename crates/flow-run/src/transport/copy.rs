@@ -1,17 +1,16 @@
 //! Copies rows from one server to another.
 
-use super::{Broken, Passed};
+use super::{Broken, Passed, into_target, read_source};
+use crate::session::{RowSink, RowStream, Session};
 use bytes::{Bytes, BytesMut};
 use ematix_flow_core::copy_rows::{HEADER, Row, RowReader, TRAILER};
 use ematix_flow_core::error::FlowError;
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::Copy;
-use futures_util::{Sink, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use std::future::poll_fn;
-use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio_postgres::{Client, CopyInSink, CopyOutStream};
 
 /// The driver hands out small pieces and sends each as it is: gathered, the same rows take two thirds of the time.
 const GATHERED: usize = 128 * 1024;
@@ -82,40 +81,39 @@ impl Outgoing {
 /// # Errors
 /// What either server says; then the target has taken nothing.
 pub async fn copy(
-    source: &Client,
-    target: &Client,
+    source: &dyn Session,
+    target: &dyn Session,
     plan: &Copy,
     read: &str,
     write: &str,
     tell: &mut (dyn FnMut(Passed) + Send),
 ) -> Result<Passed, Broken> {
     let (mut out, receiver) = Outgoing::begin();
-    let sink = target.copy_in(write).await.map_err(Broken::Target)?;
-    let stream = source.copy_out(read).await.map_err(Broken::Source)?;
+    let sink = into_target(target, write).await?;
+    let stream = read_source(source, read).await?;
     let mut appender = Appender::new(plan);
     let reading = async {
         let passed = pass(stream, &mut out, tell, |row, out| appender.append(row, out)).await?;
         out.end().await;
         Ok(passed)
     };
-    let (passed, written) = tokio::try_join!(reading, write_all(sink, receiver))?;
-    debug_assert_eq!(passed.rows as u64, written);
+    let (passed, ()) = tokio::try_join!(reading, write_all(sink, receiver))?;
     Ok(passed)
 }
 
 /// Reads a stream to its end, a row at a time.
 pub async fn pass(
-    stream: CopyOutStream,
+    stream: RowStream,
     out: &mut Outgoing,
     tell: &mut (dyn FnMut(Passed) + Send),
     mut each: impl FnMut(&Row<'_>, &mut Outgoing) -> Result<(), Broken>,
 ) -> Result<Passed, Broken> {
-    let mut stream = pin!(stream);
+    let RowStream::PgCopy(mut stream) = stream;
     let mut reader = RowReader::default();
     let mut passed = Passed::default();
     let mut told = 0;
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(Broken::Source)?;
+        let chunk = chunk?;
         passed.bytes += chunk.len() as u64;
         reader.read(&chunk, |row| {
             passed.rows += 1;
@@ -133,8 +131,8 @@ pub async fn pass(
 }
 
 /// Writes what comes, to its end; a stream that breaks off is aborted on the server.
-pub async fn write_all(sink: CopyInSink<Bytes>, mut receiver: Receiver<Bytes>) -> Result<u64, Broken> {
-    let mut sink = pin!(sink);
+pub async fn write_all(sink: RowSink, mut receiver: Receiver<Bytes>) -> Result<(), Broken> {
+    let RowSink::PgCopy(mut sink) = sink;
     loop {
         let piece = match tokio::time::timeout(SILENCE, receiver.recv()).await {
             Ok(Some(piece)) => piece,
@@ -142,14 +140,14 @@ pub async fn write_all(sink: CopyInSink<Bytes>, mut receiver: Receiver<Bytes>) -
             Ok(None) => std::future::pending().await,
             // A source that thinks for an hour must not hide that its target has gone.
             Err(_) => {
-                poll_fn(|context| sink.as_mut().poll_ready(context)).await.map_err(Broken::Target)?;
+                poll_fn(|context| sink.poll_ready_unpin(context)).await?;
                 continue;
             }
         };
         if piece == END {
-            return sink.finish().await.map_err(Broken::Target);
+            return Ok(sink.close().await?);
         }
-        sink.as_mut().feed(piece).await.map_err(Broken::Target)?;
+        sink.feed(piece).await?;
     }
 }
 
@@ -167,7 +165,7 @@ impl Appender<'_> {
 
     fn append(&mut self, row: &Row<'_>, out: &mut Outgoing) -> Result<(), Broken> {
         if row.fields.len() < self.plan.kept {
-            return Err(Broken::Row(too_few_fields(row.fields.len(), self.plan.kept)));
+            return Err(Broken::Failed(too_few_fields(row.fields.len(), self.plan.kept)));
         }
         out.row(self.plan.kept + self.hashers.len());
         out.framed(row.head(self.plan.kept));

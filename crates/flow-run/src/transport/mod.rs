@@ -5,7 +5,9 @@ pub mod compare;
 pub mod copy;
 pub mod known;
 
-use ematix_flow_core::error::FlowError;
+use crate::session::{RowSink, RowStream, Session};
+use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::plan::Blame;
 
 /// How far a transfer has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,18 +21,27 @@ pub struct Passed {
 /// Why a transfer ended before its end.
 #[derive(Debug)]
 pub enum Broken {
-    /// The source's server, or the way to it.
-    Source(tokio_postgres::Error),
-    /// The target's server, or the way to it.
-    Target(tokio_postgres::Error),
-    /// A row is not what it should be.
-    Row(FlowError),
+    /// A server, the way to it, or a row that is not what it should be.
+    Failed(FlowError),
     /// The comparison cannot go on in the client, and why; the rows can be staged.
     GivenUp(String),
 }
 
 impl From<FlowError> for Broken {
     fn from(error: FlowError) -> Broken {
-        Broken::Row(error)
+        Broken::Failed(error)
     }
 }
+
+/// Begins to read the source's rows.
+async fn read_source(source: &dyn Session, statement: &str) -> Result<RowStream> {
+    source.read(Blame::Source, "read the source", statement).await
+}
+
+/// Begins to hand rows to the target.
+async fn into_target(target: &dyn Session, statement: &str) -> Result<RowSink> {
+    target.accept(TAKING, statement).await
+}
+
+/// What the target does in a transfer.
+const TAKING: &str = "take the source's rows";

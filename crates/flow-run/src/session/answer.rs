@@ -1,4 +1,4 @@
-//! What a server answers, whatever its engine.
+//! What a server answers, whatever its engine, and questions that know how their answer is read.
 
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 
@@ -57,6 +57,28 @@ impl ResultSet {
             "f" | "false" => Ok(false),
             other => Err(unreadable(doing, &format!("`{other}` where a truth value was asked for"))),
         }
+    }
+}
+
+/// A question and how its answer is read: whoever asks sends it with others, in one round trip.
+pub struct Question<T> {
+    /// The statement.
+    pub sql: String,
+    read: fn(&ResultSet, &str) -> Result<T>,
+}
+
+impl<T> Question<T> {
+    /// A statement with one answer.
+    pub fn new(sql: String, read: fn(&ResultSet, &str) -> Result<T>) -> Question<T> {
+        Question { sql, read }
+    }
+
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// `target_failed` for one of another form.
+    pub fn read(&self, answer: &ResultSet, doing: &str) -> Result<T> {
+        (self.read)(answer, doing)
     }
 }
 

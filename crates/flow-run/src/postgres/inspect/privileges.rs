@@ -1,0 +1,61 @@
+//! Which privileges the role of a session lacks, and what grants them.
+
+use super::text;
+use crate::session::{Privilege, ResultSet, unreadable};
+use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::error::Result;
+use ematix_flow_core::facts::MissingPrivilege;
+use ematix_flow_core::sql::{QualifiedName, Quote};
+
+/// Asks which privileges are missing; answered by [`read`].
+pub(super) fn question(privileges: &[Privilege]) -> String {
+    let quoted =
+        |name: &QualifiedName| format!("{}.{}", Postgres.quote(&name.schema), Postgres.quote(&name.name));
+    let rows: Vec<String> = privileges
+        .iter()
+        .map(|privilege| match privilege {
+            Privilege::CreateSchema => "(pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'), \
+                 'CREATE on database ' || pg_catalog.current_database(), \
+                 'GRANT CREATE ON DATABASE ' || pg_catalog.quote_ident(pg_catalog.current_database()))"
+                .to_owned(),
+            Privilege::Schema(word, schema) => {
+                let name = text(schema);
+                format!(
+                    "(COALESCE((SELECT pg_catalog.has_schema_privilege(n.oid, '{word}') FROM pg_catalog.pg_namespace AS n WHERE n.nspname = {name}), true), \
+                     '{word} on schema ' || {name}, 'GRANT {word} ON SCHEMA ' || pg_catalog.quote_ident({name}))"
+                )
+            }
+            Privilege::Table(word, table) => {
+                let name = text(&quoted(table));
+                let any_column = if matches!(*word, "INSERT" | "UPDATE" | "SELECT") {
+                    format!(" OR pg_catalog.has_any_column_privilege({name}, '{word}')")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "(pg_catalog.has_table_privilege({name}, '{word}'){any_column}, '{word} on table {shown}', 'GRANT {word} ON ' || {name})",
+                    shown = table.to_string().replace('\'', "''"),
+                )
+            }
+        })
+        .collect();
+    format!(
+        "SELECT p.what, p.fix || ' TO ' || pg_catalog.quote_ident(current_user) FROM (VALUES {}) AS p(has, what, fix) WHERE NOT p.has",
+        rows.join(", ")
+    )
+}
+
+/// Reads the answer to [`question`].
+///
+/// # Errors
+/// `target_failed` for an answer of another form: a privilege that nobody could ask for is not there.
+pub(super) fn read(answer: &ResultSet, doing: &str) -> Result<Vec<MissingPrivilege>> {
+    if answer.columns.len() != 2 {
+        return Err(unreadable(doing, &format!("{} columns where 2 were asked for", answer.columns.len())));
+    }
+    let read = |row: &Vec<Option<String>>| match row.as_slice() {
+        [Some(what), Some(grant)] => Ok(MissingPrivilege { what: what.clone(), grant: grant.clone() }),
+        _ => Err(unreadable(doing, "a privilege without a name")),
+    };
+    answer.rows.iter().map(read).collect()
+}

@@ -1,0 +1,186 @@
+//! What the catalogue says of tables: of a target, and of the one that a simple query reads.
+
+use super::types::{TypeJson, type_json};
+use super::{parse, text};
+use ematix_flow_core::error::Result;
+use ematix_flow_core::facts::Relation;
+use ematix_flow_core::schema::{LiveColumn, LiveIndex, LiveTable};
+use ematix_flow_core::sql::QualifiedName;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+const INDEXES: &str = "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
+        'name', i.relname, 'unique', x.indisunique, 'primary', x.indisprimary,
+        'usable', x.indisvalid AND x.indimmediate AND x.indexprs IS NULL,
+        'estimated_rows', CASE WHEN i.reltuples >= 0 THEN i.reltuples END,
+        'predicate', pg_catalog.pg_get_expr(x.indpred, x.indrelid),
+        'columns', (SELECT COALESCE(pg_catalog.json_agg(a.attname ORDER BY k.n), '[]'::json)
+                      FROM pg_catalog.unnest(x.indkey::smallint[]) WITH ORDINALITY AS k(attnum, n)
+                      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
+                     WHERE k.n <= x.indnkeyatts),
+        'correlation', (SELECT s.correlation FROM pg_catalog.pg_stats AS s
+                          JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+                         WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname LIMIT 1)
+      )), '[]'::json)
+   FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid)";
+
+#[derive(Deserialize)]
+struct IndexJson {
+    name: String,
+    unique: bool,
+    primary: bool,
+    usable: bool,
+    predicate: Option<String>,
+    columns: Vec<String>,
+    correlation: Option<f64>,
+    estimated_rows: Option<f64>,
+}
+
+impl From<IndexJson> for LiveIndex {
+    fn from(json: IndexJson) -> LiveIndex {
+        LiveIndex {
+            name: json.name,
+            unique: json.unique,
+            primary: json.primary,
+            usable: json.usable,
+            columns: json.columns,
+            predicate: json.predicate,
+            correlation: json.correlation,
+            estimated_rows: json.estimated_rows,
+        }
+    }
+}
+
+/// Asks for a table of that name; answered by [`read`].
+pub(super) fn question(name: &QualifiedName) -> String {
+    let column_type = type_json("a.atttypid", "a.atttypmod", "a.attcollation");
+    format!(
+        "SELECT pg_catalog.json_build_object(
+  'schema_exists', EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = {schema}),
+  'table', (SELECT pg_catalog.json_build_object(
+      'kind', c.relkind, 'spread', c.relhassubclass, 'estimated_rows', c.reltuples,
+      'columns', (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
+                    'name', a.attname, 'type', {column_type}, 'nullable', NOT a.attnotnull,
+                    'default', CASE WHEN a.attidentity = 'd' THEN pg_catalog.format('nextval(%L::regclass)',
+                        pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname))
+                      WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+                    'generated', a.attgenerated <> '' OR a.attidentity = 'a') ORDER BY a.attnum), '[]'::json)
+                    FROM pg_catalog.pg_attribute AS a
+                    LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+      'indexes', {INDEXES},
+      'checks', (SELECT COALESCE(pg_catalog.json_agg(k.conname), '[]'::json) FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'c'))
+     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = {schema} AND c.relname = {table} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')))",
+        schema = text(name.schema.as_str()),
+        table = text(name.name.as_str()),
+    )
+}
+
+#[derive(Deserialize)]
+struct TargetJson {
+    schema_exists: bool,
+    table: Option<TableJson>,
+}
+
+#[derive(Deserialize)]
+struct TableJson {
+    kind: char,
+    spread: bool,
+    estimated_rows: f64,
+    columns: Vec<ColumnJson>,
+    indexes: Vec<IndexJson>,
+    checks: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct ColumnJson {
+    name: String,
+    #[serde(rename = "type")]
+    data_type: TypeJson,
+    nullable: bool,
+    default: Option<String>,
+    generated: bool,
+}
+
+/// Reads the answer to [`question`]: whether the schema exists, and the table.
+pub(super) fn read(answer: &str) -> Result<(bool, Option<LiveTable>)> {
+    let json: TargetJson = parse(answer)?;
+    let table = json.table.map(|table| LiveTable {
+        kind: table.kind,
+        spread: table.spread,
+        columns: table
+            .columns
+            .into_iter()
+            .map(|column| LiveColumn {
+                name: column.name,
+                data_type: column.data_type.into(),
+                nullable: column.nullable,
+                default: column.default,
+                generated: column.generated,
+            })
+            .collect(),
+        indexes: table.indexes.into_iter().map(LiveIndex::from).collect(),
+        checks: table.checks,
+        ours: false,
+        estimated_rows: table.estimated_rows,
+    });
+    Ok((json.schema_exists, table))
+}
+
+/// Asks for the plain table that a simple query reads whole; answered by [`read_relation`].
+pub(super) fn relation_question(quoted: Option<&str>) -> String {
+    format!(
+        "SELECT pg_catalog.json_build_object(
+  'sql', pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+  'estimated_rows', c.reltuples,
+  'not_null', (SELECT COALESCE(pg_catalog.json_agg(a.attname), '[]'::json) FROM pg_catalog.pg_attribute AS a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attnotnull AND NOT a.attisdropped),
+  'indexes', {INDEXES})
+  FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = pg_catalog.to_regclass({name})
+   AND (c.relkind = 'p' OR c.relkind = 'r' AND NOT c.relhassubclass)",
+        name = quoted.map_or_else(|| "NULL".to_owned(), text),
+    )
+}
+
+#[derive(Deserialize)]
+struct RelationJson {
+    sql: String,
+    estimated_rows: f64,
+    not_null: Vec<String>,
+    indexes: Vec<IndexJson>,
+}
+
+/// Reads the answer to [`relation_question`].
+pub(super) fn read_relation(answer: &str) -> Result<Relation> {
+    let json: RelationJson = parse(answer)?;
+    let full = |index: &&IndexJson| {
+        index.unique && index.usable && index.predicate.is_none() && !index.columns.is_empty()
+    };
+    let not_null = |index: &&IndexJson| index.columns.iter().all(|column| json.not_null.contains(column));
+    let correlation: BTreeMap<String, f64> = json
+        .indexes
+        .iter()
+        .filter_map(|index| Some((index.columns.first()?.clone(), index.correlation?)))
+        .collect();
+    Ok(Relation {
+        unique: json
+            .indexes
+            .iter()
+            .filter(full)
+            .filter(not_null)
+            .map(|index| index.columns.clone())
+            .collect(),
+        primary_key: json
+            .indexes
+            .iter()
+            .find(|index| index.primary)
+            .map(|index| index.columns.clone())
+            .unwrap_or_default(),
+        not_null: json.not_null,
+        sql: json.sql,
+        estimated_rows: json.estimated_rows,
+        correlation,
+    })
+}

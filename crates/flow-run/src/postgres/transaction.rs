@@ -1,0 +1,77 @@
+//! How a transaction begins: its isolation, what bounds it, and the lock by which runs exclude each other.
+
+use crate::session::{Access, Limits, ResultSet};
+use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::sql::{Literal, Quote};
+use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Begins a transaction with settings that hold in it alone.
+pub(super) fn begin(access: Access, settings: &IndexMap<String, String>, bounds: Option<&Limits>) -> String {
+    let access = match access {
+        Access::ReadOnly => "READ ONLY",
+        Access::ReadWrite => "READ WRITE",
+    };
+    // What the catalogue says of types is compared with how we write them.
+    let mut sql =
+        format!("BEGIN ISOLATION LEVEL READ COMMITTED {access}; SET LOCAL quote_all_identifiers = off");
+    for (name, value) in settings {
+        let name = Postgres.literal(&Literal::Text(name.clone()));
+        let value = Postgres.literal(&Literal::Text(value.clone()));
+        sql.push_str(&format!("; SELECT pg_catalog.set_config({name}, {value}, true)"));
+    }
+    if let Some(bounds) = bounds {
+        sql.push_str(&limits(bounds));
+    }
+    sql
+}
+
+/// What bounds a transaction that has begun.
+pub(super) fn limits(limits: &Limits) -> String {
+    let mut sql = format!(
+        "; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+        limits.lock.as_millis().max(1),
+        limits.idle.as_millis()
+    );
+    // A process that was killed is found while its statement runs, where the server's system can tell.
+    sql.push_str(
+        "; SELECT pg_catalog.set_config('client_connection_check_interval', '2s', true) WHERE pg_catalog.version() ~ 'linux|darwin|bsd'",
+    );
+    if let Some(limit) = &limits.statement {
+        sql.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis()));
+    }
+    sql
+}
+
+/// Tries the locks of targets.
+pub(super) fn try_locks(targets: &[String]) -> String {
+    // All runs take them in one order: none waits for another that waits for it.
+    let mut keys: Vec<i64> = targets.iter().map(|target| lock_key(target)).collect();
+    keys.sort_unstable();
+    keys.iter().map(|key| format!("; SELECT pg_catalog.pg_try_advisory_xact_lock({key})")).collect()
+}
+
+/// How many locks were taken.
+pub(super) fn locks_taken(answers: &[ResultSet]) -> usize {
+    let taken = |set: &&ResultSet| {
+        set.columns.first().is_some_and(|name| name == "pg_try_advisory_xact_lock")
+            && set.value() == Some("t")
+    };
+    answers.iter().filter(taken).count()
+}
+
+/// Waits for the lock of a target.
+pub(super) fn wait_for_lock(target: &str, limit: Duration) -> String {
+    format!(
+        "; SET LOCAL lock_timeout = {}; SELECT pg_catalog.pg_advisory_xact_lock({})",
+        limit.as_millis().max(1),
+        lock_key(target)
+    )
+}
+
+/// The advisory lock of a target.
+fn lock_key(target: &str) -> i64 {
+    let digest = Sha256::digest(format!("ematix-flow target {target}").as_bytes());
+    i64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}

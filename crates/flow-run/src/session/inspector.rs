@@ -1,0 +1,114 @@
+//! What a catalogue is asked. What can travel with other questions in one round trip is a [`Question`].
+
+use super::Question;
+use async_trait::async_trait;
+use ematix_flow_core::error::Result;
+use ematix_flow_core::facts::{Cap, MissingPrivilege, Relation, SourceColumn};
+use ematix_flow_core::query::ReadQuery;
+use ematix_flow_core::schema::{LiveTable, TypeFacts};
+use ematix_flow_core::sql::QualifiedName;
+use std::collections::BTreeMap;
+
+/// What a source said before it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceRead {
+    /// The columns of the query.
+    pub columns: Vec<SourceColumn>,
+    /// The plain table that a simple query reads.
+    pub relation: Option<Relation>,
+    /// What a late commit cannot be older than, where that was asked.
+    pub cap: Cap,
+}
+
+/// A privilege to ask for.
+#[derive(Clone, Debug)]
+pub enum Privilege {
+    /// On the database.
+    CreateSchema,
+    /// On a schema.
+    Schema(&'static str, String),
+    /// On a table.
+    Table(&'static str, QualifiedName),
+}
+
+/// Asks the catalogue of a session. Nothing is written.
+#[async_trait]
+pub trait Inspector: Send + Sync {
+    // Of a source.
+
+    /// What a query reads; `capped`: and how far late commits are covered, before the snapshot of the reading.
+    ///
+    /// # Errors
+    /// What the server says of the query.
+    async fn source(&self, query: &ReadQuery, capped: bool) -> Result<SourceRead>;
+
+    /// The columns of a query, without executing it.
+    ///
+    /// # Errors
+    /// What the server says of the query; `duplicate_name`.
+    async fn columns(&self, query: &str) -> Result<Vec<SourceColumn>>;
+
+    // Of a target.
+
+    /// Asks whether a schema exists, and for the table of that name in it.
+    fn table(&self, name: &QualifiedName) -> Question<(bool, Option<LiveTable>)>;
+
+    /// Asks which of these privileges are missing.
+    fn missing_privileges(&self, needed: &[Privilege]) -> Question<Vec<MissingPrivilege>>;
+
+    /// Asks what the server's clock says: ISO 8601, UTC.
+    fn clock(&self) -> Question<String>;
+
+    /// What the server makes of declared types that only it knows.
+    ///
+    /// # Errors
+    /// `unknown_type`.
+    async fn native_types(&self, names: &[String]) -> Result<BTreeMap<String, TypeFacts>>;
+
+    /// Which of these types the database does not have.
+    ///
+    /// # Errors
+    /// As the server says.
+    async fn unknown_types(&self, names: &[&str]) -> Result<Vec<String>>;
+
+    /// The text of a value by which it is stored, the same under any setting.
+    ///
+    /// # Errors
+    /// `invalid_value` for what is no value of the type.
+    async fn stable_text(&self, value: &str, data_type: &TypeFacts) -> Result<String>;
+
+    // Of source and target, each in a transaction, whether they are one database and mean the same by a query.
+
+    /// Leaves a mark in the database, until the transaction ends.
+    ///
+    /// # Errors
+    /// As the server says.
+    async fn mark_database(&self, key: i64) -> Result<()>;
+
+    /// Whether another session has left the mark in this database.
+    ///
+    /// # Errors
+    /// As the server says.
+    async fn is_marked(&self, key: i64) -> Result<bool>;
+
+    /// Settings of the users' own that the connection sets.
+    fn settings_of_connection(&self) -> Vec<String>;
+
+    /// Settings of the users' own that a role or the database sets.
+    ///
+    /// # Errors
+    /// As the server says.
+    async fn settings_of_database(&self) -> Result<Vec<String>>;
+
+    /// On what a query's meaning depends, and those settings of the users' own: each by its name, the role as `role`.
+    ///
+    /// # Errors
+    /// As the server says.
+    async fn meaning(&self, settings: &[String]) -> Result<Vec<(String, String)>>;
+
+    /// Whether the session's role reads a query's rows otherwise than the role of the source does, and why.
+    ///
+    /// # Errors
+    /// As the server says of anything but the query.
+    async fn reads_otherwise(&self, query: &str) -> Result<Option<String>>;
+}

@@ -1,0 +1,153 @@
+//! A session on a server, whatever its engine: all that the executor, the history and the commands know of one.
+//!
+//! An engine maps its own errors: nobody above it sees its driver.
+
+mod answer;
+mod inspector;
+mod rows;
+
+pub use answer::{Question, ResultSet, nth, unreadable};
+pub use inspector::{Inspector, Privilege, SourceRead};
+pub use rows::{RowSink, RowStream};
+
+use async_trait::async_trait;
+use ematix_flow_core::engine::EngineFacts;
+use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::plan::Blame;
+use std::time::Duration;
+
+/// A session. One statement runs at a time; whoever asks meanwhile waits.
+#[async_trait]
+pub trait Session: Send + Sync {
+    /// What is known of its engine.
+    fn facts(&self) -> &'static EngineFacts;
+
+    /// The server's version as it says it.
+    fn server_version(&self) -> &str;
+
+    /// Whether what passes is encrypted; `None` where the server does not say.
+    async fn is_encrypted(&self) -> Result<Option<bool>>;
+
+    /// Runs statements, in one round trip where the engine can, and gives an answer each.
+    ///
+    /// # Errors
+    /// What the server says, put down to whom it concerns, and what the statements were to do.
+    async fn ask(&self, blame: Blame, doing: &str, sql: &str) -> Result<Vec<ResultSet>>;
+
+    /// Runs statements of ours that write, in a transaction of their own: of the isolation that they rely on,
+    /// whatever the defaults of server and role say.
+    ///
+    /// # Errors
+    /// As [`Session::ask`] on the target.
+    async fn write(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>>;
+
+    /// Lets the server know that this process is not a paused one.
+    ///
+    /// # Errors
+    /// `connection_lost`.
+    async fn stay_awake(&self) -> Result<()>;
+
+    /// Begins a transaction of the isolation that everything relies on, with the settings that the connection pins.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn begin(&self, blame: Blame, access: Access, limits: Option<&Limits>) -> Result<()>;
+
+    /// Begins a transaction that writes and holds these targets until it ends. `false`: another run holds one of
+    /// them, and no transaction is open.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn take_locks(&self, targets: &[String], limits: &Limits) -> Result<bool>;
+
+    /// Begins a transaction that writes and holds a target until it ends; waits for whoever holds it.
+    ///
+    /// # Errors
+    /// `locked` where that takes longer than the limit.
+    async fn wait_for_lock(&self, target: &str, limit: Duration) -> Result<()>;
+
+    /// Marks the place in the transaction to which [`End::ToSavepoint`] goes back.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn savepoint(&self, doing: &str) -> Result<()>;
+
+    /// Ends the transaction, or what was done in it since the savepoint.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn end(&self, blame: Blame, doing: &str, end: End) -> Result<()>;
+
+    /// Begins to send the rows of a statement that the dialect wrote for it.
+    ///
+    /// # Errors
+    /// As [`Session::ask`]; the stream has the same.
+    async fn read(&self, blame: Blame, doing: &str, statement: &str) -> Result<RowStream>;
+
+    /// Begins to take rows into a statement that the dialect wrote for it.
+    ///
+    /// # Errors
+    /// As [`Session::ask`] on the target; the sink has the same.
+    async fn accept(&self, doing: &str, statement: &str) -> Result<RowSink>;
+
+    /// What the catalogue is asked.
+    fn inspector(&self) -> &dyn Inspector;
+
+    /// What cancels the statement that runs.
+    fn canceller(&self) -> Box<dyn Canceller>;
+
+    /// Completes a `permission_denied` with the statements that mend it; `query` tells relations of one name
+    /// apart. Ends the transaction that is open.
+    async fn complete(&self, error: FlowError, query: &str) -> FlowError;
+
+    /// Takes away what questions have left in the session, before their transaction ends and, behind a pooler,
+    /// somebody else has it.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn tidy(&self) -> Result<()>;
+
+    /// Says good-bye, so that the server has not to find out.
+    async fn close(self: Box<Self>);
+
+    /// Leaves a session in whose statement nobody is interested any more: cancelled, and hung up on.
+    async fn abandon(self: Box<Self>);
+}
+
+/// Cancels the running statement of a session, from outside.
+#[async_trait]
+pub trait Canceller: Send + Sync {
+    /// Asks the server to cancel; a server that cannot be reached any more has nothing to cancel.
+    async fn cancel(&self);
+}
+
+/// What a transaction may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It reads.
+    ReadOnly,
+    /// It writes.
+    ReadWrite,
+}
+
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything stands.
+    Commit,
+    /// Nothing does.
+    RollBack,
+    /// It goes on from its savepoint.
+    ToSavepoint,
+}
+
+/// What bounds a transaction, where the engine can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a statement waits for a lock.
+    pub lock: Duration,
+    /// How long the transaction may have nothing to do; zero: for ever.
+    pub idle: Duration,
+    /// How long a statement may take.
+    pub statement: Option<Duration>,
+}
