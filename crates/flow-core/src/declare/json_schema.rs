@@ -74,8 +74,9 @@ fn build() -> Value {
     let definitions = document["$defs"].as_object_mut().expect("there are types");
     options_with_defaults(definitions);
     let modes = definitions["Mode"]["oneOf"].as_array_mut().expect("a mode is one of several");
-    if !modes.iter().any(|mode| mode["const"] == "scd1") {
-        modes.push(json!({"description": "Another name for `merge`.", "type": "string", "const": "scd1"}));
+    let said = |modes: &[Value], name: &str| modes.iter().any(|mode| mode["const"] == name);
+    for alias in MODES.iter().filter(|name| !said(modes, name)).collect::<Vec<_>>() {
+        modes.push(json!({"description": "Another name for `merge`.", "type": "string", "const": alias}));
     }
     debug_assert_eq!(modes.len(), MODES.len());
     document["title"] = json!("pipelines.toml");
