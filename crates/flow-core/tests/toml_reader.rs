@@ -694,14 +694,14 @@ fn what_is_wrong_with_several_targets_is_told_once_at_its_place() {
                 &format!("{one}  {{ target = 'c.e', mode = 'scd2', compare_colums = ['x'] }},\n"),
             ),
             vec![
-                "unknown_option 3:1 unknown option `kyes` in pipeline `both/c.d` | did you mean `keys`?",
+                "unknown_option 3:1 unknown option `kyes` in pipeline `both` | did you mean `keys`?",
                 "unknown_option 6:36 unknown option `compare_colums` in pipeline `both/c.e` | did you mean `compare_columns`?",
             ],
         ),
         (
             several("compare_columns = 'x'\n", one),
             vec![
-                "option_not_for_mode 3:1 `compare_columns` has no meaning in mode `merge` of pipeline `both/c.d`",
+                "option_not_for_mode 3:1 `compare_columns` has no meaning in mode `merge` of pipeline `both`",
             ],
         ),
     ] {

@@ -82,7 +82,10 @@ pub(crate) fn dereference(schema: &'static Value) -> (Option<&'static str>, &'st
 
 /// A type of the document by its name.
 pub(crate) fn definition(name: &str) -> &'static Value {
-    document().pointer(&format!("/$defs/{name}")).expect("the schema defines every type that it names")
+    document()
+        .get("$defs")
+        .and_then(|definitions| definitions.get(name))
+        .expect("the schema defines every type that it names")
 }
 
 fn build() -> Value {

@@ -75,11 +75,12 @@ impl Document<'_, '_> {
         let own = own.iter().filter(|(name, _)| *name != "targets");
         let whole = Value::Table(laid_over(first.iter(), own));
         let names = parts.iter().map(|(part, _)| part.clone()).collect();
+        // The whole comes first: what is wrong with what it says is told of it.
+        let node = Node { value: whole, place: field.node.place.clone() };
+        self.add(out, name.to_owned(), Field { key: field.key.clone(), node });
         for (part, field) in parts {
             self.add(out, part, field);
         }
-        let node = Node { value: whole, place: field.node.place.clone() };
-        self.add(out, name.to_owned(), Field { key: field.key.clone(), node });
         self.reader.together.push((name.to_owned(), names));
     }
 
