@@ -205,6 +205,18 @@ def test_append_adds_every_row_and_says_when(connection: duckdb.DuckDBPyConnecti
     assert (times, batches, recent) == (2, RUN, True)
 
 
+def test_append_to_a_primary_key_is_refused_a_key_that_is_there(connection: duckdb.DuckDBPyConnection) -> None:
+    set_source(connection, ADA)
+    Run(connection).plan("append_first_load")
+    set_source(connection, BOB)
+    assert Run(connection).plan("append_with_a_primary_key") == {"rows_in": 1, "rows_inserted": 1}
+    set_source(connection, ADA, CY, CY)
+    with pytest.raises(Refused) as refused:
+        Run(connection).plan("append_with_a_primary_key")
+    assert refused.value.args == ("target_failed", (2, "1", 2), (2, "3", 2))
+    assert target(connection, DECLARED) == [ADA, BOB]
+
+
 def test_append_by_a_ledger_loses_no_row_at_a_tie_and_doubles_none(connection: duckdb.DuckDBPyConnection) -> None:
     set_source(connection, ADA, BOB, BOB)
     assert Run(connection).plan("append_incremental_first_load") == {"rows_in": 3, "rows_inserted": 3}
@@ -262,6 +274,18 @@ def test_repeated_keys_are_refused_with_samples(connection: duckdb.DuckDBPyConne
         Run(connection).plan("merge")
     assert refused.value.args == ("duplicate_source_key", (2, "2", 3), (2, "3", 2))
     assert target(connection) == [ADA]
+    assert leftovers(connection) == []
+
+
+def test_merge_does_not_stand_where_a_key_has_two_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    set_source(connection, ADA)
+    Run(connection).plan("merge_first_load")
+    connection.execute("INSERT INTO analytics.dim_customers SELECT * FROM analytics.dim_customers")
+    set_source(connection, ADA, BOB)
+    with pytest.raises(Refused) as refused:
+        Run(connection).plan("merge")
+    assert refused.value.args == ("target_failed", (1, "1", 2))
+    assert target(connection) == [ADA, ADA]
     assert leftovers(connection) == []
 
 
@@ -327,6 +351,20 @@ def test_scd2_closes_and_opens_versions(connection: duckdb.DuckDBPyConnection) -
     assert Run(connection).plan("scd2") == {"rows_in": 2, "rows_overwritten": 1, "rows_updated": 1}
     current = "SELECT name FROM analytics.dim_customers WHERE customer_id = 1 AND is_current"
     assert connection.execute(current).fetchall() == [("Ada",)]
+
+
+def test_scd2_does_not_stand_where_a_key_has_two_current_versions(connection: duckdb.DuckDBPyConnection) -> None:
+    set_source(connection, ADA, BOB)
+    Run(connection).plan("scd2_first_load")
+    connection.execute(
+        "INSERT INTO analytics.dim_customers SELECT * REPLACE (valid_from - INTERVAL '1 day' AS valid_from)"
+        " FROM analytics.dim_customers WHERE customer_id = 1"
+    )
+    before = target(connection, VERSION)
+    with pytest.raises(Refused) as refused:
+        Run(connection).plan("scd2")
+    assert refused.value.args == ("target_failed", (1, "1", 2))
+    assert target(connection, VERSION) == before
 
 
 def test_scd2_rehashes_when_the_compared_columns_change(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,6 +1,7 @@
-//! What is known of an engine without asking a server: its name, and the words in which it is spoken to.
+//! What the planner knows of an engine without asking a server: its words, and what it can.
 
 use crate::dialect::Dialect;
+use crate::dialect::duckdb::DuckDb;
 use crate::dialect::postgres::Postgres;
 
 /// What is known of an engine.
@@ -8,9 +9,56 @@ use crate::dialect::postgres::Postgres;
 pub struct EngineFacts {
     /// Its name.
     pub name: &'static str,
+    /// What it can.
+    pub can: Capabilities,
     /// Its words.
     pub dialect: &'static dyn Dialect,
 }
 
+/// What an engine can, where the planner has another form for one that cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What it keeps unique.
+    pub unique: Uniqueness,
+    /// Whether the client can name a row of a single table by the six bytes that the engine sends of its address.
+    pub addresses: bool,
+}
+
+/// What an engine keeps unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uniqueness {
+    /// Columns of a table, or of those of its rows that meet a condition.
+    Partial,
+    /// Nothing that a load could rely on: guards ask.
+    Unenforced,
+}
+
+/// The engines of a load.
+#[derive(Clone, Copy)]
+pub struct Ends<'a> {
+    /// The source's.
+    pub source: &'a EngineFacts,
+    /// The target's.
+    pub target: &'a EngineFacts,
+}
+
+impl<'a> Ends<'a> {
+    /// Both are one.
+    pub const fn both(engine: &'a EngineFacts) -> Ends<'a> {
+        Ends { source: engine, target: engine }
+    }
+}
+
 /// Postgres.
-pub static POSTGRES: EngineFacts = EngineFacts { name: "postgres", dialect: &Postgres };
+pub static POSTGRES: EngineFacts = EngineFacts {
+    name: "postgres",
+    can: Capabilities { unique: Uniqueness::Partial, addresses: true },
+    dialect: &Postgres,
+};
+
+/// DuckDB. It has no partial indexes, and a whole one makes a replacement eight times slower.
+pub static DUCKDB: EngineFacts = EngineFacts {
+    name: "duckdb",
+    can: Capabilities { unique: Uniqueness::Unenforced, addresses: false },
+    dialect: &DuckDb,
+};

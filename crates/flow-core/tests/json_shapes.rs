@@ -4,7 +4,7 @@
 #[allow(dead_code)] // each test file uses a part
 mod planning;
 
-use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::engine::POSTGRES;
 use ematix_flow_core::error::{ErrorCode, FlowError, Location};
 use ematix_flow_core::report::{ExecutionPath, PlanReport, PlannedPipeline, RunReport, Status};
 use indexmap::IndexMap;
@@ -42,7 +42,7 @@ fn an_error_says_code_message_hint_sqlstate_context_and_location() {
 
 #[test]
 fn a_plan_has_the_keys_of_the_manual_first() {
-    let scene = Scene::new(&Postgres, "mode = 'scd2'");
+    let scene = Scene::new(&POSTGRES, "mode = 'scd2'");
     let plan = scene.plan().expect("a plan");
     let planned = PlannedPipeline { pipeline: "customers".to_owned(), plan: Some(plan), errors: Vec::new() };
     let report = PlanReport { pipelines: vec![planned], create: 1, change: 0, drifted: 0 };

@@ -9,7 +9,7 @@ mod planning;
 #[macro_use]
 mod snapshots;
 
-use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::engine::POSTGRES;
 use ematix_flow_core::error::ErrorCode;
 use ematix_flow_core::hash::Normal;
 use ematix_flow_core::plan::Action;
@@ -20,7 +20,7 @@ use snapshots::{LAST, READ_FROM};
 
 /// The source is proved to be another database.
 fn across(options: &str) -> Scene<'static> {
-    Scene::new(&Postgres, options).facts(|facts| {
+    Scene::new(&POSTGRES, options).facts(|facts| {
         facts.path = ExecutionPath::Staging;
         facts.path_reason = "source crm is another database".to_owned();
     })

@@ -7,13 +7,22 @@ mod planning;
 
 use ematix_flow_core::dialect::duckdb::{DuckDb, facts_of};
 use ematix_flow_core::dialect::{ColumnValue, Dialect};
+use ematix_flow_core::engine::DUCKDB;
+use ematix_flow_core::facts::ExecutionPath;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, Quote};
 use planning::Scene;
 use serde_json::Value;
 
 fn scene(options: &str) -> Scene<'static> {
-    Scene::new(&DuckDb, options)
+    Scene::new(&DUCKDB, options)
+}
+
+/// Into the same table without its primary key: rows that are appended may come again.
+fn append(options: &str) -> Scene<'static> {
+    let table = planning::DIM_CUSTOMERS.replace("primary_key = \"customer_id\"\n", "");
+    let lines = format!("{}mode = 'append'\n{options}", planning::SOURCE_AND_TARGET);
+    Scene::of(&DUCKDB, &table, &lines)
 }
 
 /// Plans that together take every way through planner and strategies.
@@ -23,18 +32,15 @@ fn scenes() -> Vec<(&'static str, Scene<'static>)> {
     const CAP: &str = "2026-01-02T02:00:00Z";
     let incremental = "incremental_column = 'updated_at'\nlookback = '10m'\nlate_commits = 'cap'";
     vec![
-        ("append_first_load", scene("mode = 'append'")),
-        ("append_again", scene("mode = 'append'").existing()),
-        ("append_incremental_first_load", scene(&format!("mode = 'append'\n{incremental}")).cap(CAP)),
+        ("append_first_load", append("")),
+        ("append_again", append("").existing()),
+        ("append_with_a_primary_key", scene("mode = 'append'").existing()),
+        ("append_incremental_first_load", append(incremental).cap(CAP)),
         ("append_incremental", {
-            scene(&format!("mode = 'append'\n{incremental}"))
-                .existing()
-                .watermark(LAST, READ_FROM)
-                .cap(CAP)
-                .facts(|facts| {
-                    let stored = facts.watermark.as_mut().expect("a watermark");
-                    stored.covered_from = Some("2026-01-01 11:00:00+00".to_owned());
-                })
+            append(incremental).existing().watermark(LAST, READ_FROM).cap(CAP).facts(|facts| {
+                let stored = facts.watermark.as_mut().expect("a watermark");
+                stored.covered_from = Some("2026-01-01 11:00:00+00".to_owned());
+            })
         }),
         ("truncate_first_load", scene("mode = 'truncate'")),
         ("truncate", scene("mode = 'truncate'").existing()),
@@ -193,6 +199,17 @@ const DECIMALS: &[&str] = &[
     "DECIMAL(38,10)",
     "DECIMAL(38,38)",
 ];
+
+#[test]
+fn a_client_that_cannot_name_rows_of_the_target_compares_none() {
+    let scene = scene("mode = 'scd2'").existing().facts(|facts| facts.path = ExecutionPath::Staging);
+    let header = scene.plan().expect("a plan").header;
+    assert_eq!(header.path, ExecutionPath::Staging);
+    assert_eq!(
+        header.path_reason,
+        "source and target are one database; staged: the client cannot name a row of the target"
+    );
+}
 
 /// The row hash in SQL over rows `v` of the golden file's columns, once for each list of names and types.
 #[test]

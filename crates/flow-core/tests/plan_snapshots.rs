@@ -11,15 +11,16 @@ mod planning;
 mod snapshots;
 
 use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::engine::POSTGRES;
 use planning::Scene;
 use snapshots::{LAST, READ_FROM};
 
 fn scene(options: &str) -> Scene<'static> {
-    Scene::new(&Postgres, options)
+    Scene::new(&POSTGRES, options)
 }
 
 fn of(project: &str, lines: &str) -> Scene<'static> {
-    Scene::of(&Postgres, project, lines)
+    Scene::of(&POSTGRES, project, lines)
 }
 
 // append
@@ -226,7 +227,7 @@ plans! {
     inferred_target_that_exists => of("", "source = { table = 'app.customers' }\ntarget = 'mirror.customers'\nmode = 'merge'")
         .source("customer_id", "bigint")
         .source("email", "string(256)")
-        .facts(|facts| facts.target.live = Scene::new(&Postgres, "mode = 'merge'").existing().without_live("name").without_live("score").without_live("updated_at").facts.target.live);
+        .facts(|facts| facts.target.live = Scene::new(&POSTGRES, "mode = 'merge'").existing().without_live("name").without_live("score").without_live("updated_at").facts.target.live);
     inferred_target_of_append => of("", "source = { table = 'app.events' }\ntarget = 'mirror.events'\nmode = 'append'")
         .source("id", "bigint")
         .source("what", "jsonb")

@@ -1,4 +1,4 @@
-"""What belongs into one place, and who else speaks of it: a load strategy by name, a table of our metadata. Pure.
+"""What belongs into one place, and who else speaks of it: a strategy by name, a table of our metadata, a driver. Pure.
 
 Files are texts by their paths in the repository; what only a test does is left out.
 """
@@ -17,6 +17,8 @@ STRATEGIES = re.compile(r"^crates/flow-core/src/(strategies/|declare/options(\.r
 # Where the tables of the schema `ematix_flow` are named.
 HISTORY = re.compile(r"^crates/[^/]+/src/(.+/)?history/")
 SCHEMA = "ematix_flow"
+# The folder of an engine, and the libraries by which its server is spoken to.
+ENGINES = {re.compile(r"^crates/flow-run/src/postgres/"): frozenset({"tokio_postgres", "tokio_postgres_rustls"})}
 
 
 @dataclass(frozen=True, order=True)
@@ -71,6 +73,17 @@ def mentions_of_tables(files: Mapping[str, str], tables: frozenset[str]) -> list
             if texts[max(0, n - 2) : n] == ["table", "("] and token.text.strip('"') in tables:
                 found.append(Place(file, token.line, f"table({token.text})"))
     return found
+
+
+def mentions_of_drivers(files: Mapping[str, str]) -> list[Place]:
+    """Where an engine's library is named outside of the engine's folder."""
+    return [
+        Place(file, token.line, token.text)
+        for file, code in product_code(files)
+        for token in code
+        for folder, libraries in ENGINES.items()
+        if token.text in libraries and not folder.match(file)
+    ]
 
 
 def tables_made(files: Mapping[str, str]) -> frozenset[str]:

@@ -1,4 +1,6 @@
-"""One place for each thing: who else asks for a strategy by name, or names a table of our metadata, is listed here."""
+"""One place for each thing: who else asks for a strategy by name, names a table of our metadata, or an engine's library,
+is listed here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import boundaries
 import pytest
-from boundaries import Place, files_of, mentions_of_strategies, mentions_of_tables
+from boundaries import Place, files_of, mentions_of_drivers, mentions_of_strategies, mentions_of_tables
 
 REPOSITORY = Path(__file__).parents[3]
 CORE = "crates/flow-core/src"
@@ -21,6 +23,15 @@ ASKING_FOR_A_STRATEGY: set[str] = set()
 
 # Files that name a table of the schema `ematix_flow` although they are not in a folder `history/`; likewise.
 NAMING_A_TABLE: set[str] = set()
+
+# Files that name an engine's library although they are not in its folder of flow-run; likewise.
+NAMING_A_DRIVER: set[str] = {
+    # The demo plays an application, which has a connection of its own to its own database.
+    "crates/flow-cli/src/commands/demo/shop.rs",
+    # Statements of the user's own, whose values become Python's.
+    "crates/flow-py/src/convert.rs",
+    "crates/flow-py/src/session.rs",
+}
 
 
 @cache
@@ -50,6 +61,14 @@ def test_only_the_history_names_its_tables() -> None:
     tables = boundaries.tables_made(repository())
     assert {"run_history", "run_steps", "targets", "watermarks"} <= tables
     exactly(mentions_of_tables(repository(), tables), NAMING_A_TABLE)
+
+
+def test_only_an_engine_knows_its_library() -> None:
+    exactly(mentions_of_drivers(repository()), NAMING_A_DRIVER)
+    named = {
+        place.file for place in mentions_of_drivers({f"crates/x/{file}": text for file, text in repository().items()})
+    }
+    assert "crates/x/crates/flow-run/src/postgres/session.rs" in named, "the libraries are found where they belong"
 
 
 # --- a breach is seen ---------------------------------------------------------------------------------------------
@@ -142,3 +161,22 @@ def test_a_list_that_is_not_exact_is_told() -> None:
 def test_tables_are_read_from_the_statements_that_make_them() -> None:
     files = {"a.rs": "CREATE TABLE IF NOT EXISTS ematix_flow.one (", "b.sql": "CREATE TABLE ematix_flow.two ("}
     assert boundaries.tables_made(files) == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("use std::fmt;\nuse tokio_postgres::Client;", "tokio_postgres"),
+        ("fn f(\n error: &tokio_postgres::Error) {}", "tokio_postgres"),
+        ("\ntype Tls = tokio_postgres_rustls::MakeRustlsConnect;", "tokio_postgres_rustls"),
+    ],
+)
+def test_naming_a_library_of_an_engine_is_seen(text: str, what: str) -> None:
+    file = "crates/flow-run/src/execute/run.rs"
+    assert mentions_of_drivers({file: text}) == [Place(file, 2, what)]
+    assert mentions_of_drivers({"crates/flow-run/src/postgres/error.rs": text}) == []
+
+
+def test_a_library_in_words_or_in_a_test_is_let_be() -> None:
+    text = '// tokio_postgres\nlet words = "tokio_postgres";\n#[cfg(test)] mod tests { use tokio_postgres::Client; }'
+    assert mentions_of_drivers({"crates/flow-run/src/execute/run.rs": text}) == []

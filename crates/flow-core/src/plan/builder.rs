@@ -2,12 +2,13 @@
 
 use super::{Action, Answer, Blame, Condition, Mark, Phase, PhaseName, Step, StepKind, Subject};
 use crate::dialect::Dialect;
+use crate::engine::Ends;
 use crate::run_value::RunValue;
 use crate::sql::{QualifiedName, Sql};
 
 /// A plan in the making.
 pub struct PlanBuilder<'a> {
-    dialect: &'a dyn Dialect,
+    ends: Ends<'a>,
     phases: Vec<Phase>,
     /// Marks so far.
     pub marks: Vec<Mark>,
@@ -21,9 +22,9 @@ pub struct PlanBuilder<'a> {
 
 impl<'a> PlanBuilder<'a> {
     /// An empty plan.
-    pub fn new(dialect: &'a dyn Dialect) -> PlanBuilder<'a> {
+    pub fn new(ends: Ends<'a>) -> PlanBuilder<'a> {
         PlanBuilder {
-            dialect,
+            ends,
             phases: Vec::new(),
             marks: Vec::new(),
             notes: Vec::new(),
@@ -34,7 +35,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// The target's dialect.
     pub fn dialect(&self) -> &'a dyn Dialect {
-        self.dialect
+        self.ends.target.dialect
     }
 
     /// Begins a phase, unless it has begun.
@@ -77,7 +78,13 @@ impl<'a> PlanBuilder<'a> {
     /// Adds a statement on the source, unless the dialect needs none.
     pub fn ask_source(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql) {
         if !sql.is_empty() {
-            self.add(kind, purpose.into(), Action::AskSource(sql.render(self.dialect)), Answer::Ignore, None);
+            self.add(
+                kind,
+                purpose.into(),
+                Action::AskSource(sql.render(self.ends.source.dialect)),
+                Answer::Ignore,
+                None,
+            );
         }
     }
 
@@ -107,7 +114,7 @@ impl<'a> PlanBuilder<'a> {
         when: Option<Condition>,
     ) {
         if !sql.is_empty() {
-            self.add(kind, purpose.into(), Action::Execute(sql.render(self.dialect)), answer, when);
+            self.add(kind, purpose.into(), Action::Execute(sql.render(self.dialect())), answer, when);
         }
     }
 

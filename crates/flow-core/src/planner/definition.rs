@@ -1,11 +1,12 @@
 //! The target's definition as steps: created when it is missing, held against its declaration when
 //! it is there, and given its indexes after the first rows.
 
+use super::means;
 use crate::declare::options::OnDrift;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
-use crate::resolve::strategy::{KeyNeed, Requirement, Unique};
+use crate::resolve::strategy::{Requirement, Unique};
 use crate::resolve::{Resolved, declared_type};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
@@ -153,6 +154,9 @@ fn requirements(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder
         if requirement.is_met(live) {
             continue;
         }
+        if matches!(requirement, Requirement::Unique(_)) && means::guards_uniqueness(load) {
+            continue;
+        }
         let sql = requirement.sql(load);
         if sql.is_empty() {
             builder.note(not_kept(&requirement.describe()));
@@ -189,39 +193,40 @@ fn not_kept(promise: &str) -> String {
 
 /// Indexes come after the rows of a first load: building them once is cheaper than keeping them.
 pub fn after_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
-    if !load.creates {
-        return;
+    if load.creates {
+        promises(load, builder);
     }
+    means::guards(load, builder);
+    if load.creates {
+        let statistics = load.dialect.analyze(&load.table.name, &[]);
+        builder.step(StepKind::Ddl, "statistics for the planner", statistics, Answer::Ignore);
+    }
+}
+
+/// What the engine keeps of a table that was just made.
+fn promises(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let name = &load.table.name;
-    let requirements = load.strategy.requirements(load);
     let mut promise = |purpose: String, sql: Sql| match sql.is_empty() {
         true => builder.note(not_kept(&purpose)),
         false => builder.step(StepKind::Ddl, purpose, sql, Answer::Ignore),
     };
-    for requirement in &requirements {
-        promise(requirement.describe(), requirement.sql(load));
-    }
-    // What is declared as unique is so among the versions of a history, which sees to it itself.
-    if load.strategy.keys() != KeyNeed::OfVersions {
-        // What the keys already have needs no second index.
-        let has_key = requirements.iter().any(Requirement::is_primary_key);
-        if !load.table.primary_key.is_empty() && !has_key {
-            let sql = load.dialect.add_primary_key(name, &load.table.primary_key);
-            promise("primary key".to_owned(), sql);
+    let guarded = means::guards_uniqueness(load);
+    for requirement in &load.strategy.requirements(load) {
+        if !guarded || matches!(requirement, Requirement::Check { .. }) {
+            promise(requirement.describe(), requirement.sql(load));
         }
-        for columns in &load.table.unique {
-            promise(unique_purpose(columns), load.dialect.add_unique(name, columns));
+    }
+    if !guarded {
+        for Unique { columns, primary_key, .. } in means::declared_unique(load) {
+            match primary_key {
+                true => promise("primary key".to_owned(), load.dialect.add_primary_key(name, &columns)),
+                false => promise(unique_purpose(&columns), load.dialect.add_unique(name, &columns)),
+            }
         }
     }
     for index in &load.table.indexes {
         promise("a declared index".to_owned(), ddl::create_index(name, index, load.dialect));
     }
-    builder.step(
-        StepKind::Ddl,
-        "statistics for the planner",
-        load.dialect.analyze(name, &[]),
-        Answer::Ignore,
-    );
 }
 
 fn unique_purpose(columns: &[Ident]) -> String {

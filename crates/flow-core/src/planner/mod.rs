@@ -2,9 +2,10 @@
 
 mod definition;
 mod finish;
+mod means;
 pub mod parts;
 
-use crate::dialect::Dialect;
+use crate::engine::Ends;
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::pipeline::Pipeline;
@@ -19,11 +20,11 @@ use crate::strategies;
 /// # Errors
 /// Drift, missing columns or indexes, a query that writes, and everything else that makes the run
 /// impossible before it starts.
-pub fn plan(pipeline: &Pipeline, facts: &Facts, dialect: &dyn Dialect) -> Result<Plan> {
+pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan> {
     let strategy = strategies::of(&pipeline.strategy);
-    let mut load = Resolved::resolve(pipeline, strategy, facts, dialect)?;
+    let mut load = Resolved::resolve(pipeline, strategy, facts, *ends)?;
     reading::choose(&mut load)?;
-    let mut builder = PlanBuilder::new(dialect);
+    let mut builder = PlanBuilder::new(*ends);
     builder.phase(PhaseName::Prepare);
     definition::before_load(&load, &mut builder)?;
     strategy.steps(&load, &mut builder)?;

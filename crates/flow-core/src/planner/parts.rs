@@ -3,6 +3,7 @@
 
 use super::{finish, plan};
 use crate::dialect::{Crossing, Dialect};
+use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, SourceColumn, SourceFacts};
 use crate::pipeline::Pipeline;
@@ -33,25 +34,21 @@ pub struct Reading<'a> {
 ///
 /// # Errors
 /// As [`plan`] of each, and `invalid_value` for a column that cannot come from another database.
-pub fn plan_together(
-    shared: &Reading<'_>,
-    parts: &[(Pipeline, Facts)],
-    dialect: &dyn Dialect,
-) -> Result<Plan> {
+pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &Ends<'_>) -> Result<Plan> {
     let table = shared_table(shared.run_id)?;
     let mut plans = Vec::new();
     for (pipeline, facts) in parts {
         plans.push(
-            plan_of_part(shared, pipeline, facts, &table, dialect)
+            plan_of_part(shared, pipeline, facts, &table, ends)
                 .map_err(|error| error.context("target", pipeline.target.name().to_string()))?,
         );
     }
-    let mut builder = PlanBuilder::new(dialect);
+    let mut builder = PlanBuilder::new(*ends);
     builder.phase(PhaseName::Read);
-    read_once(shared, &table, parts.len(), &mut builder)?;
+    read_once(shared, &table, parts.len(), ends, &mut builder)?;
     if !shared.dry_run {
         builder.phase(PhaseName::Record);
-        finish::of_all(shared.run_id, shared.path, &table, dialect, &mut builder);
+        finish::of_all(shared.run_id, shared.path, &table, ends.target.dialect, &mut builder);
     }
     Ok(combined(plans, builder.take_phases()))
 }
@@ -62,17 +59,17 @@ fn plan_of_part(
     pipeline: &Pipeline,
     facts: &Facts,
     table: &QualifiedName,
-    dialect: &dyn Dialect,
+    ends: &Ends<'_>,
 ) -> Result<Plan> {
     let mut pipeline = pipeline.clone();
-    pipeline.source.query = ReadQuery::of_table(&sql!("{table}", table).to_text(dialect));
+    pipeline.source.query = ReadQuery::of_table(&sql!("{table}", table).to_text(ends.target.dialect));
     let facts = Facts {
         path: ExecutionPath::SameDatabase,
         path_reason: format!("one reading for several targets; {}", shared.path_reason),
         source: SourceFacts { relation: None, columns: facts.source.columns.clone() },
         ..facts.clone()
     };
-    plan(&pipeline, &facts, dialect)
+    plan(&pipeline, &facts, ends)
 }
 
 /// The table of the reading.
@@ -88,12 +85,13 @@ fn read_once(
     shared: &Reading<'_>,
     table: &QualifiedName,
     targets: usize,
+    ends: &Ends<'_>,
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
-    let dialect = builder.dialect();
+    let (from, dialect) = (ends.source.dialect, ends.target.dialect);
     let query = Sql::user(shared.pipeline.source.query.text());
     let purpose = format!("read the source once, for {targets} targets");
-    reading::lock_query(dialect, &query, shared.path, builder);
+    reading::lock_query(ends, &query, shared.path, builder);
     if shared.path == ExecutionPath::SameDatabase {
         let create = dialect.create_stage_as(
             table,
@@ -116,7 +114,7 @@ fn read_once(
     let select =
         sql!("SELECT {values}\n  FROM {query} AS q", values = Sql::join(values, ",\n       "), query);
     let copy = Copy {
-        read: dialect.copy_out(&select).render(dialect),
+        read: from.copy_out(&select).render(from),
         write: dialect.copy_in(table, &names).render(dialect),
         kept: names.len(),
         digests: Vec::new(),

@@ -49,6 +49,9 @@ pub fn fits(load: &Resolved<'_>) -> std::result::Result<String, String> {
     if load.need.in_full {
         return Err("the stored hashes are not of these compare columns".to_owned());
     }
+    if !load.ends.target.can.addresses {
+        return Err("the client cannot name a row of the target".to_owned());
+    }
     if live.spread {
         return Err("the target's rows lie in several tables".to_owned());
     }
@@ -148,13 +151,14 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let known_key =
         key.iter().enumerate().map(|(field, column)| CopyColumn { field, ..column.clone() }).collect();
     let render = |sql: Sql| sql.render(load.dialect);
+    let from = load.ends.source.dialect;
     let compared: Vec<&str> = load.compared.iter().map(Ident::as_str).collect();
     builder.transfer(
         StepKind::Diff,
         format!("compare the rows with the current versions by key and row hash ({})", compared.join(", ")),
         Action::Compare(Compare {
             known: render(load.dialect.copy_out(&known)),
-            read: render(load.dialect.copy_out(&read)),
+            read: from.copy_out(&read).render(from),
             write: render(load.dialect.copy_in(&table, &names)),
             fields: load.columns.len(),
             known_key,

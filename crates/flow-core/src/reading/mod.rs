@@ -9,7 +9,7 @@ mod path;
 pub mod stage;
 pub mod watermark;
 
-use crate::dialect::Dialect;
+use crate::engine::Ends;
 use crate::error::Result;
 use crate::facts::ExecutionPath;
 use crate::plan::builder::PlanBuilder;
@@ -55,19 +55,19 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
 /// reloads meanwhile would look empty. Executing the query once with LIMIT 0 takes all locks first.
 pub fn lock_source(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     builder.phase(PhaseName::Read);
-    lock_query(load.dialect, &Sql::user(load.pipeline.source.query.text()), load.path, builder);
+    lock_query(&load.ends, &Sql::user(load.pipeline.source.query.text()), load.path, builder);
 }
 
 /// As [`lock_source`], for a query in parentheses.
-pub fn lock_query(dialect: &dyn Dialect, query: &Sql, path: ExecutionPath, builder: &mut PlanBuilder<'_>) {
-    let probe = dialect.probe(query);
+pub fn lock_query(ends: &Ends<'_>, query: &Sql, path: ExecutionPath, builder: &mut PlanBuilder<'_>) {
     let purpose = "lock what the query reads, so that the reading is younger than its locks";
     match path {
         ExecutionPath::SameDatabase => {
+            let probe = ends.target.dialect.probe(query);
             builder.reading_step(StepKind::Lock, purpose, probe, Answer::Ignore, Blame::Source);
         }
         ExecutionPath::Staging | ExecutionPath::ClientDiff => {
-            builder.ask_source(StepKind::Lock, purpose, probe);
+            builder.ask_source(StepKind::Lock, purpose, ends.source.dialect.probe(query));
         }
     }
 }

@@ -182,17 +182,13 @@ fn across(
         );
     }
     let values = sent.iter().map(|column| (&column.name, &column.value));
-    let read = load.dialect.copy_out(&select(load, values, &range));
+    let from = load.ends.source.dialect;
+    let read = from.copy_out(&select(load, values, &range));
     let write = load.dialect.copy_in(&landing, &names);
     builder.transfer(
         StepKind::Stage,
         format!("copy the source query into {landing}"),
-        Action::Copy(Copy {
-            read: read.render(load.dialect),
-            write: write.render(load.dialect),
-            kept,
-            digests,
-        }),
+        Action::Copy(Copy { read: read.render(from), write: write.render(load.dialect), kept, digests }),
     );
     if by_insert {
         builder.step(StepKind::Stage, "cast the rows as an INSERT does", casts, Answer::Ignore);

@@ -7,6 +7,7 @@ mod keys;
 pub mod strategy;
 
 use crate::dialect::{Cast, ColumnValue, Dialect};
+use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, Relation};
 use crate::history;
@@ -47,6 +48,8 @@ pub struct Resolved<'a> {
     pub pipeline: &'a Pipeline,
     /// The facts.
     pub facts: &'a Facts,
+    /// The engines.
+    pub ends: Ends<'a>,
     /// The target's dialect.
     pub dialect: &'a dyn Dialect,
     /// The load strategy.
@@ -87,8 +90,9 @@ impl<'a> Resolved<'a> {
         pipeline: &'a Pipeline,
         strategy: &'a dyn LoadStrategy,
         facts: &'a Facts,
-        dialect: &'a dyn Dialect,
+        ends: Ends<'a>,
     ) -> Result<Resolved<'a>> {
+        let dialect = ends.target.dialect;
         let table = match &pipeline.target {
             Target::Declared(table) => table.clone(),
             Target::Inferred(name) => inferred::infer(strategy, name, facts)?,
@@ -121,6 +125,7 @@ impl<'a> Resolved<'a> {
             pipeline,
             strategy,
             facts,
+            ends,
             dialect,
             table,
             managed,

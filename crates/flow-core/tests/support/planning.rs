@@ -5,6 +5,7 @@ use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::options::PipelineOptions;
 use ematix_flow_core::declare::toml_file::read_text;
 use ematix_flow_core::dialect::Dialect;
+use ematix_flow_core::engine::{Ends, EngineFacts, Uniqueness};
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::facts::{
     Cap, Facts, Relation, RunFacts, SourceColumn, SourceFacts, StoredWatermark, TargetFacts, TargetRecord,
@@ -34,12 +35,13 @@ score       = "numeric(10,2)?"
 updated_at  = "timestamptz"
 "#;
 
-const SOURCE_AND_TARGET: &str =
+/// The source and the target of most pipelines.
+pub const SOURCE_AND_TARGET: &str =
     "source = { query = 'SELECT * FROM app.customers' }\ntarget = 'dim_customers'\n";
 
 /// Every option that a project text in these tests sets, whether or not a plan shows it.
 pub struct Scene<'d> {
-    dialect: &'d dyn Dialect,
+    engine: &'d EngineFacts,
     options: String,
     pub pipeline: Pipeline,
     pub facts: Facts,
@@ -55,12 +57,13 @@ pub fn pipeline(project: &str, name: &str) -> Pipeline {
 
 impl<'d> Scene<'d> {
     /// The pipeline `customers` into `dim_customers`, with these options; its target does not exist yet.
-    pub fn new(dialect: &'d dyn Dialect, options: &str) -> Scene<'d> {
-        Scene::of(dialect, DIM_CUSTOMERS, &format!("{SOURCE_AND_TARGET}{options}"))
+    pub fn new(engine: &'d EngineFacts, options: &str) -> Scene<'d> {
+        Scene::of(engine, DIM_CUSTOMERS, &format!("{SOURCE_AND_TARGET}{options}"))
     }
 
     /// A pipeline `customers` of any source, target and options, beside the rest of a project.
-    pub fn of(dialect: &'d dyn Dialect, project: &str, lines: &str) -> Scene<'d> {
+    pub fn of(engine: &'d EngineFacts, project: &str, lines: &str) -> Scene<'d> {
+        let dialect = engine.dialect;
         let pipeline = pipeline(&format!("{project}\n[pipelines.customers]\n{lines}"), "customers");
         let columns = match &pipeline.target {
             Target::Declared(table) => table
@@ -90,12 +93,12 @@ impl<'d> Scene<'d> {
             assumed: false,
         };
         let options = lines.strip_prefix(SOURCE_AND_TARGET).unwrap_or(lines).trim().to_owned();
-        Scene { dialect, options, pipeline, facts }
+        Scene { engine, options, pipeline, facts }
     }
 
     /// Gives the source a column of that type, or another type to one that it has.
     pub fn source(mut self, name: &str, data_type: &str) -> Scene<'d> {
-        let column = source_column(name, named_type(self.dialect, data_type));
+        let column = source_column(name, named_type(self.engine.dialect, data_type));
         match self.facts.source.columns.iter_mut().find(|known| known.name == name) {
             Some(known) => *known = column,
             None => self.facts.source.columns.push(column),
@@ -121,7 +124,7 @@ impl<'d> Scene<'d> {
     pub fn plain_table(mut self, key: &[&str]) -> Scene<'d> {
         let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
         let relation = "`app`.`customers`";
-        let quote = |name| self.dialect.quote(&Ident::new(name).expect("a name"));
+        let quote = |name| self.engine.dialect.quote(&Ident::new(name).expect("a name"));
         let sql = relation.replace("`app`", &quote("app")).replace("`customers`", &quote("customers"));
         self.facts.source.relation = Some(Relation {
             sql,
@@ -138,7 +141,7 @@ impl<'d> Scene<'d> {
     pub fn existing(mut self) -> Scene<'d> {
         let Target::Declared(table) = &self.pipeline.target else { panic!("a declared table") };
         let managed = strategies::of(&self.pipeline.strategy).managed_columns(table);
-        let live = live_table(self.dialect, &self.pipeline, table, &managed);
+        let live = live_table(self.engine, &self.pipeline, table, &managed);
         self.facts.target.live = Some(live);
         self.facts.target.record = Some(TargetRecord {
             generation: 7,
@@ -166,7 +169,7 @@ impl<'d> Scene<'d> {
     pub fn live_column(self, name: &str, data_type: &str) -> Scene<'d> {
         let column = LiveColumn {
             name: name.to_owned(),
-            data_type: named_type(self.dialect, data_type),
+            data_type: named_type(self.engine.dialect, data_type),
             nullable: true,
             default: None,
             generated: false,
@@ -217,7 +220,7 @@ impl<'d> Scene<'d> {
 
     /// The plan.
     pub fn plan(&self) -> Result<Plan> {
-        planner::plan(&self.pipeline, &self.facts, self.dialect)
+        planner::plan(&self.pipeline, &self.facts, &Ends::both(self.engine))
     }
 
     /// The whole plan, or the error that kept it from being made, under the options that led to it.
@@ -247,7 +250,8 @@ pub fn named_type(dialect: &dyn Dialect, name: &str) -> TypeFacts {
     type_of(dialect, &DataType::parse(name).expect("a type"))
 }
 
-fn live_table(dialect: &dyn Dialect, pipeline: &Pipeline, table: &Table, managed: &[Column]) -> LiveTable {
+fn live_table(engine: &EngineFacts, pipeline: &Pipeline, table: &Table, managed: &[Column]) -> LiveTable {
+    let dialect = engine.dialect;
     let keys = pipeline.keys.clone().unwrap_or_else(|| declared_keys(table).0);
     let names = |columns: &[Ident]| columns.iter().map(ToString::to_string).collect::<Vec<_>>();
     let index = |columns: Vec<String>, primary: bool, predicate: Option<&str>| LiveIndex {
@@ -275,6 +279,9 @@ fn live_table(dialect: &dyn Dialect, pipeline: &Pipeline, table: &Table, managed
         checks = vec![format!("{}_period", table.name.name), format!("{}_open", table.name.name)];
     } else if !keys.is_empty() {
         indexes.push(index(names(&keys), true, None));
+    }
+    if engine.can.unique == Uniqueness::Unenforced {
+        indexes.clear();
     }
     LiveTable {
         kind: 'r',

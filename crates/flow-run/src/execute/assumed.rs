@@ -6,7 +6,7 @@ use super::route::Route;
 use super::targets::{PLANNED, Targets};
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::dialect::Dialect;
-use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
@@ -22,8 +22,9 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 /// As planning, and where only a database knows the columns.
-pub fn plan(targets: &Targets, request: &Request) -> Result<Plan> {
-    let mut each: Vec<Facts> = targets.each.iter().map(|target| facts(&target.pipeline, request)).collect();
+pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Plan> {
+    let mut each: Vec<Facts> =
+        targets.each.iter().map(|target| facts(&target.pipeline, request, ends.target.dialect)).collect();
     let path = Path { path: each[0].path, reason: each[0].path_reason.clone() };
     let route = Route { path, source: None };
     let gathered = match targets.are_several() {
@@ -33,19 +34,19 @@ pub fn plan(targets: &Targets, request: &Request) -> Result<Plan> {
         }
         false => Gathered::One(Box::new(each.remove(0))),
     };
-    gathered.plan(targets, &route)
+    gathered.plan(targets, &route, ends)
 }
 
 /// Facts for a preview: the table lives as it is declared, and the query gives its columns.
-fn facts(pipeline: &Pipeline, request: &Request) -> Facts {
+fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts {
     let table = match &pipeline.target {
         Target::Declared(table) => Some(table),
         Target::Inferred(_) => None,
     };
     let type_of = |column: &Column| {
-        Postgres
+        dialect
             .type_facts(&column.data_type)
-            .unwrap_or_else(|| TypeFacts::assumed(Postgres.type_name(&column.data_type)))
+            .unwrap_or_else(|| TypeFacts::assumed(dialect.type_name(&column.data_type)))
     };
     let mut columns: Vec<SourceColumn> = table
         .iter()
@@ -60,7 +61,7 @@ fn facts(pipeline: &Pipeline, request: &Request) -> Facts {
     if let Some(incremental) = &pipeline.incremental
         && !columns.iter().any(|column| column.name == incremental.column.as_str())
     {
-        let data_type = Postgres.type_facts(&DataType::TimestampTz).expect("a type of ours");
+        let data_type = dialect.type_facts(&DataType::TimestampTz).expect("a type of ours");
         columns.push(SourceColumn {
             name: incremental.column.to_string(),
             data_type,

@@ -5,7 +5,7 @@ use super::run::awake;
 use super::targets::{Targets, of_target};
 use crate::history::{KnownTarget, record_of, watermark_of};
 use crate::session::{Privilege, Session, nth};
-use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceFacts, TargetFacts};
 use ematix_flow_core::hash::Normal;
@@ -131,9 +131,9 @@ impl Gathered {
     ///
     /// # Errors
     /// As [`planner::plan`].
-    pub fn plan(&self, targets: &Targets, route: &Route) -> Result<Plan> {
+    pub fn plan(&self, targets: &Targets, route: &Route, ends: &Ends<'_>) -> Result<Plan> {
         let (facts, source) = match self {
-            Gathered::One(facts) => return planner::plan(&targets.each[0].pipeline, facts, &Postgres),
+            Gathered::One(facts) => return planner::plan(&targets.each[0].pipeline, facts, ends),
             Gathered::Several(facts, source) => (facts, source),
         };
         let parts: Vec<(Pipeline, Facts)> =
@@ -146,7 +146,7 @@ impl Gathered {
             source,
             dry_run: facts[0].run.dry_run,
         };
-        plan_together(&reading, &parts, &Postgres)
+        plan_together(&reading, &parts, ends)
     }
 }
 

@@ -21,6 +21,7 @@ use callables::Callables;
 use ematix_flow_core::connections::{self, ConnectionTarget};
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
 use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
+use ematix_flow_core::engine::{Ends, POSTGRES};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
 use ematix_flow_core::pipeline::Pipeline;
@@ -192,7 +193,17 @@ impl Engine {
         let called = self.called_here(pipeline).map_err(|error| self.locate(error, pipeline))?;
         let engine = called.as_ref().unwrap_or(self);
         let targets = engine.targets(pipeline, request, &About::planned())?;
-        assumed::plan(&targets, request).map_err(|error| self.locate(error, pipeline))
+        assumed::plan(&targets, request, &engine.assumed_ends(&targets.whole))
+            .map_err(|error| self.locate(error, pipeline))
+    }
+
+    /// The engines as far as the files tell: a connection that cannot be resolved here may be resolved elsewhere.
+    fn assumed_ends(&self, pipeline: &Pipeline) -> Ends<'static> {
+        let engine = |connection: &str| {
+            let driver = self.resolve(connection).and_then(|at| Ok(self.drivers.find(&at)?.facts()));
+            driver.unwrap_or(&POSTGRES)
+        };
+        Ends { source: engine(&pipeline.source.connection), target: engine(&pipeline.target_connection) }
     }
 
     /// The plan with the facts of the databases. Writes nothing.
@@ -228,8 +239,8 @@ impl Engine {
             }
         };
         session.end(Blame::Target, "end the plan", End::RollBack).await?;
+        let plan = gathered.plan(targets, &route, &route.ends(session.as_ref()));
         session.close().await;
-        let plan = gathered.plan(targets, &route);
         if let Some(source) = route.source {
             source.close().await;
         }

@@ -4,6 +4,7 @@ use super::Engine;
 use super::gather::Path;
 use crate::session::{Access, Limits, Session};
 use ematix_flow_core::declare::options::ForcePath;
+use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::Blame;
@@ -17,6 +18,14 @@ pub struct Route {
     pub path: Path,
     /// A session on the source, in a transaction that only reads.
     pub source: Option<Box<dyn Session>>,
+}
+
+impl Route {
+    /// The engines of the load.
+    pub fn ends(&self, target: &dyn Session) -> Ends<'static> {
+        let target = target.facts();
+        Ends { source: self.source.as_ref().map_or(target, |source| source.facts()), target }
+    }
 }
 
 impl Engine {

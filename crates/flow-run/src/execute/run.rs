@@ -178,7 +178,7 @@ impl Execution<'_> {
         for (part, facts) in progress.parts.iter_mut().zip(gathered.each()) {
             part.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         }
-        let plan = gathered.plan(self.targets, route)?;
+        let plan = gathered.plan(self.targets, route, &route.ends(self.session))?;
         if !self.targets.are_several() {
             progress.path = Some(Path { path: plan.header.path, reason: plan.header.path_reason.clone() });
         }

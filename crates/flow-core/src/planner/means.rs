@@ -1,0 +1,102 @@
+//! What the target's engine lacks gets another form here, and nowhere else: a unique index that it does not keep
+//! becomes a guard inside the transaction, after the rows were written.
+
+use crate::engine::Uniqueness;
+use crate::error::ErrorCode;
+use crate::plan::builder::PlanBuilder;
+use crate::plan::{Answer, GuardFailure, StepKind};
+use crate::reading::guards::ROWS;
+use crate::resolve::Resolved;
+use crate::resolve::strategy::{KeyNeed, Requirement, Unique};
+use crate::sql;
+use crate::sql::{Ident, Sql};
+use crate::types::DataType;
+
+/// Whether guards see to what is unique, and not the engine.
+pub fn guards_uniqueness(load: &Resolved<'_>) -> bool {
+    load.ends.target.can.unique == Uniqueness::Unenforced
+}
+
+/// What the declaration says is unique, beside what the strategy requires.
+pub fn declared_unique(load: &Resolved<'_>) -> Vec<Unique> {
+    // What is declared as unique is so among the versions of a history, which sees to it itself.
+    if load.strategy.keys() == KeyNeed::OfVersions {
+        return Vec::new();
+    }
+    let unique =
+        |columns: &Vec<Ident>, primary_key| Unique { columns: columns.clone(), among: None, primary_key };
+    // What the keys already have needs no second index.
+    let has_key = load.strategy.requirements(load).iter().any(Requirement::is_primary_key);
+    let primary = Some(&load.table.primary_key).filter(|columns| !columns.is_empty() && !has_key);
+    let rest = load.table.unique.iter().map(|columns| unique(columns, false));
+    primary.map(|columns| unique(columns, true)).into_iter().chain(rest).collect()
+}
+
+/// Asks whether everything is unique that must be, where the engine does not see to it.
+pub fn guards(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    if !guards_uniqueness(load) {
+        return;
+    }
+    let required = load.strategy.unique(&load.table, &load.keys);
+    for unique in required.into_iter().chain(declared_unique(load)) {
+        let live = load.facts.target.live.as_ref();
+        if !live.is_some_and(|live| live.has_unique_index(&unique.columns, unique.among.as_ref())) {
+            guard(load, &unique, builder);
+        }
+    }
+}
+
+fn guard(load: &Resolved<'_>, unique: &Unique, builder: &mut PlanBuilder<'_>) {
+    let target = &load.table.name;
+    let list = unique.columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (purpose, message, one) = match &unique.among {
+        Some(_) => (
+            format!("no key has two current versions ({list})"),
+            format!("{{count}} keys ({list}) of {target} have several current versions"),
+            format!("{{count}} key ({list}) of {target} has several current versions"),
+        ),
+        None => (
+            format!("no key has two rows ({list})"),
+            format!("{{count}} keys ({list}) of {target} have several rows"),
+            format!("{{count}} key ({list}) of {target} has several rows"),
+        ),
+    };
+    builder.step(
+        StepKind::Guard,
+        format!("{purpose}   expects no rows"),
+        repeated(load, unique),
+        Answer::NoRows(GuardFailure {
+            code: ErrorCode::TargetFailed,
+            message,
+            one,
+            sample: unique.columns.iter().map(ToString::to_string).collect(),
+            hint: "the target's engine keeps nothing unique, so this is asked once the rows are written; nothing stands of this run".to_owned(),
+        }),
+    );
+}
+
+/// The values that stand in several rows, those with the most rows first.
+fn repeated(load: &Resolved<'_>, unique: &Unique) -> Sql {
+    let nullable = |name: &&Ident| {
+        load.table.columns.iter().chain(&load.managed).any(|column| column.name == **name && column.nullable)
+    };
+    // NULL is like no other NULL.
+    let given = unique.columns.iter().filter(nullable).map(|name| sql!("t.{name} IS NOT NULL", name));
+    let among = unique.among.iter().map(|flag| sql!("t.{flag}", flag));
+    let conditions: Vec<Sql> = among.chain(given).collect();
+    let condition = match conditions.is_empty() {
+        true => Sql::empty(),
+        false => sql!("\n         WHERE {conditions}", conditions = Sql::join(conditions, " AND ")),
+    };
+    let text = load.type_name(&DataType::Text);
+    let texts = unique.columns.iter().map(|name| load.dialect.cast_to(&sql!("d.{name}", name), &text));
+    sql!(
+        "SELECT {count}(*) OVER () AS count, {texts}, d.{rows}\n  FROM (SELECT {columns}, {count}(*) AS {rows}\n          FROM {target} AS t{condition}\n         GROUP BY {columns}\n        HAVING {count}(*) > 1) AS d\n ORDER BY d.{rows} DESC, {texts}\n LIMIT 5",
+        count = load.dialect.function("count"),
+        texts = Sql::join(texts, ", "),
+        rows = Ident::fixed(ROWS),
+        columns = unique.columns,
+        target = load.table.name,
+        condition
+    )
+}
