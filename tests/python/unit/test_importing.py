@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 # What a user does not notice, in seconds above a bare interpreter. It is 0.02 where this was written.
 LONGEST_IMPORT = 0.060
+# What a bare interpreter takes where that was measured; on a slower machine both take longer.
+BARE = 0.015
 ROUNDS = 15
 
 # Each line of output is a module that was asked for although it is none of ours to need.
@@ -90,9 +92,12 @@ def test_importing_takes_less_than_people_notice(module: str, tmp_path: Path) ->
     bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     cpu_seconds(f"import {module}", **bytecode)
     # By turns: what slows the machine down slows both.
-    above = [cpu_seconds(f"import {module}", **bytecode) - cpu_seconds("pass", **bytecode) for _ in range(ROUNDS)]
-    print(f"{module}: {statistics.median(above) * 1000:.1f} ms")
-    assert statistics.median(above) < LONGEST_IMPORT
+    pairs = [(cpu_seconds(f"import {module}", **bytecode), cpu_seconds("pass", **bytecode)) for _ in range(ROUNDS)]
+    above, bare = (
+        statistics.median(times) for times in ([whole - bare for whole, bare in pairs], [b for _, b in pairs])
+    )
+    print(f"{module}: {above * 1000:.1f} ms above {bare * 1000:.1f} ms")
+    assert above < LONGEST_IMPORT * max(1, bare / BARE)
 
 
 def test_importing_needs_the_standard_library_alone_and_little_of_that() -> None:

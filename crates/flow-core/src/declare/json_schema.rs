@@ -61,7 +61,7 @@ pub fn json_schema() -> Value {
     // The reader has put several targets apart before it holds a pipeline against its type.
     let pipeline = &mut document["$defs"]["PipelineSection"];
     pipeline["required"] = json!(["source"]);
-    pipeline["oneOf"] = json!([{ "required": ["target"] }, { "required": ["targets"] }]);
+    pipeline["anyOf"] = json!([{ "required": ["target"] }, { "required": ["targets"] }]);
     document
 }
 
