@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -254,6 +255,15 @@ def test_merge_writes_what_differs_and_nothing_else(connection: duckdb.DuckDBPyC
     assert status.fetchall() == [("success", True, 3, 1, 3)]
     state = connection.execute("SELECT run_number, generation, last_instant = ? FROM ematix_flow.targets", [INSTANT])
     assert state.fetchall() == [(3, 2, True)]
+
+
+def test_the_clock_goes_on_within_a_transaction(connection: duckdb.DuckDBPyConnection) -> None:
+    (clock,) = set(re.findall(r"ended_at = (.*),\n", steps("merge")[-1].sql))
+    connection.execute("BEGIN")
+    query = f"SELECT {clock} - now() < INTERVAL '50 milliseconds', {clock} >= now()"
+    assert connection.execute(query).fetchall() == [(True, True)]
+    time.sleep(0.06)
+    assert connection.execute(f"SELECT {clock} - now() > INTERVAL '50 milliseconds'").fetchall() == [(True,)]
 
 
 def test_repeated_keys_are_refused_with_samples(connection: duckdb.DuckDBPyConnection) -> None:

@@ -151,6 +151,19 @@ def test_duckdb_hashes_every_golden_vector_as_the_file_says() -> None:
     assert checked == 140
 
 
+@pytest.mark.parametrize("data_type", ["FLOAT", "DOUBLE"])
+def test_every_nan_is_one_and_so_is_every_zero(data_type: str) -> None:
+    sql = digests()[f'"c" {data_type}']
+    pairs = [("CAST('nan' AS DOUBLE)", "-CAST('nan' AS DOUBLE)"), ("CAST(0 AS DOUBLE)", "CAST('-0.0' AS DOUBLE)")]
+    connection = duckdb.connect()
+    for one, other in pairs:
+        values = f"(SELECT CAST({{}} AS {data_type}) AS c) AS v"
+        bits = [connection.execute(f"SELECT c::BIT::VARCHAR FROM {values.format(v)}").fetchone() for v in (one, other)]
+        assert bits[0] != bits[1]
+        hashes = [connection.execute(f"SELECT {sql} FROM {values.format(v)}").fetchone() for v in (one, other)]
+        assert hashes[0] == hashes[1]
+
+
 def sent(value: Decimal) -> bytes:
     """numeric_send of a value without trailing zeros, as its documentation has it."""
     sign, digits, exponent = value.as_tuple()

@@ -187,7 +187,6 @@ def people(conn):
 TARGETS = ("dw.dim", "dw.latest", "dw.now", "dw.log")
 
 
-@pytest.mark.xfail(strict=False, reason="several targets are planned apart from each other, not as parts of one plan")
 @pytest.mark.parametrize("apart", PLACES, ids=PLACES.get)
 def test_a_run_of_several_targets_does_the_steps_of_its_plan(
     apart: bool, database: Database, new_database: Callable[[], Database], tmp_path: Path

@@ -633,3 +633,78 @@ fn connections_are_checked_without_being_resolved() {
         ]
     );
 }
+
+/// A pipeline of several targets, with further lines of its own and the list.
+fn several(lines: &str, targets: &str) -> String {
+    format!("[pipelines.both]\nsource = {{ table = 'a.b' }}\n{lines}targets = [\n{targets}]\n")
+}
+
+#[test]
+fn several_targets_are_pipelines_of_their_own_with_what_the_pipeline_says() {
+    let text = several(
+        "keys = 'id'\nschedule = '@hourly'\nlock_timeout = '5s'\n",
+        "  { target = 'c.latest', mode = 'merge' },\n  { target = 'c.history', mode = 'scd2', lock_timeout = '1s' },\n",
+    );
+    let project = read(&text);
+    assert_eq!(project.pipelines.keys().collect::<Vec<_>>(), ["both"]);
+    let whole = &project.pipelines["both"];
+    assert_eq!((whole.target.as_str(), whole.options.mode), ("c.latest", Some(Mode::Merge)));
+    assert_eq!(whole.options.schedule.as_deref(), Some("@hourly"));
+    let parts = &project.together["both"];
+    assert_eq!(parts.keys().collect::<Vec<_>>(), ["both/c.latest", "both/c.history"]);
+    let told: Vec<_> = parts
+        .values()
+        .map(|part| {
+            let options = &part.options;
+            let limit = options.lock_timeout.as_ref().map(ToString::to_string);
+            (part.target.as_str(), options.mode, options.keys.is_some(), limit, options.schedule.is_none())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("c.latest", Some(Mode::Merge), true, Some("5s".to_owned()), true),
+            ("c.history", Some(Mode::Scd2), true, Some("1s".to_owned()), true),
+        ]
+    );
+    assert_eq!(parts["both/c.history"].source, whole.source);
+}
+
+#[test]
+fn what_is_wrong_with_several_targets_is_told_once_at_its_place() {
+    let one = "  { target = 'c.d', mode = 'merge' },\n";
+    for (text, expected) in [
+        (
+            several("", ""),
+            vec![
+                "invalid_value 3:11 `targets` of pipeline `both` must be a list of tables, not an empty list",
+            ],
+        ),
+        (
+            several("target = 'c.d'\n", one),
+            vec!["conflicting_options 4:1 `target` and `targets` of pipeline `both` exclude each other"],
+        ),
+        (
+            several("", "  { mode = 'merge' },\n"),
+            vec!["invalid_value 4:3 each of the `targets` of pipeline `both` is a table with a `target`"],
+        ),
+        (
+            several(
+                "kyes = 'id'\n",
+                &format!("{one}  {{ target = 'c.e', mode = 'scd2', compare_colums = ['x'] }},\n"),
+            ),
+            vec![
+                "unknown_option 3:1 unknown option `kyes` in pipeline `both` | did you mean `keys`?",
+                "unknown_option 6:36 unknown option `compare_colums` in pipeline `both/c.e` | did you mean `compare_columns`?",
+            ],
+        ),
+        (
+            several("compare_columns = 'x'\n", one),
+            vec![
+                "option_not_for_mode 3:1 `compare_columns` has no meaning in mode `merge` of pipeline `both`",
+            ],
+        ),
+    ] {
+        assert_eq!(mistakes(&text), expected, "{text}");
+    }
+}

@@ -5,13 +5,12 @@ use crate::progress::Progress;
 use crate::python::{InProcess, Tells};
 use crate::run::Run;
 use crate::runtime::runtime;
+use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::options::{FirstRun, described};
 use ematix_flow_core::declare::registry::read_registry;
-use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::report::PlannedPipeline;
 use ematix_flow_core::schedule::Schedule;
 use ematix_flow_run::execute::{Engine as Core, Request, Stop};
@@ -181,30 +180,6 @@ fn read_key(text: &str) -> Result<Vec<(String, String)>, FlowError> {
 /// The options of a pipeline, from the table that TOML is read by.
 pub fn option_table() -> String {
     described()["options"].to_string()
-}
-
-/// Every mistake in declarations, as JSON: those of a registry that holds only them, and what they refer to.
-pub fn judge(registry: &str) -> String {
-    let errors = match read_registry(registry, &ProcessEnvironment) {
-        Err(errors) => errors,
-        Ok(project) => judged(&project),
-    };
-    json!({ "ok": errors.is_empty(), "errors": errors }).to_string()
-}
-
-fn judged(project: &ProjectSpec) -> Vec<FlowError> {
-    let none = PipelineOptions::default();
-    let mut errors = Vec::new();
-    for name in project.pipelines.keys() {
-        match project.together.get(name) {
-            Some(parts) => {
-                let of = |part: &String| Pipeline::build_part(project, name, part, &none).err();
-                errors.extend(parts.keys().filter_map(of).flatten());
-            }
-            None => errors.extend(Pipeline::build(project, name, &none).err().unwrap_or_default()),
-        }
-    }
-    errors
 }
 
 /// Reads a schedule as the scheduler will.

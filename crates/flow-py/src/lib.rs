@@ -49,13 +49,6 @@ mod _core {
         ematix_flow_cli::python::module_names(&argv).map_err(|error| errors::raise(py, &error))
     }
 
-    /// Every mistake in a registry of a few declarations, as JSON; what it costs depends on them alone.
-    #[pyfunction]
-    #[pyo3(name = "_judge")]
-    fn judge(py: Python<'_>, registry: &str) -> String {
-        py.detach(|| engine::judge(registry))
-    }
-
     /// The options of a pipeline as JSON: which modes know each, and what it is when unwritten.
     #[pyfunction]
     fn option_table() -> String {

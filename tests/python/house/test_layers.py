@@ -53,6 +53,19 @@ def test_the_maps_are_read_whole() -> None:
     assert "plan" in uses_of("flow-core")[1]["planner"]
 
 
+def test_the_picture_of_the_modules_is_drawn_from_the_code() -> None:
+    page = (REPOSITORY / "docs" / "explanation" / "design.md").read_text(encoding="utf-8")
+    drawn: dict[str, list[str]] = {}
+    for line in page.split("## The modules")[1].split("```")[1].splitlines()[1:]:
+        crate, *modules = [line[:12].strip(), *line[12:].split()]
+        drawn.setdefault(crate or list(drawn)[-1], []).extend(modules)
+    orders = {crate: uses_of(crate)[0] for crate in CRATES}
+    # The native module itself is no layer.
+    assert drawn == {
+        crate: [name for name in order if name not in ("_core", layers.ROOT)] for crate, order in orders.items()
+    }
+
+
 def test_crates_depend_on_those_before_them() -> None:
     manifests = [path.read_text(encoding="utf-8") for path in REPOSITORY.glob("crates/*/Cargo.toml")]
     named = {layers.package_name(text): text for text in manifests}

@@ -4,6 +4,7 @@ use super::number::{duration, instant, step_duration, thousands};
 use super::report::Counts;
 use super::style::{self, STRONG, paint};
 use super::table::Table;
+use ematix_flow_core::declare::Mode;
 use ematix_flow_core::report::{RunLog, RunRow};
 use jiff::tz::TimeZone;
 
@@ -23,10 +24,11 @@ const COUNTS: &[CountColumn] = &[
 /// The counts where pipelines of several modes stand below each other.
 const SUMMED: &[CountColumn] = &[(">IN", |row| row.rows_in), (">WRITTEN", written)];
 
-/// Rows written; what scd2 counts as deleted is counted as closed out, too.
+/// Rows written; a deleted key whose versions are kept is counted as closed out, too.
 fn written(row: &RunRow) -> Option<i64> {
     let number = |value: Option<i64>| value.unwrap_or(0);
-    let deleted = if row.mode.as_deref() == Some("scd2") { 0 } else { number(row.rows_deleted) };
+    let mode = row.mode.as_deref().and_then(Mode::named);
+    let deleted = if mode.is_some_and(Mode::keeps_versions) { 0 } else { number(row.rows_deleted) };
     Some(number(row.rows_inserted) + number(row.rows_updated) + number(row.rows_closed_out) + deleted)
 }
 

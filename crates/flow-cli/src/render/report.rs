@@ -2,6 +2,7 @@
 
 use super::number::{counted, duration, thousands};
 use super::style::{self, FAINT, STRONG, paint};
+use ematix_flow_core::declare::Mode;
 use ematix_flow_core::report::{RunReport, SampleRow, Status};
 use serde_json::Value;
 
@@ -63,16 +64,17 @@ impl Counts {
     }
 
     fn words(&self, mode: &str, whole: bool) -> Vec<String> {
-        let scd2 = mode == "scd2";
-        let merge = mode == "merge";
+        let mode = Mode::named(mode);
+        let versions = mode.is_some_and(Mode::keeps_versions);
+        let updates = mode.is_some_and(Mode::updates_rows);
         // The count, its word, whether it is part of what was written, whether it is shown at zero.
         let all = [
             (self.rows_in, "in", false, true),
             (self.inserted, "inserted", true, true),
-            (self.updated, "updated", true, merge),
-            (self.closed_out, "closed out", true, scd2),
+            (self.updated, "updated", true, updates),
+            (self.closed_out, "closed out", true, versions),
             (self.deleted, "deleted", true, false),
-            (self.unchanged, "unchanged", false, scd2 || merge),
+            (self.unchanged, "unchanged", false, versions || updates),
             (self.deduplicated, "deduplicated", false, false),
             (self.skipped, "skipped", false, false),
             (self.rejected, "rejected", true, false),

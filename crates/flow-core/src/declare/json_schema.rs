@@ -41,11 +41,28 @@ struct PipelineSection {
     source: SourceSpec,
     /// A key of `[tables]`, or a qualified name: `schema.table`.
     target: String,
+    /// Several targets that one reading of the source loads, each with its mode and options; instead of `target`.
+    #[schemars(default)]
+    targets: Vec<TargetSection>,
+}
+
+/// One of several targets; what the pipeline says besides holds for it too.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)] // only its schema is used
+struct TargetSection {
+    /// A key of `[tables]`, or a qualified name: `schema.table`.
+    target: String,
 }
 
 /// The JSON Schema of `pipelines.toml`.
 pub fn json_schema() -> Value {
-    document().clone()
+    let mut document = document().clone();
+    // The reader has put several targets apart before it holds a pipeline against its type.
+    let pipeline = &mut document["$defs"]["PipelineSection"];
+    pipeline["required"] = json!(["source"]);
+    pipeline["oneOf"] = json!([{ "required": ["target"] }, { "required": ["targets"] }]);
+    document
 }
 
 /// The same, made once.
@@ -65,7 +82,10 @@ pub(crate) fn dereference(schema: &'static Value) -> (Option<&'static str>, &'st
 
 /// A type of the document by its name.
 pub(crate) fn definition(name: &str) -> &'static Value {
-    document().pointer(&format!("/$defs/{name}")).expect("the schema defines every type that it names")
+    document()
+        .get("$defs")
+        .and_then(|definitions| definitions.get(name))
+        .expect("the schema defines every type that it names")
 }
 
 fn build() -> Value {
@@ -74,8 +94,9 @@ fn build() -> Value {
     let definitions = document["$defs"].as_object_mut().expect("there are types");
     options_with_defaults(definitions);
     let modes = definitions["Mode"]["oneOf"].as_array_mut().expect("a mode is one of several");
-    if !modes.iter().any(|mode| mode["const"] == "scd1") {
-        modes.push(json!({"description": "Another name for `merge`.", "type": "string", "const": "scd1"}));
+    let said = |modes: &[Value], name: &str| modes.iter().any(|mode| mode["const"] == name);
+    for alias in MODES.iter().filter(|name| !said(modes, name)).collect::<Vec<_>>() {
+        modes.push(json!({"description": "Another name for `merge`.", "type": "string", "const": alias}));
     }
     debug_assert_eq!(modes.len(), MODES.len());
     document["title"] = json!("pipelines.toml");
@@ -105,9 +126,11 @@ fn options_with_defaults(definitions: &mut Map<String, Value>) {
         }
     }
     let options = options.clone();
-    let pipeline =
-        definitions["PipelineSection"]["properties"].as_object_mut().expect("a pipeline has properties");
-    pipeline.extend(options);
+    for section in ["PipelineSection", "TargetSection"] {
+        let properties =
+            definitions[section]["properties"].as_object_mut().expect("a section has properties");
+        properties.extend(options.clone());
+    }
 }
 
 /// A value of the list of options as JSON.

@@ -136,8 +136,15 @@ impl Dialect for DuckDb {
     }
 
     fn clock(&self) -> Sql {
-        // Every function of time says when the transaction began; a UUID of version 7 is made from the clock.
-        sql!("{time}({uuid}())", time = system("uuid_extract_timestamp"), uuid = system("uuidv7"))
+        // Every function of time says when the transaction began; a UUID of version 7 is made from the clock, of
+        // which it keeps milliseconds.
+        sql!(
+            "{greatest}({began}, {time}({uuid}()))",
+            greatest = system("greatest"),
+            began = self.transaction_time(),
+            time = system("uuid_extract_timestamp"),
+            uuid = system("uuidv7")
+        )
     }
 
     fn text_list(&self, texts: &[String]) -> Sql {

@@ -103,8 +103,9 @@ impl Plan {
 struct PrintedStep<'a> {
     #[serde(flatten)]
     step: &'a Step,
+    /// Where there are several: the target, or nothing for a step of all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<String>,
+    part: Option<Option<String>>,
 }
 
 impl Serialize for Plan {
@@ -121,7 +122,7 @@ impl Serialize for Plan {
         let target = |step: &Step| step.part.map(|part| self.parts[part].target.to_string());
         let steps = self
             .steps()
-            .map(|step| PrintedStep { step, part: target(step).filter(|_| self.is_of_several()) })
+            .map(|step| PrintedStep { step, part: self.is_of_several().then(|| target(step)) })
             .collect();
         let Plan { header, marks, notes, warnings, .. } = self;
         Printed { header, marks, notes, warnings, steps }.serialize(serializer)

@@ -2,9 +2,9 @@
 
 use super::copy::{Outgoing, pass, too_few_fields, write_all};
 use super::known::{Address, Finding, Hash, Key, KnownKeys, Learned, Version};
-use super::rows::RowReader;
 use super::{Broken, Passed, TAKING, into_target, read_source};
 use crate::session::{RowStream, Session};
+use ematix_flow_core::copy_rows::RowReader;
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::{Blame, Compare};
 use ematix_flow_core::reading::client::{KEY_BYTES, MAX_KEYS};

@@ -1,9 +1,9 @@
 //! Copies rows from one server to another.
 
-use super::rows::{HEADER, Row, RowReader, TRAILER};
 use super::{Broken, Passed, into_target, read_source};
 use crate::session::{RowSink, RowStream, Session};
 use bytes::{Bytes, BytesMut};
+use ematix_flow_core::copy_rows::{HEADER, Row, RowReader, TRAILER};
 use ematix_flow_core::error::FlowError;
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::Copy;

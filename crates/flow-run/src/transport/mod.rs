@@ -4,7 +4,6 @@
 pub mod compare;
 pub mod copy;
 pub mod known;
-pub mod rows;
 
 use crate::session::{RowSink, RowStream, Session};
 use ematix_flow_core::error::{FlowError, Result};

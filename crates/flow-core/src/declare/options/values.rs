@@ -33,6 +33,21 @@ impl Mode {
             Mode::Scd2 => "scd2",
         }
     }
+
+    /// The mode of that name, as reports and the history keep it.
+    pub fn named(name: &str) -> Option<Mode> {
+        [Mode::Append, Mode::Truncate, Mode::Merge, Mode::Scd2].into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// Whether it keeps the versions of a key: a key that left the source is then a version that was closed.
+    pub const fn keeps_versions(self) -> bool {
+        matches!(self, Mode::Scd2)
+    }
+
+    /// Whether it rewrites rows in place.
+    pub const fn updates_rows(self) -> bool {
+        matches!(self, Mode::Merge)
+    }
 }
 
 impl fmt::Display for Mode {

@@ -16,7 +16,6 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use source::as_in_toml;
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use trees::{DeclaredAt, Trees};
 
@@ -69,7 +68,7 @@ pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<Projec
     let tables = trees.section("tables", registry.tables);
     let pipelines = trees.pipelines(registry.pipelines);
     let transforms = trees.section("transforms", registry.transforms);
-    let Trees { places, called, together, mistakes, .. } = trees;
+    let Trees { places, called, mistakes, .. } = trees;
 
     let mut reader = Reader::default();
     let mut document = Document {
@@ -91,30 +90,8 @@ pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<Projec
     if !errors.is_empty() {
         return Err(errors);
     }
-    gather_targets(&mut project, &together);
     project.called = called;
     Ok(project)
-}
-
-/// Takes the pipelines that are one of several targets out of the list, and puts them under the one that stands for all.
-fn gather_targets(project: &mut ProjectSpec, together: &[(String, Vec<String>)]) {
-    if together.is_empty() {
-        return;
-    }
-    let parts: HashSet<&str> = together.iter().flat_map(|(_, parts)| parts).map(String::as_str).collect();
-    let (mut apart, mut whole) = (HashMap::new(), IndexMap::with_capacity(project.pipelines.len()));
-    for (name, spec) in std::mem::take(&mut project.pipelines) {
-        if parts.contains(name.as_str()) {
-            apart.insert(name, spec);
-        } else {
-            whole.insert(name, spec);
-        }
-    }
-    project.pipelines = whole;
-    for (name, parts) in together {
-        let parts = parts.iter().filter_map(|part| apart.remove(part).map(|spec| (part.clone(), spec)));
-        project.together.insert(name.clone(), parts.collect());
-    }
 }
 
 /// What a pipeline's function answered: its source, and connections of its own.

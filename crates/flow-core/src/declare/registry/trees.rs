@@ -3,7 +3,7 @@
 use super::source::as_in_toml;
 use crate::declare::node::{Field, Node, Place, Table, Value};
 use crate::declare::sections::Mistake;
-use crate::error::{ErrorCode, FlowError, Location};
+use crate::error::{FlowError, Location};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -26,7 +26,6 @@ pub(super) struct Trees {
     /// How many values there are so far: the order of mistakes.
     order: usize,
     pub(super) called: Vec<String>,
-    pub(super) together: Vec<(String, Vec<String>)>,
     pub(super) mistakes: Vec<Mistake>,
 }
 
@@ -45,7 +44,7 @@ impl Trees {
                 (path, Arc::new(location))
             })
             .collect();
-        Trees { places, order: 0, called: Vec::new(), together: Vec::new(), mistakes: Vec::new() }
+        Trees { places, order: 0, called: Vec::new(), mistakes: Vec::new() }
     }
 
     fn place(&mut self, at: &Option<Arc<Location>>) -> Place {
@@ -71,95 +70,31 @@ impl Trees {
     pub(super) fn pipelines(&mut self, pipelines: IndexMap<String, Json>) -> Field {
         let key = self.place(&None);
         let mut table = Table::default();
-        for (name, value) in pipelines {
+        for (name, mut value) in pipelines {
             let at = self.of("pipelines", &name);
-            match value {
-                Json::Object(mut whole) if whole.get("targets").is_some_and(Json::is_array) => {
-                    let Some(Json::Array(targets)) = whole.shift_remove("targets") else { unreachable!() };
-                    self.several(&mut table, name, whole, targets, &at);
+            let source = value.get_mut("source").and_then(Json::as_object_mut);
+            match source.map_or(Ok(()), |source| self.source(&name, source)) {
+                Ok(()) => {
+                    let field = self.field(value, &at);
+                    table.insert(name, field);
                 }
-                value => self.pipeline(&mut table, name, value, &at, true),
+                Err(error) => {
+                    let error = match &at {
+                        Some(at) => error.at(Location::clone(at)),
+                        None => error,
+                    };
+                    self.mistakes.push(Mistake { error, order: Some(self.order) });
+                }
             }
         }
         Field { node: Node { value: Value::Table(table), place: key.clone() }, key }
     }
 
-    /// Several targets from one reading are a pipeline each, `NAME/target`, beside one that stands for all.
-    fn several(
-        &mut self,
-        table: &mut Table,
-        name: String,
-        own: Map<String, Json>,
-        targets: Vec<Json>,
-        at: &Option<Arc<Location>>,
-    ) {
-        let shared = |target: &Json| {
-            let mut fields = target.as_object().cloned().unwrap_or_default();
-            fields.insert("source".to_owned(), own.get("source").cloned().unwrap_or_default());
-            fields
-        };
-        let mut parts: Vec<String> = Vec::new();
-        for target in &targets {
-            let mut part = format!("{name}/{}", target["target"].as_str().unwrap_or_default());
-            if parts.contains(&part) {
-                // Refused where they are put together, by the target that both load.
-                part = format!("{part} ({})", parts.len() + 1);
-            }
-            self.pipeline(table, part.clone(), Json::Object(shared(target)), at, false);
-            parts.push(part);
-        }
-        let mut whole = targets.first().map(shared).unwrap_or_default();
-        whole.extend(own);
-        self.pipeline(table, name.clone(), Json::Object(whole), at, true);
-        self.together.push((name, parts));
-    }
-
-    fn pipeline(
-        &mut self,
-        table: &mut Table,
-        name: String,
-        mut value: Json,
-        at: &Option<Arc<Location>>,
-        is_called: bool,
-    ) {
-        let error = if table.contains(&name) {
-            Some(FlowError::new(
-                ErrorCode::DuplicateName,
-                format!("the pipeline `{name}` is declared twice, once as one of several targets"),
-            ))
-        } else {
-            value
-                .get_mut("source")
-                .and_then(Json::as_object_mut)
-                .and_then(|source| self.source(&name, source, is_called).err())
-        };
-        match error {
-            Some(error) => {
-                let error = match at {
-                    Some(at) => error.at(Location::clone(at)),
-                    None => error,
-                };
-                self.mistakes.push(Mistake { error, order: Some(self.order) });
-            }
-            None => {
-                let field = self.field(value, at);
-                table.insert(name, field);
-            }
-        }
-    }
-
     /// A source as TOML has it, and whether a function answers it.
-    fn source(
-        &mut self,
-        name: &str,
-        source: &mut Map<String, Json>,
-        is_called: bool,
-    ) -> Result<(), FlowError> {
+    fn source(&mut self, name: &str, source: &mut Map<String, Json>) -> Result<(), FlowError> {
         if source.shift_remove("callable") == Some(Json::Bool(true)) {
             source.insert("query".to_owned(), Json::from(TO_BE_CALLED));
-            if is_called {
-                self.called.push(name.to_owned());
-            }
+            self.called.push(name.to_owned());
         }
         as_in_toml(source)
     }

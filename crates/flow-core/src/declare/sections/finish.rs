@@ -2,6 +2,7 @@
 //! pipelines, and every option is held against the load strategy.
 
 use super::check::{Mistake, Spot};
+use super::targets;
 use crate::declare::json_schema::toml_value;
 use crate::declare::options::{Mode, OptionInfo, PipelineOptions};
 use crate::declare::{PipelineSpec, ProjectSpec, SourceSpec};
@@ -20,6 +21,8 @@ pub(crate) struct Reader {
     pub(super) defaults: PipelineOptions,
     /// The options that `[defaults]` name, right or wrong.
     pub(super) attempted_defaults: HashSet<String>,
+    /// The pipelines of several targets, each with the pipelines that its targets are.
+    pub(super) together: Vec<(String, Vec<String>)>,
     /// Whether a file is not TOML, so that what is missing may be there.
     pub(crate) broken: bool,
     pub(crate) mistakes: Vec<Mistake>,
@@ -53,6 +56,8 @@ impl Reader {
     /// What was read, and every mistake in the order in which the values stand in files or in a registry.
     pub(crate) fn conclude(mut self, files: Vec<String>) -> (ProjectSpec, Vec<FlowError>) {
         self.finish_pipelines();
+        targets::gather(&mut self.project, &self.together);
+        self.forget_repetitions();
         let positions: HashMap<&str, usize> =
             files.iter().enumerate().rev().map(|(index, file)| (file.as_str(), index)).collect();
         self.mistakes.sort_by_key(|mistake| match mistake.order {
@@ -64,6 +69,18 @@ impl Reader {
         let errors = self.mistakes.into_iter().map(|mistake| mistake.error).collect();
         self.project.files = files;
         (self.project, errors)
+    }
+
+    /// What a pipeline of several targets says is read for each of them: what is wrong with it is told once.
+    fn forget_repetitions(&mut self) {
+        if self.together.is_empty() {
+            return;
+        }
+        let mut told = HashSet::new();
+        self.mistakes.retain(|Mistake { error, order }| {
+            let place = error.location.as_ref().map(|at| (at.file.clone(), at.line, at.column));
+            (place.is_none() && order.is_none()) || told.insert((error.code, place, *order))
+        });
     }
 
     fn finish_pipelines(&mut self) {

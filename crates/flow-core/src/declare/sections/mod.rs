@@ -5,6 +5,7 @@ mod check;
 mod connections;
 mod finish;
 mod names;
+mod targets;
 mod words;
 
 pub(crate) use check::{Checker, Mistake};
@@ -163,7 +164,9 @@ impl Document<'_, '_> {
         let schema = definition("PipelineSection");
         let known: Vec<&str> =
             schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-        for entry in self.named("pipelines", Kind::Pipeline, pipelines) {
+        let apart = pipelines.as_table().and_then(|table| self.apart(table));
+        let apart = apart.map(|table| Node { value: Value::Table(table), place: pipelines.place.clone() });
+        for entry in self.named("pipelines", Kind::Pipeline, apart.as_ref().unwrap_or(pipelines)) {
             let (mut good, complete) = self.checker.table(entry.table, &entry.place, schema, &entry.owner);
             self.column_options(entry.table, &entry.owner);
             let source = good.remove("source").and_then(|source| self.source(source, &entry));

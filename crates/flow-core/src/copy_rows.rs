@@ -1,6 +1,6 @@
 //! The frames of a binary COPY stream: a header, rows of fields with their lengths, a trailer.
 
-use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use crate::error::{ErrorCode, FlowError, Result};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Signature, no flags, no extension.
@@ -118,6 +118,7 @@ fn row<'a>(
     if count < 0 {
         return Err(malformed("a row has a negative number of fields"));
     }
+    fields.reserve(count as usize);
     for _ in 0..count {
         let Some(length) = bytes.get(at..at + 4) else { return Ok(None) };
         let length = i32::from_be_bytes([length[0], length[1], length[2], length[3]]);

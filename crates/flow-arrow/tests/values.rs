@@ -1,0 +1,361 @@
+//! What the values of each type become, and what is refused because it would change.
+
+#[allow(dead_code)] // each test file uses a part
+mod support;
+
+use arrow_array::builder::{Int32Builder, ListBuilder, StringBuilder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::*;
+use arrow_array::*;
+use arrow_buffer::{IntervalMonthDayNano, i256};
+use arrow_schema::{DataType, Field, Schema};
+use ematix_flow_arrow::{BatchSize, Column, CopyType, Decoder, Encoder, UnscaledNumeric};
+use ematix_flow_core::dialect::{Dialect, postgres::Postgres};
+use ematix_flow_core::error::Result;
+use ematix_flow_core::hash::Normal;
+use ematix_flow_core::types::{DataType as Declared, TypeFacts, Wire};
+use std::sync::Arc;
+use support::stream;
+
+fn sent(array: ArrayRef, data_type: CopyType) -> Result<Vec<u8>> {
+    let schema = Arc::new(Schema::new(vec![Field::new("c", array.data_type().clone(), true)]));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![array]).expect("one column");
+    let mut encoder = Encoder::new(vec![Column::new("c", data_type)], &schema)?;
+    let mut out = Vec::new();
+    encoder.encode(&batch, &mut out)?;
+    encoder.finish(&mut out);
+    Ok(out)
+}
+
+fn received(bytes: &[u8], data_type: CopyType) -> Result<ArrayRef> {
+    let mut decoder = Decoder::new(vec![Column::new("c", data_type)], BatchSize::default());
+    assert_eq!(decoder.decode(bytes)?, []);
+    let batch = decoder.finish()?.expect("rows");
+    Ok(Arc::clone(batch.column(0)))
+}
+
+/// An array goes into a column and comes back as the column's own type.
+fn becomes(array: ArrayRef, data_type: CopyType, expected: ArrayRef) {
+    let bytes = sent(array, data_type.clone()).expect("every value is one of the column's");
+    let found = received(&bytes, data_type.clone()).expect("what was sent is received");
+    assert_eq!(&found, &expected, "{}", data_type.name());
+}
+
+fn refusal(outcome: Result<impl std::fmt::Debug>) -> String {
+    let error = outcome.expect_err("it is refused");
+    format!("{}: {}", error.code, error.message)
+}
+
+fn array<A: Array + 'static>(array: A) -> ArrayRef {
+    Arc::new(array)
+}
+
+#[test]
+fn values_of_related_types_go_into_a_column() {
+    let whole = || array(Int64Array::from(vec![Some(-3), None, Some(7)]));
+    becomes(array(Int8Array::from(vec![Some(-3), None, Some(7)])), CopyType::Int8, whole());
+    becomes(whole(), CopyType::Int2, array(Int16Array::from(vec![Some(-3), None, Some(7)])));
+    becomes(array(UInt64Array::from(vec![7])), CopyType::Int4, array(Int32Array::from(vec![7])));
+    becomes(
+        array(Float32Array::from(vec![0.5, f32::NAN])),
+        CopyType::Float8,
+        array(Float64Array::from(vec![0.5, f64::NAN])),
+    );
+    becomes(
+        array(Float64Array::from(vec![0.5, f64::INFINITY])),
+        CopyType::Float4,
+        array(Float32Array::from(vec![0.5, f32::INFINITY])),
+    );
+    let text = || array(StringArray::from(vec![Some("é"), None, Some("")]));
+    becomes(array(LargeStringArray::from(vec![Some("é"), None, Some("")])), CopyType::Text, text());
+    becomes(array(StringViewArray::from(vec![Some("é"), None, Some("")])), CopyType::Jsonb, text());
+    becomes(
+        array(DictionaryArray::<Int8Type>::from_iter([Some("é"), None, Some("")])),
+        CopyType::Text,
+        text(),
+    );
+    let none = DictionaryArray::<Int8Type>::from_iter([None::<&str>, None]);
+    becomes(array(none), CopyType::Text, array(StringArray::from(vec![None::<&str>, None])));
+    becomes(array(NullArray::new(2)), CopyType::Int4, array(Int32Array::from(vec![None, None])));
+    becomes(
+        array(LargeBinaryArray::from(vec![&b"\0"[..]])),
+        CopyType::Bytea,
+        array(BinaryArray::from(vec![&b"\0"[..]])),
+    );
+    becomes(
+        array(BinaryViewArray::from(vec![&b"\0"[..]])),
+        CopyType::Bytea,
+        array(BinaryArray::from(vec![&b"\0"[..]])),
+    );
+    becomes(array(Date64Array::from(vec![-86_400_000])), CopyType::Date, array(Date32Array::from(vec![-1])));
+    becomes(
+        array(Time32SecondArray::from(vec![61])),
+        CopyType::Time,
+        array(Time64MicrosecondArray::from(vec![61_000_000])),
+    );
+    becomes(
+        array(Time64NanosecondArray::from(vec![61_000])),
+        CopyType::Time,
+        array(Time64MicrosecondArray::from(vec![61])),
+    );
+    let moment = || TimestampMicrosecondArray::from(vec![-1_000_000]);
+    becomes(array(TimestampSecondArray::from(vec![-1])), CopyType::Timestamp, array(moment()));
+    let paris = TimestampNanosecondArray::from(vec![-1_000_000_000]).with_timezone("Europe/Paris");
+    becomes(array(paris), CopyType::TimestampTz, array(moment().with_timezone("UTC")));
+    let span = IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(0, 0, 5_000_000_000)]);
+    becomes(array(DurationMillisecondArray::from(vec![5000])), CopyType::Interval, array(span));
+}
+
+#[test]
+fn numbers_go_into_a_numeric_of_their_digits() {
+    let numeric = |values: Vec<i128>, precision, scale| {
+        array(Decimal128Array::from(values).with_precision_and_scale(precision, scale).expect("a decimal"))
+    };
+    becomes(array(Int64Array::from(vec![-12, 0])), CopyType::Numeric(5, 2), numeric(vec![-1200, 0], 5, 2));
+    becomes(numeric(vec![-120, 5000], 10, 1), CopyType::Numeric(5, 2), numeric(vec![-1200, 50_000], 5, 2));
+    becomes(numeric(vec![-1200, 99_990], 10, 3), CopyType::Numeric(4, 2), numeric(vec![-120, 9999], 4, 2));
+    becomes(numeric(vec![12], 10, -2), CopyType::Numeric(4, 0), numeric(vec![1200], 4, 0));
+    let small = Decimal32Array::from(vec![-1234]).with_precision_and_scale(5, 3).expect("a decimal");
+    becomes(array(small), CopyType::Numeric(9, 4), numeric(vec![-12_340], 9, 4));
+    let long = i256::from_string(&"9".repeat(76)).expect("76 digits");
+    let long =
+        || array(Decimal256Array::from(vec![long]).with_precision_and_scale(76, 5).expect("a decimal"));
+    becomes(long(), CopyType::Numeric(76, 5), long());
+    let text =
+        ["-0.00120", "12000000.5", "0", "NaN", "-Infinity", "100000000000000000000000000000000000000000.1"];
+    becomes(
+        array(StringArray::from(text.to_vec())),
+        CopyType::NumericText,
+        array(StringArray::from(text.to_vec())),
+    );
+    becomes(
+        numeric(vec![-1200, 7], 9, 3),
+        CopyType::NumericText,
+        array(StringArray::from(vec!["-1.200", "0.007"])),
+    );
+}
+
+#[test]
+fn lists_go_into_arrays_of_one_dimension() {
+    let mut numbers = ListBuilder::new(Int32Builder::new());
+    numbers.append_value([Some(1), None]);
+    numbers.append_null();
+    numbers.append_value([]);
+    let numbers = array(numbers.finish());
+    becomes(Arc::clone(&numbers), CopyType::Array(Box::new(CopyType::Int4), 23), Arc::clone(&numbers));
+    becomes(numbers.slice(1, 2), CopyType::Array(Box::new(CopyType::Int4), 23), numbers.slice(1, 2));
+    let mut words = builder::LargeListBuilder::new(StringBuilder::new());
+    words.append_value([Some("a")]);
+    let bytes = sent(array(words.finish()), CopyType::Array(Box::new(CopyType::Text), 25)).expect("a text[]");
+    let found = received(&bytes, CopyType::Array(Box::new(CopyType::Text), 25)).expect("a list");
+    assert_eq!(found.as_list::<i32>().value(0).as_string::<i32>().value(0), "a");
+}
+
+#[test]
+fn values_that_would_change_are_refused_with_their_row_and_column() {
+    let text = |text: &str| array(StringArray::from(vec![text]));
+    let decimal = |value, scale| {
+        array(Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale).expect("a decimal"))
+    };
+    let late = TimestampSecondArray::from(vec![i64::MAX]);
+    let cases: Vec<(ArrayRef, CopyType, &str)> = vec![
+        (
+            array(UInt64Array::from(vec![0, u64::MAX])),
+            CopyType::Int8,
+            "row 2, column `c`: 18446744073709551615 is no bigint",
+        ),
+        (array(Int32Array::from(vec![70_000])), CopyType::Int2, "row 1, column `c`: 70000 is no smallint"),
+        (
+            array(Float64Array::from(vec![0.1])),
+            CopyType::Float4,
+            "row 1, column `c`: 0.1 would be rounded to a real",
+        ),
+        (text("a\0"), CopyType::Text, "row 1, column `c`: no text of Postgres has a zero byte"),
+        (text("1e5"), CopyType::NumericText, "row 1, column `c`: the text is no number"),
+        (
+            decimal(1205, 3),
+            CopyType::Numeric(9, 2),
+            "row 1, column `c`: the number has more than 2 digits behind the point",
+        ),
+        (
+            decimal(100_000, 2),
+            CopyType::Numeric(5, 2),
+            "row 1, column `c`: the number does not fit numeric(5,2)",
+        ),
+        (
+            array(Int64Array::from(vec![1000])),
+            CopyType::Numeric(5, 2),
+            "row 1, column `c`: the number does not fit numeric(5,2)",
+        ),
+        (array(Date64Array::from(vec![1])), CopyType::Date, "row 1, column `c`: the date has a time of day"),
+        (
+            array(Date32Array::from(vec![i32::MIN])),
+            CopyType::Date,
+            "row 1, column `c`: the date lies outside of those of Postgres",
+        ),
+        (
+            array(Time64MicrosecondArray::from(vec![-1])),
+            CopyType::Time,
+            "row 1, column `c`: the time lies outside of a day",
+        ),
+        (
+            array(Time64NanosecondArray::from(vec![1])),
+            CopyType::Time,
+            "row 1, column `c`: the value has nanoseconds, and Postgres keeps microseconds",
+        ),
+        (array(late), CopyType::Timestamp, "row 1, column `c`: the value is too large"),
+        (
+            array(TimestampMicrosecondArray::from(vec![i64::MIN])),
+            CopyType::Timestamp,
+            "row 1, column `c`: the timestamp lies outside of those of Postgres",
+        ),
+    ];
+    for (values, data_type, expected) in cases {
+        assert_eq!(refusal(sent(values, data_type)), format!("cast_failed: {expected}"));
+    }
+}
+
+#[test]
+fn types_that_are_no_pair_are_refused_before_a_row_is_read() {
+    let found = refusal(sent(array(Float64Array::from(vec![1.0])), CopyType::Int4));
+    assert_eq!(found, "invalid_value: values of the type Float64 do not go into the column `c`, integer");
+    let moment = TimestampMicrosecondArray::from(vec![0]);
+    let found = refusal(sent(array(moment.clone()), CopyType::TimestampTz));
+    assert_eq!(
+        found,
+        "invalid_value: values of the type Timestamp(µs) do not go into the column `c`, timestamptz"
+    );
+    let found = refusal(sent(array(moment.with_timezone("UTC")), CopyType::Timestamp));
+    assert_eq!(
+        found,
+        "invalid_value: values of the type Timestamp(µs, \"UTC\") do not go into the column `c`, timestamp"
+    );
+    let schema = Schema::new(vec![Field::new("c", DataType::Int64, true)]);
+    let found = refusal(Encoder::new(Vec::new(), &schema));
+    assert_eq!(found, "invalid_value: the rows have 1 columns, and the table takes 0");
+}
+
+#[test]
+fn what_arrow_does_not_hold_is_refused_with_its_row_and_column() {
+    let two_dimensions = [&2_i32.to_be_bytes()[..], &[0; 8], &[0; 16]].concat();
+    let from_zero =
+        [&1_i32.to_be_bytes()[..], &[0; 8], &1_i32.to_be_bytes(), &[0; 4], &(-1_i32).to_be_bytes()].concat();
+    let numbers = || CopyType::Array(Box::new(CopyType::Int4), 23);
+    let infinite = [&i64::MAX.to_be_bytes()[..], &i32::MAX.to_be_bytes(), &i32::MAX.to_be_bytes()].concat();
+    let cases: Vec<(CopyType, Vec<u8>, &str)> = vec![
+        (
+            CopyType::Date,
+            i32::MAX.to_be_bytes().to_vec(),
+            "cast_failed: row 1, column `c`: no date of Arrow is infinite",
+        ),
+        (
+            CopyType::TimestampTz,
+            i64::MIN.to_be_bytes().to_vec(),
+            "cast_failed: row 1, column `c`: no timestamp of Arrow is infinite",
+        ),
+        (
+            CopyType::Timestamp,
+            9_223_371_331_199_999_999_i64.to_be_bytes().to_vec(),
+            "cast_failed: row 1, column `c`: a timestamp of Arrow ends in the year 294247",
+        ),
+        (CopyType::Interval, infinite, "cast_failed: row 1, column `c`: no interval of Arrow is infinite"),
+        (
+            CopyType::Interval,
+            [&i64::MIN.to_be_bytes()[..], &[0; 8]].concat(),
+            "cast_failed: row 1, column `c`: the hours of an interval of Arrow end after 292 years",
+        ),
+        (
+            CopyType::Time,
+            86_400_000_000_i64.to_be_bytes().to_vec(),
+            "cast_failed: row 1, column `c`: a time of Arrow lies before 24:00:00",
+        ),
+        (
+            CopyType::Numeric(9, 2),
+            vec![0, 0, 0, 0, 0xc0, 0, 0, 0],
+            "cast_failed: row 1, column `c`: no decimal is NaN",
+        ),
+        (
+            CopyType::Numeric(3, 2),
+            support::numeric(false, "1000", 2),
+            "cast_failed: row 1, column `c`: the number has more digits than the column",
+        ),
+        (
+            CopyType::Numeric(9, 2),
+            support::numeric(false, "1001", 3),
+            "cast_failed: row 1, column `c`: the number has more digits than the column",
+        ),
+        (
+            numbers(),
+            two_dimensions,
+            "cast_failed: row 1, column `c`: the array has 2 dimensions, and a list has one",
+        ),
+        (
+            numbers(),
+            from_zero,
+            "cast_failed: row 1, column `c`: the array begins at 0, and a list has no such beginning",
+        ),
+        (
+            CopyType::Int4,
+            vec![0; 8],
+            "invalid_value: row 1, column `c`: the value has another length than its type",
+        ),
+        (CopyType::Text, vec![0xff], "invalid_value: row 1, column `c`: the text is not UTF-8"),
+        (
+            CopyType::Jsonb,
+            vec![2, b'1'],
+            "invalid_value: row 1, column `c`: the bytes are no jsonb of version 1",
+        ),
+    ];
+    for (data_type, value, expected) in cases {
+        assert_eq!(refusal(received(&stream(&[vec![Some(value)]]), data_type)), expected);
+    }
+    let found = refusal(received(&stream(&[vec![None], vec![None, None]]), CopyType::Int4));
+    assert_eq!(found, "invalid_value: row 2 has 2 fields, and there are 1 columns");
+}
+
+#[test]
+fn the_catalogue_says_which_type_arrives() {
+    let of = |name: &str| {
+        let data_type = Declared::parse(name).expect("a type");
+        let facts = Postgres.type_facts(&data_type).expect("a named type");
+        CopyType::of("c", &facts, UnscaledNumeric::Refuse)
+    };
+    let array_of = |name: &str, oid: u32| {
+        let facts = TypeFacts {
+            wire: Wire { name: name.to_owned(), oid: Some(oid) },
+            ..TypeFacts::assumed(name.to_owned())
+        };
+        CopyType::of("c", &facts, UnscaledNumeric::Text)
+    };
+    let pairs = [
+        ("integer", CopyType::Int4),
+        ("string(5)", CopyType::Text),
+        ("numeric(12,2)", CopyType::Numeric(12, 2)),
+        ("jsonb", CopyType::Jsonb),
+        ("bytes", CopyType::Bytea),
+        ("timestamptz", CopyType::TimestampTz),
+    ];
+    for (name, expected) in pairs {
+        assert_eq!(of(name).expect(name), expected);
+    }
+    let list = |element, oid| CopyType::Array(Box::new(element), oid);
+    assert_eq!(array_of("numeric(12,2)[]", 1231).expect("an array"), list(CopyType::Numeric(12, 2), 1700));
+    assert_eq!(array_of("character varying(4)[]", 1015).expect("an array"), list(CopyType::Text, 1043));
+    // Digits before the point that are always 0, and digits behind it that are.
+    assert_eq!(array_of("numeric(3,-2)", 1700).expect("a numeric"), CopyType::Numeric(5, 0));
+    assert_eq!(array_of("numeric(2,5)", 1700).expect("a numeric"), CopyType::Numeric(5, 5));
+    assert_eq!(array_of("numeric", 1700).expect("a numeric"), CopyType::NumericText);
+    assert_eq!(array_of("numeric(100,2)", 1700).expect("a numeric"), CopyType::NumericText);
+    let mood = TypeFacts { normal: Some(Normal::Enum), ..TypeFacts::assumed("mood".to_owned()) };
+    assert_eq!(CopyType::of("c", &mood, UnscaledNumeric::Refuse).expect("an enum"), CopyType::Text);
+    let refused = refusal(of("numeric"));
+    assert_eq!(
+        refused,
+        "invalid_value: the column `c` of type numeric does not come as Arrow: a decimal of Arrow has a precision and a scale"
+    );
+    let refused = refusal(array_of("inet", 869));
+    assert_eq!(
+        refused,
+        "invalid_value: the column `c` of type inet does not come as Arrow: Arrow has no type for it"
+    );
+}
