@@ -166,13 +166,13 @@ def type_of(option: dict[str, Any], schema: dict[str, Any]) -> str:
 
 def type_of_definition(name: str, schema: dict[str, Any]) -> str:
     definition = schema["$defs"][name]
+    if definition.get("type") == "object":
+        return "table"
     if "oneOf" in definition:
         return f"[one word](#{name.lower()})"
     if "anyOf" in definition:
         kinds = [type_of(choice, schema) for choice in definition["anyOf"]]
         return " or ".join(dict.fromkeys(kinds))
-    if definition.get("type") == "object":
-        return "table"
     return {"Duration": 'duration: `"90s"`, `"10m"`, `"2h"`, `"30d"`'}.get(name, definition.get("type", "any"))
 
 
