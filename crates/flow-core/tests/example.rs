@@ -41,10 +41,16 @@ fn properties(schema: &Value, definition: &str) -> Vec<String> {
 #[test]
 fn the_example_is_read_without_a_mistake() {
     let project = project();
-    assert_eq!(project.pipelines.len(), 4);
+    assert_eq!(project.pipelines.len(), 5);
     for name in project.pipelines.keys() {
         let checked = Pipeline::build(&project, name, &PipelineOptions::default());
         assert!(checked.is_ok(), "{name}: {:#?}", checked.unwrap_err());
+    }
+    for (name, parts) in &project.together {
+        for part in parts.keys() {
+            let checked = Pipeline::build_part(&project, name, part, &PipelineOptions::default());
+            assert!(checked.is_ok(), "{part}: {:#?}", checked.unwrap_err());
+        }
     }
 }
 
