@@ -9,10 +9,7 @@ mod types;
 
 pub use types::facts_of;
 
-use super::{
-    Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, Merged, NewColumn, RowOrder, TypeLoss,
-    Upsert,
-};
+use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder, TypeLoss};
 use crate::hash::Normal;
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
@@ -234,35 +231,6 @@ impl Dialect for DuckDb {
 
     fn truncate(&self, name: &QualifiedName) -> Sql {
         sql!("DELETE FROM {name}", name)
-    }
-
-    fn update_from(&self, target: &QualifiedName, assignments: Vec<Sql>, from: Sql, condition: Sql) -> Sql {
-        sql!(
-            "UPDATE {target} AS t\n   SET {assignments}\n  FROM {from}\n WHERE {condition}",
-            target,
-            assignments = Sql::join(assignments, ",\n       "),
-            from,
-            condition
-        )
-    }
-
-    fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql {
-        sql!("DELETE FROM {target} AS t\n USING {using}\n WHERE {condition}", target, using, condition)
-    }
-
-    fn upsert(&self, upsert: Upsert<'_>) -> Sql {
-        let updates = upsert.updates.iter().map(|(name, merged)| match merged {
-            Merged::Replaced => sql!("{name} = excluded.{name}", name),
-            Merged::Added => sql!("{name} = t.{name} + excluded.{name}", name),
-        });
-        sql!(
-            "INSERT INTO {table} AS t ({columns})\n{rows}\n    ON CONFLICT ({keys}) DO UPDATE\n   SET {updates}",
-            table = upsert.table,
-            columns = upsert.columns,
-            rows = upsert.rows,
-            keys = upsert.keys,
-            updates = Sql::join(updates, ",\n       ")
-        )
     }
 
     fn analyze(&self, _name: &QualifiedName, _columns: &[Ident]) -> Sql {

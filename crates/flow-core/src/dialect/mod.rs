@@ -108,11 +108,34 @@ pub trait Dialect: Quote + Send + Sync {
     /// Empties a table at once; readers wait.
     fn truncate(&self, name: &QualifiedName) -> Sql;
     /// Updates rows `t` of a table that meet rows of another.
-    fn update_from(&self, target: &QualifiedName, assignments: Vec<Sql>, from: Sql, condition: Sql) -> Sql;
+    fn update_from(&self, target: &QualifiedName, assignments: Vec<Sql>, from: Sql, condition: Sql) -> Sql {
+        sql!(
+            "UPDATE {target} AS t\n   SET {assignments}\n  FROM {from}\n WHERE {condition}",
+            target,
+            assignments = Sql::join(assignments, ",\n       "),
+            from,
+            condition
+        )
+    }
     /// Deletes rows `t` of a table that meet rows of another.
-    fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql;
+    fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql {
+        sql!("DELETE FROM {target} AS t\n USING {using}\n WHERE {condition}", target, using, condition)
+    }
     /// Inserts rows, or updates those that are there.
-    fn upsert(&self, upsert: Upsert<'_>) -> Sql;
+    fn upsert(&self, upsert: Upsert<'_>) -> Sql {
+        let updates = upsert.updates.iter().map(|(name, merged)| match merged {
+            Merged::Replaced => sql!("{name} = excluded.{name}", name),
+            Merged::Added => sql!("{name} = t.{name} + excluded.{name}", name),
+        });
+        sql!(
+            "INSERT INTO {table} AS t ({columns})\n{rows}\n    ON CONFLICT ({keys}) DO UPDATE\n   SET {updates}",
+            table = upsert.table,
+            columns = upsert.columns,
+            rows = upsert.rows,
+            keys = upsert.keys,
+            updates = Sql::join(updates, ",\n       ")
+        )
+    }
     /// Statistics of some columns for the planner; of all where none is named.
     fn analyze(&self, name: &QualifiedName, columns: &[Ident]) -> Sql;
 

@@ -1,8 +1,6 @@
 //! Postgres 15 and later.
 
-use super::{
-    Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, Merged, NewColumn, RowOrder, Upsert,
-};
+use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder};
 use crate::hash::{Normal, SqlColumn, row_digest_sql};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
@@ -301,35 +299,6 @@ impl Dialect for Postgres {
 
     fn row_address_type(&self, spread: bool) -> &'static str {
         if spread { "text" } else { "tid" }
-    }
-
-    fn update_from(&self, target: &QualifiedName, assignments: Vec<Sql>, from: Sql, condition: Sql) -> Sql {
-        sql!(
-            "UPDATE {target} AS t\n   SET {assignments}\n  FROM {from}\n WHERE {condition}",
-            target,
-            assignments = Sql::join(assignments, ",\n       "),
-            from,
-            condition
-        )
-    }
-
-    fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql {
-        sql!("DELETE FROM {target} AS t\n USING {using}\n WHERE {condition}", target, using, condition)
-    }
-
-    fn upsert(&self, upsert: Upsert<'_>) -> Sql {
-        let updates = upsert.updates.iter().map(|(name, merged)| match merged {
-            Merged::Replaced => sql!("{name} = excluded.{name}", name),
-            Merged::Added => sql!("{name} = t.{name} + excluded.{name}", name),
-        });
-        sql!(
-            "INSERT INTO {table} AS t ({columns})\n{rows}\n    ON CONFLICT ({keys}) DO UPDATE\n   SET {updates}",
-            table = upsert.table,
-            columns = upsert.columns,
-            rows = upsert.rows,
-            keys = upsert.keys,
-            updates = Sql::join(updates, ",\n       ")
-        )
     }
 
     fn analyze(&self, name: &QualifiedName, columns: &[Ident]) -> Sql {
