@@ -19,17 +19,16 @@ pub mod commands;
 
 use clap::{CommandFactory, FromArgMatches};
 use console::Console;
-use python::Python;
+use python::Surroundings;
 use std::ffi::OsString;
-use std::sync::Arc;
 
 /// Runs one command to its end and answers the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    run_beside(arguments, None)
+    run_beside(arguments, Surroundings::default())
 }
 
-/// As [`run`], beside a Python in this process.
-pub fn run_beside(arguments: impl IntoIterator<Item = OsString>, python: Option<Arc<dyn Python>>) -> u8 {
+/// As [`run`], with what the process around it brings.
+pub fn run_beside(arguments: impl IntoIterator<Item = OsString>, around: Surroundings) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let [_, only] = arguments.as_slice()
         && (only == "--version" || only == "-V")
@@ -39,7 +38,7 @@ pub fn run_beside(arguments: impl IntoIterator<Item = OsString>, python: Option<
         return 0;
     }
     match parsed(&arguments) {
-        Ok(cli) => commands::dispatch(cli, python),
+        Ok(cli) => commands::dispatch(cli, around),
         Err(error) => {
             // Help and version go to stdout with 0, usage errors to stderr with 2. A closed pipe is no error.
             match secrets::hidden(&error.render().to_string(), &arguments) {

@@ -3,7 +3,7 @@
 use crate::args::{DEFAULT_CONFIG, GlobalArgs};
 use crate::console::Console;
 use crate::exit;
-use crate::python::{self, ChildPython, Python};
+use crate::python::{self, ChildPython, Python, Surroundings};
 use crate::render::markdown::About;
 use crate::signals;
 use crate::workspace::Workspace;
@@ -48,8 +48,8 @@ pub struct Session {
     pub global: GlobalArgs,
     /// Where it prints.
     pub console: Console,
-    /// The Python that this process lives in.
-    pub python: Option<Arc<dyn Python>>,
+    /// What the process around it brings.
+    pub around: Surroundings,
 }
 
 /// What the files and the modules of a project declare, and who calls their functions.
@@ -60,8 +60,8 @@ struct Read {
 }
 
 impl Read {
-    fn engine(self) -> Engine {
-        let engine = Engine::new(self.project);
+    fn engine(self, session: &Session) -> Engine {
+        let engine = session.engine_of(self.project);
         match self.python {
             Some(python) => engine.with_callables(python.callables()),
             None => engine,
@@ -78,12 +78,17 @@ impl Session {
         Ok(self.read(false)?.project)
     }
 
+    /// An engine for a project, with every driver that there is here.
+    pub fn engine_of(&self, project: ProjectSpec) -> Engine {
+        self.around.drivers.iter().cloned().fold(Engine::new(project), Engine::with_driver)
+    }
+
     /// Reads the project for a command that works on its pipelines.
     ///
     /// # Errors
     /// Every mistake in it.
     pub fn engine(&self) -> Result<Engine, Failure> {
-        Ok(self.read(false)?.engine())
+        Ok(self.read(false)?.engine(self))
     }
 
     /// As [`Session::engine`], for a command that goes on without the pipelines that are faulty.
@@ -93,7 +98,7 @@ impl Session {
     pub fn sound_engine(&self) -> Result<(Engine, Vec<FlowError>), Failure> {
         let mut read = self.read(true)?;
         let errors = std::mem::take(&mut read.errors);
-        Ok((read.engine(), errors))
+        Ok((read.engine(self), errors))
     }
 
     fn read(&self, sound: bool) -> Result<Read, Failure> {
@@ -104,7 +109,7 @@ impl Session {
             ([], Ok(directory)) => python::modules_of_project(&directory)?,
             _ => Vec::new(),
         };
-        let has_modules = !named.is_empty() || !of_directory.is_empty() || self.python.is_some();
+        let has_modules = !named.is_empty() || !of_directory.is_empty() || self.around.python.is_some();
         let config = &self.global.config;
         // Modules alone are a project too.
         let no_file = has_modules && config.as_os_str() == DEFAULT_CONFIG && !config.exists();
@@ -117,7 +122,7 @@ impl Session {
         modules.extend(of_directory.into_iter().filter(|_| self.global.module.is_none()));
         modules.extend(project.python.iter().cloned());
         modules.dedup();
-        let python = match (&self.python, modules.is_empty()) {
+        let python = match (&self.around.python, modules.is_empty()) {
             (Some(here), _) => Some(Arc::clone(here)),
             (None, true) => None,
             (None, false) => Some(Arc::new(ChildPython::find(&modules)?) as Arc<dyn Python>),

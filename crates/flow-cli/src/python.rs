@@ -7,6 +7,7 @@ use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::registry::{Answer, read_answer};
 use ematix_flow_core::declare::toml_file;
 use ematix_flow_core::error::{ErrorCode, FlowError};
+use ematix_flow_run::driver::Driver;
 use ematix_flow_run::execute::callables::{Callables, GivenConnection};
 use serde::Deserialize;
 use serde_json::json;
@@ -24,6 +25,15 @@ pub trait Python: Callables {
     fn registry(&self, modules: &[String]) -> Result<String, FlowError>;
     /// Itself, as who calls functions.
     fn callables(self: Arc<Self>) -> Arc<dyn Callables>;
+}
+
+/// What a process around the command brings to it.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// The Python that the process lives in.
+    pub python: Option<Arc<dyn Python>>,
+    /// Drivers of engines that it can reach and this binary alone cannot.
+    pub drivers: Vec<Arc<dyn Driver>>,
 }
 
 /// The exit code of a child whose function raised; an import that fails has another.

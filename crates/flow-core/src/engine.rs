@@ -1,8 +1,8 @@
 //! What the planner knows of an engine without asking a server: its words, and what it can.
 
 use crate::dialect::Dialect;
-use crate::dialect::duckdb::DuckDb;
-use crate::dialect::postgres::Postgres;
+use crate::dialect::duckdb::{self, DuckDb};
+use crate::dialect::postgres::{self, Postgres};
 
 /// What is known of an engine.
 #[derive(Clone, Copy)]
@@ -20,6 +20,8 @@ pub struct EngineFacts {
 pub struct Capabilities {
     /// What it keeps unique.
     pub unique: Uniqueness,
+    /// Whether its rows can leave for another database, and come from one.
+    pub moves_rows: bool,
     /// Whether the client can name a row of a single table by the six bytes that the engine sends of its address.
     pub addresses: bool,
 }
@@ -51,14 +53,14 @@ impl<'a> Ends<'a> {
 
 /// Postgres.
 pub static POSTGRES: EngineFacts = EngineFacts {
-    name: "postgres",
-    can: Capabilities { unique: Uniqueness::Partial, addresses: true },
+    name: postgres::NAME,
+    can: Capabilities { unique: Uniqueness::Partial, moves_rows: true, addresses: true },
     dialect: &Postgres,
 };
 
 /// DuckDB. It has no partial indexes, and a whole one makes a replacement eight times slower.
 pub static DUCKDB: EngineFacts = EngineFacts {
-    name: "duckdb",
-    can: Capabilities { unique: Uniqueness::Unenforced, addresses: false },
+    name: duckdb::NAME,
+    can: Capabilities { unique: Uniqueness::Unenforced, moves_rows: false, addresses: false },
     dialect: &DuckDb,
 };

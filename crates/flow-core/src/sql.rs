@@ -13,6 +13,8 @@ pub const MAX_NAME_BYTES: usize = 63;
 
 /// How a database writes names and values.
 pub trait Quote {
+    /// The engine that it is written for, by the engine's name.
+    fn engine(&self) -> &'static str;
     /// A name, quoted.
     fn quote(&self, name: &Ident) -> String;
     /// A value.
@@ -165,6 +167,12 @@ enum Part {
     Name(Ident),
     Literal(Literal),
     RunValue(RunValue),
+    /// What one engine words in its own way, and all others alike.
+    Worded {
+        common: Sql,
+        engine: &'static str,
+        own: Sql,
+    },
 }
 
 /// A piece of SQL. Composes with [`sql!`](crate::sql!), prints by whoever can [`Quote`].
@@ -242,6 +250,11 @@ impl Sql {
         out
     }
 
+    /// A piece that one engine words in its own way.
+    pub fn worded(common: Sql, engine: &'static str, own: Sql) -> Sql {
+        Sql { parts: vec![Part::Worded { common, engine, own }] }
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
@@ -250,15 +263,21 @@ impl Sql {
     /// The text of this piece, with the values of the run still open.
     pub fn render(&self, quote: &dyn Quote) -> Statement {
         let mut statement = Statement::default();
+        self.render_into(quote, &mut statement);
+        statement
+    }
+
+    fn render_into(&self, quote: &dyn Quote, statement: &mut Statement) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => statement.push_text(text),
                 Part::Name(name) => statement.push_text(&quote.quote(name)),
                 Part::Literal(literal) => statement.push_text(&quote.literal(literal)),
                 Part::RunValue(value) => statement.pieces.push(Piece::RunValue(*value)),
+                Part::Worded { engine, own, .. } if *engine == quote.engine() => own.render_into(quote, statement),
+                Part::Worded { common, .. } => common.render_into(quote, statement),
             }
         }
-        statement
     }
 
     /// The text of a piece that has no values of the run.

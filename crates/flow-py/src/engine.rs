@@ -1,5 +1,6 @@
 //! A registry with its connections: everything that a pipeline can do from Python.
 
+use crate::duckdb;
 use crate::errors::{raise, raise_all};
 use crate::progress::Progress;
 use crate::python::{InProcess, Tells};
@@ -38,7 +39,7 @@ impl Engine {
         let project =
             read_registry(&registry, &ProcessEnvironment).map_err(|errors| raise_all(py, &errors))?;
         let python = Arc::new(InProcess::new(registry, call, Tells::Caller));
-        let core = Core::new(project).with_callables(python.clone());
+        let core = Core::new(project).with_callables(python.clone()).with_driver(duckdb::driver());
         Ok(Engine { core: Arc::new(core), python })
     }
 

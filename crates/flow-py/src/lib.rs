@@ -5,6 +5,7 @@
 mod convert;
 mod errors;
 mod progress;
+mod duckdb;
 mod python;
 mod runtime;
 mod run;
@@ -17,6 +18,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     use super::*;
+    use ematix_flow_cli::python::Surroundings;
     use std::ffi::OsString;
     use std::sync::Arc;
 
@@ -40,7 +42,8 @@ mod _core {
             Arc::new(python::InProcess::new(registry, call, python::Tells::Terminal))
                 as Arc<dyn ematix_flow_cli::python::Python>
         });
-        py.detach(|| ematix_flow_cli::run_beside(argv, python))
+        let around = Surroundings { python, drivers: vec![duckdb::driver()] };
+        py.detach(|| ematix_flow_cli::run_beside(argv, around))
     }
 
     /// The modules with pipelines that a command line, the environment or pyproject.toml names.

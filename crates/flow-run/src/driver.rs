@@ -13,9 +13,6 @@ pub trait Driver: Send + Sync {
     /// What is known of the engine.
     fn facts(&self) -> &'static EngineFacts;
 
-    /// Whether a connection leads to this engine.
-    fn opens(&self, at: &ConnectionTarget) -> bool;
-
     /// Opens a session; `what` it is for is what the server shows of it.
     ///
     /// # Errors
@@ -43,10 +40,9 @@ impl Drivers {
     /// # Errors
     /// `not_yet_supported` where none opens it.
     pub fn find(&self, at: &ConnectionTarget) -> Result<&dyn Driver> {
-        self.0.iter().find(|driver| driver.opens(at)).map(AsRef::as_ref).ok_or_else(|| {
-            let known = self.0.iter().map(|driver| driver.facts().name).collect::<Vec<_>>().join(", ");
-            FlowError::new(ErrorCode::NotYetSupported, format!("no engine is known for {at}"))
-                .hint(format!("known are: {known}"))
+        self.0.iter().find(|driver| driver.facts().name == at.engine).map(AsRef::as_ref).ok_or_else(|| {
+            FlowError::new(ErrorCode::NotYetSupported, format!("this build of flow does not open {at}"))
+                .hint(format!("the one of the Python package does: pip install \"ematix-flow[{}]\"", at.engine))
         })
     }
 }

@@ -6,6 +6,7 @@
 pub mod session;
 pub mod driver;
 pub mod postgres;
+pub mod duckdb;
 pub mod transport;
 pub mod history;
 pub mod execute;

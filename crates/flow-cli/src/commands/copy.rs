@@ -9,7 +9,6 @@ use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::{ConnectionSpec, PipelineOptions, PipelineSpec, ProjectSpec, SourceSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::sql::QualifiedName;
-use ematix_flow_run::execute::Engine;
 use std::path::Path;
 
 /// Copies once.
@@ -25,7 +24,7 @@ pub fn copy(session: &Session, args: &CopyArgs) -> Outcome {
         started_by: "copy",
     };
     let selection = Selection { names: vec![name], single: true };
-    run::perform(session, &Engine::new(project), &selection, "copy", wish)
+    run::perform(session, &session.engine_of(project), &selection, "copy", wish)
 }
 
 /// A project of this one pipeline.

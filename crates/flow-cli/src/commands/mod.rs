@@ -27,16 +27,15 @@ use crate::args::{Cli, Command, GlobalArgs, Output};
 use crate::console::{Console, Format};
 use crate::exit;
 use crate::project::{Outcome, Session};
-use crate::python::Python;
+use crate::python::Surroundings;
 use crate::render::github::Annotations;
 use crate::render::{diagnostic, markdown};
 use ematix_flow_core::declare::Places;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use serde_json::json;
-use std::sync::Arc;
 
 /// Runs the command that was asked for.
-pub fn dispatch(cli: Cli, python: Option<Arc<dyn Python>>) -> u8 {
+pub fn dispatch(cli: Cli, around: Surroundings) -> u8 {
     let name = looks_ahead(&cli.command);
     let refused = form_refused(&cli.global, &cli.command, name);
     let mut manner = cli.global.manner();
@@ -44,7 +43,7 @@ pub fn dispatch(cli: Cli, python: Option<Arc<dyn Python>>) -> u8 {
         // The form that was asked for is none of this command's: its errors are words.
         manner.format = Format::Human;
     }
-    let session = Session { console: Console::new(manner), global: cli.global, python };
+    let session = Session { console: Console::new(manner), global: cli.global, around };
     let outcome = match refused {
         Some(error) => Err(error.into()),
         None => perform(&session, cli.command),

@@ -6,7 +6,7 @@ mod target;
 
 pub use target::ConnectionTarget;
 
-use crate::declare::dsn::parse_dsn;
+use crate::declare::dsn::{duckdb_file, parse_dsn};
 use crate::declare::environment::Environment;
 use crate::declare::interpolation::{Missing, Template};
 use crate::declare::libpq::{check_parameter, of_connection};
@@ -59,9 +59,14 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
     let user_file = UserFile::new(environment);
     let found = locate(name, project, &user_file, environment)?;
     let found_in = found.shown();
-    let parameters = found.parameters(environment).map_err(|error| of_connection(error, name))?;
-    let mut target = target::complete(name, parameters, found_in, environment)
-        .map_err(|error| found.place(error, "dsn"))?;
+    let mut target = match found.duckdb_file(environment).map_err(|error| of_connection(error, name))? {
+        Some(file) => target::of_file(&file, found_in),
+        None => {
+            let parameters = found.parameters(environment).map_err(|error| of_connection(error, name))?;
+            target::complete(name, parameters, found_in, environment)
+                .map_err(|error| found.place(error, "dsn"))?
+        }
+    };
     let project_side =
         project.connections.get(name).map(|spec| Declared { name, spec, places: &project.places });
     let user_side = user_file.declared(name);
@@ -245,6 +250,20 @@ impl Found<'_> {
         }
     }
 
+    /// The file of DuckDB to which it leads; a relative one lies beside the file in which it stands.
+    fn duckdb_file(&self, environment: &dyn Environment) -> Result<Option<PathBuf>> {
+        let (dsn, directory) = match self {
+            Found::Variable { dsn, .. } => (dsn.clone(), PathBuf::new()),
+            Found::Project(declared) | Found::User(declared) => match &declared.spec.dsn {
+                Some(dsn) => (declared.value("dsn", dsn, environment)?, declared.directory("dsn")),
+                None => return Ok(None),
+            },
+            Found::PgVariables(_) => return Ok(None),
+        };
+        let file = duckdb_file(&dsn).map_err(|error| self.place(error, "dsn"))?;
+        Ok(file.map(|file| directory.join(file)))
+    }
+
     /// The parameters that are said, with every `${…}` filled.
     fn parameters(&self, environment: &dyn Environment) -> Result<Vec<(String, String)>> {
         match self {
@@ -295,13 +314,11 @@ impl Declared<'_> {
 
     /// A value with its `${…}` filled.
     fn value(&self, parameter: &str, text: &str, environment: &dyn Environment) -> Result<String> {
-        let place = self.places.find(&format!("connections.{}.{parameter}", self.name));
-        let directory = place.and_then(|place| Path::new(&place.file).parent()).unwrap_or(Path::new(""));
         let template = Template::parse(text).map_err(|malformed| {
             let error = FlowError::new(ErrorCode::InvalidValue, malformed.message);
             self.place(FlowError { hint: malformed.hint, ..error }, parameter)
         })?;
-        template.resolve(environment, directory).map_err(|missing| {
+        template.resolve(environment, &self.directory(parameter)).map_err(|missing| {
             let error = FlowError::new(
                 ErrorCode::MissingVariable,
                 format!("{missing}; `{parameter}` of connection `{}` asks for it", self.name),
@@ -318,6 +335,12 @@ impl Declared<'_> {
             };
             self.place(error, parameter)
         })
+    }
+
+    /// The directory of the file in which a parameter stands.
+    fn directory(&self, parameter: &str) -> PathBuf {
+        let place = self.places.find(&format!("connections.{}.{parameter}", self.name));
+        place.and_then(|place| Path::new(&place.file).parent()).unwrap_or(Path::new("")).to_owned()
     }
 
     fn place(&self, error: FlowError, parameter: &str) -> FlowError {

@@ -1,6 +1,7 @@
 //! A resolved connection: libpq's parameters, complete, with a password that nothing prints.
 
 use crate::declare::environment::Environment;
+use crate::engine::{DUCKDB, POSTGRES};
 use crate::error::{ErrorCode, FlowError, Result};
 use indexmap::IndexMap;
 use secrecy::{ExposeSecret, SecretString};
@@ -19,7 +20,9 @@ const DEFAULT_CONNECT_TIMEOUT_SECONDS: &str = "10";
 /// Where a connection leads and what holds in it. Neither Display nor Debug show the password.
 #[derive(Clone, Debug)]
 pub struct ConnectionTarget {
-    /// libpq's parameters, without the password. Always there: `host` or `hostaddr`, `port`, `dbname`,
+    /// The engine, by its name.
+    pub engine: &'static str,
+    /// Of DuckDB: `file`. Of Postgres: libpq's parameters, without the password. Always there: `host` or `hostaddr`, `port`, `dbname`,
     /// `user`, `sslmode`, `connect_timeout`. Of several hosts, `host`, `hostaddr` and `port` are lists
     /// of one length with commas.
     pub parameters: IndexMap<String, String>,
@@ -39,9 +42,16 @@ impl ConnectionTarget {
         self.parameters.get(name).map(String::as_str)
     }
 
-    /// The whole as libpq's keywords, with the password: for a process of our own that is to connect, and for nobody
-    /// to read.
+    /// The file of a database that is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.parameter("file").map(Path::new)
+    }
+
+    /// The whole as a DSN, with the password: for a process of our own that is to connect, and for nobody to read.
     pub fn secret_conninfo(&self) -> SecretString {
+        if self.file().is_some() {
+            return SecretString::from(self.to_string());
+        }
         let mut parameters = self.parameters.clone();
         if let Some(password) = &self.password {
             parameters.insert("password".to_owned(), password.expose_secret().to_owned());
@@ -70,8 +80,11 @@ impl ConnectionTarget {
 }
 
 impl fmt::Display for ConnectionTarget {
-    /// `user@host:port/dbname`.
+    /// `user@host:port/dbname`, or `duckdb:file`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = self.parameter("file") {
+            return write!(f, "{}:{file}", self.engine);
+        }
         write!(f, "{}@", self.parameter("user").unwrap_or_default())?;
         for (index, (host, port)) in self.addresses().into_iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
@@ -82,6 +95,19 @@ impl fmt::Display for ConnectionTarget {
             }
         }
         write!(f, "/{}", self.parameter("dbname").unwrap_or_default())
+    }
+}
+
+/// A file of DuckDB.
+pub(super) fn of_file(file: &Path, found_in: String) -> ConnectionTarget {
+    let parameters = IndexMap::from([("file".to_owned(), file.to_string_lossy().into_owned())]);
+    ConnectionTarget {
+        engine: DUCKDB.name,
+        parameters,
+        password: None,
+        read_only: false,
+        session: IndexMap::new(),
+        found_in,
     }
 }
 
@@ -123,7 +149,14 @@ pub(super) fn complete(
         said.shift_remove("connect_timeout").unwrap_or_else(|| DEFAULT_CONNECT_TIMEOUT_SECONDS.to_owned()),
     );
     parameters.extend(said);
-    Ok(ConnectionTarget { parameters, password, read_only: false, session: IndexMap::new(), found_in })
+    Ok(ConnectionTarget {
+        engine: POSTGRES.name,
+        parameters,
+        password,
+        read_only: false,
+        session: IndexMap::new(),
+        found_in,
+    })
 }
 
 fn system_user(name: &str, environment: &dyn Environment) -> Result<String> {

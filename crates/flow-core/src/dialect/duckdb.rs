@@ -7,7 +7,7 @@
 mod digest;
 mod types;
 
-pub use types::facts_of;
+pub use types::{facts_of, known};
 
 use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder, TypeLoss};
 use crate::hash::Normal;
@@ -20,6 +20,9 @@ use types::oid;
 /// The dialect of DuckDB.
 pub struct DuckDb;
 
+/// The name of the engine.
+pub const NAME: &str = "duckdb";
+
 /// The relation as which rows from the client are read: a stream of Arrow that the driver puts under this name.
 pub const ARRIVING_ROWS: &str = "_ematix_rows";
 
@@ -29,6 +32,10 @@ fn system(name: &'static str) -> Sql {
 }
 
 impl Quote for DuckDb {
+    fn engine(&self) -> &'static str {
+        NAME
+    }
+
     fn quote(&self, name: &Ident) -> String {
         format!("\"{}\"", name.as_str().replace('"', "\"\""))
     }
@@ -147,6 +154,19 @@ impl Dialect for DuckDb {
     fn text_list(&self, texts: &[String]) -> Sql {
         let texts = texts.iter().map(|text| sql!("{text}", text = Literal::Text(text.clone())));
         sql!("CAST([{texts}] AS VARCHAR[])", texts = Sql::join(texts, ", "))
+    }
+
+    fn json_of_row(&self, alias: &'static str) -> Sql {
+        sql!("CAST({to_json}({alias}) AS VARCHAR)", to_json = system("to_json"), alias = Sql::text(alias))
+    }
+
+    fn iso_instant(&self, value: &Sql) -> Sql {
+        sql!(
+            "CASE WHEN {isfinite}({value}) THEN {replace}(CAST({value} AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z' ELSE CAST({value} AS VARCHAR) END",
+            value,
+            isfinite = system("isfinite"),
+            replace = system("replace")
+        )
     }
 
     fn json_row(&self, columns: Sql) -> Sql {

@@ -67,6 +67,10 @@ pub trait Dialect: Quote + Send + Sync {
     fn text_list(&self, texts: &[String]) -> Sql;
     /// A list of columns as one JSON object.
     fn json_row(&self, columns: Sql) -> Sql;
+    /// A row of a table as one JSON object, as text.
+    fn json_of_row(&self, alias: &'static str) -> Sql;
+    /// An instant as ISO 8601 in UTC; one that is not finite as the database calls it.
+    fn iso_instant(&self, value: &Sql) -> Sql;
     /// A function that every database has, so named that nobody can put another in its place.
     fn function(&self, name: &'static str) -> Sql {
         Sql::text(name)

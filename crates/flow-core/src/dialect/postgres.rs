@@ -10,7 +10,14 @@ use std::time::Duration;
 /// The dialect of Postgres.
 pub struct Postgres;
 
+/// The name of the engine.
+pub const NAME: &str = "postgres";
+
 impl Quote for Postgres {
+    fn engine(&self) -> &'static str {
+        NAME
+    }
+
     fn quote(&self, name: &Ident) -> String {
         format!("\"{}\"", name.as_str().replace('"', "\"\""))
     }
@@ -132,6 +139,18 @@ impl Dialect for Postgres {
     fn text_list(&self, texts: &[String]) -> Sql {
         let texts = texts.iter().map(|text| sql!("{text}", text = Literal::Text(text.clone())));
         sql!("ARRAY[{texts}]::text[]", texts = Sql::join(texts, ", "))
+    }
+
+    fn json_of_row(&self, alias: &'static str) -> Sql {
+        sql!("pg_catalog.row_to_json({alias}.*)::text", alias = Sql::text(alias))
+    }
+
+    fn iso_instant(&self, value: &Sql) -> Sql {
+        sql!(
+            "CASE WHEN pg_catalog.isfinite({value}) THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> {path}) || 'Z' ELSE {value}::text END",
+            value,
+            path = Sql::from_dialect("'{}'".to_owned())
+        )
     }
 
     fn json_row(&self, columns: Sql) -> Sql {

@@ -13,17 +13,17 @@ pub use remember::{
 };
 pub use statements::{Kind, Value, kinds, names, statement};
 
-use crate::sql;
-use crate::sql::{Literal, Sql};
+use crate::dialect::duckdb;
+use crate::sql::Sql;
 
 /// The schema of our metadata and of every intermediate table.
 pub const SCHEMA: &str = "ematix_flow";
 
-/// The advisory lock under which metadata are created and migrated: "ematixfl" in bytes.
-const METADATA_LOCK: i64 = 0x656d_6174_6978_666c;
-
 /// The tables of version 1.
 const TABLES: &str = include_str!("schema.sql");
+
+/// The same, as DuckDB has them.
+const TABLES_OF_DUCKDB: &str = include_str!("duckdb/schema.sql");
 
 /// What one version of the metadata has that the one before it had not.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,14 @@ pub struct Migration {
     /// The statements. They only add, and what they add may be left empty: a run of the version before that is under
     /// way while they run ends by its own statements.
     pub sql: &'static str,
+    /// The same, as DuckDB words them.
+    pub of_duckdb: &'static str,
+}
+
+impl Migration {
+    fn statements(&self) -> Sql {
+        worded(self.sql, self.of_duckdb)
+    }
 }
 
 /// Every migration, in the order of versions.
@@ -58,21 +66,16 @@ pub fn tables(migrations: &[Migration]) -> Vec<&'static str> {
         .collect()
 }
 
-/// Serialises those that create or migrate, until the transaction ends.
-pub fn lock() -> Sql {
-    sql!("SELECT pg_catalog.pg_advisory_xact_lock({key})", key = Literal::Integer(METADATA_LOCK))
-}
-
 /// What leads from the version that was found, or from nothing, to that of the migrations; empty where it is there.
-/// Runs inside a transaction that holds [`lock`].
+/// Runs inside a transaction that has taken the metadata.
 pub fn build(found: Option<i32>, migrations: &'static [Migration]) -> Vec<Sql> {
     let mut statements = Vec::new();
     if found.is_none() {
-        statements.push(Sql::text(whole(TABLES)));
+        statements.push(worded(TABLES, TABLES_OF_DUCKDB));
         statements.push(statement!("enter_version", version = 1));
     }
     for migration in migrations.iter().filter(|migration| migration.version > found.unwrap_or(1)) {
-        statements.push(Sql::text(whole(migration.sql)));
+        statements.push(migration.statements());
         statements.push(statement!("raise_version", version = migration.version));
     }
     if !statements.is_empty() {
@@ -81,6 +84,10 @@ pub fn build(found: Option<i32>, migrations: &'static [Migration]) -> Vec<Sql> {
         statements.push(statement!("share_tables", tables = &names.join(", ")));
     }
     statements
+}
+
+fn worded(common: &'static str, of_duckdb: &'static str) -> Sql {
+    Sql::worded(Sql::text(whole(common)), duckdb::NAME, Sql::text(whole(of_duckdb)))
 }
 
 /// Statements without the semicolon behind the last.
@@ -100,7 +107,7 @@ mod tests {
             assert_eq!(migration.version, version);
         }
         assert_eq!(VERSION as usize, MIGRATIONS.len() + 1);
-        let fake = [Migration { version: 2, sql: "" }, Migration { version: 3, sql: "" }];
+        let fake = [Migration { version: 2, sql: "", of_duckdb: "" }, Migration { version: 3, sql: "", of_duckdb: "" }];
         assert_eq!((version_after(&[]), version_after(&fake)), (1, 3));
     }
 
@@ -118,14 +125,14 @@ mod tests {
         ];
         assert_eq!(tables(&[]), first);
         let more =
-            Migration { version: 2, sql: "CREATE TABLE IF NOT EXISTS ematix_flow.locks (\n  target text\n)" };
+            Migration { version: 2, sql: "CREATE TABLE IF NOT EXISTS ematix_flow.locks (\n  target text\n)", of_duckdb: "CREATE TABLE IF NOT EXISTS ematix_flow.locks (\n  target text\n)" };
         assert_eq!(tables(&[more])[first.len()..], ["locks"]);
     }
 
     #[test]
     fn what_is_missing_is_built_in_the_order_of_versions() {
         const MORE: &[Migration] =
-            &[Migration { version: 2, sql: "ALTER a;\n" }, Migration { version: 3, sql: "ALTER b" }];
+            &[Migration { version: 2, sql: "ALTER a;\n", of_duckdb: "ALTER a;\n" }, Migration { version: 3, sql: "ALTER b", of_duckdb: "ALTER b" }];
         let built = |found, migrations| -> Vec<String> {
             let kind = |text: String| text.lines().next().unwrap_or_default().to_owned();
             build(found, migrations).iter().map(|sql| kind(sql.to_text(&Postgres))).collect()
@@ -143,10 +150,25 @@ mod tests {
 
     #[test]
     fn every_table_of_the_schema_is_in_our_schema_and_may_be_there_already() {
-        for (index, _) in TABLES.match_indices("CREATE TABLE") {
-            let said: String = TABLES[index..].chars().take_while(|c| *c != '(').collect();
-            assert!(said.starts_with(&format!("CREATE TABLE IF NOT EXISTS {SCHEMA}.")), "{said}");
+        for text in [TABLES, TABLES_OF_DUCKDB] {
+            for (index, _) in text.match_indices("CREATE TABLE") {
+                let said: String = text[index..].chars().take_while(|c| *c != '(').collect();
+                assert!(said.starts_with(&format!("CREATE TABLE IF NOT EXISTS {SCHEMA}.")), "{said}");
+            }
         }
+    }
+
+    #[test]
+    fn the_tables_of_duckdb_have_the_same_columns() {
+        let words = |text: &str| -> Vec<String> {
+            let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with("--"));
+            let first = lines.filter(|line| !line.starts_with("CREATE INDEX")).filter_map(|line| {
+                let word = line.split_whitespace().next()?;
+                Some(if word == "CREATE" { line.split('(').next()?.to_owned() } else { word.to_owned() })
+            });
+            first.collect()
+        };
+        assert_eq!(words(TABLES_OF_DUCKDB), words(TABLES));
     }
 
     #[test]

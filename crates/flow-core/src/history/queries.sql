@@ -1,6 +1,7 @@
 -- Every statement that reads or writes the tables in which runs are remembered, each by its name and with its
 -- parameters: `:value` is a text, a number or a value that only the run knows, `{piece}` is SQL. How the file is read
--- stands in statements.rs. A statement without a semicolon is a part of others.
+-- stands in statements.rs. A statement without a semicolon is a part of others. What DuckDB words in its own way stands
+-- once more in duckdb/queries.sql.
 
 -- ------------------------------------------------------------------------------------------ the tables themselves
 
@@ -11,16 +12,23 @@ SELECT pg_catalog.to_regclass('ematix_flow.run_steps') IS NOT NULL;
 -- name: is_the_schema_there()
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ematix_flow');
 
+-- name: take_the_metadata()
+-- Serialises those that create or migrate, until the transaction ends: "ematixfl" in bytes.
+SELECT pg_catalog.pg_advisory_xact_lock(7308604922905781868);
+
+-- name: begin_to_build()
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+
 -- name: version()
 SELECT m.version FROM ematix_flow.metadata AS m;
 
 -- name: version_is(version integer)
-EXISTS (SELECT FROM ematix_flow.metadata AS m WHERE m.version = :version)
+EXISTS (SELECT 1 FROM ematix_flow.metadata AS m WHERE m.version = :version)
 
 -- name: enter_version(version integer)
 INSERT INTO ematix_flow.metadata (version)
 SELECT :version
- WHERE NOT EXISTS (SELECT FROM ematix_flow.metadata);
+ WHERE NOT EXISTS (SELECT 1 FROM ematix_flow.metadata);
 
 -- name: raise_version(version integer)
 UPDATE ematix_flow.metadata SET version = :version;
@@ -49,7 +57,7 @@ $grants$;
 -- --------------------------------------------------------------------------------------------- a run, from outside
 -- These go over the executor's own connection, so that they stand whatever becomes of the load.
 
--- name: mark_lost(known sql)
+-- name: mark_lost(alone_since text?, known sql)
 -- A run between its last statement and COMMIT holds its row, and is passed over.
 UPDATE ematix_flow.run_history
    SET status = 'lost',
@@ -70,23 +78,25 @@ SELECT :target
  WHERE {known}
     ON CONFLICT DO NOTHING;
 
+-- name: claim_slot(run_id text, pipeline text, slot text?, known sql)
+-- Whoever enters the slot first serves it.
+INSERT INTO ematix_flow.slots (pipeline, slot, status, owner)
+SELECT :pipeline, :slot::timestamptz, 'claimed', :run_id
+ WHERE :slot::timestamptz IS NOT NULL
+   AND {known}
+    ON CONFLICT DO NOTHING;
+
 -- name: enter_run(run_id text, pipeline text, mode text, target text, started_by text, host text?, pid integer, program text, slot text?, parent text?, lease integer, known sql)
--- Whoever enters the slot first serves it; a run of no slot is always entered.
-WITH claim AS (
-  INSERT INTO ematix_flow.slots (pipeline, slot, status, owner)
-  SELECT :pipeline, :slot::timestamptz, 'claimed', :run_id
-   WHERE :slot::timestamptz IS NOT NULL
-     AND {known}
-      ON CONFLICT DO NOTHING
-  RETURNING slot
-)
+-- A run of no slot is always entered, another where it has claimed its slot.
 INSERT INTO ematix_flow.run_history
        (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id,
         lease_until)
 SELECT :run_id, :pipeline, pg_catalog.clock_timestamp(), 'running', :mode, :target, :started_by, :host, :pid, :program,
        :slot::timestamptz, :parent::uuid,
        pg_catalog.clock_timestamp() + :lease * interval '1 millisecond'
- WHERE (:slot::timestamptz IS NULL OR EXISTS (SELECT FROM claim))
+ WHERE (:slot::timestamptz IS NULL
+        OR EXISTS (SELECT 1 FROM ematix_flow.slots AS s
+                    WHERE s.pipeline = :pipeline AND s.slot = :slot::timestamptz AND s.owner = :run_id))
    AND {known};
 
 -- name: renew_leases(run_ids texts, lease integer)
@@ -126,6 +136,9 @@ UPDATE ematix_flow.run_history
 INSERT INTO ematix_flow.run_steps (run_id, n, kind, purpose, rows, milliseconds)
 VALUES {steps}
     ON CONFLICT DO NOTHING;
+
+-- name: wait_for_the_row()
+SET LOCAL lock_timeout = '10s';
 
 -- name: status_of(run_id text)
 -- The row's lock waits for a COMMIT that the server is still about to do.
@@ -253,7 +266,7 @@ UPDATE ematix_flow.run_history AS r
 
 -- ------------------------------------------------------------------------------------------ what commands ask
 
--- name: run_row()
+-- name: run_row(alone_since text?)
 -- A run that gives no sign of life until its lease has run out is shown as lost, whoever sweeps it.
 pg_catalog.json_build_object(
          'pipeline', r.pipeline_name,

@@ -5,6 +5,7 @@
 //! dialect quotes as it quotes every other. Text between single quotes has none of these.
 
 use super::SCHEMA;
+use crate::dialect::duckdb;
 use crate::run_value::RunValue;
 use crate::sql::{Hole, Ident, Literal, QualifiedName, Sql};
 use std::collections::BTreeMap;
@@ -12,7 +13,10 @@ use std::sync::LazyLock;
 
 const QUERIES: &str = include_str!("queries.sql");
 
-static STATEMENTS: LazyLock<BTreeMap<&str, Named>> = LazyLock::new(|| read(QUERIES));
+/// What DuckDB words in its own way.
+const OF_DUCKDB: &str = include_str!("duckdb/queries.sql");
+
+static STATEMENTS: LazyLock<BTreeMap<&str, Named>> = LazyLock::new(|| read(QUERIES, OF_DUCKDB));
 
 /// What a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +216,8 @@ enum Piece {
 struct Named {
     parameters: Vec<(&'static str, Kind)>,
     pieces: Vec<Piece>,
+    /// As DuckDB words it, where that is otherwise.
+    of_duckdb: Option<Vec<Piece>>,
 }
 
 impl Named {
@@ -220,34 +226,51 @@ impl Named {
             let kind = self.parameters.iter().find(|(known, _)| known == parameter).map(|(_, kind)| *kind);
             assert_eq!(kind, Some(value.kind()), "{name} takes {parameter}");
         }
-        let mut out = Sql::empty();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => out.push(&Sql::text(text)),
-                Piece::Table(table) => {
-                    out.push(&QualifiedName { schema: Ident::fixed(SCHEMA), name: Ident::fixed(table) });
-                }
-                Piece::Value(parameter) | Piece::Sql(parameter) => {
-                    let given = values.iter().find(|(given, _)| given == parameter);
-                    let (_, value) = given.unwrap_or_else(|| panic!("{name} is given {parameter}"));
-                    out.push(value);
-                }
-            }
+        let common = worded(&self.pieces, name, values);
+        match &self.of_duckdb {
+            Some(pieces) => Sql::worded(common, duckdb::NAME, worded(pieces, name, values)),
+            None => common,
         }
-        out
     }
 }
 
-/// Splits a file of statements.
-fn read(file: &'static str) -> BTreeMap<&'static str, Named> {
+fn worded(pieces: &[Piece], name: &str, values: &[(&str, Value)]) -> Sql {
+    let mut out = Sql::empty();
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => out.push(&Sql::text(text)),
+            Piece::Table(table) => {
+                out.push(&QualifiedName { schema: Ident::fixed(SCHEMA), name: Ident::fixed(table) });
+            }
+            Piece::Value(parameter) | Piece::Sql(parameter) => {
+                let given = values.iter().find(|(given, _)| given == parameter);
+                let (_, value) = given.unwrap_or_else(|| panic!("{name} is given {parameter}"));
+                out.push(value);
+            }
+        }
+    }
+    out
+}
+
+/// Splits a file of statements, and one with other words for some of them.
+fn read(file: &'static str, of_duckdb: &'static str) -> BTreeMap<&'static str, Named> {
     let mut statements = BTreeMap::new();
-    for part in file.split("-- name: ").skip(1) {
-        let (head, body) = part.split_once('\n').expect("a statement stands below its name");
+    for (head, body) in sections(file) {
         let (name, parameters) = heading(head);
-        let named = Named { parameters, pieces: pieces(body) };
+        let named = Named { parameters, pieces: pieces(body), of_duckdb: None };
         assert!(statements.insert(name, named).is_none(), "{name} stands in the file once");
     }
+    for (name, body) in sections(of_duckdb) {
+        let named = statements.get_mut(name.trim_end()).unwrap_or_else(|| panic!("there is a statement {name}"));
+        assert!(named.of_duckdb.replace(pieces(body)).is_none(), "{name} stands in the file once");
+    }
     statements
+}
+
+/// What stands behind each `-- name: `, and below it.
+fn sections(file: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let part = |part: &'static str| part.split_once('\n').expect("a statement stands below its name");
+    file.split("-- name: ").skip(1).map(part)
 }
 
 /// `name(parameter kind, …)`.
@@ -327,11 +350,12 @@ fn split_line(line: &'static str, out: &mut Vec<Piece>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::duckdb::DuckDb;
     use crate::dialect::postgres::Postgres;
     use crate::history::{MIGRATIONS, tables};
 
     fn filled(file: &'static str, values: &[(&str, Value)]) -> String {
-        read(file)["one"].fill("one", values).to_text(&Postgres)
+        read(file, "")["one"].fill("one", values).to_text(&Postgres)
     }
 
     #[test]
@@ -364,13 +388,13 @@ mod tests {
         filled("-- name: one(run_id text)\nSELECT :run_id", &[("run_id", 1_i64.into())]);
     }
 
-    /// What is wrong with the statements of a file.
-    fn mistakes(file: &'static str) -> Vec<String> {
+    /// What is wrong with the statements of a file, and with other words for them.
+    fn mistakes(file: &'static str, of_duckdb: &'static str) -> Vec<String> {
         let known = tables(MIGRATIONS);
         let mut found = Vec::new();
-        for (name, named) in read(file) {
+        for (name, named) in read(file, of_duckdb) {
             let mut unused: Vec<&str> = named.parameters.iter().map(|(parameter, _)| *parameter).collect();
-            for piece in &named.pieces {
+            for piece in named.pieces.iter().chain(named.of_duckdb.iter().flatten()) {
                 match piece {
                     Piece::Text(text) if text.contains("--") => {
                         found.push(format!("{name}: a comment behind SQL"))
@@ -399,10 +423,11 @@ mod tests {
 
     #[test]
     fn every_statement_has_its_parameters_and_names_tables_that_are_there() {
-        assert_eq!(mistakes(QUERIES), [] as [&str; 0]);
+        assert_eq!(mistakes(QUERIES, OF_DUCKDB), [] as [&str; 0]);
         assert_eq!(
             mistakes(
-                "-- name: a(x text, y sql)\nSELECT :y, :z FROM ematix_flow.metadatas -- b\n-- name: c(w text)\nSELECT {w}"
+                "-- name: a(x text, y sql)\nSELECT :y, :z FROM ematix_flow.metadatas -- b\n-- name: c(w text, v text)\nSELECT {w}",
+                "-- name: c\nSELECT :v, :u\n",
             ),
             [
                 "a: y stands as what it is not",
@@ -411,7 +436,23 @@ mod tests {
                 "a: a comment behind SQL",
                 "a: x stands nowhere",
                 "c: w stands as what it is not",
+                "c: u is not declared",
             ]
         );
+    }
+
+    #[test]
+    fn duckdb_says_in_its_own_words_what_it_says_otherwise() {
+        let version = statement("version", &[]);
+        assert_eq!(version.to_text(&DuckDb), version.to_text(&Postgres));
+        let there = statement("are_there", &[]);
+        assert!(there.to_text(&Postgres).contains("to_regclass"));
+        assert!(there.to_text(&DuckDb).contains("duckdb_tables"));
+        for (name, named) in read(QUERIES, OF_DUCKDB) {
+            let words = named.of_duckdb.unwrap_or(named.pieces);
+            let foreign = words.iter().any(|piece| matches!(piece, Piece::Text(text) if text.contains("pg_catalog")));
+            // Leases are not renewed where one process has the file.
+            assert!(!foreign || name == "renew_leases", "{name} asks DuckDB for what Postgres has");
+        }
     }
 }

@@ -5,7 +5,6 @@ use crate::history::HistoryStore;
 use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::ColumnValue;
-use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Blame;
@@ -38,12 +37,12 @@ impl Engine {
         };
         let strategy = strategies::of(&built.strategy);
         let keys = keys_of(&built, &live)?;
-        let mut all = strategy.invariants(&Postgres, name, &keys);
+        let mut all = strategy.invariants(session.facts().dialect, name, &keys);
         all.extend(hash_invariant(session.as_ref(), &built, &keys, &live).await?);
         let mut violations = Vec::new();
         for Invariant { name: invariant, detail, sql } in all {
             let doing = format!("check {invariant}");
-            let answers = session.ask(Blame::Target, &doing, &sql.to_text(&Postgres)).await?;
+            let answers = session.ask(Blame::Target, &doing, &sql.to_text(session.facts().dialect)).await?;
             for row in &nth(&answers, 0, invariant)?.rows {
                 let key: IndexMap<String, Value> = keys
                     .iter()
@@ -98,5 +97,5 @@ async fn hash_invariant(
         })
         .collect();
     let Some(columns) = columns else { return Ok(None) };
-    Ok(strategy.hash_invariant(&Postgres, pipeline.target.name(), keys, &columns))
+    Ok(strategy.hash_invariant(session.facts().dialect, pipeline.target.name(), keys, &columns))
 }

@@ -51,11 +51,11 @@ pub async fn facts(
     if let Some(own) = &route.source {
         own.tidy().await?;
     }
-    let inspector = session.inspector();
+    let (inspector, dialect) = (session.inspector(), session.facts().dialect);
     let table = inspector.table(name);
     let mut questions = vec![table.sql.clone()];
     let remembered =
-        metadata_exists.then(|| (record_of(&pipeline.target_key()), watermark_of(&pipeline.name)));
+        metadata_exists.then(|| (record_of(dialect, &pipeline.target_key()), watermark_of(dialect, &pipeline.name)));
     if let Some((record, watermark)) = &remembered {
         questions.extend([record.sql.clone(), watermark.sql.clone()]);
     }

@@ -4,12 +4,14 @@ use super::{Engine, Request};
 use crate::history::HistoryStore;
 use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
-use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, Version, WatermarkRow};
-use ematix_flow_core::sql::{Ident, Literal, Quote};
+use ematix_flow_core::resolve::strategy::HistoryColumns;
+use ematix_flow_core::sql;
+use ematix_flow_core::sql::{Ident, QualifiedName, Sql, text};
 use ematix_flow_core::strategies;
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -290,38 +292,13 @@ impl Engine {
         let key = match_key(&keys, key)?;
         let session = self.open(&built.target_connection, &format!("history {pipeline}")).await?;
         let name = built.target.name();
-        let target = format!("{}.{}", Postgres.quote(&name.schema), Postgres.quote(&name.name));
-        let instant = |column: &Ident| {
-            let value = format!("t.{}", Postgres.quote(column));
-            format!(
-                "CASE WHEN pg_catalog.isfinite({value}) THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> '{{}}') || 'Z' ELSE {value}::text END"
-            )
-        };
-        let condition: Vec<String> = key
-            .iter()
-            .map(|(column, value)| {
-                let value = Postgres.literal(&Literal::Text(value.clone()));
-                format!("t.{}::text = {value}", Postgres.quote(column))
-            })
-            .collect();
-        let sql = format!(
-            "SELECT {from}, {to}, t.{flag}, pg_catalog.row_to_json(t.*)::text FROM {target} AS t WHERE {condition} ORDER BY t.{order}",
-            from = instant(kept.begin),
-            to = instant(kept.end),
-            flag = Postgres.quote(kept.current),
-            condition = condition.join(" AND "),
-            order = Postgres.quote(kept.begin),
-        );
-        let answers =
-            session.ask(Blame::Target, "read the versions of the key", &sql).await.map_err(|error| {
-                match error.sqlstate.as_deref() {
-                    Some("42P01" | "3F000") => {
-                        FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
-                            .hint(format!("`flow run {pipeline}` creates it"))
-                    }
-                    _ => error,
-                }
-            })?;
+        let sql = versions_of(session.facts().dialect, name, &kept, &key);
+        let answers = session.ask(Blame::Target, "read the versions of the key", &sql).await;
+        let answers = answers.map_err(|error| match session.says_missing(&error) {
+            true => FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
+                .hint(format!("`flow run {pipeline}` creates it")),
+            false => error,
+        })?;
         let columns = match &built.target {
             Target::Declared(table) => {
                 table.columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>()
@@ -350,7 +327,7 @@ impl Engine {
             versions.push(Version {
                 valid_from: cell(0).unwrap_or_default(),
                 valid_to,
-                is_current: cell(2).as_deref() == Some("t"),
+                is_current: matches!(cell(2).as_deref(), Some("t" | "true")),
                 values,
             });
         }
@@ -360,6 +337,30 @@ impl Engine {
         }
         Ok(KeyHistory { key: shown_key, versions })
     }
+}
+
+/// Asks for the versions of a key: where each begins and ends, whether it is current, and its row as JSON.
+fn versions_of(
+    dialect: &dyn Dialect,
+    target: &QualifiedName,
+    kept: &HistoryColumns<'_>,
+    key: &[(Ident, String)],
+) -> String {
+    let column = |name: &Ident| sql!("t.{name}", name);
+    let conditions = key.iter().map(|(name, value)| {
+        sql!("{text} = {value}", text = dialect.cast_to(&column(name), "text"), value = text(value.as_str()))
+    });
+    sql!(
+        "SELECT {begin}, {end}, t.{current}, {row}\n  FROM {target} AS t\n WHERE {conditions}\n ORDER BY t.{first}",
+        begin = dialect.iso_instant(&column(kept.begin)),
+        end = dialect.iso_instant(&column(kept.end)),
+        current = kept.current,
+        row = dialect.json_of_row("t"),
+        target,
+        conditions = Sql::join(conditions, " AND "),
+        first = kept.begin
+    )
+    .to_text(dialect)
 }
 
 /// Begins a transaction that holds the target as a run does.

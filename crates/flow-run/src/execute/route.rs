@@ -42,12 +42,21 @@ impl Engine {
         }
         let source = self.open(source_name, &format!("source {}", pipeline.name)).await?;
         source.begin(Blame::Source, Access::ReadOnly, Some(&limits(pipeline))).await?;
+        if let Some(stays) = [source.as_ref(), target].into_iter().find(|end| !end.facts().can.moves_rows)
+            && (forced.is_some() || !same_database(source.as_ref(), target, key()).await?)
+        {
+            let message = format!(
+                "rows do not pass between {source_name} and {target_name}: those of {} stay in their database yet",
+                stays.facts().name
+            );
+            return Err(FlowError::new(ErrorCode::NotYetSupported, message)
+                .hint("let source and target be one file"));
+        }
         if let Some(forced) = forced {
             return Ok(staged(forced.to_owned(), source));
         }
         let same_only = pipeline.force_path == Some(ForcePath::SameDb);
-        let key = Uuid::new_v4().as_u128() as i64;
-        let reason = if !same_database(source.as_ref(), target, key).await? {
+        let reason = if !same_database(source.as_ref(), target, key()).await? {
             format!("source {source_name} is another database")
         } else if let Some(difference) = difference(pipeline, source.as_ref(), target).await? {
             format!("{source_name} and {target_name} are one database, but {difference}")
@@ -85,6 +94,11 @@ fn limits(pipeline: &Pipeline) -> Limits {
         idle: Duration::ZERO,
         statement: limits.statement_timeout.as_ref().map(|limit| limit.as_std()),
     }
+}
+
+/// A key that nobody else uses.
+fn key() -> i64 {
+    Uuid::new_v4().as_u128() as i64
 }
 
 /// Proves whether two sessions, each in a transaction, are in one database.

@@ -3,7 +3,7 @@
 
 use super::json;
 use crate::session::Question;
-use ematix_flow_core::dialect::postgres::Postgres;
+use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::facts::{StoredWatermark, TargetRecord};
 use ematix_flow_core::statement;
 use serde::Deserialize;
@@ -20,15 +20,15 @@ pub struct KnownTarget {
 }
 
 /// Asks what is remembered of a target.
-pub fn record_of(target: &str) -> Question<KnownTarget> {
-    Question::new(statement!("record_of", target = target).to_text(&Postgres), |answer, doing| {
+pub fn record_of(dialect: &dyn Dialect, target: &str) -> Question<KnownTarget> {
+    Question::new(statement!("record_of", target = target).to_text(dialect), |answer, doing| {
         json::<TargetJson>(answer.only_value(doing)?).map(KnownTarget::from)
     })
 }
 
 /// Asks how far a pipeline has read.
-pub fn watermark_of(pipeline: &str) -> Question<Option<StoredWatermark>> {
-    Question::new(statement!("watermark_of", pipeline = pipeline).to_text(&Postgres), |answer, doing| {
+pub fn watermark_of(dialect: &dyn Dialect, pipeline: &str) -> Question<Option<StoredWatermark>> {
+    Question::new(statement!("watermark_of", pipeline = pipeline).to_text(dialect), |answer, doing| {
         if answer.rows.is_empty() {
             return Ok(None);
         }

@@ -2,9 +2,8 @@
 //! so that it survives a rollback of the load.
 
 use super::rows;
-use super::tables::{hinted, is_of_other_tables};
+use super::tables::hinted;
 use crate::session::{ResultSet, Session, nth, unreadable};
-use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::hash::ENCODING_VERSION;
@@ -81,7 +80,7 @@ impl<'a> HistoryStore<'a> {
                     return Ok(entered);
                 }
             }
-            Err(error) if is_of_other_tables(&error) => {}
+            Err(error) if self.session.says_missing(&error) => {}
             Err(error) => return Err(hinted(error)),
         }
         self.prepare(true).await?;
@@ -94,8 +93,15 @@ impl<'a> HistoryStore<'a> {
     fn begin_sql(&self, start: &RunStart<'_>) -> String {
         let known = statement!("version_is", version = self.version());
         let statements = [
-            statement!("mark_lost", known = known.clone()),
+            statement!("mark_lost", alone_since = self.alone_since().as_deref(), known = known.clone()),
             statement!("enter_target", target = start.target, known = known.clone()),
+            statement!(
+                "claim_slot",
+                run_id = start.run_id,
+                pipeline = start.pipeline,
+                slot = start.slot,
+                known = known.clone()
+            ),
             statement!(
                 "enter_run",
                 run_id = start.run_id,
@@ -114,13 +120,23 @@ impl<'a> HistoryStore<'a> {
             // Asked last: what was entered before is then of this version.
             statement!("version"),
         ];
-        Sql::join(statements, ";\n").to_text(&Postgres)
+        self.text(&Sql::join(statements, ";\n"))
+    }
+
+    /// Since when no other process can have had a run here, as the statements take it.
+    fn alone_since(&self) -> Option<String> {
+        self.session.alone_since().map(|since| since.to_string())
+    }
+
+    /// A statement as the session's engine words it.
+    pub(super) fn text(&self, sql: &Sql) -> String {
+        sql.to_text(self.session.facts().dialect)
     }
 
     /// Whether the run was entered; `None` where the metadata are older.
     fn entered(&self, answers: &[ResultSet], doing: &str) -> Result<Option<bool>> {
-        let version = self.read_version(nth(answers, 3, doing)?)?;
-        Ok((version == self.version()).then_some(nth(answers, 2, doing)?.affected == 1))
+        let version = self.read_version(nth(answers, 4, doing)?)?;
+        Ok((version == self.version()).then_some(nth(answers, 3, doing)?.affected == 1))
     }
 
     /// Renews the leases of runs that end together. `false`: one was taken for dead.
@@ -128,9 +144,12 @@ impl<'a> HistoryStore<'a> {
     /// # Errors
     /// As the server says.
     pub async fn renew(&self, run_ids: &[&str], lease: &Duration) -> Result<bool> {
+        if self.session.alone_since().is_some() {
+            return Ok(true);
+        }
         let doing = "renew the lease";
         let sql = statement!("renew_leases", run_ids = run_ids, lease = milliseconds(lease));
-        let answers = self.session.write(doing, &sql.to_text(&Postgres)).await?;
+        let answers = self.session.write(doing, &self.text(&sql)).await?;
         Ok(nth(&answers, 0, doing)?.affected == run_ids.len() as i64)
     }
 
@@ -150,7 +169,7 @@ impl<'a> HistoryStore<'a> {
             path = failure.path.map(|path| path.name()),
             rows_in = failure.rows_in
         );
-        self.session.write("record how the run ended", &sql.to_text(&Postgres)).await.map(|_| ())
+        self.session.write("record how the run ended", &self.text(&sql)).await.map(|_| ())
     }
 
     /// Records what can be recorded only after the commit: its time, and the steps.
@@ -160,7 +179,7 @@ impl<'a> HistoryStore<'a> {
     pub async fn after_commit(&self, run_id: &str, steps: &[StepReport]) -> Result<()> {
         let mut statements = vec![statement!("enter_commit", run_id = run_id)];
         statements.extend(steps_statement(run_id, steps));
-        let sql = Sql::join(statements, ";\n").to_text(&Postgres);
+        let sql = self.text(&Sql::join(statements, ";\n"));
         self.session.write("record the commit", &sql).await.map(|_| ())
     }
 
@@ -170,7 +189,7 @@ impl<'a> HistoryStore<'a> {
     /// As the server says.
     pub async fn record_steps(&self, run_id: &str, steps: &[StepReport]) -> Result<()> {
         let Some(sql) = steps_statement(run_id, steps) else { return Ok(()) };
-        self.session.write("record the steps", &sql.to_text(&Postgres)).await.map(|_| ())
+        self.session.write("record the steps", &self.text(&sql)).await.map(|_| ())
     }
 
     /// The status of a run as its row says: the answer after a lost COMMIT.
@@ -179,9 +198,8 @@ impl<'a> HistoryStore<'a> {
     /// As the server says.
     pub async fn status_of(&self, run_id: &str) -> Result<Option<String>> {
         let doing = "look the run up";
-        let question = statement!("status_of", run_id = run_id).to_text(&Postgres);
-        let answers =
-            self.session.write(doing, &format!("SET LOCAL lock_timeout = '10s';\n{question}")).await?;
+        let questions = [statement!("wait_for_the_row"), statement!("status_of", run_id = run_id)];
+        let answers = self.session.write(doing, &self.text(&Sql::join(questions, ";\n"))).await?;
         let answer = nth(&answers, 1, doing)?;
         match answer.rows.is_empty() {
             true => Ok(None),
@@ -197,7 +215,7 @@ impl<'a> HistoryStore<'a> {
     /// As the server says.
     pub async fn runs(&self, pipelines: &[String], limit: usize) -> Result<Vec<RunRow>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = statement!("runs", run = statement!("run_row"), pipelines = pipelines, limit = limit);
+        let sql = statement!("runs", run = self.run_row(), pipelines = pipelines, limit = limit);
         self.rows("read the history", &sql).await
     }
 
@@ -207,8 +225,12 @@ impl<'a> HistoryStore<'a> {
     /// As the server says.
     pub async fn run_by_suffix(&self, digits: &str) -> Result<Vec<RunRow>> {
         let pattern = format!("%{}", digits.to_lowercase());
-        let sql = statement!("runs_by_suffix", run = statement!("run_row"), pattern = &pattern);
+        let sql = statement!("runs_by_suffix", run = self.run_row(), pattern = &pattern);
         self.rows("look the run up", &sql).await
+    }
+
+    fn run_row(&self) -> Sql {
+        statement!("run_row", alone_since = self.alone_since().as_deref())
     }
 
     /// The steps of a run.
@@ -240,7 +262,7 @@ impl<'a> HistoryStore<'a> {
     /// # Errors
     /// As the server says.
     pub async fn seen(&self, pipeline: &str, slot: &Timestamp) -> Result<()> {
-        let sql = statement!("seen", pipeline = pipeline, slot = &slot.to_string()).to_text(&Postgres);
+        let sql = self.text(&statement!("seen", pipeline = pipeline, slot = &slot.to_string()));
         self.session.write("remember when the schedule was first seen", &sql).await.map(|_| ())
     }
 
@@ -295,7 +317,7 @@ impl<'a> HistoryStore<'a> {
             ),
             Sql::text("COMMIT"),
         ];
-        let sql = Sql::join(statements, ";\n").to_text(&Postgres);
+        let sql = self.text(&Sql::join(statements, ";\n"));
         self.session.ask(Blame::Target, "store the watermark", &sql).await.map(|_| ())
     }
 
@@ -309,12 +331,12 @@ impl<'a> HistoryStore<'a> {
             statement!("forget_watermark", pipeline = pipeline),
             Sql::text("COMMIT"),
         ];
-        let sql = Sql::join(statements, ";\n").to_text(&Postgres);
+        let sql = self.text(&Sql::join(statements, ";\n"));
         self.session.ask(Blame::Target, "forget the watermark", &sql).await.map(|_| ())
     }
 
     async fn ask(&self, doing: &str, sql: &Sql) -> Result<Vec<ResultSet>> {
-        match self.session.ask(Blame::Target, doing, &sql.to_text(&Postgres)).await {
+        match self.session.ask(Blame::Target, doing, &self.text(&sql)).await {
             Err(error) => Err(self.explained(error).await),
             answers => answers,
         }

@@ -2,7 +2,6 @@
 
 use super::HistoryStore;
 use crate::session::{ResultSet, nth, unreadable};
-use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::history;
 use ematix_flow_core::plan::Blame;
@@ -31,7 +30,7 @@ impl HistoryStore<'_> {
     /// The version that is there.
     pub(super) async fn found(&self) -> Result<Option<i32>> {
         let doing = "look for the metadata";
-        let question = statement!("are_there").to_text(&Postgres);
+        let question = self.text(&statement!("are_there"));
         let exists = match self.session.ask(Blame::Target, doing, &question).await {
             // Without USAGE on the schema the question itself is refused.
             Err(error) if error.code == ErrorCode::PermissionDenied => {
@@ -42,7 +41,7 @@ impl HistoryStore<'_> {
         if !exists {
             return Ok(None);
         }
-        let answers = match self.session.ask(Blame::Target, READ_VERSION, &version_question()).await {
+        let answers = match self.session.ask(Blame::Target, READ_VERSION, &self.version_question()).await {
             Ok(answers) => answers,
             Err(error) => return Err(self.session.complete(hinted(error), "").await),
         };
@@ -74,9 +73,7 @@ impl HistoryStore<'_> {
     /// `metadata_newer`; `permission_denied` with the GRANT that mends it.
     pub async fn prepare(&self, commit: bool) -> Result<()> {
         if commit {
-            self.session
-                .ask(Blame::Target, "begin", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-                .await?;
+            self.session.ask(Blame::Target, "begin", &self.text(&statement!("begin_to_build"))).await?;
         }
         let prepared = self.prepare_in_transaction().await;
         if commit {
@@ -88,8 +85,8 @@ impl HistoryStore<'_> {
 
     async fn prepare_in_transaction(&self) -> Result<()> {
         let doing = "wait for others that create the metadata";
-        let looking = [history::lock(), statement!("is_the_schema_there"), statement!("are_there")];
-        let question = Sql::join(looking, ";\n").to_text(&Postgres);
+        let looking = [statement!("take_the_metadata"), statement!("is_the_schema_there"), statement!("are_there")];
+        let question = self.text(&Sql::join(looking, ";\n"));
         let answers = self.session.ask(Blame::Target, doing, &question).await.map_err(hinted)?;
         let schema = nth(&answers, 1, doing)?.only_truth(doing)?;
         // Another run may have been quicker: what is its role's is not ours to create again.
@@ -97,7 +94,7 @@ impl HistoryStore<'_> {
             true => {
                 let answers = self
                     .session
-                    .ask(Blame::Target, READ_VERSION, &version_question())
+                    .ask(Blame::Target, READ_VERSION, &self.version_question())
                     .await
                     .map_err(hinted)?;
                 Some(self.read_version(nth(&answers, 0, READ_VERSION)?)?)
@@ -116,7 +113,7 @@ impl HistoryStore<'_> {
         if build.is_empty() {
             return Ok(());
         }
-        let sql = Sql::join(build, ";\n").to_text(&Postgres);
+        let sql = self.text(&Sql::join(build, ";\n"));
         match found {
             None => self.session.ask(Blame::Target, "create the metadata", &sql).await.map_err(hinted)?,
             Some(_) => {
@@ -131,12 +128,16 @@ impl HistoryStore<'_> {
         Ok(())
     }
 
+    fn version_question(&self) -> String {
+        self.text(&statement!("version"))
+    }
+
     /// An error of a question that only newer metadata can answer says so. Ends the transaction that is open.
     pub async fn explained(&self, error: FlowError) -> FlowError {
-        if !is_of_other_tables(&error) {
+        if !self.session.says_missing(&error) {
             return error;
         }
-        let question = format!("ROLLBACK;\n{}", version_question());
+        let question = format!("ROLLBACK;\n{}", self.version_question());
         let Ok(answers) = self.session.ask(Blame::Target, READ_VERSION, &question).await else {
             return error;
         };
@@ -151,11 +152,6 @@ impl HistoryStore<'_> {
     }
 }
 
-/// Whether a table, a column or the schema is not there.
-pub(super) fn is_of_other_tables(error: &FlowError) -> bool {
-    matches!(error.sqlstate.as_deref(), Some("42P01" | "42703" | "3F000"))
-}
-
 /// Adds the GRANTs that let a role share the metadata.
 pub(super) fn hinted(error: FlowError) -> FlowError {
     match error.code {
@@ -164,6 +160,3 @@ pub(super) fn hinted(error: FlowError) -> FlowError {
     }
 }
 
-fn version_question() -> String {
-    statement!("version").to_text(&Postgres)
-}

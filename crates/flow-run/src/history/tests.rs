@@ -14,11 +14,11 @@ use ematix_flow_core::plan::Blame;
 
 /// Two versions that are not there yet; neither can be done twice.
 const LATER: &[Migration] = &[
-    Migration { version: 2, sql: "CREATE TABLE IF NOT EXISTS ematix_flow.later (target text);\n" },
-    Migration { version: 3, sql: "ALTER TABLE ematix_flow.later ADD COLUMN epoch bigint" },
+    Migration { version: 2, sql: "CREATE TABLE IF NOT EXISTS ematix_flow.later (target text);\n", of_duckdb: "" },
+    Migration { version: 3, sql: "ALTER TABLE ematix_flow.later ADD COLUMN epoch bigint", of_duckdb: "" },
 ];
 
-const BROKEN: &[Migration] = &[LATER[0], Migration { version: 3, sql: "SELECT 1 / 0" }];
+const BROKEN: &[Migration] = &[LATER[0], Migration { version: 3, sql: "SELECT 1 / 0", of_duckdb: "" }];
 
 /// The database of one test.
 struct Database(ConnectionTarget);

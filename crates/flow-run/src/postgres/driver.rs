@@ -18,11 +18,6 @@ impl Driver for PostgresDriver {
         &POSTGRES
     }
 
-    /// Whatever nobody else opens: a connection names an engine only where it is another.
-    fn opens(&self, _at: &ConnectionTarget) -> bool {
-        true
-    }
-
     async fn open(&self, at: &ConnectionTarget, what: &str) -> Result<Box<dyn Session>> {
         Ok(Box::new(connect(at, what).await?))
     }

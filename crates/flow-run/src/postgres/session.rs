@@ -133,6 +133,10 @@ impl Session for PostgresSession {
         Ok(answers)
     }
 
+    fn says_missing(&self, error: &FlowError) -> bool {
+        matches!(error.sqlstate.as_deref(), Some("42P01" | "42703" | "3F000"))
+    }
+
     async fn stay_awake(&self) -> Result<()> {
         self.ask(Blame::Target, "stay awake", "SELECT").await.map(|_| ())
     }

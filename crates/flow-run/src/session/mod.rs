@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use ematix_flow_core::engine::EngineFacts;
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::plan::Blame;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// A session. One statement runs at a time; whoever asks meanwhile waits.
@@ -40,6 +41,14 @@ pub trait Session: Send + Sync {
     /// # Errors
     /// As [`Session::ask`] on the target.
     async fn write(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>>;
+
+    /// Since when no other process can have had a run on this database; `None` where leases tell who is alive.
+    fn alone_since(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Whether an error says that a schema, a table or a column is not there.
+    fn says_missing(&self, error: &FlowError) -> bool;
 
     /// Lets the server know that this process is not a paused one.
     ///

@@ -2,7 +2,7 @@
 
 use super::words::{Kind, Owner};
 use super::{Document, Entry};
-use crate::declare::dsn::parse_dsn;
+use crate::declare::dsn::{duckdb_file, parse_dsn};
 use crate::declare::interpolation::Template;
 use crate::declare::json_schema::definition;
 use crate::declare::libpq;
@@ -81,7 +81,10 @@ impl Document<'_, '_> {
     fn parameter(&mut self, name: &str, field: &Field, entry: &Entry<'_>) {
         let Some(text) = field.node.as_text().filter(|text| !text.contains("${")) else { return };
         let checked = match name {
-            "dsn" => parse_dsn(text).map(|_| ()),
+            "dsn" => match duckdb_file(text) {
+                Ok(None) => parse_dsn(text).map(|_| ()),
+                read => read.map(|_| ()),
+            },
             _ => libpq::check_parameter(name, text).map(|_| ()),
         };
         if let Err(error) = checked {

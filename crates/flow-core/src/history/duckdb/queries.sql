@@ -1,0 +1,185 @@
+-- The statements of ../queries.sql that DuckDB words in its own way, each by its name; parameters are those of the
+-- statement of that name, of which one may stand in neither file alone. One process has a file at a time: there are
+-- no leases to renew, and a run that was under way before this process opened the file has died.
+
+-- name: are_there
+SELECT EXISTS (SELECT 1 FROM system.main.duckdb_tables() AS t
+                WHERE t.database_name = system.main.current_database()
+                  AND t.schema_name = 'ematix_flow' AND t.table_name = 'run_steps');
+
+-- name: is_the_schema_there
+SELECT EXISTS (SELECT 1 FROM system.main.duckdb_schemas() AS s
+                WHERE s.database_name = system.main.current_database() AND s.schema_name = 'ematix_flow');
+
+-- name: take_the_metadata
+-- Who is second meets a conflict, and tries again.
+SELECT TRUE;
+
+-- name: begin_to_build
+BEGIN TRANSACTION;
+
+-- name: share_tables
+SELECT TRUE;
+
+-- name: mark_lost
+UPDATE ematix_flow.run_history AS r
+   SET status = 'lost',
+       ended_at = system.main.now(),
+       error_code = 'lost',
+       error = 'the process ended while it ran'
+ WHERE r.status = 'running'
+   AND r.started_at < :alone_since::TIMESTAMPTZ
+   AND {known};
+
+-- name: enter_run
+INSERT INTO ematix_flow.run_history
+       (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id)
+SELECT :run_id::UUID, :pipeline, system.main.now(), 'running', :mode, :target, :started_by, :host, :pid, :program,
+       :slot::TIMESTAMPTZ, :parent::UUID
+ WHERE (:slot::TIMESTAMPTZ IS NULL
+        OR EXISTS (SELECT 1 FROM ematix_flow.slots AS s
+                    WHERE s.pipeline = :pipeline AND s.slot = :slot::TIMESTAMPTZ AND s.owner = :run_id))
+   AND {known};
+
+-- name: fail
+UPDATE ematix_flow.run_history AS r
+   SET status = :status,
+       ended_at = system.main.now(),
+       error = :error,
+       error_code = :error_code,
+       path = :path,
+       rows_in = :rows_in,
+       rows_inserted = 0,
+       rows_updated = 0,
+       rows_unchanged = 0,
+       rows_closed_out = 0,
+       rows_deleted = 0,
+       rows_deduplicated = 0,
+       rows_skipped = 0,
+       rows_rejected = 0,
+       rows_rehashed = 0
+ WHERE r.run_id = :run_id
+   AND r.status = 'running';
+
+-- name: enter_commit
+UPDATE ematix_flow.run_history AS r
+   SET committed_at = system.main.now()
+ WHERE r.run_id = :run_id;
+
+-- name: wait_for_the_row
+SELECT TRUE;
+
+-- name: status_of
+SELECT r.status
+  FROM ematix_flow.run_history AS r
+ WHERE r.run_id = :run_id;
+
+-- name: record_of
+SELECT system.main.json_object(
+         'generation', t.generation,
+         'compare_set', t.compare_set,
+         'earlier_sets', t.earlier_sets,
+         'encoding_version', t.encoding_version,
+         'fingerprint', t.fingerprint,
+         'ours', coalesce((SELECT system.main.arg_min(h.created, h.recorded_at)
+                             FROM ematix_flow.schema_history AS h
+                            WHERE h.target = q.target), false),
+         'instant', system.main.replace(CAST(system.main.greatest(system.main.now(), t.last_instant + INTERVAL 1 MICROSECOND)
+                                             AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z')
+  FROM (SELECT CAST(:target AS VARCHAR) AS target) AS q
+  LEFT JOIN ematix_flow.targets AS t ON t.target = q.target;
+
+-- name: watermark_of
+SELECT system.main.json_object(
+         'column', w.column_name,
+         'last_value', w.last_value,
+         'read_from', w.read_from,
+         'covered_from', w.covered_from,
+         'identity', w.identity,
+         'target', w.target)
+  FROM ematix_flow.watermarks AS w
+ WHERE w.pipeline_name = :pipeline;
+
+-- name: compare_set_of
+SELECT system.main.to_json(t.compare_set)
+  FROM ematix_flow.targets AS t
+ WHERE t.target = :target
+   AND t.encoding_version = :encoding_version;
+
+-- name: run_row
+system.main.json_object(
+         'pipeline', r.pipeline_name,
+         'run_id', r.run_id,
+         'run_number', r.run_number,
+         'status', CASE WHEN r.status = 'running' AND r.started_at < :alone_since::TIMESTAMPTZ THEN 'lost' ELSE r.status END,
+         'committed', r.committed,
+         'mode', r.mode,
+         'path', r.path,
+         'target', r.target,
+         'started_at', system.main.replace(CAST(r.started_at AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z',
+         'ended_at', system.main.replace(CAST(r.ended_at AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z',
+         'committed_at', system.main.replace(CAST(r.committed_at AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z',
+         'duration_ms', system.main.date_diff('millisecond', r.started_at, r.ended_at),
+         'rows_in', r.rows_in,
+         'rows_inserted', r.rows_inserted,
+         'rows_updated', r.rows_updated,
+         'rows_unchanged', r.rows_unchanged,
+         'rows_closed_out', r.rows_closed_out,
+         'rows_deleted', r.rows_deleted,
+         'rows_deduplicated', r.rows_deduplicated,
+         'rows_skipped', r.rows_skipped,
+         'rows_rejected', r.rows_rejected,
+         'rows_rehashed', r.rows_rehashed,
+         'watermark_before', r.watermark_before,
+         'watermark_after', r.watermark_after,
+         'error_code', r.error_code,
+         'error', r.error,
+         'started_by', r.started_by,
+         'host', r.host,
+         'pid', r.pid,
+         'version', r.version)
+
+-- name: steps_of
+SELECT system.main.json_object(
+         'n', s.n,
+         'kind', s.kind,
+         'purpose', s.purpose,
+         'rows', s.rows,
+         'milliseconds', s.milliseconds)
+  FROM ematix_flow.run_steps AS s
+ WHERE s.run_id = :run_id
+ ORDER BY s.n;
+
+-- name: last_slot
+SELECT system.main.replace(CAST(system.main.greatest((SELECT system.main.max(r.slot)
+                                                        FROM ematix_flow.run_history AS r
+                                                       WHERE r.pipeline_name = :pipeline
+                                                         AND r.status <> 'skipped'),
+                                                     (SELECT system.main.max(s.slot)
+                                                        FROM ematix_flow.slots AS s
+                                                       WHERE s.pipeline = :pipeline))
+                                AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z';
+
+-- name: watermarks
+SELECT system.main.json_object(
+         'pipeline', w.pipeline_name,
+         'column', w.column_name,
+         'last_value', w.last_value,
+         'updated_at', system.main.replace(CAST(w.updated_at AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z')
+  FROM ematix_flow.watermarks AS w
+ WHERE w.pipeline_name IN (:pipelines)
+ ORDER BY w.pipeline_name;
+
+-- name: set_watermark
+INSERT INTO ematix_flow.watermarks
+       (pipeline_name, column_name, last_value, updated_at, read_from, covered_from, column_type)
+VALUES (:pipeline, :column, :value, system.main.now(), :value, :value, :column_type)
+    ON CONFLICT (pipeline_name) DO UPDATE
+   SET column_name = excluded.column_name,
+       last_value = excluded.last_value,
+       updated_at = excluded.updated_at,
+       read_from = excluded.read_from,
+       covered_from = excluded.covered_from,
+       column_type = excluded.column_type,
+       identity = NULL,
+       target = NULL;
