@@ -274,7 +274,9 @@ impl Sql {
                 Part::Name(name) => statement.push_text(&quote.quote(name)),
                 Part::Literal(literal) => statement.push_text(&quote.literal(literal)),
                 Part::RunValue(value) => statement.pieces.push(Piece::RunValue(*value)),
-                Part::Worded { engine, own, .. } if *engine == quote.engine() => own.render_into(quote, statement),
+                Part::Worded { engine, own, .. } if *engine == quote.engine() => {
+                    own.render_into(quote, statement)
+                }
                 Part::Worded { common, .. } => common.render_into(quote, statement),
             }
         }

@@ -5,17 +5,51 @@ use ematix_flow_run::session::ResultSet;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The driver of DuckDB, over the Python module `duckdb`.
 pub fn driver() -> Arc<DuckDbDriver> {
     Arc::new(DuckDbDriver::new(Arc::new(PythonModule)))
 }
 
+/// Calls into Python that are under way on threads of ours.
+static UNDER_WAY: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// How long an interpreter that ends waits for them.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// A call into Python, from its begin to its end.
+struct UnderWay;
+
+impl UnderWay {
+    fn begin() -> UnderWay {
+        *UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        UnderWay
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        *UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        UNDER_WAY.1.notify_all();
+    }
+}
+
+/// Waits until no thread of ours is in Python: one that came back to an interpreter that has ended would abort the
+/// process.
+pub fn wait_for_calls(py: Python<'_>) {
+    py.detach(|| {
+        let calls = UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(UNDER_WAY.1.wait_timeout_while(calls, END_LIMIT, |calls| *calls > 0));
+    });
+}
+
 struct PythonModule;
 
 impl Library for PythonModule {
     fn open(&self, file: &Path) -> Result<Arc<dyn Connection>, Fault> {
+        let _call = UnderWay::begin();
         Python::attach(|py| {
             let module = py.import("ematix_flow.run.duckdb")?;
             let connection = module.call_method1("Connection", (file.to_string_lossy(),))?;
@@ -32,6 +66,7 @@ type Answer = (Vec<String>, Vec<Vec<Option<String>>>, i64);
 
 impl Connection for PythonConnection {
     fn run(&self, sql: &str) -> Result<Vec<ResultSet>, Fault> {
+        let _call = UnderWay::begin();
         let answers: Result<Vec<Answer>, PyErr> =
             Python::attach(|py| self.0.bind(py).call_method1("run", (sql,))?.extract());
         let set = |(columns, rows, affected)| ResultSet { columns, rows, affected };
@@ -50,6 +85,7 @@ impl Connection for PythonConnection {
 impl PythonConnection {
     /// Calls what has nothing to say; an interpreter that is going down has closed everything itself.
     fn call(&self, method: &str) {
+        let _call = UnderWay::begin();
         let _ = Python::try_attach(|py| self.0.bind(py).call_method0(method).map(|_| ()));
     }
 }

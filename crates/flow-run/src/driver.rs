@@ -41,8 +41,9 @@ impl Drivers {
     /// `not_yet_supported` where none opens it.
     pub fn find(&self, at: &ConnectionTarget) -> Result<&dyn Driver> {
         self.0.iter().find(|driver| driver.facts().name == at.engine).map(AsRef::as_ref).ok_or_else(|| {
-            FlowError::new(ErrorCode::NotYetSupported, format!("this build of flow does not open {at}"))
-                .hint(format!("the one of the Python package does: pip install \"ematix-flow[{}]\"", at.engine))
+            FlowError::new(ErrorCode::NotYetSupported, format!("this build of flow does not open {at}")).hint(
+                format!("the one of the Python package does: pip install \"ematix-flow[{}]\"", at.engine),
+            )
         })
     }
 }

@@ -25,10 +25,8 @@ pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, String)>> {
         Some(rest) => parse_url(rest)?,
         None if dsn.is_empty() => return Err(invalid("a DSN is empty")),
         None if is_other_url(dsn) => {
-            return Err(
-                invalid("a DSN is a URL, but not one of Postgres")
-                    .hint("it begins with postgresql://; a file of DuckDB is duckdb:warehouse.duckdb")
-            );
+            return Err(invalid("a DSN is a URL, but not one of Postgres")
+                .hint("it begins with postgresql://; a file of DuckDB is duckdb:warehouse.duckdb"));
         }
         None if dsn.contains('=') => parse_keywords(dsn)?,
         None => {

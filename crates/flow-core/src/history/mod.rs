@@ -107,7 +107,10 @@ mod tests {
             assert_eq!(migration.version, version);
         }
         assert_eq!(VERSION as usize, MIGRATIONS.len() + 1);
-        let fake = [Migration { version: 2, sql: "", of_duckdb: "" }, Migration { version: 3, sql: "", of_duckdb: "" }];
+        let fake = [
+            Migration { version: 2, sql: "", of_duckdb: "" },
+            Migration { version: 3, sql: "", of_duckdb: "" },
+        ];
         assert_eq!((version_after(&[]), version_after(&fake)), (1, 3));
     }
 
@@ -124,15 +127,20 @@ mod tests {
             "run_steps",
         ];
         assert_eq!(tables(&[]), first);
-        let more =
-            Migration { version: 2, sql: "CREATE TABLE IF NOT EXISTS ematix_flow.locks (\n  target text\n)", of_duckdb: "CREATE TABLE IF NOT EXISTS ematix_flow.locks (\n  target text\n)" };
+        let more = Migration {
+            version: 2,
+            sql: "CREATE TABLE IF NOT EXISTS ematix_flow.locks (\n  target text\n)",
+            of_duckdb: "CREATE TABLE IF NOT EXISTS ematix_flow.locks (\n  target text\n)",
+        };
         assert_eq!(tables(&[more])[first.len()..], ["locks"]);
     }
 
     #[test]
     fn what_is_missing_is_built_in_the_order_of_versions() {
-        const MORE: &[Migration] =
-            &[Migration { version: 2, sql: "ALTER a;\n", of_duckdb: "ALTER a;\n" }, Migration { version: 3, sql: "ALTER b", of_duckdb: "ALTER b" }];
+        const MORE: &[Migration] = &[
+            Migration { version: 2, sql: "ALTER a;\n", of_duckdb: "ALTER a;\n" },
+            Migration { version: 3, sql: "ALTER b", of_duckdb: "ALTER b" },
+        ];
         let built = |found, migrations| -> Vec<String> {
             let kind = |text: String| text.lines().next().unwrap_or_default().to_owned();
             build(found, migrations).iter().map(|sql| kind(sql.to_text(&Postgres))).collect()

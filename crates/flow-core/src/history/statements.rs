@@ -261,7 +261,8 @@ fn read(file: &'static str, of_duckdb: &'static str) -> BTreeMap<&'static str, N
         assert!(statements.insert(name, named).is_none(), "{name} stands in the file once");
     }
     for (name, body) in sections(of_duckdb) {
-        let named = statements.get_mut(name.trim_end()).unwrap_or_else(|| panic!("there is a statement {name}"));
+        let named =
+            statements.get_mut(name.trim_end()).unwrap_or_else(|| panic!("there is a statement {name}"));
         assert!(named.of_duckdb.replace(pieces(body)).is_none(), "{name} stands in the file once");
     }
     statements
@@ -450,7 +451,8 @@ mod tests {
         assert!(there.to_text(&DuckDb).contains("duckdb_tables"));
         for (name, named) in read(QUERIES, OF_DUCKDB) {
             let words = named.of_duckdb.unwrap_or(named.pieces);
-            let foreign = words.iter().any(|piece| matches!(piece, Piece::Text(text) if text.contains("pg_catalog")));
+            let foreign =
+                words.iter().any(|piece| matches!(piece, Piece::Text(text) if text.contains("pg_catalog")));
             // Leases are not renewed where one process has the file.
             assert!(!foreign || name == "renew_leases", "{name} asks DuckDB for what Postgres has");
         }

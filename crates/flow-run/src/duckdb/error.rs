@@ -76,8 +76,10 @@ pub(super) fn says_missing(error: &FlowError) -> bool {
 
 /// Whether somebody else has written the same rows meanwhile.
 pub(super) fn is_conflict(words: &str) -> bool {
-    let lower = words.to_lowercase();
-    split(words).0 == "TransactionContext Error" && lower.contains("conflict")
+    let (class, message) = split(words);
+    // Two that insert one key meet when the second of them commits.
+    class == "TransactionContext Error"
+        && (message.to_lowercase().contains("conflict") || message.starts_with("Failed to commit"))
 }
 
 /// The class, and the first line of what follows it.
@@ -137,8 +139,18 @@ mod tests {
                 ErrorCode::Locked,
                 "another writer of this process has changed what the run writes",
             ),
-            ("INTERRUPT Error: Interrupted!", Blame::Target, ErrorCode::Cancelled, "the statement was cancelled"),
-            ("what is this", Blame::Target, ErrorCode::TargetFailed, "the target refused to insert the rows: what is this"),
+            (
+                "INTERRUPT Error: Interrupted!",
+                Blame::Target,
+                ErrorCode::Cancelled,
+                "the statement was cancelled",
+            ),
+            (
+                "what is this",
+                Blame::Target,
+                ErrorCode::TargetFailed,
+                "the target refused to insert the rows: what is this",
+            ),
         ] {
             let error = said(words, blame);
             assert_eq!((error.code, error.message.as_str()), (code, message), "{words}");

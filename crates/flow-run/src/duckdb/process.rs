@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static FILES: Mutex<BTreeMap<PathBuf, State>> = Mutex::new(BTreeMap::new());
 
@@ -11,7 +11,18 @@ struct State {
     since: Timestamp,
     sessions: usize,
     targets: BTreeSet<String>,
+    turns: Turns,
     marks: BTreeSet<i64>,
+}
+
+/// Who writes a file, of the sessions of this process: DuckDB lets nobody wait, and of two that write the same, or
+/// create anything, it refuses one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns {
+    /// One load at a time.
+    pub load: Arc<tokio::sync::Mutex<()>>,
+    /// One note of the history at a time, beside the load.
+    pub note: Arc<tokio::sync::Mutex<()>>,
 }
 
 fn files() -> MutexGuard<'static, BTreeMap<PathBuf, State>> {
@@ -23,6 +34,7 @@ fn files() -> MutexGuard<'static, BTreeMap<PathBuf, State>> {
 pub(super) struct OpenFile {
     path: PathBuf,
     since: Timestamp,
+    pub turns: Turns,
 }
 
 impl OpenFile {
@@ -33,10 +45,11 @@ impl OpenFile {
             since: Timestamp::now(),
             sessions: 0,
             targets: BTreeSet::new(),
+            turns: Turns::default(),
             marks: BTreeSet::new(),
         });
         state.sessions += 1;
-        OpenFile { since: state.since, path }
+        OpenFile { since: state.since, turns: state.turns.clone(), path }
     }
 
     /// Since when no other process has had the file.
@@ -144,6 +157,17 @@ mod tests {
         drop(second);
         std::thread::sleep(std::time::Duration::from_millis(1));
         assert!(open("since.duckdb").since() > since);
+    }
+
+    #[tokio::test]
+    async fn one_load_writes_a_file_at_a_time() {
+        let (one, other) = (open("turn.duckdb"), open("turn.duckdb"));
+        let turn = one.turns.load.clone().lock_owned().await;
+        assert!(other.turns.load.try_lock().is_err());
+        assert!(other.turns.note.try_lock().is_ok(), "what is noted beside a load does not wait for it");
+        assert!(open("another-turn.duckdb").turns.load.try_lock().is_ok());
+        drop(turn);
+        assert!(other.turns.load.try_lock().is_ok());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use super::error::{is_conflict, says_missing, statement_error};
 use super::library::{Connection, Fault};
 use super::process::{Mark, OpenFile, Taken};
-use crate::session::{Access, Canceller, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session, nth};
+use crate::session::{
+    Access, Canceller, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session, nth,
+};
 use async_trait::async_trait;
 use ematix_flow_core::engine::{DUCKDB, EngineFacts};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -11,6 +13,7 @@ use ematix_flow_core::plan::Blame;
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 /// How long a write of ours that meets another one is tried again.
 const CONFLICT_LIMIT: Duration = Duration::from_secs(10);
@@ -23,12 +26,14 @@ pub(super) struct DuckDbSession {
     /// What holds in the transaction that is open.
     open: Mutex<Open>,
     /// Held while a statement runs.
-    turn: tokio::sync::Mutex<()>,
+    at_work: tokio::sync::Mutex<()>,
+    /// Set when whoever waits is to give up.
+    cancelled: Arc<Notify>,
 }
 
 #[derive(Default)]
 struct Open {
-    taken: Option<Taken>,
+    taken: Option<(Taken, OwnedMutexGuard<()>)>,
     marks: Vec<Mark>,
     statement_limit: Option<Duration>,
 }
@@ -44,7 +49,8 @@ impl DuckDbSession {
             file,
             version: String::new(),
             open: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            at_work: tokio::sync::Mutex::default(),
+            cancelled: Arc::default(),
         };
         let doing = "ask for the library's version";
         let answers = session.ask(Blame::Target, doing, "SELECT system.main.version()").await?;
@@ -53,7 +59,7 @@ impl DuckDbSession {
     }
 
     async fn run(&self, sql: &str) -> std::result::Result<Vec<ResultSet>, Fault> {
-        let _turn = self.turn.lock().await;
+        let _at_work = self.at_work.lock().await;
         let (connection, sql) = (Arc::clone(&self.connection), sql.to_owned());
         let running = tokio::task::spawn_blocking(move || connection.run(&sql));
         running.await.unwrap_or_else(|_| Err(Fault::Said("INTERNAL Error: the library panicked".to_owned())))
@@ -129,6 +135,7 @@ impl Session for DuckDbSession {
     }
 
     async fn write(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
+        let _turn = self.file.turns.note.lock().await;
         let began = Instant::now();
         loop {
             match self.attempt(sql).await {
@@ -157,9 +164,16 @@ impl Session for DuckDbSession {
 
     async fn take_locks(&self, targets: &[String], limits: &Limits) -> Result<bool> {
         let Some(taken) = self.file.take(targets) else { return Ok(false) };
-        // Afterwards: what the run before has committed is seen then.
+        // Loads of other targets are waited for without a limit: they are this process's own, and each ends.
+        let turn = tokio::select! {
+            turn = Arc::clone(&self.file.turns.load).lock_owned() => turn,
+            () = self.cancelled.notified() => {
+                return Err(FlowError::new(ErrorCode::Cancelled, "the run was cancelled while it waited"));
+            }
+        };
+        // Afterwards: what the load before has committed is seen then.
         self.begin(Blame::Target, Access::ReadWrite, Some(limits)).await?;
-        self.open().taken = Some(taken);
+        self.open().taken = Some((taken, turn));
         Ok(true)
     }
 
@@ -205,7 +219,10 @@ impl Session for DuckDbSession {
     }
 
     fn canceller(&self) -> Box<dyn Canceller> {
-        Box::new(DuckDbCanceller(Arc::clone(&self.connection)))
+        Box::new(DuckDbCanceller {
+            connection: Arc::clone(&self.connection),
+            cancelled: Arc::clone(&self.cancelled),
+        })
     }
 
     /// DuckDB knows no privileges.
@@ -228,12 +245,16 @@ impl Session for DuckDbSession {
     }
 }
 
-struct DuckDbCanceller(Arc<dyn Connection>);
+struct DuckDbCanceller {
+    connection: Arc<dyn Connection>,
+    cancelled: Arc<Notify>,
+}
 
 #[async_trait]
 impl Canceller for DuckDbCanceller {
     async fn cancel(&self) {
-        self.0.interrupt();
+        self.cancelled.notify_one();
+        self.connection.interrupt();
     }
 }
 

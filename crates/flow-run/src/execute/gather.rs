@@ -54,8 +54,8 @@ pub async fn facts(
     let (inspector, dialect) = (session.inspector(), session.facts().dialect);
     let table = inspector.table(name);
     let mut questions = vec![table.sql.clone()];
-    let remembered =
-        metadata_exists.then(|| (record_of(dialect, &pipeline.target_key()), watermark_of(dialect, &pipeline.name)));
+    let remembered = metadata_exists
+        .then(|| (record_of(dialect, &pipeline.target_key()), watermark_of(dialect, &pipeline.name)));
     if let Some((record, watermark)) = &remembered {
         questions.extend([record.sql.clone(), watermark.sql.clone()]);
     }

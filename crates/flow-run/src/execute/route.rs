@@ -49,8 +49,9 @@ impl Engine {
                 "rows do not pass between {source_name} and {target_name}: those of {} stay in their database yet",
                 stays.facts().name
             );
-            return Err(FlowError::new(ErrorCode::NotYetSupported, message)
-                .hint("let source and target be one file"));
+            return Err(
+                FlowError::new(ErrorCode::NotYetSupported, message).hint("let source and target be one file")
+            );
         }
         if let Some(forced) = forced {
             return Ok(staged(forced.to_owned(), source));

@@ -7,6 +7,10 @@ use ematix_flow_core::history;
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::sql::Sql;
 use ematix_flow_core::statement;
+use std::time::{Duration, Instant};
+
+/// How long a creation of the metadata that meets another is tried again.
+const CONFLICT_LIMIT: Duration = Duration::from_secs(10);
 
 const READ_VERSION: &str = "read the version of the metadata";
 
@@ -72,20 +76,33 @@ impl HistoryStore<'_> {
     /// # Errors
     /// `metadata_newer`; `permission_denied` with the GRANT that mends it.
     pub async fn prepare(&self, commit: bool) -> Result<()> {
-        if commit {
-            self.session.ask(Blame::Target, "begin", &self.text(&statement!("begin_to_build"))).await?;
+        if !commit {
+            return self.prepare_in_transaction().await;
         }
+        let began = Instant::now();
+        loop {
+            match self.prepare_alone().await {
+                // Where nobody can wait for whoever else creates them, who is second meets a conflict.
+                Err(error) if error.code == ErrorCode::Locked && began.elapsed() < CONFLICT_LIMIT => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                prepared => return prepared,
+            }
+        }
+    }
+
+    async fn prepare_alone(&self) -> Result<()> {
+        self.session.ask(Blame::Target, "begin", &self.text(&statement!("begin_to_build"))).await?;
         let prepared = self.prepare_in_transaction().await;
-        if commit {
-            let end = if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            self.session.ask(Blame::Target, "end the creation of the metadata", end).await?;
-        }
-        prepared
+        let end = if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.session.ask(Blame::Target, "end the creation of the metadata", end).await;
+        prepared.and(ended.map(|_| ()))
     }
 
     async fn prepare_in_transaction(&self) -> Result<()> {
         let doing = "wait for others that create the metadata";
-        let looking = [statement!("take_the_metadata"), statement!("is_the_schema_there"), statement!("are_there")];
+        let looking =
+            [statement!("take_the_metadata"), statement!("is_the_schema_there"), statement!("are_there")];
         let question = self.text(&Sql::join(looking, ";\n"));
         let answers = self.session.ask(Blame::Target, doing, &question).await.map_err(hinted)?;
         let schema = nth(&answers, 1, doing)?.only_truth(doing)?;
@@ -159,4 +176,3 @@ pub(super) fn hinted(error: FlowError) -> FlowError {
         _ => error,
     }
 }
-

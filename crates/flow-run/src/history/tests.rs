@@ -14,7 +14,11 @@ use ematix_flow_core::plan::Blame;
 
 /// Two versions that are not there yet; neither can be done twice.
 const LATER: &[Migration] = &[
-    Migration { version: 2, sql: "CREATE TABLE IF NOT EXISTS ematix_flow.later (target text);\n", of_duckdb: "" },
+    Migration {
+        version: 2,
+        sql: "CREATE TABLE IF NOT EXISTS ematix_flow.later (target text);\n",
+        of_duckdb: "",
+    },
     Migration { version: 3, sql: "ALTER TABLE ematix_flow.later ADD COLUMN epoch bigint", of_duckdb: "" },
 ];
 

@@ -1,0 +1,352 @@
+"""Loads inside one file of DuckDB, by the Python package: rows, guards, history, runs that meet, runs that die."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from flow_binary import Flow
+from python_package import Interpreter
+
+PIPELINES = """
+[connections.warehouse]
+dsn = "duckdb:warehouse.duckdb"
+
+[defaults]
+source = { connection = "warehouse", query = "SELECT id, name, price, seen FROM app.products" }
+
+[pipelines.replaced]
+target = "analytics.replaced"
+mode = "truncate"
+
+[pipelines.log]
+target = "analytics.log"
+mode = "append"
+incremental_column = "seen"
+
+[pipelines.products]
+target = "analytics.products"
+mode = "merge"
+keys = ["id"]
+handle_deletes = "hard"
+
+[pipelines.history]
+target = "analytics.history"
+mode = "scd2"
+keys = ["id"]
+"""
+
+Sql = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Interpreter:
+    text = PIPELINES
+    source = text.split("[defaults]\n")[1].split("\n\n")[0]
+    # Every pipeline reads the same.
+    for name in ("replaced", "log", "products", "history"):
+        text = text.replace(f"[pipelines.{name}]\n", f"[pipelines.{name}]\n{source}\n")
+    text = text.replace(f"[defaults]\n{source}\n\n", "")
+    (tmp_path / "pipelines.toml").write_text(text, encoding="utf-8")
+    return Interpreter(tmp_path)
+
+
+@pytest.fixture
+def sql(python: Interpreter) -> Iterator[Sql]:
+    """Runs a statement in the file, which is let go again."""
+
+    def run(statement: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(python.directory / "warehouse.duckdb")) as connection:
+            return connection.execute(statement).fetchall()
+
+    run("CREATE SCHEMA app")
+    run("CREATE TABLE app.products (id BIGINT, name VARCHAR, price DECIMAL(10,2), seen TIMESTAMPTZ)")
+    run("INSERT INTO app.products VALUES (1, 'Pen', 1.5, '2026-01-01'), (2, 'Ink', NULL, '2026-01-02')")
+    yield run
+
+
+def reports(python: Interpreter, *arguments: str, expect: int = 0) -> dict[str, Any]:
+    """What `flow run` reports, by pipeline."""
+    lines = python.flow("run", *arguments, "--output", "ndjson", expect=expect).stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    return {report["pipeline"]: report for report in found if report.get("schema") == "ematix.run.v1"}
+
+
+def counts(report: dict[str, Any]) -> dict[str, int]:
+    return {name.removeprefix("rows_"): n for name, n in report.items() if name.startswith("rows_") and n}
+
+
+def test_every_strategy_loads_inside_one_file(python: Interpreter, sql: Sql) -> None:
+    first = reports(python, "--all")
+    assert {name: report["path"] for name, report in first.items()} == dict.fromkeys(first, "same_db")
+    assert all(counts(report)["inserted"] == 2 for report in first.values())
+    sql("UPDATE app.products SET name = 'Fountain pen' WHERE id = 1")
+    sql("DELETE FROM app.products WHERE id = 2")
+    sql("INSERT INTO app.products VALUES (3, 'Paper', 2, '2026-01-03')")
+    second = reports(python, "--all")
+    assert counts(second["replaced"]) == {"in": 2, "inserted": 2}
+    assert counts(second["products"]) == {"in": 2, "inserted": 1, "updated": 1, "deleted": 1}
+    assert counts(second["history"]) == {"in": 2, "inserted": 2, "closed_out": 1}
+    assert counts(second["log"])["inserted"] == 1
+    assert sql("SELECT id, name FROM analytics.products ORDER BY id") == [(1, "Fountain pen"), (3, "Paper")]
+    versions = sql("SELECT id, name, is_current, valid_to IS NULL FROM analytics.history ORDER BY id, valid_from")
+    assert versions == [
+        (1, "Pen", False, False),
+        (1, "Fountain pen", True, True),
+        (2, "Ink", True, True),
+        (3, "Paper", True, True),
+    ]
+    # Nothing has changed: nothing is written.
+    third = reports(python, "products", "history", "log")
+    assert {name: counts(report) for name, report in third.items()} == {
+        "products": {"in": 2, "unchanged": 2},
+        "history": {"in": 2, "unchanged": 2},
+        "log": {"in": 1, "skipped": 1},
+    }
+    assert sql("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '\\_ematix%' ESCAPE '\\'") == [(0,)]
+    runs = sql("SELECT status, committed, count(*) FROM ematix_flow.run_history GROUP BY ALL")
+    assert runs == [("success", True, 11)]
+    steps = sql("SELECT count(DISTINCT run_id) FROM ematix_flow.run_steps")
+    assert steps == [(11,)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "pipeline", "code"),
+    [
+        ("INSERT INTO app.products VALUES (1, 'Pen again', 2, '2026-01-04')", "products", "duplicate_source_key"),
+        ("INSERT INTO app.products VALUES (NULL, 'No key', 2, '2026-01-04')", "history", "null_key"),
+        ("DELETE FROM app.products", "products", "empty_source"),
+        ("UPDATE app.products SET seen = NULL WHERE id = 1", "log", "null_watermark"),
+    ],
+)
+def test_what_would_spoil_the_target_is_refused(
+    spoil: str, pipeline: str, code: str, python: Interpreter, sql: Sql
+) -> None:
+    reports(python, pipeline)
+    before = sql(f"SELECT * FROM analytics.{'log' if pipeline == 'log' else pipeline} ORDER BY id")
+    sql(spoil)
+    refused = reports(python, pipeline, expect=4)[pipeline]
+    assert (refused["status"], refused["error"]["code"]) == ("refused", code)
+    assert sql(f"SELECT * FROM analytics.{'log' if pipeline == 'log' else pipeline} ORDER BY id") == before
+    last = "SELECT status, error_code, rows_inserted FROM ematix_flow.run_history ORDER BY started_at DESC LIMIT 1"
+    assert sql(last) == [("refused", code, 0)]
+
+
+def test_a_value_that_does_not_fit_ends_the_run(python: Interpreter, sql: Sql) -> None:
+    reports(python, "products")
+    sql("ALTER TABLE app.products ALTER price TYPE VARCHAR")
+    sql("UPDATE app.products SET price = 'dear' WHERE id = 1")
+    failed = reports(python, "products", expect=1)["products"]["error"]
+    assert (failed["code"], failed["context"]["class"]) == ("cast_failed", "Conversion Error")
+    assert "dear" in failed["message"]
+    assert sql("SELECT name, price FROM analytics.products WHERE id = 1")[0][0] == "Pen"
+
+
+def test_a_dry_run_leaves_nothing_behind(python: Interpreter, sql: Sql) -> None:
+    dry = reports(python, "--all", "--dry-run")
+    assert all(report["dry_run"] and counts(report)["inserted"] == 2 for report in dry.values())
+    assert sql("SELECT count(*) FROM duckdb_schemas() WHERE schema_name IN ('analytics', 'ematix_flow')") == [(0,)]
+
+
+def test_the_printed_plan_is_what_runs(python: Interpreter, sql: Sql) -> None:
+    for again in (False, True):
+        plans = json.loads(python.flow("plan", "--all", "--output", "json").stdout)["pipelines"]
+        printed = {plan["pipeline"]: [step["purpose"] for step in plan["steps"]] for plan in plans}
+        for name, report in reports(python, "--all").items():
+            log = json.loads(python.flow("logs", report["run_id"][-8:], "--output", "json").stdout)
+            executed = [step["purpose"].replace(report["run_id"].replace("-", ""), "<batch>") for step in log["steps"]]
+            # A step that is done under a condition only is printed, too.
+            assert [purpose for purpose in printed[name] if purpose in executed] == executed, (name, again)
+
+
+def test_the_commands_that_ask_the_history(python: Interpreter, sql: Sql) -> None:
+    reports(python, "history", "log")
+    sql("UPDATE app.products SET name = 'Fountain pen' WHERE id = 1")
+    reports(python, "history", "log")
+    runs = json.loads(python.flow("history", "history", "--output", "json").stdout)["runs"]
+    assert [run["rows_inserted"] for run in runs] == [1, 2]
+    steps = json.loads(python.flow("logs", runs[0]["run_id"][-8:], "--output", "json").stdout)
+    assert [step["n"] for step in steps["steps"]] == sorted(step["n"] for step in steps["steps"])
+    key = json.loads(python.flow("history", "history", "--key", "1", "--output", "json").stdout)
+    assert [(v["values"]["name"], v["is_current"]) for v in key["versions"]] == [("Pen", False), ("Fountain pen", True)]
+    assert key["versions"][0]["valid_to"] == key["versions"][1]["valid_from"]
+    assert "Fountain pen" in python.flow("history", "history", "--key", "1").stdout
+    assert json.loads(python.flow("check", "history", "--output", "json").stdout)["ok"] is True
+    sql("UPDATE analytics.history SET is_current = true WHERE id = 1")
+    violations = json.loads(python.flow("check", "history", "--output", "json", expect=1).stdout)["violations"]
+    assert violations
+    assert all(violation["key"] == {"id": "1"} for violation in violations), violations
+
+
+def test_a_watermark_is_shown_set_and_forgotten(python: Interpreter, sql: Sql) -> None:
+    reports(python, "log")
+    shown = json.loads(python.flow("watermark", "show", "log", "--output", "json").stdout)
+    assert shown["watermarks"][0]["last_value"] == "2026-01-02 00:00:00+00"
+    python.flow("watermark", "set", "log", "2026-01-02")
+    assert counts(reports(python, "log")["log"])["inserted"] == 1
+    assert "not a TIMESTAMP" in python.flow("watermark", "set", "log", "soon", expect=2).stderr
+    python.flow("watermark", "reset", "log", "--yes")
+    assert counts(reports(python, "log")["log"])["inserted"] == 2
+
+
+def test_drift_is_named_and_mended_on_request(python: Interpreter, sql: Sql) -> None:
+    reports(python, "products")
+    sql("ALTER TABLE analytics.products DROP COLUMN price")
+    toml = python.directory / "pipelines.toml"
+    toml.write_text(
+        toml.read_text() + '\n[tables.products]\nschema = "analytics"\n[tables.products.columns]\nid = "bigint"\n'
+        'name = "text?"\nprice = "numeric(10,2)?"\nseen = "timestamptz?"\n'
+    )
+    toml.write_text(toml.read_text().replace('target = "analytics.products"', 'target = "products"'))
+    drift = reports(python, "products", expect=4)["products"]["error"]
+    assert (drift["code"], "price" in drift["message"]) == ("drift", True)
+    toml.write_text(toml.read_text().replace('target = "products"', 'target = "products"\nmigrate = true'))
+    assert counts(reports(python, "products")["products"])["updated"] == 1
+    assert sql("SELECT price FROM analytics.products ORDER BY id")[0][0] is not None
+
+
+THREADS = """
+import json, threading
+from ematix_flow import Source, connect, pipeline
+warehouse = connect(dsn="duckdb:warehouse.duckdb")
+source = Source.postgres_query(warehouse, "SELECT id, name, price, seen FROM app.products")
+rows, errors = [], []
+def load(target):
+    try:
+        report = pipeline.sync(source=source, target=target, target_connection=warehouse, mode="scd2", keys="id")
+        rows.append([target, report.rows_inserted])
+    except Exception as error:
+        errors.append(repr(error))
+threads = [threading.Thread(target=load, args=[target]) for target in TARGETS]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(json.dumps({"errors": errors, "rows": sorted(rows)}))
+"""
+
+
+def test_runs_of_one_process_exclude_each_other(python: Interpreter, sql: Sql) -> None:
+    answer = python.run(THREADS.replace("TARGETS", str(["analytics.history"] * 6))).json()
+    assert answer == {"errors": [], "rows": [["analytics.history", n] for n in (0, 0, 0, 0, 0, 2)]}
+    assert sql("SELECT count(*), count(*) FILTER (is_current) FROM analytics.history") == [(2, 2)]
+    assert sql("SELECT status, count(*) FROM ematix_flow.run_history GROUP BY 1") == [("success", 6)]
+
+
+def test_loads_of_one_file_come_one_after_another(python: Interpreter, sql: Sql) -> None:
+    # All of them create the schema; of two that write at once, DuckDB refuses one.
+    targets = [f"analytics.history_{n}" for n in range(8)]
+    answer = python.run(THREADS.replace("TARGETS", str(targets))).json()
+    assert answer == {"errors": [], "rows": [[target, 2] for target in targets]}
+    assert sql("SELECT status, count(*) FROM ematix_flow.run_history GROUP BY 1") == [("success", 8)]
+
+
+def test_a_file_that_another_process_has_is_locked(python: Interpreter, sql: Sql) -> None:
+    with duckdb.connect(str(python.directory / "warehouse.duckdb")):
+        locked = reports(python, "products", expect=5)["products"]
+    assert (locked["status"], locked["error"]["code"]) == ("locked", "locked")
+    assert "PID" in locked["error"]["message"]
+    assert sql("SELECT count(*) FROM duckdb_schemas() WHERE schema_name = 'analytics'") == [(0,)]
+
+
+def test_a_connection_of_the_users_own_shares_the_file(python: Interpreter, sql: Sql) -> None:
+    script = """
+    import duckdb, json
+    from ematix_flow import Source, connect, pipeline
+    own = duckdb.connect("warehouse.duckdb")
+    warehouse = connect(dsn="duckdb:warehouse.duckdb")
+    source = Source.postgres_query(warehouse, "SELECT id, name FROM app.products")
+    report = pipeline.sync(source=source, target="analytics.p", target_connection=warehouse, mode="merge", keys="id")
+    print(json.dumps(own.execute("SELECT count(*) FROM analytics.p").fetchall()))
+    """
+    assert python.run(script).json() == [[2]]
+
+
+SLOW = """
+[pipelines.slow]
+source = { connection = "warehouse", query = \"\"\"
+SELECT id, name FROM app.products UNION ALL
+SELECT max(a.range + b.range), 'slow' FROM range(100000) AS a, range(100000) AS b WHERE (a.range * b.range) % 7 = 3\"\"\" }
+target = "analytics.slow"
+mode = "merge"
+keys = ["id"]
+"""
+
+
+def test_a_run_that_was_killed_is_lost_and_leaves_no_row(python: Interpreter, sql: Sql) -> None:
+    toml = python.directory / "pipelines.toml"
+    toml.write_text(toml.read_text() + SLOW)
+    script = "import sys\nfrom ematix_flow.cli import main\nsys.argv = ['flow', 'run', 'slow']\nmain()\n"
+    process = python.start(script)
+    time.sleep(3)
+    assert process.poll() is None, process.communicate()
+    process.kill()
+    process.communicate()
+    status = json.loads(python.flow("status", "slow", "--output", "json").stdout)["pipelines"][0]
+    assert status["last_run"]["status"] == "lost"
+    assert sql("SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'analytics'") == [(0,)]
+    reports(python, "products")
+    assert sql("SELECT status, error_code FROM ematix_flow.run_history WHERE pipeline_name = 'slow'") == [
+        ("lost", "lost")
+    ]
+
+
+def test_a_time_limit_and_ctrl_c_end_the_statement(python: Interpreter, sql: Sql) -> None:
+    toml = python.directory / "pipelines.toml"
+    toml.write_text(toml.read_text() + SLOW + 'statement_timeout = "1s"\n')
+    assert reports(python, "slow", expect=1)["slow"]["error"]["code"] == "timeout"
+    toml.write_text(toml.read_text().replace('statement_timeout = "1s"\n', 'run_timeout = "1s"\n'))
+    assert reports(python, "slow", expect=1)["slow"]["error"]["code"] == "timeout"
+    assert reports(python, "products")["products"]["status"] == "success"
+
+
+def test_what_is_not_there_yet_is_refused_with_the_reason(python: Interpreter, sql: Sql, flow: Flow) -> None:
+    for dsn, said in [
+        ("duckdb:", "in memory only"),
+        ("duckdb://warehouse.duckdb", "has no host"),
+    ]:
+        (python.directory / "other.toml").write_text(f'[connections.warehouse]\ndsn = "{dsn}"\n')
+        assert said in python.flow("validate", "--config", "other.toml", expect=2).stderr
+    # Rows do not pass between engines.
+    across = """
+    [connections.warehouse]
+    dsn = "duckdb:warehouse.duckdb"
+    [pipelines.in]
+    source = { connection = "shop", query = "SELECT 1 AS id" }
+    target = "analytics.in"
+    target_connection = "warehouse"
+    mode = "append"
+    """
+    (python.directory / "across.toml").write_text(across)
+    environment = {"EMATIX_FLOW_DSN_SHOP": flow.variables["EMATIX_FLOW_DSN"]}
+    done = python.flow("run", "in", "--config", "across.toml", expect=2, env=environment)
+    assert "rows do not pass between shop and warehouse" in done.stderr
+    assert sql("SELECT count(*) FROM duckdb_schemas() WHERE schema_name = 'analytics'") == [(0,)]
+
+
+def test_the_binary_alone_names_the_build_that_opens_it(flow: Flow) -> None:
+    done = flow("connections", "check", "w", config='[connections.w]\ndsn = "duckdb:w.duckdb"\n', expect=2)
+    text = done.stdout + done.stderr
+    assert "this build of flow does not open duckdb:" in text
+    assert 'pip install "ematix-flow[duckdb]"' in text
+
+
+def test_without_the_module_the_remedy_is_named(python: Interpreter) -> None:
+    (python.directory / "duckdb.py").write_text("raise ModuleNotFoundError(\"No module named 'duckdb'\")\n")
+    done = python.flow("connections", "check", "warehouse", expect=2)
+    assert "No module named 'duckdb'" in done.stdout + done.stderr
+    assert 'pip install "ematix-flow[duckdb]"' in done.stdout + done.stderr
+
+
+def test_two_names_of_one_file_are_one_database(python: Interpreter, sql: Sql) -> None:
+    toml = python.directory / "pipelines.toml"
+    more = '[connections.again]\ndsn = "duckdb:./warehouse.duckdb"\n[pipelines.two]\n'
+    more += 'source = { connection = "again", query = "SELECT id FROM app.products" }\n'
+    more += 'target = "analytics.two"\ntarget_connection = "warehouse"\nmode = "append"\n'
+    toml.write_text(toml.read_text() + more)
+    report = reports(python, "two")["two"]
+    assert (report["path"], counts(report)["inserted"]) == ("same_db", 2)
+    assert "one database (proved)" in report["path_reason"]
