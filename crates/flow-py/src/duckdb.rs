@@ -4,6 +4,7 @@ use ematix_flow_run::duckdb::{Connection, DuckDbDriver, Fault, Library};
 use ematix_flow_run::session::ResultSet;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
+use pyo3::types::PyCFunction;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,13 +37,16 @@ impl Drop for UnderWay {
     }
 }
 
-/// Waits until no thread of ours is in Python: one that came back to an interpreter that has ended would abort the
-/// process.
-pub fn wait_for_calls(py: Python<'_>) {
-    py.detach(|| {
-        let calls = UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(UNDER_WAY.1.wait_timeout_while(calls, END_LIMIT, |calls| *calls > 0));
-    });
+/// Has the interpreter wait, when it ends, until no thread of ours is in Python: one that came back to an interpreter
+/// that has ended would abort the process.
+pub fn wait_at_exit(py: Python<'_>) -> PyResult<()> {
+    let wait = PyCFunction::new_closure(py, None, None, |arguments, _| {
+        arguments.py().detach(|| {
+            let calls = UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(UNDER_WAY.1.wait_timeout_while(calls, END_LIMIT, |calls| *calls > 0));
+        });
+    })?;
+    py.import("atexit")?.call_method1("register", (wait,)).map(|_| ())
 }
 
 struct PythonModule;

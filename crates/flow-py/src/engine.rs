@@ -131,10 +131,11 @@ impl Engine {
 }
 
 async fn due(core: Arc<Core>, request: Request, jobs: usize, progress: Arc<Progress>) -> Value {
+    let core = core.pooled();
     let names: Vec<String> = core.project().pipelines.keys().cloned().collect();
     let (due, errors) = core.due(&names).await;
     let runs = due.into_iter().map(|(name, slot)| {
-        let (core, progress) = (Arc::clone(&core), Arc::clone(&progress));
+        let (core, progress) = (&core, Arc::clone(&progress));
         let request = Request { slot: Some(slot), ..request.clone() };
         async move {
             let stopped = *request.stop.borrow() != Stop::No;
@@ -142,6 +143,7 @@ async fn due(core: Arc<Core>, request: Request, jobs: usize, progress: Arc<Progr
         }
     });
     let reports: Vec<_> = stream::iter(runs).buffered(jobs.max(1)).collect().await;
+    core.close().await;
     json!({ "runs": reports.into_iter().flatten().collect::<Vec<_>>(), "errors": errors })
 }
 

@@ -31,15 +31,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        let at_exit = module.py().import("atexit")?.getattr("register")?;
-        at_exit.call1((wrap_pyfunction!(wait_for_calls, module)?,))?;
+        duckdb::wait_at_exit(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
-    }
-
-    /// Waits, when the interpreter ends, until no thread of ours is in Python.
-    #[pyfunction]
-    fn wait_for_calls(py: Python<'_>) {
-        duckdb::wait_for_calls(py);
     }
 
     /// The `flow` command, beside the registry of this process.

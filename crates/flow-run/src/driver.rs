@@ -18,6 +18,9 @@ pub trait Driver: Send + Sync {
     /// # Errors
     /// Of class `unreachable`.
     async fn open(&self, at: &ConnectionTarget, what: &str) -> Result<Box<dyn Session>>;
+
+    /// Closes sessions that it keeps to use them again.
+    async fn close_idle(&self) {}
 }
 
 /// The drivers that there are.
@@ -33,6 +36,13 @@ impl Drivers {
     /// Adds a driver, which is asked before those that are there.
     pub fn register(&mut self, driver: Arc<dyn Driver>) {
         self.0.insert(0, driver);
+    }
+
+    /// Closes what drivers keep.
+    pub async fn close_idle(&self) {
+        for driver in &self.0 {
+            driver.close_idle().await;
+        }
     }
 
     /// The driver of a connection.

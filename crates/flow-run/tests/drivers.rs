@@ -48,7 +48,7 @@ async fn a_registered_driver_opens_the_connections_that_are_its_own() {
 fn a_connection_that_no_driver_opens_is_refused() {
     let project = engine();
     let at = |name| resolve(name, project.project(), &ProcessEnvironment).expect("a connection");
-    let mut drivers = Drivers::of(Arc::new(PostgresDriver));
+    let mut drivers = Drivers::of(Arc::new(PostgresDriver::default()));
     assert_eq!(drivers.find(&at("other")).map(|driver| driver.facts().name), Ok("postgres"));
     let error = drivers.find(&at("duck")).err().expect("Postgres opens no file");
     assert_eq!(

@@ -58,6 +58,8 @@ pub fn dry_run(session: &Session, args: &DryRunArgs) -> Outcome {
 fn choose_and_perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wish) -> Outcome {
     let engine = session.engine()?;
     let selection = selection::choose_some(engine.project(), selection, command)?;
+    // One pipeline has nothing to use again.
+    let engine = if selection.names.len() > 1 { engine.pooled() } else { engine };
     perform(session, &engine, &selection, command, wish)
 }
 
@@ -98,6 +100,7 @@ pub fn perform(
             }
             ended_runs.push(ended);
         }
+        engine.close().await;
         let stop = *stop.borrow();
         (ended_runs, stop)
     })?;

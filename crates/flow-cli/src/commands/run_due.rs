@@ -18,6 +18,7 @@ use serde_json::json;
 pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
     let console = &session.console;
     let (engine, mut errors) = session.sound_engine()?;
+    let engine = engine.pooled();
     let selection = selection::choose(engine.project(), args)?;
     let mut sound: Vec<String> = Vec::new();
     for name in selection.names {
@@ -49,6 +50,7 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
             }
             reports.push(report);
         }
+        engine.close().await;
         let stop = *stop.borrow();
         (reports, stop)
     })?;

@@ -77,12 +77,7 @@ impl Engine {
         for (name, connection) in answer.connections {
             project.connections.entry(name).or_insert(connection);
         }
-        Engine {
-            project: Arc::new(project),
-            environment: Arc::clone(&self.environment),
-            callables: self.callables.clone(),
-            drivers: self.drivers.clone(),
-        }
+        Engine { project: Arc::new(project), ..self.clone() }
     }
 }
 

@@ -111,6 +111,7 @@ impl About {
 }
 
 /// A project with its connections: everything a command does, it does through this.
+#[derive(Clone)]
 pub struct Engine {
     project: Arc<ProjectSpec>,
     environment: Arc<dyn Environment>,
@@ -126,7 +127,7 @@ impl Engine {
 
     /// An engine for a project in a given environment.
     pub fn with_environment(project: ProjectSpec, environment: Arc<dyn Environment>) -> Engine {
-        let drivers = Drivers::of(Arc::new(PostgresDriver));
+        let drivers = Drivers::of(Arc::new(PostgresDriver::default()));
         Engine { project: Arc::new(project), environment, callables: None, drivers }
     }
 
@@ -134,6 +135,16 @@ impl Engine {
     pub fn with_driver(mut self, driver: Arc<dyn Driver>) -> Engine {
         self.drivers.register(driver);
         self
+    }
+
+    /// The engine for a command that runs several pipelines: sessions are used again, until [`Engine::close`].
+    pub fn pooled(&self) -> Engine {
+        self.clone().with_driver(Arc::new(PostgresDriver::pooled()))
+    }
+
+    /// Closes the sessions that it has kept.
+    pub async fn close(&self) {
+        self.drivers.close_idle().await;
     }
 
     /// The project.

@@ -10,6 +10,7 @@ pub mod error;
 mod grants;
 mod inspect;
 mod parameters;
+mod pool;
 pub mod session;
 pub mod tls;
 mod tls_error;

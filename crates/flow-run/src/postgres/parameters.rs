@@ -137,7 +137,7 @@ impl Parameters {
         config
     }
 
-    fn application_name(&self, name: &str) -> String {
+    pub fn application_name(&self, name: &str) -> String {
         let mut whole = format!("{} {name}", self.application_name.as_deref().unwrap_or("ematix-flow"));
         // Postgres cuts it at 63 bytes.
         let mut cut = whole.len().min(63);
