@@ -1,6 +1,6 @@
 //! What a project declares, as written: plain data that TOML and Python build alike.
 //!
-//! Nothing is resolved or judged here; that is the work of [`crate::pipeline`]. Where each part was
+//! Nothing is resolved or judged here; that is the work of [`crate::check`]. Where each part was
 //! written is kept beside the data, in [`Places`], so that a spec stays comparable.
 
 pub mod dsn;

@@ -5,9 +5,11 @@
 
 #[macro_use]
 mod table;
+mod modes;
 mod rules;
 mod values;
 
+pub use modes::{MODES, Mode};
 pub use rules::{RULES, Rule};
 pub use table::{Flag, Kind, Of, OptionInfo, Support, described};
 pub use values::*;

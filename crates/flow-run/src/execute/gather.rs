@@ -16,7 +16,6 @@ use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::sql::QualifiedName;
-use ematix_flow_core::strategies;
 use ematix_flow_core::types::DataType;
 
 /// The path, and why.
@@ -272,7 +271,7 @@ fn needed_privileges(
     } else {
         needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
     }
-    let strategy = strategies::of(&pipeline.strategy);
+    let strategy = &pipeline.strategy;
     let staged = path != ExecutionPath::SameDatabase || strategy.stages() || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));
