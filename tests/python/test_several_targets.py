@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,17 +106,11 @@ def test_one_reading_loads_all(python: Interpreter, source: Database, database: 
     assert database.value("SELECT count(*) FROM pg_tables WHERE tablename LIKE '\\_ematix\\_%'") == 0
 
 
-@pytest.fixture
-def by_tcp(source: Database) -> Iterator[dict[str, str]]:
-    role = f"tcp_{source.name}"
-    source.execute(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'right'")
-    yield conninfo_to_dict(source.dsn_over_tcp(role, "right"))
-    source.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
-
-
 def test_the_source_is_asked_once_for_all_targets(
-    python: Interpreter, source: Database, database: Database, by_tcp: dict[str, str]
+    python: Interpreter, source: Database, database: Database, tcp_role: str
 ) -> None:
+    by_tcp = conninfo_to_dict(source.dsn_over_tcp(tcp_role, "right"))
+
     def asked(declared: str) -> list[str]:
         with relay(int(by_tcp["port"])) as between:
             crm = url({**by_tcp, "port": str(between.port), "sslmode": "disable"})

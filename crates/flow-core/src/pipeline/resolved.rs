@@ -306,11 +306,15 @@ impl<'a> Resolved<'a> {
     }
 }
 
-/// `_ematix_<what>_<pipeline>_<batch>`; the pipeline's name is cut so that the whole batch id fits.
+/// How long a run's id is without its dashes.
+const BATCH_BYTES: usize = 32;
+
+/// `_ematix_<what>_<pipeline>_<batch>`; the pipeline's name is cut so that the whole batch id fits, also where a word
+/// stands for it: what is printed is what will run.
 fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> QualifiedName {
     let batch: String = facts.run.id.chars().filter(|c| *c != '-').collect();
-    let frame = format!("_ematix_{what}__{batch}").len();
-    let mut cut = pipeline.name.len().min(MAX_NAME_BYTES - frame);
+    let room = MAX_NAME_BYTES - format!("_ematix_{what}__").len() - BATCH_BYTES;
+    let mut cut = pipeline.name.len().min(room);
     while !pipeline.name.is_char_boundary(cut) {
         cut -= 1;
     }
