@@ -15,6 +15,7 @@ pub mod engine;
 pub mod schema;
 pub mod history;
 pub mod query;
+pub mod libpq;
 pub mod declare;
 pub mod connections;
 pub mod schedule;

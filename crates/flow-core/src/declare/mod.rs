@@ -3,11 +3,9 @@
 //! Nothing is resolved or judged here; that is the work of [`crate::check`]. Where each part was
 //! written is kept beside the data, in [`Places`], so that a spec stays comparable.
 
-pub mod dsn;
 pub mod environment;
 pub mod interpolation;
 pub mod json_schema;
-pub mod libpq;
 pub mod node;
 pub mod options;
 mod project;

@@ -4,7 +4,7 @@
 //! A password with a character that should have been encoded can land anywhere, so no message shows
 //! a piece of a DSN, except the name of a parameter that cannot be one.
 
-use super::libpq::{check_parameter, unknown_parameter};
+use super::{check_parameter, unknown_parameter};
 use crate::error::{ErrorCode, FlowError, Result};
 
 /// The parameters of a DSN by libpq's names, in their order; those that say nothing are left out.
@@ -13,7 +13,7 @@ use crate::error::{ErrorCode, FlowError, Result};
 /// `invalid_value` where it cannot be read, `unknown_option` and `not_yet_supported` for parameters.
 ///
 /// ```
-/// use ematix_flow_core::declare::dsn::parse_dsn;
+/// use ematix_flow_core::libpq::parse_dsn;
 /// let parameters = parse_dsn("postgresql://ann@db.example:5433/shop").unwrap();
 /// let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
 /// assert_eq!(parameters, [("user", "ann"), ("host", "db.example"), ("port", "5433"), ("dbname", "shop")]);
