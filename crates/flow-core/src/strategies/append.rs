@@ -24,7 +24,7 @@ use crate::types::DataType;
 const NUMBER: &str = "_ematix_number";
 
 /// What append knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Append {
     /// Column of the time of loading.
     pub loaded_at: Option<Ident>,

@@ -18,7 +18,7 @@ use crate::sql::{Ident, Literal, QualifiedName, Sql};
 use crate::types::DataType;
 
 /// What merge knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Merge {
     /// Columns that are written; all but keys and managed columns when unsaid.
     pub update_columns: Option<Vec<Ident>>,

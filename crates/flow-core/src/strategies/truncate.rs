@@ -15,7 +15,7 @@ use crate::schema::{Column, Table};
 use crate::sql;
 
 /// What truncate knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Truncate {
     /// How the table is emptied.
     pub method: ReplaceMethod,

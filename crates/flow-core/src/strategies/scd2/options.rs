@@ -7,7 +7,7 @@ use crate::schema::Table;
 use crate::sql::Ident;
 
 /// What scd2 knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Scd2 {
     /// Columns whose change opens a version.
     pub compare_columns: Option<Vec<Ident>>,
@@ -32,7 +32,7 @@ pub struct Scd2 {
 }
 
 /// Where the first version of a key begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum FirstValidFrom {
     /// At the run's instant.
     Run,
