@@ -71,6 +71,15 @@ def database(new_database: Callable[[], Database]) -> Database:
 
 
 @pytest.fixture
+def tcp_role(database: Database) -> Iterator[str]:
+    """A superuser that comes by TCP with the password `right`: see `Database.dsn_over_tcp`."""
+    name = f"tcp_{database.name}"
+    database.execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD 'right'")
+    yield name
+    database.execute(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
+@pytest.fixture
 def flow(database: Database, tmp_path: Path) -> Iterator[Flow]:
     """`flow("run", "customers", expect=0)`: the binary, with the test's database as connection `default`."""
     binary = flow_binary()

@@ -22,6 +22,23 @@ class Relay:
     # What each connection of a client sent, before anything was decrypted.
     sent: list[bytearray] = field(default_factory=list)
 
+    def statements(self) -> list[str]:
+        """The statements of every connection, as they were sent in the clear: alone, or to be prepared."""
+        return [statement for sent in self.sent for statement in _statements(bytes(sent))]
+
+
+def _statements(sent: bytes) -> Iterator[str]:
+    # The first message alone has no letter in front.
+    place = int.from_bytes(sent[:4], "big")
+    while place < len(sent):
+        kind, size = sent[place : place + 1], int.from_bytes(sent[place + 1 : place + 5], "big")
+        text = sent[place + 5 : place + 1 + size].split(b"\0")
+        if kind == b"Q":
+            yield text[0].decode()
+        elif kind == b"P":
+            yield text[1].decode()
+        place += 1 + size
+
 
 @contextmanager
 def relay(to: int, ends_tls: ssl.SSLContext | None = None) -> Iterator[Relay]:

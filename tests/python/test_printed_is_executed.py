@@ -12,7 +12,10 @@ from across import Across, connect
 from database import Database
 from flow_binary import Flow
 from project import Project
+from psycopg.conninfo import conninfo_to_dict
 from python_package import Interpreter
+from relay import relay
+from server import url
 
 SNAPSHOTS = Path(__file__).parents[2] / "crates" / "flow-core" / "tests" / "snapshots"
 
@@ -86,7 +89,6 @@ INSERT INTO app.people VALUES (31, 'more', 0, '2026-01-02');
 """
 COLUMNS = {"id": "bigint", "name": "text?", "visits": "bigint?", "seen_at": "timestamptz"}
 
-# Short names: those of the tables that a run makes for itself are cut to 63 bytes, with the run's id and without.
 LOADS: dict[str, dict[str, Any]] = {
     "append": {"mode": "append"},
     "append grows": {"mode": "append", "incremental_column": "seen_at"},
@@ -135,6 +137,73 @@ def test_a_run_does_the_steps_of_its_plan(
         found = {name: differences(planned[name], executed[name]) for name in planned}
         assert {name: lines for name, lines in found.items() if lines} == {}
         assert min(map(len, executed.values())) > 2
+
+
+# Names of 63 bytes: those of the tables that a run makes for itself have less room for them, and bytes of one character
+# stay together.
+LONG = {
+    "x" * 63: {"mode": "scd2", "on_duplicate": "latest", "order_by": "seen_at DESC"},
+    "x" + "ü" * 31: {"mode": "merge", "handle_deletes": "soft"},
+    "ü" * 31 + "x": {"mode": "append", "incremental_column": "seen_at"},
+    "日" * 21: {"mode": "truncate"},
+}
+
+
+@pytest.mark.parametrize("apart", PLACES, ids=PLACES.get)
+def test_a_run_sends_the_statements_of_its_plan_byte_for_byte(
+    apart: bool, database: Database, new_database: Callable[[], Database], flow: Flow, tcp_role: str
+) -> None:
+    source = new_database() if apart else database
+    source.execute(PEOPLE)
+    project = Across() if apart else Project()
+    for name, options in LONG.items():
+        project.table(name, COLUMNS, schema="dw", natural_key=["id"])
+        project.pipeline(name, "app.people", name, **options)
+    flow.project(project.text())
+    places = [conninfo_to_dict(each.dsn_over_tcp(tcp_role, "right")) for each in (source, database)]
+    for change in (None, CHANGE):
+        source.execute(change or "")
+        for name in LONG:
+            with relay(int(places[0]["port"])) as between:
+                crm, warehouse = (url({**each, "port": str(between.port), "sslmode": "disable"}) for each in places)
+                connect(flow, crm, warehouse)
+                flow.variables["EMATIX_FLOW_DSN"] = warehouse
+                [plan] = flow("plan", name, "--output", "json").json()["pipelines"]
+                preview = flow("preview", name, "--output", "json").stdout
+                between.sent.clear()
+                run = flow("run", name, "--output", "json").json()["run_id"]
+            sent = between.statements()
+            planned = [part for step in plan["steps"] if not Step.read(step).conditional for part in parts(step["sql"])]
+            assert [part for part in planned if not any(map(as_sent(part, run).fullmatch, sent))] == []
+            # A preview takes it that the target is there.
+            if change:
+                tables = set(re.findall(r"_ematix_\w+_<batch>", preview))
+                everything = "\n".join(sent)
+                assert tables and not [table for table in tables if not as_sent(table, run).search(everything)]
+
+
+def parts(printed: str) -> list[str]:
+    """The statements of a step, whichever server each is for."""
+    return [part for part in re.split(r";?\n?^-- on the .*\n", printed, flags=re.MULTILINE) if part]
+
+
+# What a run puts into a statement of its plan: its id in a name and as a value, its instant, and what it counted.
+HOLES = {
+    r"_<batch>": lambda run: "_" + run.replace("-", ""),
+    r"<batch>": lambda run: run,
+    r"'[-0-9]{10}T[:.0-9]+Z'": lambda _: r"'[-0-9]{10}T[:.0-9]+Z'",
+    r"(?<!:):[a-z_]+\b": lambda _: r"(?:[0-9]+|NULL|'[^']*')",
+}
+
+
+def as_sent(planned: str, run: str) -> re.Pattern[str]:
+    """What a statement of a plan is when it runs."""
+    words = re.split("(" + "|".join(HOLES) + ")", planned)
+    fillings = (next(fill for hole, fill in HOLES.items() if re.fullmatch(hole, word)) for word in words[1::2])
+    filled = [re.escape(words[0])]
+    for filling, text in zip(fillings, words[2::2], strict=True):
+        filled += [filling(run), re.escape(text)]
+    return re.compile("".join(filled))
 
 
 def test_the_log_of_a_run_has_the_steps_that_are_recorded(database: Database, flow: Flow) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from customers import wait_until
 from database import Database
+from psycopg.conninfo import conninfo_to_dict
 from python_package import Interpreter
+from relay import relay
+from server import url
 
 DECLARED = """
 from typing import Annotated
@@ -45,6 +48,13 @@ CREATE TYPE app.mood AS ENUM ('sad', 'glad');
 CREATE TABLE app.people (id bigint, name text, mood app.mood, seen_at timestamptz NOT NULL);
 INSERT INTO app.people VALUES (1, 'Ada', 'glad', '2026-01-01'), (2, 'Grace', 'sad', '2026-01-02');
 """
+
+# What the source is asked before it is read, by words of the question.
+QUESTIONS = {
+    "its columns": "SELECT q.* FROM (SELECT 1) AS one LEFT JOIN (",
+    "the types of its columns": "'stamped'",
+    "how late a commit can be": "pg_prepared_xacts",
+}
 
 
 @pytest.fixture(params=["one database", "two databases"])
@@ -94,6 +104,31 @@ def test_one_reading_loads_all(python: Interpreter, source: Database, database: 
         "log": [(1, "Ada", "glad"), (1, "Ada L.", "glad"), (2, "Grace", "sad")],
     }
     assert database.value("SELECT count(*) FROM pg_tables WHERE tablename LIKE '\\_ematix\\_%'") == 0
+
+
+def test_the_source_is_asked_once_for_all_targets(
+    python: Interpreter, source: Database, database: Database, tcp_role: str
+) -> None:
+    by_tcp = conninfo_to_dict(source.dsn_over_tcp(tcp_role, "right"))
+
+    def asked(declared: str) -> list[str]:
+        with relay(int(by_tcp["port"])) as between:
+            crm = url({**by_tcp, "port": str(between.port), "sslmode": "disable"})
+            python.environment |= {
+                "EMATIX_FLOW_DSN_CRM": crm,
+                "EMATIX_FLOW_DSN_WAREHOUSE": crm if source is database else database.dsn,
+            }
+            python.write("shop.py", declared)
+            python.flow("--module", "shop", "plan", "people")
+        return between.statements()
+
+    of_all = asked(DECLARED)
+    assert {what: sum(words in each for each in of_all) for what, words in QUESTIONS.items()} == dict.fromkeys(
+        QUESTIONS, 1
+    )
+    if source is not database:
+        only = "\n".join(line for line in DECLARED.splitlines() if '"mode"' not in line or '"append"' in line)
+        assert len(of_all) == len(asked(only))
 
 
 def test_each_target_has_a_run_under_one_parent(python: Interpreter, database: Database) -> None:

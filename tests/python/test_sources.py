@@ -74,11 +74,9 @@ def two_connections(**source_more: Any) -> str:
 
 
 @pytest.fixture
-def by_tcp(database: Database) -> Any:
-    role = f"tcp_{database.name}"
-    database.execute(f"{SOURCE} CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'right'")
-    yield database.dsn_over_tcp(role, "right")
-    database.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+def by_tcp(database: Database, tcp_role: str) -> str:
+    database.execute(SOURCE)
+    return database.dsn_over_tcp(tcp_role, "right")
 
 
 def test_socket_and_tcp_are_proved_to_be_one_database(database: Database, flow: Flow, by_tcp: str) -> None:

@@ -344,7 +344,7 @@ fn every_connection_that_can_be_seen_is_listed() {
 proptest::proptest! {
     #[test]
     fn no_dsn_makes_the_parser_panic(dsn in "(postgresql://)?[a-z:/@?%=&' \\\\\\[\\],0-9é#]{0,40}") {
-        let _ = ematix_flow_core::declare::dsn::parse_dsn(&dsn);
+        let _ = ematix_flow_core::libpq::parse_dsn(&dsn);
         let environment = machine().variable("EMATIX_FLOW_DSN", &dsn);
         if let Ok(target) = resolve("default", &ProjectSpec::default(), &environment) {
             let hosts = target.parameter("host").or(target.parameter("hostaddr")).unwrap();

@@ -7,7 +7,6 @@ mod planning;
 use ematix_flow_core::engine::POSTGRES;
 use ematix_flow_core::error::{ErrorCode, FlowError, Location};
 use ematix_flow_core::report::{ExecutionPath, PlanReport, PlannedPipeline, RunReport, Status};
-use indexmap::IndexMap;
 use planning::Scene;
 use serde_json::Value;
 
@@ -69,15 +68,12 @@ fn a_plan_has_the_keys_of_the_manual_first() {
 #[test]
 fn a_report_has_exactly_the_keys_of_the_manual() {
     let report = RunReport {
-        schema: "ematix.run.v1",
-        pipeline: "customers".to_owned(),
         run_id: "01a207ab-0000-7000-8000-66b25d21c0fe".to_owned(),
         status: Status::Success,
         committed: true,
         mode: "scd2".to_owned(),
         path: Some(ExecutionPath::Staging),
         path_reason: Some("source crm is another server".to_owned()),
-        dry_run: false,
         source_connection: "crm".to_owned(),
         target_connection: "warehouse".to_owned(),
         target: "analytics.dim_customers".to_owned(),
@@ -86,23 +82,7 @@ fn a_report_has_exactly_the_keys_of_the_manual() {
         duration_ms: 110,
         rows_in: 5000,
         rows_inserted: 5000,
-        rows_updated: 0,
-        rows_unchanged: 0,
-        rows_closed_out: 0,
-        rows_deleted: 0,
-        rows_deduplicated: 0,
-        rows_skipped: 0,
-        rows_rejected: 0,
-        rows_rehashed: 0,
-        watermark_before: None,
-        watermark_after: None,
-        parse_failures: IndexMap::new(),
-        transforms: Vec::new(),
-        warnings: Vec::new(),
-        error: None,
-        sample: None,
-        targets: Vec::new(),
-        steps: Vec::new(),
+        ..RunReport::of("customers")
     };
     let text = serde_json::to_string(&report).expect("a report is JSON");
     let expected = r#"{"schema":"ematix.run.v1","pipeline":"customers","run_id":"01a207ab-0000-7000-8000-66b25d21c0fe","status":"success","committed":true,"mode":"scd2","path":"staging","path_reason":"source crm is another server","dry_run":false,"source_connection":"crm","target_connection":"warehouse","target":"analytics.dim_customers","started_at":"2026-01-01T00:00:00Z","ended_at":"2026-01-01T00:00:00.110Z","duration_ms":110,"rows_in":5000,"rows_inserted":5000,"rows_updated":0,"rows_unchanged":0,"rows_closed_out":0,"rows_deleted":0,"rows_deduplicated":0,"rows_skipped":0,"rows_rejected":0,"rows_rehashed":0,"watermark_before":null,"watermark_after":null,"parse_failures":{},"transforms":[],"warnings":[],"error":null}"#;

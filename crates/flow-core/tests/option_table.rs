@@ -82,7 +82,7 @@ fn every_rule_is_about_an_option_that_its_modes_know() {
     for rule in RULES {
         let option = option_info(rule.option).unwrap_or_else(|| panic!("{} is an option", rule.option));
         assert!(rule.modes.iter().all(|mode| option.is_for(*mode)), "{}: {}", rule.option, rule.message);
-        for mode in [Mode::Append, Mode::Truncate, Mode::Merge, Mode::Scd2] {
+        for &mode in Mode::ALL {
             assert_eq!(rule.judge(mode, &PipelineOptions::default()), None, "{}", rule.message);
         }
     }

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import rust_source
 from rust_source import Token
 
-# Where a strategy may be asked for: its own folder, the table of options, and how options become a strategy.
-STRATEGIES = re.compile(r"^crates/flow-core/src/(strategies/|declare/options(\.rs$|/)|pipeline/strategy\.rs$)")
+# Where a strategy may be asked for: its own folder, but for what builds pipelines there, and the table of options.
+STRATEGIES = re.compile(r"^crates/flow-core/src/(strategies/(?!build\.rs$)|declare/options(\.rs$|/))")
 # Where the tables of the schema `ematix_flow` are named.
 HISTORY = re.compile(r"^crates/[^/]+/src/(.+/)?history/")
 SCHEMA = "ematix_flow"

@@ -96,6 +96,8 @@ def test_asking_for_a_strategy_is_seen(text: str, what: str) -> None:
     assert strategies_in(text) == [what]
     for allowed in (f"{CORE}/strategies/scd2.rs", f"{CORE}/declare/options.rs", f"{CORE}/declare/options/rules.rs"):
         assert strategies_in(text, allowed) == []
+    for building in (f"{CORE}/pipeline/strategy.rs", f"{CORE}/check/options.rs", f"{CORE}/strategies/build.rs"):
+        assert strategies_in(text, building) == [what]
 
 
 @pytest.mark.parametrize(

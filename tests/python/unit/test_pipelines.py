@@ -10,7 +10,7 @@ import types
 from typing import Annotated, Any
 
 import pytest
-from fake_core import OPTIONS_RS, Core, run_json
+from fake_core import Core, run_json
 
 import ematix_flow
 from ematix_flow import (
@@ -33,7 +33,7 @@ from ematix_flow import (
     pk,
     sql,
 )
-from ematix_flow.declare import options, registry
+from ematix_flow.declare import registry
 
 
 @ematix.table(schema="analytics")
@@ -380,33 +380,6 @@ def test_a_transform_is_declared_once() -> None:
         ematix.transform(name="refresh")(print)
     with pytest.raises(SpecError, match="transform odd: `x` is not a cron line"):
         ematix.transform(name="odd", schedule="x")(print)
-
-
-# --- held to the core --------------------------------------------------------------------------------------------
-
-
-def test_every_option_of_the_core_has_a_type_and_no_other(core: Core) -> None:
-    source = (OPTIONS_RS.parents[4] / "python/ematix_flow/declare/options.py").read_text(encoding="utf-8")
-    blocks = re.findall(r"^    class \w+\(.*?\n\n\n", source, flags=re.MULTILINE | re.DOTALL)
-    typed = set(re.findall(r"^        (\w+): ", "".join(blocks), flags=re.MULTILINE))
-    known = set(options.table()) - options.NOT_IN_PYTHON - {"mode", "target_connection"}
-    assert typed == known
-
-
-def test_words_of_other_tools_are_those_of_the_core() -> None:
-    source = OPTIONS_RS.read_text(encoding="utf-8")
-    for ours, name in ((options.FOREIGN_WORDS, "FOREIGN_WORDS"), (options.FOREIGN_MODES, "FOREIGN_MODES")):
-        block = source.split(f"pub const {name}")[1].split("];")[0]
-        theirs = dict(re.findall(r'\("([\w-]+)", "(\w+)"\)', block))
-        # Python has an option `strategy`.
-        theirs.pop("strategy", None)
-        assert ours == theirs
-
-
-def test_defaults_of_the_strategies_are_those_of_the_core(core: Core) -> None:
-    for strategy in (AppendOnly, TruncateReplace, MergeUpsert, SCD2):
-        for name, value in strategy._defaults.items():
-            assert options.table()[name]["default"] == (list(value) if isinstance(value, tuple) else value), name
 
 
 def test_the_package_is_named_as_it_says() -> None:

@@ -1,10 +1,10 @@
 //! Arguments of `copy`: a pipeline on the command line.
 
-use super::OverrideArgs;
+use super::overrides::{OfCopy, OptionArgs, OverrideArgs};
 use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args};
 use ematix_flow_core::declare::{MODES, Mode, PipelineOptions};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub(super) const EXAMPLES: &str = "\
 Needs no pipelines.toml; where there is one, its connections have their names.
@@ -37,39 +37,18 @@ pub struct CopyArgs {
     #[arg(long, value_name = "TABLE")]
     pub table: String,
     /// How they are loaded: append, truncate, merge (scd1) or scd2
-    #[arg(long, value_name = "MODE", hide_possible_values = true, value_parser = words(MODES))]
+    #[arg(long, value_name = "MODE", hide_possible_values = true, value_parser = PossibleValuesParser::new(MODES))]
     pub mode: String,
-    /// The columns that identify a row, with commas
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    pub keys: Vec<String>,
+    /// Options as a file has them.
+    #[command(flatten)]
+    pub options: OptionArgs<OfCopy>,
+
     /// What the run is called in history and messages; the target's name by default
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Run everything and roll it back
     #[arg(long)]
     pub dry_run: bool,
-
-    /// scd2: columns whose change opens a version
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    pub compare_columns: Vec<String>,
-    /// scd2: columns that are updated in the current version
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    pub overwrite_columns: Vec<String>,
-    /// merge: columns that are written
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    pub update_columns: Vec<String>,
-    /// What happens to keys that left the source: ignore, soft or hard
-    #[arg(long, value_name = "WORD", hide_possible_values = true, value_parser = words(&["ignore", "soft", "hard"]))]
-    pub handle_deletes: Option<String>,
-    /// Which row of a key --on-duplicate latest keeps: updated_at DESC
-    #[arg(long, value_name = "ITEMS")]
-    pub order_by: Option<String>,
-    /// scd2: where a key's first version begins: run, epoch or a column
-    #[arg(long, value_name = "WORD")]
-    pub first_valid_from: Option<String>,
-    /// truncate: how the table is emptied: truncate or delete
-    #[arg(long, value_name = "WORD", hide_possible_values = true, value_parser = words(&["truncate", "delete"]))]
-    pub replace_method: Option<String>,
 
     /// Options as `run` has them.
     #[command(flatten)]
@@ -83,26 +62,103 @@ impl CopyArgs {
             .expect("the flag takes the names of modes only")
     }
 
-    /// The other options that were given, by the names they have in files.
+    /// The other options that were given.
     pub fn options(&self) -> PipelineOptions {
-        let text = |value: &Option<String>| value.clone().map(Value::from);
-        let list = |values: &[String]| (!values.is_empty()).then(|| Value::from(values.to_vec()));
-        let given = [
-            ("keys", list(&self.keys)),
-            ("compare_columns", list(&self.compare_columns)),
-            ("overwrite_columns", list(&self.overwrite_columns)),
-            ("update_columns", list(&self.update_columns)),
-            ("handle_deletes", text(&self.handle_deletes)),
-            ("order_by", text(&self.order_by)),
-            ("first_valid_from", text(&self.first_valid_from)),
-            ("replace_method", text(&self.replace_method)),
-        ];
-        let mut map: Map<String, Value> = self.overrides.map();
-        map.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        serde_json::from_value(Value::Object(map)).expect("each flag is parsed like the option of its name")
+        self.options.options().overlaid(&self.overrides.options())
     }
 }
 
-fn words(words: &'static [&'static str]) -> PossibleValuesParser {
-    PossibleValuesParser::new(words)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use ematix_flow_core::declare::Names;
+    use ematix_flow_core::declare::options::{
+        HandleDeletes, OPTIONS, Of, OnDuplicate, OptionInfo, ReplaceMethod, Support,
+    };
+
+    #[derive(Parser)]
+    struct Copy {
+        #[command(flatten)]
+        args: CopyArgs,
+    }
+
+    fn given(flags: &[&str]) -> PipelineOptions {
+        let needed = ["copy", "--from=a", "--to=b", "--query=TABLE a", "--table=a.b", "--mode=scd1"];
+        let copy = Copy::try_parse_from(needed.iter().chain(flags)).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(copy.args.mode(), Mode::Merge);
+        copy.args.options()
+    }
+
+    #[test]
+    fn flags_become_the_options_of_the_same_name() {
+        let names = |names: &[&str]| Some(Names::Many(names.iter().map(ToString::to_string).collect()));
+        let flags = [
+            "--keys=a,b",
+            "--keys=c",
+            "--compare-columns=d",
+            "--overwrite-columns=e, f",
+            "--update-columns=g",
+            "--handle-deletes=soft",
+            "--order-by=h DESC, i",
+            "--first-valid-from=epoch",
+            "--replace-method=delete",
+            "--on-duplicate=latest",
+        ];
+        let options = PipelineOptions {
+            keys: names(&["a", "b", "c"]),
+            compare_columns: names(&["d"]),
+            overwrite_columns: names(&["e", "f"]),
+            update_columns: names(&["g"]),
+            handle_deletes: Some(HandleDeletes::Soft),
+            order_by: Some("h DESC, i".to_owned()),
+            first_valid_from: Some("epoch".to_owned()),
+            replace_method: Some(ReplaceMethod::Delete),
+            on_duplicate: Some(OnDuplicate::Latest),
+            ..PipelineOptions::default()
+        };
+        assert_eq!(given(&flags), options);
+        assert_eq!(given(&[]), PipelineOptions::default());
+    }
+
+    /// Options without a flag, and why one load on the spot does without.
+    const WITHOUT_A_FLAG: &[(&str, &[&str])] = &[
+        ("a flag of another name says it: --mode, --to", &["mode", "target_connection"]),
+        ("tells pipelines of a project apart", &["description", "owner", "tags"]),
+        ("what a pipeline that comes again reads", &["incremental_column", "late_commits"]),
+        ("the executor's own", &["lease"]),
+        (
+            "how a table looks that many pipelines and people share",
+            &[
+                "open_end",
+                "effective_from",
+                "effective_to",
+                "current_flag",
+                "hash_column",
+                "deleted_flag",
+                "loaded_at_column",
+                "batch_id_column",
+            ],
+        ),
+    ];
+
+    fn without_a_flag(options: &[OptionInfo]) -> Vec<&'static str> {
+        let one_load = |option: &&OptionInfo| option.support == Support::Here && option.of != Of::Schedule;
+        let lacks = |option: &&OptionInfo| option.flag.is_none() && option.copy_flag.is_none();
+        options.iter().filter(one_load).filter(lacks).map(|option| option.name).collect()
+    }
+
+    #[test]
+    fn every_option_of_a_load_has_a_flag_or_a_reason() {
+        let mut excused: Vec<&str> = WITHOUT_A_FLAG.iter().flat_map(|(_, names)| *names).copied().collect();
+        let mut lacking = without_a_flag(OPTIONS);
+        excused.sort_unstable();
+        lacking.sort_unstable();
+        assert_eq!(lacking, excused);
+        // One without a flag is seen.
+        let mut keys = *OPTIONS.iter().find(|option| option.name == "keys").expect("an option");
+        assert_eq!(without_a_flag(&[keys]), [""; 0]);
+        keys.copy_flag = None;
+        assert_eq!(without_a_flag(&[keys]), ["keys"]);
+    }
 }

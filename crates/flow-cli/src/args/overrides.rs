@@ -1,4 +1,4 @@
-//! Options for this once: a flag for every option of the core's table that has one.
+//! Flags of options: one for every option of the core's table that has one.
 
 use clap::builder::{PossibleValuesParser, StringValueParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
@@ -6,62 +6,108 @@ use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::declare::options::{Flag, Kind, OptionInfo};
 use ematix_flow_core::duration::Duration;
 use serde_json::{Map, Value};
+use std::marker::PhantomData;
 
-const HEADING: &str = "Options for this once";
+/// Which options there are flags for.
+pub trait Flags: Clone {
+    /// The heading of the flags in the help, where they have one of their own.
+    const HEADING: Option<&'static str>;
 
-/// Guards, path and timeouts, laid over a pipeline's options for this once.
-#[derive(Clone, Debug, Default)]
-pub struct OverrideArgs {
-    given: Map<String, Value>,
+    /// The options, in the order of the help.
+    fn all() -> Vec<(&'static OptionInfo, Flag)>;
 }
 
-impl OverrideArgs {
+/// Guards, path and timeouts, laid over a pipeline's options for this once.
+#[derive(Clone, Copy, Debug)]
+pub struct ForThisOnce;
+
+impl Flags for ForThisOnce {
+    const HEADING: Option<&'static str> = Some("Options for this once");
+
+    fn all() -> Vec<(&'static OptionInfo, Flag)> {
+        PipelineOptions::flags()
+    }
+}
+
+/// What a file would say of a pipeline, for `copy`.
+#[derive(Clone, Copy, Debug)]
+pub struct OfCopy;
+
+impl Flags for OfCopy {
+    const HEADING: Option<&'static str> = None;
+
+    fn all() -> Vec<(&'static OptionInfo, Flag)> {
+        PipelineOptions::flags_of_copy()
+    }
+}
+
+/// The options that were given by flags.
+#[derive(Clone, Debug)]
+pub struct OptionArgs<F> {
+    given: Map<String, Value>,
+    flags: PhantomData<F>,
+}
+
+/// The options that were given for this once.
+pub type OverrideArgs = OptionArgs<ForThisOnce>;
+
+impl<F> OptionArgs<F> {
     /// The options that were given, by the names they have in files.
     pub fn options(&self) -> PipelineOptions {
         serde_json::from_value(Value::Object(self.given.clone()))
             .expect("each flag is parsed like the option of its name")
     }
-
-    /// The same as names and values.
-    pub(super) fn map(&self) -> Map<String, Value> {
-        self.given.clone()
-    }
 }
 
-impl Args for OverrideArgs {
+impl<F: Flags> Args for OptionArgs<F> {
     fn augment_args(command: Command) -> Command {
-        command.args(PipelineOptions::flags().into_iter().map(|(option, flag)| argument(option, flag)))
+        command.args(F::all().into_iter().map(|(option, flag)| argument::<F>(option, flag)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        OverrideArgs::augment_args(command)
+        Self::augment_args(command)
     }
 }
 
-impl FromArgMatches for OverrideArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<OverrideArgs, clap::Error> {
-        let value = |option: &OptionInfo| match option.kind() {
-            Some(Kind::Truth) => matches.get_flag(option.name).then_some(Value::Bool(true)),
-            _ => matches.get_one::<Value>(option.name).cloned(),
-        };
-        let flags = PipelineOptions::flags();
-        let given =
-            flags.iter().filter_map(|(option, _)| Some((option.name.to_owned(), value(option)?))).collect();
-        Ok(OverrideArgs { given })
+impl<F: Flags> FromArgMatches for OptionArgs<F> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = F::all().into_iter().filter_map(|(option, _)| {
+            Some((option.name.to_owned(), value_of(matches, option.name, &option.kind()?)?))
+        });
+        Ok(OptionArgs { given: given.collect(), flags: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = OverrideArgs::from_arg_matches(matches)?;
+        *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
 }
 
-fn argument(option: &'static OptionInfo, flag: Flag) -> Arg {
+fn argument<F: Flags>(option: &'static OptionInfo, flag: Flag) -> Arg {
     let argument =
-        Arg::new(option.name).long(option.name.replace('_', "-")).help(flag.help).help_heading(HEADING);
-    match option.kind().expect("an option with a flag is one of this version") {
+        Arg::new(option.name).long(option.name.replace('_', "-")).help(flag.help).help_heading(F::HEADING);
+    let kind = option.kind().expect("an option with a flag is one of this version");
+    taking(argument, flag.value_name, kind)
+}
+
+/// The argument, with values of that kind.
+fn taking(argument: Arg, value_name: &'static str, kind: Kind) -> Arg {
+    let with_value = |argument: Arg| argument.value_name(value_name).hide_possible_values(true);
+    match kind {
         Kind::Truth => argument.action(ArgAction::SetTrue),
-        kind => argument.value_name(flag.value_name).hide_possible_values(true).value_parser(parser_of(kind)),
+        Kind::Names | Kind::Texts => {
+            with_value(argument).action(ArgAction::Append).value_delimiter(',').value_parser(parser_of(kind))
+        }
+        _ => with_value(argument).value_parser(parser_of(kind)),
+    }
+}
+
+/// What was given for an argument of that kind.
+fn value_of(matches: &ArgMatches, name: &str, kind: &Kind) -> Option<Value> {
+    match kind {
+        Kind::Truth => matches.get_flag(name).then_some(Value::Bool(true)),
+        Kind::Names | Kind::Texts => Some(matches.get_many::<Value>(name)?.cloned().collect()),
+        _ => matches.get_one::<Value>(name).cloned(),
     }
 }
 
@@ -77,9 +123,7 @@ fn parser_of(kind: Kind) -> ValueParser {
         Kind::Length => text.try_map(|text| length(&text)).into(),
         Kind::NumberOrLength => text.try_map(|text| number_or_length(&text)).into(),
         Kind::Text => text.map(Value::from).into(),
-        Kind::Texts | Kind::Names => {
-            text.map(|text| text.split(',').map(str::trim).map(Value::from).collect::<Value>()).into()
-        }
+        Kind::Texts | Kind::Names => text.map(|text| Value::from(text.trim())).into(),
         Kind::NameOrOff => text
             .map(|text| match text.as_str() {
                 "false" => Value::Bool(false),
@@ -183,10 +227,10 @@ mod tests {
     #[test]
     fn every_kind_of_option_can_have_a_flag() {
         let parse = |kind, text: &str| {
-            let argument = Arg::new("x").long("x").value_parser(parser_of(kind));
+            let argument = taking(Arg::new("x").long("x"), "X", Kind::clone(&kind));
             let command = Command::new("flow").no_binary_name(true).arg(argument);
             let matches = command.try_get_matches_from([format!("--x={text}")]).expect("a value");
-            matches.get_one::<Value>("x").cloned().expect("it was given")
+            value_of(&matches, "x", &kind).expect("it was given")
         };
         assert_eq!(parse(Kind::Names, "a, b"), serde_json::json!(["a", "b"]));
         assert_eq!(parse(Kind::Texts, "a"), serde_json::json!(["a"]));

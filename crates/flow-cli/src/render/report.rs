@@ -219,15 +219,11 @@ mod tests {
 
     fn report(mode: &str, status: Status) -> RunReport {
         RunReport {
-            schema: "ematix.run.v1",
-            pipeline: "customers".into(),
             run_id: "01a207ab-0000-7000-8000-66b25d21c0fe".into(),
             status,
             committed: status == Status::Success,
             mode: mode.into(),
             path: Some(ExecutionPath::SameDatabase),
-            path_reason: None,
-            dry_run: false,
             source_connection: "crm".into(),
             target_connection: "warehouse".into(),
             target: "analytics.dim_customers".into(),
@@ -236,23 +232,7 @@ mod tests {
             duration_ms: 110,
             rows_in: 5000,
             rows_inserted: 5000,
-            rows_updated: 0,
-            rows_unchanged: 0,
-            rows_closed_out: 0,
-            rows_deleted: 0,
-            rows_deduplicated: 0,
-            rows_skipped: 0,
-            rows_rejected: 0,
-            rows_rehashed: 0,
-            watermark_before: None,
-            watermark_after: None,
-            parse_failures: indexmap::IndexMap::new(),
-            transforms: Vec::new(),
-            warnings: Vec::new(),
-            error: None,
-            sample: None,
-            targets: Vec::new(),
-            steps: Vec::new(),
+            ..RunReport::of("customers")
         }
     }
 

@@ -6,13 +6,13 @@ mod target;
 
 pub use target::ConnectionTarget;
 
-use crate::declare::dsn::{duckdb_file, parse_dsn};
 use crate::declare::environment::Environment;
+use crate::declare::file_dsn::duckdb_file;
 use crate::declare::interpolation::{Missing, Template};
-use crate::declare::libpq::{check_parameter, of_connection};
 use crate::declare::toml_file::read_connections;
 use crate::declare::{ConnectionSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
+use crate::libpq::{check_parameter, of_connection, parse_dsn};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! The JSON Schema of `pipelines.toml`, made from the types that read it. Editors use it for
 //! completion, the reader of the file for the shape of every value, so that the two never disagree.
 
-use super::options::{MODES, OPTIONS, PipelineOptions, Support};
+use super::options::{MODES, Mode, OPTIONS, PipelineOptions, Support};
 use super::{ConnectionSpec, SourceSpec, TableSpec};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -94,9 +94,9 @@ fn build() -> Value {
     let definitions = document["$defs"].as_object_mut().expect("there are types");
     options_with_defaults(definitions);
     let modes = definitions["Mode"]["oneOf"].as_array_mut().expect("a mode is one of several");
-    let said = |modes: &[Value], name: &str| modes.iter().any(|mode| mode["const"] == name);
-    for alias in MODES.iter().filter(|name| !said(modes, name)).collect::<Vec<_>>() {
-        modes.push(json!({"description": "Another name for `merge`.", "type": "string", "const": alias}));
+    for (alias, mode) in Mode::ALIASES {
+        let about = format!("Another name for `{mode}`.");
+        modes.push(json!({"description": about, "type": "string", "const": alias}));
     }
     debug_assert_eq!(modes.len(), MODES.len());
     document["title"] = json!("pipelines.toml");

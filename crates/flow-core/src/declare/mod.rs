@@ -1,13 +1,12 @@
 //! What a project declares, as written: plain data that TOML and Python build alike.
 //!
-//! Nothing is resolved or judged here; that is the work of [`crate::pipeline`]. Where each part was
+//! Nothing is resolved or judged here; that is the work of [`crate::check`]. Where each part was
 //! written is kept beside the data, in [`Places`], so that a spec stays comparable.
 
-pub mod dsn;
 pub mod environment;
+pub mod file_dsn;
 pub mod interpolation;
 pub mod json_schema;
-pub mod libpq;
 pub mod node;
 pub mod options;
 mod project;

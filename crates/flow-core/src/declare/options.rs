@@ -1,13 +1,16 @@
 //! The options of a pipeline: one name in TOML, in Python and on the command line.
 //!
 //! A line of [`options!`] is an option: its field in [`PipelineOptions`], its part of the JSON Schema and of the manual,
-//! which load strategies know it, what it is when unwritten, how it is laid over another, and its flag.
+//! which load strategies know it, what it is when unwritten, how it is laid over another, and its flag: `flag` of every
+//! command that runs or plans, `copy` of `flow copy` alone.
 
 #[macro_use]
 mod table;
+mod modes;
 mod rules;
 mod values;
 
+pub use modes::{MODES, Mode};
 pub use rules::{RULES, Rule};
 pub use table::{Flag, Kind, Of, OptionInfo, Support, described};
 pub use values::*;
@@ -29,15 +32,20 @@ options! {
     /// Whether its schedule fires.
     enabled: bool, of Schedule, default true;
     /// Columns by which source and target rows are matched.
-    keys: Names, of Columns;
+    keys: Names, of Columns,
+        copy "COLUMNS" "The columns that identify a row, with commas";
     /// Columns whose change opens a version (scd2).
-    compare_columns: Names, of Columns, for [Scd2];
+    compare_columns: Names, of Columns, for [Scd2],
+        copy "COLUMNS" "scd2: columns whose change opens a version";
     /// Columns that merge writes.
-    update_columns: Names, of Columns, for [Merge];
+    update_columns: Names, of Columns, for [Merge],
+        copy "COLUMNS" "merge: columns that are written";
     /// Columns that are updated in the current version (type 1 inside type 2).
-    overwrite_columns: Names, of Columns, for [Scd2], default [];
+    overwrite_columns: Names, of Columns, for [Scd2], default [],
+        copy "COLUMNS" "scd2: columns that are updated in the current version";
     /// What happens to keys that left the source.
-    handle_deletes: HandleDeletes, for [Merge, Scd2], default "ignore";
+    handle_deletes: HandleDeletes, for [Merge, Scd2], default "ignore",
+        copy "WORD" "What happens to keys that left the source: ignore, soft or hard";
     /// The largest share of the current keys that one run may delete, judged from 20 keys up.
     #[schemars(range(min = 0.0, max = 1.0))]
     max_delete_fraction: f64, for [Merge, Scd2], default 0.5,
@@ -49,7 +57,8 @@ options! {
     on_duplicate: OnDuplicate, for [Truncate, Merge, Scd2], default "error",
         flag "WORD" "What several rows of one key mean: error or latest";
     /// ORDER BY list that decides which row of a key is kept.
-    order_by: String, for [Truncate, Merge, Scd2];
+    order_by: String, for [Truncate, Merge, Scd2],
+        copy "ITEMS" "Which row of a key --on-duplicate latest keeps: updated_at DESC";
     /// What a live table unlike its declaration means.
     on_drift: OnDrift, default "error",
         flag "WORD" "What a table unlike its declaration means: error or ignore";
@@ -67,7 +76,8 @@ options! {
     /// How rows that commit late are found again.
     late_commits: LateCommits, default "auto";
     /// Where the first version of a key begins: `run`, `epoch`, or a column.
-    first_valid_from: String, of Columns, for [Scd2], default "run";
+    first_valid_from: String, of Columns, for [Scd2], default "run",
+        copy "WORD" "scd2: where a key's first version begins: run, epoch or a column";
     /// What stands in `effective_to` of the current version.
     open_end: OpenEnd, for [Scd2], default "null";
     /// Column in which a version begins.
@@ -85,7 +95,8 @@ options! {
     /// Column of the run's id (append); `false` for none.
     batch_id_column: NameOrOff, of Columns, for [Append], default "_batch_id";
     /// How a table is emptied before it is filled again.
-    replace_method: ReplaceMethod, for [Truncate], default "truncate";
+    replace_method: ReplaceMethod, for [Truncate], default "truncate",
+        copy "WORD" "truncate: how the table is emptied: truncate or delete";
     /// Takes a path instead of the one found.
     force_path: ForcePath,
         flag "PATH" "Take this path: same_db, staging or client_diff";

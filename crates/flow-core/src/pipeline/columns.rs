@@ -1,84 +1,142 @@
-//! Holds the columns that options name against the table: they are declared, and ours are not.
+//! The columns of the target: their types, and which of them the source fills.
 
-use super::check::Check;
-use super::{Strategy, declared_keys};
-use crate::declare::options::*;
-use crate::error::{ErrorCode, FlowError, did_you_mean};
-use crate::schema::Table;
+use super::{LoadColumn, Pipeline};
+use crate::declare::options::OnDrift;
+use crate::dialect::{Cast, Dialect};
+use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
+use crate::facts::Facts;
+use crate::schema::{Column, Table};
 use crate::sql::Ident;
+use crate::types::{DataType, TypeFacts};
+use std::collections::HashMap;
 
-impl Check<'_> {
-    pub(super) fn known_columns(&mut self, part: &str, names: &[Ident], table: &Table) {
-        for name in names {
-            if table.column(name).is_none()
-                && self.errors.iter().all(|error| error.code != ErrorCode::UnknownType)
+/// The type of every column of the target.
+///
+/// # Errors
+/// `unknown_type`.
+pub fn types(
+    pipeline: &Pipeline,
+    table: &Table,
+    managed: &[Column],
+    facts: &Facts,
+    dialect: &dyn Dialect,
+) -> Result<HashMap<Ident, TypeFacts>> {
+    let mut types = HashMap::new();
+    for column in table.columns.iter().chain(managed) {
+        let live = facts.target.live.as_ref().and_then(|live| live.column(column.name.as_str()));
+        let declared = declared_type(column, facts, dialect);
+        // Nondeterministic collations are the live column's.
+        let found = match (live, declared) {
+            (Some(live), Some(declared)) if live.data_type.name == declared.name => live.data_type.clone(),
+            // Where drift is ignored, what is written is what the table holds.
+            (Some(live), Some(declared))
+                if pipeline.on_drift == OnDrift::Ignore
+                    && !(pipeline.migrate && dialect.cast(&live.data_type, &declared) == Cast::Widening) =>
             {
-                let error = FlowError::new(
-                    ErrorCode::UnknownColumn,
-                    format!(
-                        "`{part}` names the column `{name}`, which table `{}` does not have",
-                        table.name.name
-                    ),
-                );
-                let near =
-                    did_you_mean(name.as_str(), table.columns.iter().map(|column| column.name.as_str()));
-                self.fail(
-                    part,
-                    match near {
-                        Some(near) => error.hint(format!("did you mean `{near}`?")),
-                        None => error,
-                    },
-                );
+                live.data_type.clone()
             }
+            (_, Some(declared)) => declared,
+            (Some(live), None) => live.data_type.clone(),
+            (None, None) => {
+                return Err(FlowError::new(
+                    ErrorCode::UnknownType,
+                    format!(
+                        "column `{}` of {}: the server has no type `{}`",
+                        column.name, table.name, column.data_type
+                    ),
+                )
+                .hint("check the name, and whether its extension is installed"));
+            }
+        };
+        types.insert(column.name.clone(), found);
+    }
+    Ok(types)
+}
+
+/// What is known of a declared type.
+pub fn declared_type(column: &Column, facts: &Facts, dialect: &dyn Dialect) -> Option<TypeFacts> {
+    dialect.type_facts(&column.data_type).or_else(|| match &column.data_type {
+        DataType::Native(name) => facts
+            .native_types
+            .get(name)
+            .cloned()
+            .or_else(|| facts.assumed.then(|| TypeFacts::assumed(name.clone()))),
+        _ => None,
+    })
+}
+
+/// The columns that the source fills, and those of the source that the target does not declare.
+///
+/// # Errors
+/// `unknown_column` for a declared column that nobody fills, `duplicate_name` for one that is the strategy's.
+pub fn filled(
+    pipeline: &Pipeline,
+    table: &Table,
+    managed: &[Column],
+    types: &HashMap<Ident, TypeFacts>,
+    facts: &Facts,
+    dialect: &dyn Dialect,
+) -> Result<(Vec<LoadColumn>, Vec<String>)> {
+    let mut columns = Vec::new();
+    for column in &table.columns {
+        let generated = facts
+            .target
+            .live
+            .as_ref()
+            .and_then(|live| live.column(column.name.as_str()))
+            .is_some_and(|c| c.generated);
+        match facts.source.column(column.name.as_str()) {
+            Some(source) if !generated => {
+                let data_type = types[&column.name].clone();
+                let cast = dialect.cast(&source.data_type, &data_type);
+                columns.push(LoadColumn { name: column.name.clone(), data_type, cast });
+            }
+            _ if generated || column.default.is_some() => {}
+            _ if pipeline.strategy.fills(&column.name) => {}
+            _ => return Err(lacks_column(pipeline, &column.name, facts)),
         }
     }
-
-    /// Columns that options name must be declared, and ours must not be.
-    pub(super) fn columns(
-        &mut self,
-        table: &Table,
-        keys: Option<&[Ident]>,
-        strategy: &Strategy,
-        options: &PipelineOptions,
-    ) {
-        if let Some(keys) = keys {
-            self.known_columns("keys", keys, table);
-        }
-        let effective = keys.map(<[Ident]>::to_vec).unwrap_or_else(|| declared_keys(table).0);
-        let needs_keys = strategy.needs_keys() || options.on_duplicate() == OnDuplicate::Latest;
-        if needs_keys && effective.is_empty() {
-            let error = FlowError::new(
-                ErrorCode::MissingKeys,
-                format!(
-                    "pipeline has no keys: neither `keys` nor a natural or primary key of table `{}`",
-                    table.name.name
-                ),
-            );
-            self.fail("", error.hint("set keys = [\"…\"] to the columns that identify a row in the source"));
-        }
-        strategy.columns(self, table, &effective);
+    let left_out = facts
+        .source
+        .columns
+        .iter()
+        .filter(|source| !columns.iter().any(|column| column.name.as_str() == source.name))
+        .map(|source| source.name.clone())
+        .collect();
+    if let Some(column) = managed.iter().find(|column| table.column(&column.name).is_some()) {
+        return Err(FlowError::new(
+            ErrorCode::DuplicateName,
+            format!("the column `{}` of {} is managed by the load strategy", column.name, table.name),
+        )
+        .hint("remove it from the declaration, or rename ours"));
     }
-
-    pub(super) fn not_keys(&mut self, part: &str, names: &[Ident], keys: &[Ident]) {
-        for name in names.iter().filter(|name| keys.contains(name)) {
-            let error = FlowError::new(
-                ErrorCode::ConflictingOptions,
-                format!("`{part}` names the key column `{name}`"),
-            );
-            self.fail(part, error.hint("a key identifies a row and never changes: leave it out"));
-        }
+    if columns.is_empty() {
+        return Err(FlowError::new(
+            ErrorCode::UnknownColumn,
+            format!("the source has no column of {}", table.name),
+        )
+        .detail(format!(
+            "it has: {}",
+            facts.source.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
+        )));
     }
+    Ok((columns, left_out))
+}
 
-    pub(super) fn not_declared(&mut self, part: &str, name: &Ident, table: &Table, used: bool) {
-        if used && table.column(name).is_some() {
-            let error = FlowError::new(
-                ErrorCode::DuplicateName,
-                format!("the column `{name}` of table `{}` is managed by the load strategy", table.name.name),
-            );
-            self.fail(
-                part,
-                error.hint(format!("remove it from [tables], or rename ours with {part} = \"…\"")),
-            );
+/// The error for a column that the source lacks.
+pub fn lacks_column(pipeline: &Pipeline, column: &Ident, facts: &Facts) -> FlowError {
+    let names: Vec<&str> = facts.source.columns.iter().map(|column| column.name.as_str()).collect();
+    let error = FlowError::new(
+        ErrorCode::UnknownColumn,
+        format!("the source of `{}` has no column `{column}`, which the target declares", pipeline.name),
+    )
+    .detail(format!("the source has: {}", names.join(", ")));
+    match did_you_mean(column.as_str(), names.iter().copied()) {
+        Some(near) => {
+            error.hint(format!("did you mean `{near}`? add it to the query: SELECT …, {near} AS {column}"))
+        }
+        None => {
+            error.hint("add it to the query, give the column a default, or remove it from the declaration")
         }
     }
 }

@@ -1,29 +1,25 @@
-//! A pipeline whose declaration has been checked: names are names, every option fits its load
-//! strategy, and every violated rule was reported at once with its place.
+//! A checked pipeline, what its load strategy can be asked, and what both mean in the light of the facts.
 
-mod check;
 mod columns;
-mod options;
-mod strategy;
-mod tables;
+mod inferred;
+mod keys;
+mod resolved;
+pub mod strategy;
 
-pub use strategy::{Append, FirstValidFrom, Merge, Scd2, Strategy, Truncate};
+pub use crate::check::{
+    DEFAULT_CONNECTION, Incremental, Limits, Source, Target, declared_keys, unknown_pipeline,
+};
+pub use columns::declared_type;
+pub use resolved::{LoadColumn, Resolved, Rows};
 
-use crate::declare::options::*;
-use crate::declare::{PipelineSpec, ProjectSpec};
-use crate::duration::Duration;
-use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::query::ReadQuery;
+use crate::declare::options::{ForcePath, OnDrift, OnDuplicate};
 use crate::schedule::Schedule;
-use crate::schema::Table;
-use crate::sql::{Ident, QualifiedName};
-use check::Check;
-
-/// The connection that stands where none is named.
-pub const DEFAULT_CONNECTION: &str = "default";
+use crate::sql::Ident;
+use std::sync::Arc;
+use strategy::LoadStrategy;
 
 /// A checked pipeline.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Pipeline {
     /// Its name.
     pub name: String,
@@ -34,7 +30,7 @@ pub struct Pipeline {
     /// Where they go.
     pub target: Target,
     /// How they get there.
-    pub strategy: Strategy,
+    pub strategy: Arc<dyn LoadStrategy>,
     /// The keys that the pipeline itself says.
     pub keys: Option<Vec<Ident>>,
     /// What several source rows of one key mean.
@@ -61,129 +57,9 @@ pub struct Pipeline {
     pub tags: Vec<String>,
 }
 
-/// Where rows come from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Source {
-    /// The connection's name.
-    pub connection: String,
-    /// The query, over a whole table where one was named.
-    pub query: ReadQuery,
-}
-
-/// Where rows go.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Target {
-    /// A declared table.
-    Declared(Table),
-    /// A qualified name: columns are the live table's, else the source's.
-    Inferred(QualifiedName),
-}
-
-impl Target {
-    /// The target's name.
-    pub fn name(&self) -> &QualifiedName {
-        match self {
-            Target::Declared(table) => &table.name,
-            Target::Inferred(name) => name,
-        }
-    }
-}
-
-/// How the source is read from a watermark on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Incremental {
-    /// The column that only grows.
-    pub column: Ident,
-    /// How far before the watermark a reading begins.
-    pub lookback: Lookback,
-    /// What NULL means.
-    pub on_null: NullWatermark,
-    /// How rows that commit late are found again.
-    pub late_commits: LateCommits,
-}
-
-/// Time limits of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// How long to wait for the target's lock.
-    pub lock_timeout: Duration,
-    /// How long one statement may take.
-    pub statement_timeout: Option<Duration>,
-    /// How long the whole run may take.
-    pub run_timeout: Option<Duration>,
-    /// How long a run that gives no sign of life is believed.
-    pub lease: Duration,
-}
-
 impl Pipeline {
-    /// Checks one pipeline of a project, with options laid over it for this once.
-    ///
-    /// # Errors
-    /// Every violated rule, each at its place.
-    pub fn build(
-        project: &ProjectSpec,
-        name: &str,
-        overrides: &PipelineOptions,
-    ) -> Result<Pipeline, Vec<FlowError>> {
-        let Some(spec) = project.pipelines.get(name) else {
-            return Err(vec![unknown_pipeline(project, name)]);
-        };
-        Pipeline::checked(project, name, name, spec, overrides)
-    }
-
-    /// Checks one of the targets that a pipeline loads from one reading; the places are the pipeline's.
-    ///
-    /// # Errors
-    /// Every violated rule, each at its place.
-    pub fn build_part(
-        project: &ProjectSpec,
-        whole: &str,
-        part: &str,
-        overrides: &PipelineOptions,
-    ) -> Result<Pipeline, Vec<FlowError>> {
-        match project.together.get(whole).and_then(|parts| parts.get(part)) {
-            Some(spec) => Pipeline::checked(project, whole, part, spec, overrides),
-            None => Err(vec![unknown_pipeline(project, part)]),
-        }
-    }
-
-    fn checked(
-        project: &ProjectSpec,
-        declared_as: &str,
-        name: &str,
-        spec: &PipelineSpec,
-        overrides: &PipelineOptions,
-    ) -> Result<Pipeline, Vec<FlowError>> {
-        let mut check = Check { project, path: format!("pipelines.{declared_as}"), errors: Vec::new() };
-        let options = spec.options.overlaid(overrides);
-        check.overrides_fit(name, &options, overrides);
-        let pipeline = check.pipeline(name, spec, &options);
-        match pipeline {
-            Some(pipeline) if check.errors.is_empty() => Ok(pipeline),
-            _ => Err(check.errors),
-        }
-    }
-
     /// The name under which this target is locked and remembered.
     pub fn target_key(&self) -> String {
         self.target.name().to_string()
-    }
-}
-
-/// The error for a name that no pipeline has.
-pub fn unknown_pipeline(project: &ProjectSpec, name: &str) -> FlowError {
-    let error = FlowError::new(ErrorCode::UnknownPipeline, format!("there is no pipeline `{name}`"));
-    match did_you_mean(name, project.pipelines.keys().map(String::as_str)) {
-        Some(near) => error.hint(format!("did you mean `{near}`? `flow list` shows all")),
-        None => error.hint("`flow list` shows all"),
-    }
-}
-
-/// The keys that a declaration gives where a pipeline says none: the natural key, else the primary key.
-pub fn declared_keys(table: &Table) -> (Vec<Ident>, &'static str) {
-    if table.natural_key.is_empty() {
-        (table.primary_key.clone(), "primary_key")
-    } else {
-        (table.natural_key.clone(), "natural_key")
     }
 }

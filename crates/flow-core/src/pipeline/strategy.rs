@@ -1,237 +1,278 @@
-//! The load strategies as options describe them: for each what it knows, how options become it, and how the columns that
-//! they name are held against the table.
+//! What everybody asks of a load strategy. One file a strategy implements it; nobody else knows which one it is.
 
-use super::check::Check;
-use crate::declare::options::*;
-use crate::error::{ErrorCode, FlowError};
-use crate::schema::Table;
-use crate::sql::Ident;
+use super::{Incremental, Resolved};
+use crate::check::Check;
+use crate::declare::Mode;
+use crate::dialect::{ColumnValue, Dialect};
+use crate::error::Result;
+use crate::plan::builder::PlanBuilder;
+use crate::run_value::Values;
+use crate::schema::{Column, LiveTable, Table, ddl};
+use crate::sql::{Ident, QualifiedName, Sql};
+use std::fmt;
 
-/// A load strategy with what only it knows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Strategy {
-    /// Insert every source row.
-    Append(Append),
-    /// Replace the whole table.
-    Truncate(Truncate),
-    /// Update or insert by key.
-    Merge(Merge),
-    /// Keep the history of every key.
-    Scd2(Scd2),
-}
-
-impl Strategy {
-    /// The strategy's name.
-    pub fn mode(&self) -> Mode {
-        match self {
-            Strategy::Append(_) => Mode::Append,
-            Strategy::Truncate(_) => Mode::Truncate,
-            Strategy::Merge(_) => Mode::Merge,
-            Strategy::Scd2(_) => Mode::Scd2,
-        }
+/// A load strategy.
+pub trait LoadStrategy: fmt::Debug + Send + Sync {
+    /// Its name.
+    fn mode(&self) -> Mode;
+    /// Holds the columns that its options name against the declared table.
+    fn check_columns(&self, check: &mut Check<'_>, table: &Table, keys: &[Ident]) {
+        let _ = (check, table, keys);
     }
-
-    /// The strategy that options describe.
-    pub(super) fn of(mode: Mode, check: &mut Check<'_>, options: &PipelineOptions) -> Strategy {
-        match mode {
-            Mode::Append => Strategy::Append(Append::of(check, options)),
-            Mode::Truncate => Strategy::Truncate(Truncate::of(options)),
-            Mode::Merge => Strategy::Merge(Merge::of(check, options)),
-            Mode::Scd2 => Strategy::Scd2(Scd2::of(check, options)),
-        }
-    }
-
-    /// Whether a row of the source must be told from the others.
-    pub(super) fn needs_keys(&self) -> bool {
-        matches!(self, Strategy::Merge(_) | Strategy::Scd2(_))
-    }
-
     /// Whether keys that left the source are marked, closed or deleted.
-    pub(super) fn handles_deletes(&self) -> bool {
+    fn handles_deletes(&self) -> bool {
+        false
+    }
+    /// The columns that it keeps beside the declared ones.
+    fn managed_columns(&self, table: &Table) -> Vec<Column>;
+    /// Whether it fills a declared column that the source lacks.
+    fn fills(&self, column: &Ident) -> bool {
+        let _ = column;
+        false
+    }
+    /// Whether it adds its own columns to a table that lacks them, asked or not.
+    fn adds_its_columns(&self) -> bool {
+        false
+    }
+    /// What keys are to it.
+    fn keys(&self) -> KeyNeed;
+    /// The columns whose change counts.
+    ///
+    /// # Errors
+    /// `unknown_column` for one that the source does not fill.
+    fn compared(&self, load: &Resolved<'_>) -> Result<Vec<Ident>> {
+        let _ = load;
+        Ok(Vec::new())
+    }
+    /// How it wants the source's rows.
+    fn reading(&self, load: &Resolved<'_>) -> ReadingNeed;
+    /// Which columns it keeps unique in a table.
+    fn unique(&self, table: &Table, keys: &[Ident]) -> Vec<Unique> {
+        let _ = (table, keys);
+        Vec::new()
+    }
+    /// What the target must have, so that it can keep its word.
+    fn requirements(&self, load: &Resolved<'_>) -> Vec<Requirement> {
+        self.unique(&load.table, &load.keys).into_iter().map(Requirement::Unique).collect()
+    }
+    /// Looks at an existing target before it is loaded.
+    ///
+    /// # Errors
+    /// `drift` where the table cannot become what the strategy makes of it.
+    fn adopt(&self, load: &Resolved<'_>, live: &LiveTable) -> Result<()> {
+        let _ = (load, live);
+        Ok(())
+    }
+    /// Gives an existing table its own columns that are missing, where `migrate` allows it; whether it can.
+    fn complete(&self, load: &Resolved<'_>, missing: &[&str], plan: &mut PlanBuilder<'_>) -> bool {
+        let _ = (load, missing, plan);
+        false
+    }
+    /// The privileges on an existing target that it needs.
+    fn privileges(&self) -> &'static [&'static str];
+    /// Whether it writes tables of its own where source and target are one database and the source is read in full.
+    fn stages(&self) -> bool {
+        true
+    }
+    /// Whether rows that were loaded once may be read again.
+    fn is_idempotent(&self) -> bool {
+        true
+    }
+    /// Writes the steps from the reading to the last row.
+    ///
+    /// # Errors
+    /// What makes the load impossible before it starts.
+    fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()>;
+    /// Works out the numbers that follow from others.
+    fn settle(&self, values: &mut Values);
+    /// The set of compare columns that is remembered with the target, in the order in which it is stored.
+    fn compare_set(&self, load: &Resolved<'_>) -> Option<Vec<String>> {
+        let _ = load;
+        None
+    }
+    /// The source columns by which a ledger of what was loaded knows a row.
+    ///
+    /// # Errors
+    /// `watermark_mismatch` where the ledger that exists knows rows by others.
+    fn ledger(&self, load: &Resolved<'_>, incremental: &Incremental) -> Result<Option<Vec<String>>> {
+        let _ = (load, incremental);
+        Ok(None)
+    }
+    /// What must be true of every table that it has loaded.
+    fn invariants(&self, dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident]) -> Vec<Invariant> {
+        let _ = (dialect, target, keys);
+        Vec::new()
+    }
+    /// That the hash of each current version is that of these columns, where it keeps hashes.
+    fn hash_invariant(
+        &self,
+        dialect: &dyn Dialect,
+        target: &QualifiedName,
+        keys: &[Ident],
+        hashed: &[ColumnValue<'_>],
+    ) -> Option<Invariant> {
+        let _ = (dialect, target, keys, hashed);
+        None
+    }
+    /// The columns of a history, if it keeps one.
+    fn history(&self) -> Option<HistoryColumns<'_>> {
+        None
+    }
+}
+
+/// What keys are to a strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyNeed {
+    /// It matches no rows, unless the pipeline itself says by what.
+    None,
+    /// They serve guards, where there are any.
+    Optional,
+    /// It cannot do without; they are unique in the whole table.
+    OfRows,
+    /// It cannot do without; they are unique among current versions.
+    OfVersions,
+}
+
+impl KeyNeed {
+    /// Whether the strategy cannot do without.
+    pub const fn is_required(self) -> bool {
+        matches!(self, KeyNeed::OfRows | KeyNeed::OfVersions)
+    }
+}
+
+/// How a strategy wants the source's rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadingNeed {
+    /// Whether a plain table may be read in place, by one statement.
+    pub in_place: bool,
+    /// Whether the rows are asked for in more than one statement.
+    pub twice: bool,
+    /// Whether the source is read in full although there is a watermark.
+    pub in_full: bool,
+    /// By which columns of the stage the load joins.
+    pub joined_by: JoinedBy,
+    /// The versions with which rows can be compared by their hashes.
+    pub versions: Option<Versions>,
+}
+
+/// By what the stage is joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JoinedBy {
+    /// By nothing: its rows are only inserted.
+    #[default]
+    Nothing,
+    /// By the keys.
+    Keys,
+    /// By the hash of the source row, where the stage carries one.
+    Identity,
+}
+
+/// Current versions that keep the hash of their row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Versions {
+    /// The column of the hash.
+    pub hash: Ident,
+    /// The column that is true in current versions.
+    pub current: Ident,
+    /// Whether those whose key left the source are closed.
+    pub gone: bool,
+    /// Why the client cannot compare with them.
+    pub unfit: Option<&'static str>,
+}
+
+/// Columns that are unique together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unique {
+    /// The columns.
+    pub columns: Vec<Ident>,
+    /// The column that is true in the rows among which they are, where it is not all.
+    pub among: Option<Ident>,
+    /// Whether they become the primary key of a table that we create.
+    pub primary_key: bool,
+}
+
+/// What an existing table must have so that the strategy can keep its word.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Requirement {
+    /// A unique index.
+    Unique(Unique),
+    /// A CHECK constraint.
+    Check {
+        /// The end of its name.
+        suffix: &'static str,
+        /// What it holds, in words.
+        holds: &'static str,
+        /// Its condition.
+        condition: Sql,
+    },
+}
+
+impl Requirement {
+    /// Whether the live table has it already.
+    pub fn is_met(&self, live: &LiveTable) -> bool {
         match self {
-            Strategy::Merge(merge) => merge.deletes != HandleDeletes::Ignore,
-            Strategy::Scd2(scd2) => scd2.close_deleted,
-            Strategy::Append(_) | Strategy::Truncate(_) => false,
+            Requirement::Unique(unique) => live.has_unique_index(&unique.columns, unique.among.as_ref()),
+            Requirement::Check { suffix, .. } => {
+                live.checks.iter().any(|name| name.ends_with(&format!("_{suffix}")))
+            }
         }
     }
 
-    /// Holds the columns that its options name against the table.
-    pub(super) fn columns(&self, check: &mut Check<'_>, table: &Table, keys: &[Ident]) {
+    /// Whether it stands for the primary key.
+    pub fn is_primary_key(&self) -> bool {
+        matches!(self, Requirement::Unique(Unique { primary_key: true, .. }))
+    }
+
+    /// The statement that makes it; empty where the target's engine keeps no such promise.
+    pub fn sql(&self, load: &Resolved<'_>) -> Sql {
+        let table = &load.table.name;
         match self {
-            Strategy::Merge(merge) => merge.columns(check, table, keys),
-            Strategy::Scd2(scd2) => scd2.columns(check, table, keys),
-            Strategy::Append(_) | Strategy::Truncate(_) => {}
+            Requirement::Unique(unique) if unique.primary_key && load.creates => {
+                load.dialect.add_primary_key(table, &unique.columns)
+            }
+            Requirement::Unique(unique) => {
+                load.dialect.unique_index(table, &unique.columns, unique.among.as_ref())
+            }
+            Requirement::Check { suffix, condition, .. } => {
+                let name = ddl::object_name(&table.name, suffix);
+                load.dialect.add_check(table, &name, condition.clone())
+            }
+        }
+    }
+
+    /// In words.
+    pub fn describe(&self) -> String {
+        match self {
+            Requirement::Unique(unique) => {
+                let names: Vec<&str> = unique.columns.iter().map(|column| column.as_str()).collect();
+                let which = if unique.among.is_some() { " of current versions" } else { "" };
+                format!("unique index on {}{which}", names.join(", "))
+            }
+            Requirement::Check { holds, .. } => format!("check: {holds}"),
         }
     }
 }
 
-/// What append knows.
+/// What must be true of a table, and how to find what breaks it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Append {
-    /// Column of the time of loading.
-    pub loaded_at: Option<Ident>,
-    /// Column of the run's id.
-    pub batch_id: Option<Ident>,
+pub struct Invariant {
+    /// Its name.
+    pub name: &'static str,
+    /// What is wrong where it is broken.
+    pub detail: &'static str,
+    /// Gives the keys that break it, each column as text.
+    pub sql: Sql,
 }
 
-/// What truncate knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Truncate {
-    /// How the table is emptied.
-    pub method: ReplaceMethod,
-}
-
-/// What merge knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Merge {
-    /// Columns that are written; all but keys and managed columns when unsaid.
-    pub update_columns: Option<Vec<Ident>>,
-    /// What happens to keys that left the source.
-    pub deletes: HandleDeletes,
-    /// The largest share of keys that one run may delete.
-    pub max_delete_fraction: f64,
-    /// Column that marks a deleted row.
-    pub deleted_flag: Ident,
-}
-
-/// What scd2 knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scd2 {
-    /// Columns whose change opens a version.
-    pub compare_columns: Option<Vec<Ident>>,
-    /// Columns updated in the current version.
-    pub overwrite_columns: Vec<Ident>,
-    /// Whether keys that left the source are closed.
-    pub close_deleted: bool,
-    /// The largest share of keys that one run may close for it.
-    pub max_delete_fraction: f64,
+/// The columns of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryColumns<'a> {
     /// Where a version begins.
-    pub effective_from: Ident,
-    /// Where a version ends.
-    pub effective_to: Ident,
+    pub begin: &'a Ident,
+    /// Where it ends.
+    pub end: &'a Ident,
     /// Marks the current version.
-    pub current_flag: Ident,
+    pub current: &'a Ident,
     /// The row hash.
-    pub hash_column: Ident,
-    /// Where the first version of a key begins.
-    pub first_valid_from: FirstValidFrom,
-    /// What stands in `effective_to` of the current version.
-    pub open_end: OpenEnd,
-}
-
-/// Where the first version of a key begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FirstValidFrom {
-    /// At the run's instant.
-    Run,
-    /// At 1970-01-01 00:00:00 UTC.
-    Epoch,
-    /// At the value of a column.
-    Column(Ident),
-}
-
-impl Append {
-    fn of(check: &mut Check<'_>, options: &PipelineOptions) -> Append {
-        let unwritten = PipelineOptions::defaults();
-        Append {
-            loaded_at: check.optional_name(
-                "loaded_at_column",
-                &options.loaded_at_column(),
-                &unwritten.loaded_at_column,
-            ),
-            batch_id: check.optional_name(
-                "batch_id_column",
-                &options.batch_id_column(),
-                &unwritten.batch_id_column,
-            ),
-        }
-    }
-}
-
-impl Truncate {
-    fn of(options: &PipelineOptions) -> Truncate {
-        Truncate { method: options.replace_method() }
-    }
-}
-
-impl Merge {
-    fn of(check: &mut Check<'_>, options: &PipelineOptions) -> Merge {
-        Merge {
-            update_columns: check.names("update_columns", &options.update_columns),
-            deletes: options.handle_deletes(),
-            max_delete_fraction: options.max_delete_fraction(),
-            deleted_flag: check.name("deleted_flag", options.deleted_flag()),
-        }
-    }
-
-    fn columns(&self, check: &mut Check<'_>, table: &Table, keys: &[Ident]) {
-        if let Some(names) = &self.update_columns {
-            check.known_columns("update_columns", names, table);
-            check.not_keys("update_columns", names, keys);
-        }
-        check.not_declared("deleted_flag", &self.deleted_flag, table, self.deletes == HandleDeletes::Soft);
-    }
-}
-
-impl Scd2 {
-    fn of(check: &mut Check<'_>, options: &PipelineOptions) -> Scd2 {
-        Scd2 {
-            compare_columns: check.names("compare_columns", &options.compare_columns),
-            overwrite_columns: check
-                .names("overwrite_columns", &options.overwrite_columns)
-                .unwrap_or_default(),
-            close_deleted: options.handle_deletes() == HandleDeletes::Soft,
-            max_delete_fraction: options.max_delete_fraction(),
-            effective_from: check.name("effective_from", options.effective_from()),
-            effective_to: check.name("effective_to", options.effective_to()),
-            current_flag: check.name("current_flag", options.current_flag()),
-            hash_column: check.name("hash_column", options.hash_column()),
-            first_valid_from: match options.first_valid_from().as_str() {
-                "run" => FirstValidFrom::Run,
-                "epoch" => FirstValidFrom::Epoch,
-                column => check
-                    .keep("first_valid_from", Ident::new(column))
-                    .map_or(FirstValidFrom::Run, FirstValidFrom::Column),
-            },
-            open_end: options.open_end(),
-        }
-    }
-
-    fn columns(&self, check: &mut Check<'_>, table: &Table, keys: &[Ident]) {
-        if let Some(names) = &self.compare_columns {
-            check.known_columns("compare_columns", names, table);
-            check.not_keys("compare_columns", names, keys);
-            for name in names.iter().filter(|name| self.overwrite_columns.contains(name)) {
-                let error = FlowError::new(
-                    ErrorCode::ConflictingOptions,
-                    format!("the column `{name}` stands in both compare_columns and overwrite_columns"),
-                );
-                check.fail(
-                    "overwrite_columns",
-                    error.hint("a change either opens a version or is written in place"),
-                );
-            }
-        }
-        check.known_columns("overwrite_columns", &self.overwrite_columns, table);
-        check.not_keys("overwrite_columns", &self.overwrite_columns, keys);
-        if let FirstValidFrom::Column(name) = &self.first_valid_from {
-            check.known_columns("first_valid_from", std::slice::from_ref(name), table);
-        }
-        let managed = [
-            ("effective_from", &self.effective_from),
-            ("effective_to", &self.effective_to),
-            ("current_flag", &self.current_flag),
-            ("hash_column", &self.hash_column),
-        ];
-        for (index, (part, name)) in managed.iter().enumerate() {
-            check.not_declared(part, name, table, true);
-            if let Some((other, _)) = managed[..index].iter().find(|(_, other)| other == name) {
-                let error = FlowError::new(
-                    ErrorCode::DuplicateName,
-                    format!("`{part}` and `{other}` are both called `{name}`"),
-                );
-                check.fail(part, error);
-            }
-        }
-    }
+    pub hash: &'a Ident,
 }

@@ -4,10 +4,10 @@
 use super::means;
 use crate::declare::options::OnDrift;
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::pipeline::strategy::{Requirement, Unique};
+use crate::pipeline::{Resolved, declared_type};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
-use crate::resolve::strategy::{Requirement, Unique};
-use crate::resolve::{Resolved, declared_type};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
 use crate::sql::{Ident, Sql};
@@ -89,7 +89,7 @@ fn complete(load: &Resolved<'_>, open: Vec<Difference>, builder: &mut PlanBuilde
     }
     let (missing, mut open): (Vec<_>, Vec<_>) = open.into_iter().partition(lacks);
     let names: Vec<&str> = missing.iter().map(|difference| difference.column.as_str()).collect();
-    if !load.strategy.complete(load, &names, builder) {
+    if !load.pipeline.strategy.complete(load, &names, builder) {
         open.extend(missing);
     }
     open
@@ -99,7 +99,7 @@ fn complete(load: &Resolved<'_>, open: Vec<Difference>, builder: &mut PlanBuilde
 fn self_added(load: &Resolved<'_>, difference: &Difference) -> bool {
     let managed = load.managed.iter().any(|column| column.name.as_str() == difference.column);
     let missing = matches!(difference.kind, DifferenceKind::Missing { .. });
-    managed && missing && load.strategy.adds_its_columns()
+    managed && missing && load.pipeline.strategy.adds_its_columns()
 }
 
 fn apply(load: &Resolved<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>) {
@@ -149,8 +149,8 @@ fn drift_error(load: &Resolved<'_>, open: &[Difference], missing: bool) -> FlowE
 
 /// Indexes and checks without which the strategy cannot keep its word.
 fn requirements(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    load.strategy.adopt(load, live)?;
-    for requirement in load.strategy.requirements(load) {
+    load.pipeline.strategy.adopt(load, live)?;
+    for requirement in load.pipeline.strategy.requirements(load) {
         if requirement.is_met(live) {
             continue;
         }
@@ -211,7 +211,7 @@ fn promises(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
         false => builder.step(StepKind::Ddl, purpose, sql, Answer::Ignore),
     };
     let guarded = means::guards_uniqueness(load);
-    for requirement in &load.strategy.requirements(load) {
+    for requirement in &load.pipeline.strategy.requirements(load) {
         if !guarded || matches!(requirement, Requirement::Check { .. }) {
             promise(requirement.describe(), requirement.sql(load));
         }

@@ -4,10 +4,10 @@
 use crate::dialect::Dialect;
 use crate::facts::ExecutionPath;
 use crate::history::{self, Compared, TargetMemory, WatermarkMemory};
+use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
 use crate::reading::watermark;
-use crate::resolve::Resolved;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use sha2::{Digest, Sha256};
@@ -44,7 +44,7 @@ pub fn of_all(
 
 fn remember_target(load: &Resolved<'_>) -> Sql {
     let rewrites = load.need.in_full;
-    let set = load.strategy.compare_set(load);
+    let set = load.pipeline.strategy.compare_set(load);
     let compared = set.as_ref().map(|set| Compared { set, earlier: sets_before(load).filter(|_| rewrites) });
     let memory = TargetMemory {
         target: load.pipeline.target_key(),
@@ -81,7 +81,7 @@ fn remember_declaration(load: &Resolved<'_>) -> Option<Sql> {
 fn remember_watermark(load: &Resolved<'_>) -> Option<Sql> {
     let incremental = load.pipeline.incremental.as_ref()?;
     let data_type = load.watermark_type(incremental).ok()?;
-    let ledger = load.strategy.ledger(load, incremental).ok().flatten();
+    let ledger = load.pipeline.strategy.ledger(load, incremental).ok().flatten();
     let covered_from = match watermark::next_bound(load, incremental, data_type) {
         Ok(bound) if ledger.is_some() => {
             let stored = load.facts.watermark.as_ref().and_then(|stored| stored.covered_from.as_ref());
@@ -125,7 +125,7 @@ fn declaration(load: &Resolved<'_>) -> serde_json::Value {
         .collect();
     let names = |names: &[Ident]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     serde_json::json!({
-        "mode": load.strategy.mode().name(),
+        "mode": load.pipeline.strategy.mode().name(),
         "columns": columns,
         "keys": names(&load.keys),
         "compared": names(&load.compared),

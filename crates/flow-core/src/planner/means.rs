@@ -3,11 +3,11 @@
 
 use crate::engine::Uniqueness;
 use crate::error::ErrorCode;
+use crate::pipeline::Resolved;
+use crate::pipeline::strategy::{KeyNeed, Requirement, Unique};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::reading::guards::ROWS;
-use crate::resolve::Resolved;
-use crate::resolve::strategy::{KeyNeed, Requirement, Unique};
 use crate::sql;
 use crate::sql::{Ident, Sql};
 use crate::types::DataType;
@@ -20,13 +20,13 @@ pub fn guards_uniqueness(load: &Resolved<'_>) -> bool {
 /// What the declaration says is unique, beside what the strategy requires.
 pub fn declared_unique(load: &Resolved<'_>) -> Vec<Unique> {
     // What is declared as unique is so among the versions of a history, which sees to it itself.
-    if load.strategy.keys() == KeyNeed::OfVersions {
+    if load.pipeline.strategy.keys() == KeyNeed::OfVersions {
         return Vec::new();
     }
     let unique =
         |columns: &Vec<Ident>, primary_key| Unique { columns: columns.clone(), among: None, primary_key };
     // What the keys already have needs no second index.
-    let has_key = load.strategy.requirements(load).iter().any(Requirement::is_primary_key);
+    let has_key = load.pipeline.strategy.requirements(load).iter().any(Requirement::is_primary_key);
     let primary = Some(&load.table.primary_key).filter(|columns| !columns.is_empty() && !has_key);
     let rest = load.table.unique.iter().map(|columns| unique(columns, false));
     primary.map(|columns| unique(columns, true)).into_iter().chain(rest).collect()
@@ -37,7 +37,7 @@ pub fn guards(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     if !guards_uniqueness(load) {
         return;
     }
-    let required = load.strategy.unique(&load.table, &load.keys);
+    let required = load.pipeline.strategy.unique(&load.table, &load.keys);
     for unique in required.into_iter().chain(declared_unique(load)) {
         let live = load.facts.target.live.as_ref();
         if !live.is_some_and(|live| live.has_unique_index(&unique.columns, unique.among.as_ref())) {

@@ -9,11 +9,10 @@ use crate::engine::Ends;
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::pipeline::Pipeline;
+use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Header, Part, PhaseName, Plan};
 use crate::reading;
-use crate::resolve::Resolved;
-use crate::strategies;
 
 /// Makes the plan.
 ///
@@ -21,19 +20,18 @@ use crate::strategies;
 /// Drift, missing columns or indexes, a query that writes, and everything else that makes the run
 /// impossible before it starts.
 pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan> {
-    let strategy = strategies::of(&pipeline.strategy);
-    let mut load = Resolved::resolve(pipeline, strategy, facts, *ends)?;
+    let mut load = Resolved::resolve(pipeline, facts, *ends)?;
     reading::choose(&mut load)?;
     let mut builder = PlanBuilder::new(*ends);
     builder.phase(PhaseName::Prepare);
     definition::before_load(&load, &mut builder)?;
-    strategy.steps(&load, &mut builder)?;
+    pipeline.strategy.steps(&load, &mut builder)?;
     builder.phase(PhaseName::Apply);
     definition::after_load(&load, &mut builder);
     builder.phase(PhaseName::Record);
     finish::steps(&load, &mut builder);
     let header = Header {
-        mode: strategy.mode().name().to_owned(),
+        mode: pipeline.strategy.mode().name().to_owned(),
         keys: load.keys.iter().map(ToString::to_string).collect(),
         keys_reason: load.keys_reason.map(str::to_owned),
         path: load.path,

@@ -4,9 +4,9 @@
 use super::{changes, client, guards, stage};
 use crate::dialect::RowOrder;
 use crate::error::ErrorCode;
+use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::resolve::{Resolved, Rows};
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Literal, Sql};

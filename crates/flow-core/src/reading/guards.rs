@@ -3,10 +3,10 @@
 use super::stage::{RANK, WATERMARK};
 use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::error::ErrorCode;
+use crate::pipeline::Resolved;
+use crate::pipeline::strategy::KeyNeed;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::resolve::Resolved;
-use crate::resolve::strategy::KeyNeed;
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Sql};
@@ -52,7 +52,7 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
         }
     }
     empty_source(load, builder);
-    match (load.strategy.keys(), &load.pipeline.keys) {
+    match (load.pipeline.strategy.keys(), &load.pipeline.keys) {
         // A ledger knows rows by their keys: two without one would be taken for the same row.
         (KeyNeed::None, Some(keys)) => null_key_guard(load, keys, builder),
         (KeyNeed::None, None) => {}

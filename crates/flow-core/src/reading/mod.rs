@@ -12,9 +12,9 @@ pub mod watermark;
 use crate::engine::Ends;
 use crate::error::Result;
 use crate::facts::ExecutionPath;
+use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Blame, PhaseName, StepKind};
-use crate::resolve::{Resolved, Rows};
 use crate::sql::Sql;
 pub use path::choose;
 

@@ -5,7 +5,7 @@ use crate::declare::options::{ForcePath, OnDuplicate};
 use crate::dialect::Cast;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
-use crate::resolve::{Resolved, Rows};
+use crate::pipeline::{Resolved, Rows};
 
 /// Chooses, and says why.
 ///

@@ -1,18 +1,19 @@
 //! Append: every source row is inserted. With an incremental column, a ledger of what was loaded in
 //! the range that can be read again keeps rows at a tie from being lost or doubled.
 
+use crate::check::Check;
 use crate::declare::Mode;
+use crate::declare::options::PipelineOptions;
 use crate::dialect::RowOrder;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::history::{self, Fresh};
-use crate::pipeline::{Append, Incremental};
+use crate::pipeline::strategy::{JoinedBy, KeyNeed, LoadStrategy, ReadingNeed};
+use crate::pipeline::{Incremental, Resolved};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Blame, PhaseName, StepKind};
 use crate::reading::stage::{IDENTITY, WATERMARK};
 use crate::reading::{self, guards, watermark};
-use crate::resolve::Resolved;
-use crate::resolve::strategy::{JoinedBy, KeyNeed, LoadStrategy, ReadingNeed};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql;
@@ -21,6 +22,34 @@ use crate::types::DataType;
 
 /// The column that numbers the rows of the stage that are alike.
 const NUMBER: &str = "_ematix_number";
+
+/// What append knows.
+#[derive(Debug)]
+pub struct Append {
+    /// Column of the time of loading.
+    pub loaded_at: Option<Ident>,
+    /// Column of the run's id.
+    pub batch_id: Option<Ident>,
+}
+
+impl Append {
+    /// What options make of it.
+    pub fn of(check: &mut Check<'_>, options: &PipelineOptions) -> Append {
+        let unwritten = PipelineOptions::defaults();
+        Append {
+            loaded_at: check.optional_name(
+                "loaded_at_column",
+                &options.loaded_at_column(),
+                &unwritten.loaded_at_column,
+            ),
+            batch_id: check.optional_name(
+                "batch_id_column",
+                &options.batch_id_column(),
+                &unwritten.batch_id_column,
+            ),
+        }
+    }
+}
 
 impl LoadStrategy for Append {
     fn mode(&self) -> Mode {

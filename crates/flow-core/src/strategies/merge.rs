@@ -1,25 +1,62 @@
 //! Merge (SCD type 1): rows that are new are inserted, rows that differ are updated in place, rows
 //! that do not differ are not written.
 
+use crate::check::Check;
 use crate::declare::Mode;
-use crate::declare::options::HandleDeletes;
+use crate::declare::options::{HandleDeletes, PipelineOptions};
 use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::pipeline::Merge;
+use crate::pipeline::strategy::{Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Unique};
+use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
 use crate::reading::{self, changes, diff, guards, watermark};
-use crate::resolve::strategy::{Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Unique};
-use crate::resolve::{Resolved, Rows};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Sql};
 use crate::types::DataType;
 
+/// What merge knows.
+#[derive(Debug)]
+pub struct Merge {
+    /// Columns that are written; all but keys and managed columns when unsaid.
+    pub update_columns: Option<Vec<Ident>>,
+    /// What happens to keys that left the source.
+    pub deletes: HandleDeletes,
+    /// The largest share of keys that one run may delete.
+    pub max_delete_fraction: f64,
+    /// Column that marks a deleted row.
+    pub deleted_flag: Ident,
+}
+
+impl Merge {
+    /// What options make of it.
+    pub fn of(check: &mut Check<'_>, options: &PipelineOptions) -> Merge {
+        Merge {
+            update_columns: check.names("update_columns", &options.update_columns),
+            deletes: options.handle_deletes(),
+            max_delete_fraction: options.max_delete_fraction(),
+            deleted_flag: check.name("deleted_flag", options.deleted_flag()),
+        }
+    }
+}
+
 impl LoadStrategy for Merge {
     fn mode(&self) -> Mode {
         Mode::Merge
+    }
+
+    fn check_columns(&self, check: &mut Check<'_>, table: &Table, keys: &[Ident]) {
+        if let Some(names) = &self.update_columns {
+            check.known_columns("update_columns", names, table);
+            check.not_keys("update_columns", names, keys);
+        }
+        check.not_declared("deleted_flag", &self.deleted_flag, table, self.deletes == HandleDeletes::Soft);
+    }
+
+    fn handles_deletes(&self) -> bool {
+        self.deletes != HandleDeletes::Ignore
     }
 
     /// The flag of soft deletes.

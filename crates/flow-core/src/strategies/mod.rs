@@ -1,25 +1,33 @@
 //! The load strategies: one file each. Nobody else asks which one a pipeline has.
 
 mod append;
+mod build;
 mod merge;
 mod scd2;
 mod truncate;
 
+use crate::check::Check;
+use crate::declare::Mode;
+use crate::declare::options::PipelineOptions;
 use crate::dialect::Dialect;
-use crate::pipeline::Strategy;
-use crate::resolve::strategy::{Invariant, LoadStrategy};
+use crate::pipeline::strategy::{Invariant, LoadStrategy};
 use crate::run_value::{RunValue, Values};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Sql};
 use crate::types::DataType;
+use append::Append;
+use merge::Merge;
+use scd2::Scd2;
+use std::sync::Arc;
+use truncate::Truncate;
 
-/// What a pipeline's strategy can be asked.
-pub fn of(strategy: &Strategy) -> &dyn LoadStrategy {
-    match strategy {
-        Strategy::Append(append) => append,
-        Strategy::Truncate(truncate) => truncate,
-        Strategy::Merge(merge) => merge,
-        Strategy::Scd2(scd2) => scd2,
+/// The strategy of a mode, as options describe it.
+fn declared(mode: Mode, check: &mut Check<'_>, options: &PipelineOptions) -> Arc<dyn LoadStrategy> {
+    match mode {
+        Mode::Append => Arc::new(Append::of(check, options)),
+        Mode::Truncate => Arc::new(Truncate::of(check, options)),
+        Mode::Merge => Arc::new(Merge::of(check, options)),
+        Mode::Scd2 => Arc::new(Scd2::of(check, options)),
     }
 }
 

@@ -4,29 +4,41 @@
 
 mod adoption;
 mod check;
+mod options;
 mod rehash;
 
+pub use options::Scd2;
+
+use crate::check::Check;
 use crate::declare::Mode;
 use crate::declare::options::OpenEnd;
 use crate::dialect::{ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::pipeline::{FirstValidFrom, Scd2};
+use crate::pipeline::strategy::{
+    HistoryColumns, Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Requirement, Unique, Versions,
+};
+use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::reading::{self, changes, diff, guards, stage, watermark};
-use crate::resolve::strategy::{
-    HistoryColumns, Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Requirement, Unique, Versions,
-};
-use crate::resolve::{Resolved, Rows};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, LiveTable, Table};
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use crate::types::DataType;
+use options::FirstValidFrom;
 
 impl LoadStrategy for Scd2 {
     fn mode(&self) -> Mode {
         Mode::Scd2
+    }
+
+    fn check_columns(&self, check: &mut Check<'_>, table: &Table, keys: &[Ident]) {
+        self.columns(check, table, keys);
+    }
+
+    fn handles_deletes(&self) -> bool {
+        self.close_deleted
     }
 
     /// Begin, end, current flag and row hash of every version.

@@ -1,18 +1,32 @@
 //! Truncate and replace: the new rows are staged first, so that the target is locked as late and as
 //! briefly as possible.
 
+use crate::check::Check;
 use crate::declare::Mode;
-use crate::declare::options::ReplaceMethod;
+use crate::declare::options::{PipelineOptions, ReplaceMethod};
 use crate::error::Result;
-use crate::pipeline::Truncate;
+use crate::pipeline::Resolved;
+use crate::pipeline::strategy::{KeyNeed, LoadStrategy, ReadingNeed};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
 use crate::reading;
-use crate::resolve::Resolved;
-use crate::resolve::strategy::{KeyNeed, LoadStrategy, ReadingNeed};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, Table};
 use crate::sql;
+
+/// What truncate knows.
+#[derive(Debug)]
+pub struct Truncate {
+    /// How the table is emptied.
+    pub method: ReplaceMethod,
+}
+
+impl Truncate {
+    /// What options make of it.
+    pub fn of(_: &mut Check<'_>, options: &PipelineOptions) -> Truncate {
+        Truncate { method: options.replace_method() }
+    }
+}
 
 impl LoadStrategy for Truncate {
     fn mode(&self) -> Mode {

@@ -10,14 +10,13 @@ use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::facts::{
     Cap, Facts, Relation, RunFacts, SourceColumn, SourceFacts, StoredWatermark, TargetFacts, TargetRecord,
 };
-use ematix_flow_core::pipeline::{Pipeline, Strategy, Target, declared_keys};
+use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::{Answer, Condition, Plan, Step};
 use ematix_flow_core::planner;
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, TypeFacts};
 use ematix_flow_core::sql::Ident;
-use ematix_flow_core::strategies;
 use ematix_flow_core::types::DataType;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -140,7 +139,7 @@ impl<'d> Scene<'d> {
     /// The target is there, as this pipeline would have made it in a run before.
     pub fn existing(mut self) -> Scene<'d> {
         let Target::Declared(table) = &self.pipeline.target else { panic!("a declared table") };
-        let managed = strategies::of(&self.pipeline.strategy).managed_columns(table);
+        let managed = self.pipeline.strategy.managed_columns(table);
         let live = live_table(self.engine, &self.pipeline, table, &managed);
         self.facts.target.live = Some(live);
         self.facts.target.record = Some(TargetRecord {
@@ -149,7 +148,7 @@ impl<'d> Scene<'d> {
             ..Default::default()
         });
         // What the hashes of the live table were made from is what this pipeline compares.
-        if matches!(self.pipeline.strategy, Strategy::Scd2(_)) {
+        if self.pipeline.strategy.history().is_some() {
             let mut set = self.plan().expect("a plan of the table as it is").header.compared;
             set.sort();
             let record = self.facts.target.record.as_mut().expect("set above");
@@ -266,9 +265,9 @@ fn live_table(engine: &EngineFacts, pipeline: &Pipeline, table: &Table, managed:
     };
     let mut indexes = Vec::new();
     let mut checks = Vec::new();
-    if let Strategy::Scd2(scd2) = &pipeline.strategy {
+    if let Some(history) = pipeline.strategy.history() {
         let mut versions = names(&keys);
-        versions.push(scd2.effective_from.to_string());
+        versions.push(history.begin.to_string());
         indexes.push(index(versions, true, None));
         indexes.push(index(names(&keys), false, Some("current")));
         for columns in [&table.primary_key, &table.natural_key].into_iter().chain(&table.unique) {

@@ -9,12 +9,11 @@ use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
+use ematix_flow_core::pipeline::strategy::Unique;
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Plan;
-use ematix_flow_core::resolve::strategy::Unique;
 use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable};
 use ematix_flow_core::sql::Ident;
-use ematix_flow_core::strategies;
 use ematix_flow_core::types::{DataType, TypeFacts};
 use std::collections::BTreeMap;
 
@@ -70,7 +69,7 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
         });
     }
     let live = table.map(|table| {
-        let strategy = strategies::of(&pipeline.strategy);
+        let strategy = &pipeline.strategy;
         let managed = strategy.managed_columns(table);
         let keys = pipeline.keys.clone().unwrap_or_else(|| declared_keys(table).0);
         let index = |columns: &[Ident], among: Option<&Ident>| LiveIndex {

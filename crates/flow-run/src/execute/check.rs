@@ -6,14 +6,13 @@ use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::ColumnValue;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::pipeline::strategy::Invariant;
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::Violation;
-use ematix_flow_core::resolve::strategy::Invariant;
 use ematix_flow_core::schema::LiveTable;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::Ident;
-use ematix_flow_core::strategies;
 use indexmap::IndexMap;
 use serde_json::Value;
 
@@ -35,7 +34,7 @@ impl Engine {
             return Err(FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
                 .hint(format!("`flow run {pipeline}` creates it")));
         };
-        let strategy = strategies::of(&built.strategy);
+        let strategy = &built.strategy;
         let keys = keys_of(&built, &live)?;
         let mut all = strategy.invariants(session.facts().dialect, name, &keys);
         all.extend(hash_invariant(session.as_ref(), &built, &keys, &live).await?);
@@ -69,7 +68,7 @@ fn keys_of(pipeline: &Pipeline, live: &LiveTable) -> Result<Vec<Ident>> {
     if let Target::Declared(table) = &pipeline.target {
         return Ok(declared_keys(table).0);
     }
-    let begin = strategies::of(&pipeline.strategy).history().map(|history| history.begin.as_str());
+    let begin = pipeline.strategy.history().map(|history| history.begin.as_str());
     let primary = live.indexes.iter().find(|index| index.primary);
     let columns = primary.map(|index| index.columns.as_slice()).unwrap_or_default();
     columns.iter().filter(|name| Some(name.as_str()) != begin).map(Ident::new).collect()
@@ -82,7 +81,7 @@ async fn hash_invariant(
     keys: &[Ident],
     live: &LiveTable,
 ) -> Result<Option<Invariant>> {
-    let strategy = strategies::of(&pipeline.strategy);
+    let strategy = &pipeline.strategy;
     let history = HistoryStore::on(session);
     if strategy.history().is_none() || !history.exists().await? {
         return Ok(None);

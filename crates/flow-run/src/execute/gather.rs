@@ -16,7 +16,6 @@ use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::sql::QualifiedName;
-use ematix_flow_core::strategies;
 use ematix_flow_core::types::DataType;
 
 /// The path, and why.
@@ -28,29 +27,16 @@ pub struct Path {
     pub reason: String,
 }
 
-/// Gathers everything.
-///
-/// # Errors
-/// What the server says of the query, its columns and the declared types.
-pub async fn facts(
+/// Gathers everything of one target.
+async fn facts(
     session: &dyn Session,
     pipeline: &Pipeline,
     route: &Route,
+    (source, cap): (SourceFacts, Cap),
     run: RunFacts,
     metadata_exists: bool,
 ) -> Result<Facts> {
     let name = pipeline.target.name();
-    let (source, cap) = match &route.source {
-        None => source_facts(session, pipeline).await?,
-        Some(own) => match awake(session, pipeline, source_facts(own.as_ref(), pipeline)).await {
-            // Its own session knows which privilege is missing.
-            Err(error) => return Err(own.complete(error, pipeline.source.query.text()).await),
-            Ok(found) => found,
-        },
-    };
-    if let Some(own) = &route.source {
-        own.tidy().await?;
-    }
     let (inspector, dialect) = (session.inspector(), session.facts().dialect);
     let table = inspector.table(name);
     let mut questions = vec![table.sql.clone()];
@@ -150,10 +136,11 @@ impl Gathered {
     }
 }
 
-/// Gathers the facts of every target; `about` is what they know of their runs but for the id.
+/// Gathers the facts of every target, and asks the source once for all of them; `about` is what they know of their
+/// runs but for the id.
 ///
 /// # Errors
-/// As [`facts`].
+/// What the servers say of the query, its columns and the declared types.
 pub async fn all(
     session: &dyn Session,
     targets: &Targets,
@@ -161,10 +148,11 @@ pub async fn all(
     about: &RunFacts,
     metadata_exists: bool,
 ) -> Result<Gathered> {
+    let read = source_facts(session, targets, route).await?;
     let mut each = Vec::new();
     for target in &targets.each {
         let run = RunFacts { id: target.run_id.clone(), ..about.clone() };
-        let found = facts(session, &target.pipeline, route, run, metadata_exists).await;
+        let found = facts(session, &target.pipeline, route, read.clone(), run, metadata_exists).await;
         each.push(found.map_err(|error| match targets.are_several() {
             true => of_target(error, &target.pipeline),
             false => error,
@@ -173,7 +161,7 @@ pub async fn all(
     if !targets.are_several() {
         return Ok(Gathered::One(Box::new(each.remove(0))));
     }
-    let mut source = each[0].source.clone();
+    let (mut source, _) = read;
     if route.source.is_some() {
         source = with_types_of(session, source, true).await?;
         let inferred: Vec<String> =
@@ -194,10 +182,22 @@ pub async fn all(
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.
-pub async fn source_facts(session: &dyn Session, pipeline: &Pipeline) -> Result<(SourceFacts, Cap)> {
-    let query = &pipeline.source.query;
-    let read = session.inspector().source(query, pipeline.incremental.is_some()).await?;
-    let relation = read.relation.filter(|relation| names_columns_of(pipeline, relation));
+async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) -> Result<(SourceFacts, Cap)> {
+    let whole = &targets.whole;
+    let query = &whole.source.query;
+    let capped = targets.each.iter().any(|target| target.pipeline.incremental.is_some());
+    let read = match &route.source {
+        None => target.inspector().source(query, capped).await?,
+        Some(own) => match awake(target, whole, own.inspector().source(query, capped)).await {
+            // Its own session knows which privilege is missing.
+            Err(error) => return Err(own.complete(error, query.text()).await),
+            Ok(read) => {
+                own.tidy().await?;
+                read
+            }
+        },
+    };
+    let relation = read.relation.filter(|relation| names_columns_of(whole, relation));
     Ok((SourceFacts { columns: read.columns, relation }, read.cap))
 }
 
@@ -272,7 +272,7 @@ fn needed_privileges(
     } else {
         needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
     }
-    let strategy = strategies::of(&pipeline.strategy);
+    let strategy = &pipeline.strategy;
     let staged = path != ExecutionPath::SameDatabase || strategy.stages() || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));

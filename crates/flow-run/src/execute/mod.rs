@@ -28,7 +28,6 @@ use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::report::{ConnectionReport, RunReport, Status};
 use ematix_flow_core::run_value::RunValue;
-use ematix_flow_core::strategies;
 use observer::Observer;
 use run::{PartProgress, Progress};
 use std::sync::Arc;
@@ -413,7 +412,7 @@ impl Engine {
 
 /// An append that knows what it has loaded would load it again.
 fn refuses_full_scan(pipeline: &Pipeline, name: &str, request: &Request) -> Option<FlowError> {
-    let doubles = pipeline.incremental.is_some() && !strategies::of(&pipeline.strategy).is_idempotent();
+    let doubles = pipeline.incremental.is_some() && !pipeline.strategy.is_idempotent();
     (request.full_scan && doubles).then(|| {
         FlowError::new(
             ErrorCode::OptionNotForMode,

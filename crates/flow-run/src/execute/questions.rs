@@ -6,13 +6,12 @@ use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::pipeline::strategy::HistoryColumns;
 use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, Version, WatermarkRow};
-use ematix_flow_core::resolve::strategy::HistoryColumns;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, QualifiedName, Sql, text};
-use ematix_flow_core::strategies;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -273,7 +272,7 @@ impl Engine {
     /// `option_not_for_mode` for a pipeline without history, `unknown_column`, `missing_option`.
     pub async fn key_history(&self, pipeline: &str, key: &[(String, String)]) -> Result<KeyHistory> {
         let built = self.built(pipeline)?;
-        let Some(kept) = strategies::of(&built.strategy).history() else {
+        let Some(kept) = built.strategy.history() else {
             return Err(FlowError::new(
                 ErrorCode::OptionNotForMode,
                 format!("`{pipeline}` is {}: only scd2 keeps versions of a key", built.strategy.mode()),

@@ -15,7 +15,6 @@ use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
 use ematix_flow_core::run_value::Values;
-use ematix_flow_core::strategies;
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -126,7 +125,7 @@ impl Execution<'_> {
             }
         }
         for (target, part) in self.targets.each.iter().zip(&mut progress.parts) {
-            strategies::of(&target.pipeline.strategy).settle(&mut part.values);
+            target.pipeline.strategy.settle(&mut part.values);
         }
         self.stop_if_asked()?;
         if self.request.dry_run {
@@ -289,7 +288,7 @@ impl Execution<'_> {
             return Ok(None);
         }
         if let (StepKind::Finish, Some(place)) = (step.kind, step.part) {
-            strategies::of(&self.targets.each[place].pipeline.strategy).settle(&mut part.values);
+            self.targets.each[place].pipeline.strategy.settle(&mut part.values);
         }
         self.observer.step_started(step);
         let started = Instant::now();

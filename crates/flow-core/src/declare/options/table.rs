@@ -52,6 +52,8 @@ pub struct OptionInfo {
     pub of: Of,
     /// Its flag, where it has one.
     pub flag: Option<Flag>,
+    /// Its flag of `copy`, which has those of others besides.
+    pub copy_flag: Option<Flag>,
     /// Its field of [`PipelineOptions`], where it has one.
     pub(crate) field: Option<Access>,
 }
@@ -167,6 +169,11 @@ impl PipelineOptions {
         }
         flags
     }
+
+    /// The options that only `copy` has flags for: it has no file that says them.
+    pub fn flags_of_copy() -> Vec<(&'static OptionInfo, Flag)> {
+        OPTIONS.iter().filter_map(|option| Some((option, option.copy_flag?))).collect()
+    }
 }
 
 /// The table as JSON: what editors, the Python package and its stubs are made from.
@@ -213,7 +220,8 @@ pub fn described() -> Value {
 /// Writes the options down: see [`super`].
 macro_rules! options {
     (@info $name:ident, $about:expr, $support:ident, $field:expr $(, of $of:ident)? $(, for [$($mode:ident),+])?
-        $(, default $default:tt)? $(, flag $value:literal $help:literal $(after $after:ident)?)?) => {
+        $(, default $default:tt)? $(, flag $value:literal $help:literal $(after $after:ident)?)?
+        $(, copy $copy_value:literal $copy_help:literal)?) => {
         OptionInfo {
             name: stringify!($name),
             about: $about,
@@ -227,6 +235,10 @@ macro_rules! options {
                     help: $help,
                     after: [$(Some(stringify!($after)),)? None][0],
                 }),)?
+                None,
+            ][0],
+            copy_flag: [
+                $(Some(Flag { value_name: $copy_value, help: $copy_help, after: None }),)?
                 None,
             ][0],
             field: $field,
@@ -245,7 +257,8 @@ macro_rules! options {
             $(#[doc = $about:literal])+
             $(#[schemars($($schema:tt)*)])?
             $name:ident: $kind:ty $(, of $of:ident)? $(, for [$($mode:ident),+])? $(, default $default:tt)?
-            $(, flag $value:literal $help:literal $(after $after:ident)?)?;
+            $(, flag $value:literal $help:literal $(after $after:ident)?)?
+            $(, copy $copy_value:literal $copy_help:literal)?;
         )+
         later {
             $(
@@ -269,7 +282,7 @@ macro_rules! options {
         pub const OPTIONS: &[OptionInfo] = &[
             $(options!(@info $name, concat!($($about),+).trim_ascii_start(), Here, options!(@access $name)
                 $(, of $of)? $(, for [$($mode),+])? $(, default $default)?
-                $(, flag $value $help $(after $after)?)?),)+
+                $(, flag $value $help $(after $after)?)? $(, copy $copy_value $copy_help)?),)+
             $(options!(@info $later, concat!($($later_about),+).trim_ascii_start(), NotYet, options!(@access $later)
                 $(, default $later_default)?),)*
             $(options!(@info $named, "", NotYet, None $(, default $named_default)?),)*

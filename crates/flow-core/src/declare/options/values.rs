@@ -3,58 +3,6 @@
 use crate::duration::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// A load strategy by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Insert every source row.
-    Append,
-    /// Replace the whole table.
-    Truncate,
-    /// Update or insert by key (SCD type 1).
-    #[serde(alias = "scd1")]
-    Merge,
-    /// Keep the history of every key (SCD type 2).
-    Scd2,
-}
-
-/// The names of the modes, for messages.
-pub const MODES: &[&str] = &["append", "truncate", "merge", "scd1", "scd2"];
-
-impl Mode {
-    /// The name; never the alias `scd1`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Mode::Append => "append",
-            Mode::Truncate => "truncate",
-            Mode::Merge => "merge",
-            Mode::Scd2 => "scd2",
-        }
-    }
-
-    /// The mode of that name, as reports and the history keep it.
-    pub fn named(name: &str) -> Option<Mode> {
-        [Mode::Append, Mode::Truncate, Mode::Merge, Mode::Scd2].into_iter().find(|mode| mode.name() == name)
-    }
-
-    /// Whether it keeps the versions of a key: a key that left the source is then a version that was closed.
-    pub const fn keeps_versions(self) -> bool {
-        matches!(self, Mode::Scd2)
-    }
-
-    /// Whether it rewrites rows in place.
-    pub const fn updates_rows(self) -> bool {
-        matches!(self, Mode::Merge)
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 macro_rules! word_enum {
     ($(#[$meta:meta])* $name:ident { $( $(#[$vmeta:meta])* $variant:ident ),+ $(,)? }) => {

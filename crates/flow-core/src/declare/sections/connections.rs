@@ -2,13 +2,13 @@
 
 use super::words::{Kind, Owner};
 use super::{Document, Entry};
-use crate::declare::dsn::{duckdb_file, parse_dsn};
+use crate::declare::file_dsn::duckdb_file;
 use crate::declare::interpolation::Template;
 use crate::declare::json_schema::definition;
-use crate::declare::libpq;
 use crate::declare::node::{Field, Node, Place, Table, Value};
 use crate::declare::toml::SourceText;
 use crate::error::{ErrorCode, FlowError};
+use crate::libpq::{self, parse_dsn};
 
 /// Keeps every value of a connection that may be a secret out of the excerpts.
 pub(crate) fn hide_secrets(source: &mut SourceText<'_>, file: &Table) {

@@ -1,10 +1,10 @@
 //! What the reader says: whose option it is, what other tools call it, and what is still to come.
 
 use crate::declare::json_schema::toml_value;
-use crate::declare::libpq;
 use crate::declare::node::{Node, Value};
 use crate::declare::options::{FOREIGN_MODES, FOREIGN_WORDS, Support, option_info};
 use crate::error::{ErrorCode, FlowError, did_you_mean};
+use crate::libpq;
 
 /// What kind of thing holds an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Gives an existing table what an SCD2 history has and it lacks, where `migrate` allows it: every row
 //! that is there becomes a version, the current one of its key unless a column says that it ended.
 
+use super::options::{FirstValidFrom, Scd2};
 use crate::declare::options::OpenEnd;
 use crate::dialect::NewColumn;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::pipeline::{FirstValidFrom, Scd2};
+use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
-use crate::resolve::Resolved;
 use crate::run_value::RunValue;
 use crate::schema::LiveTable;
 use crate::sql;

@@ -1,9 +1,9 @@
 //! What must be true of every history.
 
+use super::Scd2;
 use crate::declare::options::OpenEnd;
 use crate::dialect::{ColumnValue, Dialect};
-use crate::pipeline::Scd2;
-use crate::resolve::strategy::Invariant;
+use crate::pipeline::strategy::Invariant;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use crate::strategies::{key_invariants, once_per_key, shown};

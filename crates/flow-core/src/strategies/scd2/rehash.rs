@@ -1,10 +1,10 @@
 //! A changed set of compare columns, or another encoding of hashes: the run that changes it opens no false version.
 
+use super::Scd2;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::pipeline::Scd2;
+use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
-use crate::resolve::Resolved;
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::Ident;

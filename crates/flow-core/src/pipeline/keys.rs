@@ -1,10 +1,10 @@
 //! By which columns rows are matched: what the pipeline says, else what its table declares.
 
-use super::strategy::{KeyNeed, LoadStrategy};
+use super::strategy::KeyNeed;
+use super::{Pipeline, Target, declared_keys};
 use crate::declare::options::OnDuplicate;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::facts::Facts;
-use crate::pipeline::{Pipeline, Target, declared_keys};
 use crate::schema::Table;
 use crate::sql::Ident;
 
@@ -14,7 +14,6 @@ use crate::sql::Ident;
 /// `unknown_column` for a key that the table does not have, `missing_keys`.
 pub fn resolve(
     pipeline: &Pipeline,
-    strategy: &dyn LoadStrategy,
     table: &Table,
     facts: &Facts,
 ) -> Result<(Vec<Ident>, Option<&'static str>)> {
@@ -37,7 +36,7 @@ pub fn resolve(
         known(keys)?;
         return Ok((keys.clone(), Some("keys")));
     }
-    let need = strategy.keys();
+    let need = pipeline.strategy.keys();
     if need == KeyNeed::None {
         // A declared key alone makes it match no rows.
         return Ok((Vec::new(), None));

@@ -1,6 +1,7 @@
 //! The columns and keys of a target that is only named.
 
-use super::strategy::{KeyNeed, LoadStrategy};
+use super::Pipeline;
+use super::strategy::KeyNeed;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Facts;
 use crate::schema::{Column, ColumnDefault, Table};
@@ -8,7 +9,7 @@ use crate::sql::{Ident, QualifiedName};
 use crate::types::DataType;
 
 /// A target that is only named has the live table's columns, else the source's.
-pub fn infer(strategy: &dyn LoadStrategy, name: &QualifiedName, facts: &Facts) -> Result<Table> {
+pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Table> {
     if facts.assumed {
         return Err(FlowError::new(
             ErrorCode::MissingOption,
@@ -16,6 +17,7 @@ pub fn infer(strategy: &dyn LoadStrategy, name: &QualifiedName, facts: &Facts) -
         )
         .hint("declare the table under [tables], or use `flow plan`"));
     }
+    let strategy = &pipeline.strategy;
     let empty = Table {
         name: name.clone(),
         columns: Vec::new(),

@@ -1,6 +1,6 @@
 //! Checks the declaration of a table.
 
-use super::check::Check;
+use super::Check;
 use crate::declare::{ColumnSpec, DefaultSpec, FullColumnSpec, IndexSpec, ScalarSpec, TableSpec};
 use crate::error::{ErrorCode, FlowError};
 use crate::schema::{Column, ColumnDefault, Index, Table};
@@ -8,14 +8,14 @@ use crate::sql::{Ident, Literal, QualifiedName};
 use crate::types::DataType;
 
 impl Check<'_> {
-    pub(super) fn table(&mut self, key: &str, spec: &TableSpec) -> Option<Table> {
+    pub(crate) fn table(&mut self, key: &str, spec: &TableSpec) -> Option<Table> {
         let outer = std::mem::replace(&mut self.path, format!("tables.{key}"));
         let table = self.table_inner(key, spec);
         self.path = outer;
         table
     }
 
-    pub(super) fn table_inner(&mut self, key: &str, spec: &TableSpec) -> Option<Table> {
+    fn table_inner(&mut self, key: &str, spec: &TableSpec) -> Option<Table> {
         let errors = self.errors.len();
         let schema = self.keep("schema", Ident::new(spec.schema.as_deref().unwrap_or("public")));
         let name = self.keep("name", Ident::new(spec.name.as_deref().unwrap_or(key)));

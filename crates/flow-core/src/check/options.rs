@@ -1,7 +1,6 @@
 //! Checks options: which exclude each other, and what those mean that every load strategy has.
 
-use super::check::Check;
-use super::{Incremental, Limits};
+use super::{Check, Incremental, Limits};
 use crate::declare::options::*;
 use crate::error::{ErrorCode, FlowError};
 use crate::schedule::Schedule;
@@ -9,7 +8,7 @@ use crate::sql::Ident;
 
 impl Check<'_> {
     /// What options exclude, need and can be.
-    pub(super) fn rules(&mut self, mode: Mode, options: &PipelineOptions) {
+    pub(crate) fn rules(&mut self, mode: Mode, options: &PipelineOptions) {
         for rule in RULES {
             if let Some(error) = rule.judge(mode, options) {
                 self.fail(rule.option, error);
@@ -31,7 +30,7 @@ impl Check<'_> {
     }
 
     /// A column of ours, or none; `true` is the name that it has when unwritten.
-    pub(super) fn optional_name(
+    pub(crate) fn optional_name(
         &mut self,
         part: &str,
         value: &NameOrOff,
@@ -45,7 +44,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn incremental(&mut self, options: &PipelineOptions) -> Option<Incremental> {
+    pub(crate) fn incremental(&mut self, options: &PipelineOptions) -> Option<Incremental> {
         let column = self.keep("incremental_column", Ident::new(options.incremental_column.as_ref()?))?;
         Some(Incremental {
             column,
@@ -55,7 +54,7 @@ impl Check<'_> {
         })
     }
 
-    pub(super) fn schedule(&mut self, options: &PipelineOptions) -> Option<Schedule> {
+    pub(crate) fn schedule(&mut self, options: &PipelineOptions) -> Option<Schedule> {
         let timezone = &options.timezone();
         let first_run = options.first_run();
         match (&options.schedule, &options.every) {
@@ -78,7 +77,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn limits(&mut self, options: &PipelineOptions) -> Limits {
+    pub(crate) fn limits(&mut self, options: &PipelineOptions) -> Limits {
         let lease = options.lease();
         if lease.milliseconds() < 1_000 {
             let error = FlowError::new(

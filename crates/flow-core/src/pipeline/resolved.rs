@@ -1,24 +1,18 @@
 //! What a pipeline means in the light of the facts: the table, the keys, the columns that are
 //! filled and from where, and the form in which the source can be read.
 
-mod columns;
-mod inferred;
-mod keys;
-pub mod strategy;
-
+use super::strategy::ReadingNeed;
+use super::{Incremental, Pipeline, Target, columns, inferred, keys};
 use crate::dialect::{Cast, ColumnValue, Dialect};
 use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, Relation};
 use crate::history;
-use crate::pipeline::{Incremental, Pipeline, Target};
 use crate::schema::{Column, Table};
 use crate::sql;
 use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
 use crate::types::{DataType, TypeFacts};
-pub use columns::declared_type;
 use std::collections::HashMap;
-use strategy::{LoadStrategy, ReadingNeed};
 
 /// A column of the target that the source fills.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +46,6 @@ pub struct Resolved<'a> {
     pub ends: Ends<'a>,
     /// The target's dialect.
     pub dialect: &'a dyn Dialect,
-    /// The load strategy.
-    pub strategy: &'a dyn LoadStrategy,
     /// The table as declared, or as inferred.
     pub table: Table,
     /// The strategy's own columns.
@@ -86,16 +78,11 @@ impl<'a> Resolved<'a> {
     ///
     /// # Errors
     /// `unknown_column` for what the source lacks, `missing_keys`, `missing_option`, `permission_denied`.
-    pub fn resolve(
-        pipeline: &'a Pipeline,
-        strategy: &'a dyn LoadStrategy,
-        facts: &'a Facts,
-        ends: Ends<'a>,
-    ) -> Result<Resolved<'a>> {
+    pub fn resolve(pipeline: &'a Pipeline, facts: &'a Facts, ends: Ends<'a>) -> Result<Resolved<'a>> {
         let dialect = ends.target.dialect;
         let table = match &pipeline.target {
             Target::Declared(table) => table.clone(),
-            Target::Inferred(name) => inferred::infer(strategy, name, facts)?,
+            Target::Inferred(name) => inferred::infer(pipeline, name, facts)?,
         };
         if let Some(live) = &facts.target.live
             && !matches!(live.kind, 'r' | 'p')
@@ -106,11 +93,10 @@ impl<'a> Resolved<'a> {
             )
             .hint("a target is an ordinary or a partitioned table: choose another name"));
         }
-        let (keys, keys_reason) = keys::resolve(pipeline, strategy, &table, facts)?;
-        let managed = strategy.managed_columns(&table);
+        let (keys, keys_reason) = keys::resolve(pipeline, &table, facts)?;
+        let managed = pipeline.strategy.managed_columns(&table);
         let types = columns::types(pipeline, &table, &managed, facts, dialect)?;
-        let (columns, left_out) =
-            columns::filled(pipeline, strategy, &table, &managed, &types, facts, dialect)?;
+        let (columns, left_out) = columns::filled(pipeline, &table, &managed, &types, facts, dialect)?;
         for key in &keys {
             if !columns.iter().any(|column| column.name == *key) {
                 return Err(columns::lacks_column(pipeline, key, facts));
@@ -123,7 +109,6 @@ impl<'a> Resolved<'a> {
             path: facts.path,
             path_reason: facts.path_reason.clone(),
             pipeline,
-            strategy,
             facts,
             ends,
             dialect,
@@ -137,9 +122,9 @@ impl<'a> Resolved<'a> {
             need: ReadingNeed::default(),
             types,
         };
-        load.compared = strategy.compared(&load)?;
+        load.compared = pipeline.strategy.compared(&load)?;
         load.refuse_incomparable()?;
-        load.need = strategy.reading(&load);
+        load.need = pipeline.strategy.reading(&load);
         Ok(load)
     }
 
@@ -321,11 +306,15 @@ impl<'a> Resolved<'a> {
     }
 }
 
-/// `_ematix_<what>_<pipeline>_<batch>`; the pipeline's name is cut so that the whole batch id fits.
+/// How long a run's id is without its dashes.
+const BATCH_BYTES: usize = 32;
+
+/// `_ematix_<what>_<pipeline>_<batch>`; the pipeline's name is cut so that the whole batch id fits, also where a word
+/// stands for it: what is printed is what will run.
 fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> QualifiedName {
     let batch: String = facts.run.id.chars().filter(|c| *c != '-').collect();
-    let frame = format!("_ematix_{what}__{batch}").len();
-    let mut cut = pipeline.name.len().min(MAX_NAME_BYTES - frame);
+    let room = MAX_NAME_BYTES - format!("_ematix_{what}__").len() - BATCH_BYTES;
+    let mut cut = pipeline.name.len().min(room);
     while !pipeline.name.is_char_boundary(cut) {
         cut -= 1;
     }

@@ -2,6 +2,10 @@
 //! (<https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS>).
 //! Messages name parameters, never their values: any of them may hold a secret by mistake.
 
+mod dsn;
+
+pub use dsn::parse_dsn;
+
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 
 /// What this version does with a parameter.
@@ -92,7 +96,7 @@ pub fn is_refused(name: &str) -> bool {
 /// version refuses, `invalid_value` for a value that it cannot have.
 ///
 /// ```
-/// use ematix_flow_core::declare::libpq::check_parameter;
+/// use ematix_flow_core::libpq::check_parameter;
 /// assert_eq!(check_parameter("sslmode", "verify-full"), Ok(true));
 /// assert_eq!(check_parameter("gssencmode", "disable"), Ok(false));
 /// assert_eq!(check_parameter("sslcert", "me.pem").unwrap_err().code.name(), "not_yet_supported");

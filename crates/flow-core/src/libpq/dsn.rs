@@ -4,7 +4,7 @@
 //! A password with a character that should have been encoded can land anywhere, so no message shows
 //! a piece of a DSN, except the name of a parameter that cannot be one.
 
-use super::libpq::{check_parameter, unknown_parameter};
+use super::{check_parameter, unknown_parameter};
 use crate::error::{ErrorCode, FlowError, Result};
 
 /// The parameters of a DSN by libpq's names, in their order; those that say nothing are left out.
@@ -13,7 +13,7 @@ use crate::error::{ErrorCode, FlowError, Result};
 /// `invalid_value` where it cannot be read, `unknown_option` and `not_yet_supported` for parameters.
 ///
 /// ```
-/// use ematix_flow_core::declare::dsn::parse_dsn;
+/// use ematix_flow_core::libpq::parse_dsn;
 /// let parameters = parse_dsn("postgresql://ann@db.example:5433/shop").unwrap();
 /// let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
 /// assert_eq!(parameters, [("user", "ann"), ("host", "db.example"), ("port", "5433"), ("dbname", "shop")]);
@@ -43,30 +43,6 @@ pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, String)>> {
         parameters.push((name, value));
     }
     Ok(parameters)
-}
-
-/// The file of a DSN of DuckDB, as written: `duckdb:warehouse.duckdb`; `None` for a DSN of another engine.
-///
-/// # Errors
-/// `not_yet_supported` for a database in memory, `invalid_value` for what is no file's name.
-///
-/// ```
-/// use ematix_flow_core::declare::dsn::duckdb_file;
-/// assert_eq!(duckdb_file("duckdb:warehouse.duckdb").unwrap().as_deref(), Some("warehouse.duckdb"));
-/// assert_eq!(duckdb_file("postgresql:///shop").unwrap(), None);
-/// ```
-pub fn duckdb_file(dsn: &str) -> Result<Option<String>> {
-    const WRITE: &str = "write duckdb: and a file: duckdb:warehouse.duckdb";
-    let Some(file) = dsn.trim().strip_prefix("duckdb:") else { return Ok(None) };
-    match file {
-        "" | ":memory:" => Err(FlowError::new(
-            ErrorCode::NotYetSupported,
-            "a database of DuckDB that is in memory only is not in this version yet",
-        )
-        .hint(WRITE)),
-        _ if file.starts_with("//") => Err(invalid("a DSN of DuckDB has no host").hint(WRITE)),
-        _ => Ok(Some(file.to_owned())),
-    }
 }
 
 const ENCODE: &str =

@@ -1,0 +1,165 @@
+//! Holds what is declared against the rules: names are names, tables are whole, every option fits the others. Every
+//! broken rule is kept with its place, and the reading goes on. The parts of a pipeline that come out are right.
+
+mod columns;
+mod ends;
+mod options;
+mod tables;
+
+use crate::declare::options::*;
+use crate::declare::{Names, ProjectSpec};
+use crate::duration::Duration;
+use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
+use crate::query::ReadQuery;
+use crate::schema::Table;
+use crate::sql::{Ident, QualifiedName};
+
+/// The connection that stands where none is named.
+pub const DEFAULT_CONNECTION: &str = "default";
+
+/// Where rows come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// The connection's name.
+    pub connection: String,
+    /// The query, over a whole table where one was named.
+    pub query: ReadQuery,
+}
+
+/// Where rows go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// A declared table.
+    Declared(Table),
+    /// A qualified name: columns are the live table's, else the source's.
+    Inferred(QualifiedName),
+}
+
+impl Target {
+    /// The target's name.
+    pub fn name(&self) -> &QualifiedName {
+        match self {
+            Target::Declared(table) => &table.name,
+            Target::Inferred(name) => name,
+        }
+    }
+}
+
+/// How the source is read from a watermark on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incremental {
+    /// The column that only grows.
+    pub column: Ident,
+    /// How far before the watermark a reading begins.
+    pub lookback: Lookback,
+    /// What NULL means.
+    pub on_null: NullWatermark,
+    /// How rows that commit late are found again.
+    pub late_commits: LateCommits,
+}
+
+/// Time limits of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// How long to wait for the target's lock.
+    pub lock_timeout: Duration,
+    /// How long one statement may take.
+    pub statement_timeout: Option<Duration>,
+    /// How long the whole run may take.
+    pub run_timeout: Option<Duration>,
+    /// How long a run that gives no sign of life is believed.
+    pub lease: Duration,
+}
+
+/// The keys that a declaration gives where a pipeline says none: the natural key, else the primary key.
+pub fn declared_keys(table: &Table) -> (Vec<Ident>, &'static str) {
+    if table.natural_key.is_empty() {
+        (table.primary_key.clone(), "primary_key")
+    } else {
+        (table.natural_key.clone(), "natural_key")
+    }
+}
+
+/// The error for a name that no pipeline has.
+pub fn unknown_pipeline(project: &ProjectSpec, name: &str) -> FlowError {
+    let error = FlowError::new(ErrorCode::UnknownPipeline, format!("there is no pipeline `{name}`"));
+    match did_you_mean(name, project.pipelines.keys().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`? `flow list` shows all")),
+        None => error.hint("`flow list` shows all"),
+    }
+}
+
+/// One declaration, and what is wrong with it.
+pub struct Check<'a> {
+    pub(crate) project: &'a ProjectSpec,
+    pub(crate) path: String,
+    pub(crate) errors: Vec<FlowError>,
+}
+
+impl Check<'_> {
+    pub(crate) fn fail(&mut self, part: &str, error: FlowError) {
+        let path = if part.is_empty() { self.path.clone() } else { format!("{}.{part}", self.path) };
+        self.fail_at(&path, error);
+    }
+
+    pub(crate) fn fail_at(&mut self, path: &str, error: FlowError) {
+        self.errors.push(match self.project.places.find(path) {
+            Some(place) => error.at(place.clone()),
+            None => error,
+        });
+    }
+
+    /// Keeps a value, or reports and goes on.
+    pub(crate) fn keep<T>(&mut self, part: &str, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.fail(part, error)).ok()
+    }
+
+    /// An option for this once that has no meaning in the mode is refused, as it is in a file.
+    pub(crate) fn overrides_fit(
+        &mut self,
+        name: &str,
+        options: &PipelineOptions,
+        overrides: &PipelineOptions,
+    ) {
+        let Some(mode) = options.mode else { return };
+        for info in overrides.written().filter(|info| !info.is_for(mode)) {
+            let flag = info.name.replace('_', "-");
+            let error = FlowError::new(
+                ErrorCode::OptionNotForMode,
+                format!("--{flag} has no meaning for `{name}`, which is {mode}"),
+            );
+            self.fail("", error.hint(format!("it belongs to {}", info.mode_names().join(" and "))));
+        }
+    }
+
+    pub(crate) fn names(&mut self, part: &str, names: &Option<Names>) -> Option<Vec<Ident>> {
+        let names = names.as_ref()?.to_vec();
+        let mut out: Vec<Ident> = Vec::new();
+        for name in &names {
+            if let Some(ident) = self.keep(part, Ident::new(name)) {
+                if out.contains(&ident) {
+                    let error = FlowError::new(
+                        ErrorCode::InvalidValue,
+                        format!("`{part}` names the column `{name}` twice"),
+                    );
+                    self.fail(part, error);
+                } else {
+                    out.push(ident);
+                }
+            }
+        }
+        if names.is_empty()
+            && part != "overwrite_columns"
+            && part != "compare_columns"
+            && part != "update_columns"
+        {
+            self.fail(part, FlowError::new(ErrorCode::InvalidValue, format!("`{part}` names no column")));
+        }
+        Some(out)
+    }
+
+    /// The name of a column of ours. One that is none was reported, and stands for nothing more.
+    pub(crate) fn name(&mut self, part: &'static str, name: String) -> Ident {
+        self.keep(part, Ident::new(name)).unwrap_or_else(|| Ident::fixed(part))
+    }
+}

@@ -1,0 +1,155 @@
+//! From a declaration to a checked pipeline. It stands here because the strategy is made of the options on the way.
+
+use crate::check::Check;
+use crate::declare::options::*;
+use crate::declare::{PipelineSpec, ProjectSpec};
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::pipeline::strategy::LoadStrategy;
+use crate::pipeline::{DEFAULT_CONNECTION, Pipeline, Target, declared_keys, unknown_pipeline};
+use crate::query::latest_first;
+use crate::schema::Table;
+use crate::sql::Ident;
+
+impl Pipeline {
+    /// Checks one pipeline of a project, with options laid over it for this once.
+    ///
+    /// # Errors
+    /// Every violated rule, each at its place.
+    pub fn build(
+        project: &ProjectSpec,
+        name: &str,
+        overrides: &PipelineOptions,
+    ) -> Result<Pipeline, Vec<FlowError>> {
+        let Some(spec) = project.pipelines.get(name) else {
+            return Err(vec![unknown_pipeline(project, name)]);
+        };
+        Pipeline::checked(project, name, name, spec, overrides)
+    }
+
+    /// Checks one of the targets that a pipeline loads from one reading; the places are the pipeline's.
+    ///
+    /// # Errors
+    /// Every violated rule, each at its place.
+    pub fn build_part(
+        project: &ProjectSpec,
+        whole: &str,
+        part: &str,
+        overrides: &PipelineOptions,
+    ) -> Result<Pipeline, Vec<FlowError>> {
+        match project.together.get(whole).and_then(|parts| parts.get(part)) {
+            Some(spec) => Pipeline::checked(project, whole, part, spec, overrides),
+            None => Err(vec![unknown_pipeline(project, part)]),
+        }
+    }
+
+    fn checked(
+        project: &ProjectSpec,
+        declared_as: &str,
+        name: &str,
+        spec: &PipelineSpec,
+        overrides: &PipelineOptions,
+    ) -> Result<Pipeline, Vec<FlowError>> {
+        let mut check = Check { project, path: format!("pipelines.{declared_as}"), errors: Vec::new() };
+        let options = spec.options.overlaid(overrides);
+        check.overrides_fit(name, &options, overrides);
+        let pipeline = check.pipeline(name, spec, &options);
+        match pipeline {
+            Some(pipeline) if check.errors.is_empty() => Ok(pipeline),
+            _ => Err(check.errors),
+        }
+    }
+}
+
+impl Check<'_> {
+    fn pipeline(&mut self, name: &str, spec: &PipelineSpec, options: &PipelineOptions) -> Option<Pipeline> {
+        let source = self.source(spec);
+        let target = self.target(&spec.target);
+        let mode = match options.mode {
+            Some(mode) => mode,
+            None => {
+                let error =
+                    FlowError::new(ErrorCode::MissingOption, format!("pipeline `{name}` has no `mode`"));
+                let quoted: Vec<String> = Mode::ALL.iter().map(|mode| format!("\"{mode}\"")).collect();
+                let (last, others) = quoted.split_last().expect("there are modes");
+                self.fail("", error.hint(format!("set mode = {} or {last}", others.join(", "))));
+                return None;
+            }
+        };
+        self.rules(mode, options);
+        let keys = self.names("keys", &options.keys);
+        let strategy = super::declared(mode, self, options);
+        let incremental = self.incremental(options);
+        let schedule = self.schedule(options);
+        let limits = self.limits(options);
+        let order_by = match &options.order_by {
+            Some(list) => self.keep("order_by", latest_first(list)).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        if let (Some(Target::Declared(table)), true) = (&target, self.errors.is_empty()) {
+            self.columns(table, keys.as_deref(), strategy.as_ref(), options);
+        }
+        let target_connection = options
+            .target_connection
+            .clone()
+            .or_else(|| spec.source.connection.clone())
+            .unwrap_or_else(|| DEFAULT_CONNECTION.to_owned());
+        if self.project.connections.get(&target_connection).is_some_and(|connection| connection.read_only) {
+            let error = FlowError::new(
+                ErrorCode::ReadOnlyTarget,
+                format!("the target's connection `{target_connection}` is declared read_only"),
+            );
+            self.fail(
+                "target_connection",
+                error.hint("set target_connection to a connection that may write"),
+            );
+        }
+        Some(Pipeline {
+            name: name.to_owned(),
+            source: source?,
+            target_connection,
+            target: target?,
+            keys,
+            on_duplicate: options.on_duplicate(),
+            order_by,
+            refuse_empty_source: match options.on_empty_source {
+                Some(word) => word == OnEmptySource::Error,
+                None => strategy.handles_deletes(),
+            },
+            on_drift: options.on_drift(),
+            migrate: options.migrate(),
+            incremental,
+            force_path: options.force_path,
+            limits,
+            schedule,
+            enabled: options.enabled(),
+            tags: options.tags(),
+            strategy,
+        })
+    }
+
+    /// Columns that options name must be declared, and ours must not be.
+    fn columns(
+        &mut self,
+        table: &Table,
+        keys: Option<&[Ident]>,
+        strategy: &dyn LoadStrategy,
+        options: &PipelineOptions,
+    ) {
+        if let Some(keys) = keys {
+            self.known_columns("keys", keys, table);
+        }
+        let effective = keys.map(<[Ident]>::to_vec).unwrap_or_else(|| declared_keys(table).0);
+        let needs_keys = strategy.keys().is_required() || options.on_duplicate() == OnDuplicate::Latest;
+        if needs_keys && effective.is_empty() {
+            let error = FlowError::new(
+                ErrorCode::MissingKeys,
+                format!(
+                    "pipeline has no keys: neither `keys` nor a natural or primary key of table `{}`",
+                    table.name.name
+                ),
+            );
+            self.fail("", error.hint("set keys = [\"…\"] to the columns that identify a row in the source"));
+        }
+        strategy.check_columns(self, table, &effective);
+    }
+}
