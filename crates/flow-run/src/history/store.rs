@@ -336,7 +336,7 @@ impl<'a> HistoryStore<'a> {
     }
 
     async fn ask(&self, doing: &str, sql: &Sql) -> Result<Vec<ResultSet>> {
-        match self.session.ask(Blame::Target, doing, &self.text(&sql)).await {
+        match self.session.ask(Blame::Target, doing, &self.text(sql)).await {
             Err(error) => Err(self.explained(error).await),
             answers => answers,
         }
