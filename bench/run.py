@@ -5,6 +5,7 @@ about us. The server is `EMATIX_FLOW_BENCH_DSN`, else a private one that is star
 
     ./do bench                      # scd2 and merge, a million rows, in one database and from another
     ./do bench --rows 100000 --rounds 5 scd2
+    ./do bench --before old/flow    # another binary beside it, each in a database of its own
 """
 
 from __future__ import annotations
@@ -94,10 +95,11 @@ def bench_server() -> Iterator[str]:
 
 
 class Bench:
-    """One database with the workload, and the ways to work on it."""
+    """One database with the workload, the binary that works on it, and the ways to do the same by hand."""
 
-    def __init__(self, dsn: str, source_dsn: str, rows: int, folder: Path) -> None:
-        self.dsn, self.source_dsn, self.rows, self.folder = dsn, source_dsn, rows, folder
+    def __init__(self, binary: Path, dsn: str, source_dsn: str, rows: int, folder: Path) -> None:
+        self.binary, self.dsn, self.source_dsn, self.rows, self.folder = binary, dsn, source_dsn, rows, folder
+        self.peak = 0
 
     def psql(self, file: Path, dsn: str | None = None, **variables: object) -> float:
         """Runs an SQL file; the seconds it took."""
@@ -124,12 +126,12 @@ class Bench:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(sql)
 
-    def flow(self, pipeline: str, source: str) -> tuple[float, int, dict[str, object]]:
-        """Runs a pipeline; seconds, peak resident kilobytes, and the report."""
+    def flow(self, pipeline: str, source: str) -> float:
+        """Runs a pipeline; the seconds it took."""
         config = self.folder / f"{source}.toml"
         config.write_text(PROJECT.format(columns=COLUMNS, source=SOURCES[source], path=PATHS.get(source, "")))
         environment = {**os.environ, "BENCH_DSN": self.dsn, "BENCH_SOURCE_DSN": self.source_dsn}
-        command = [str(flow_binary()), "--config", str(config), "--output", "json", "run", pipeline]
+        command = [str(self.binary), "--config", str(config), "--output", "json", "run", pipeline]
         started = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None
@@ -139,7 +141,8 @@ class Bench:
         report = json.loads(output)
         if os.waitstatus_to_exitcode(status) != 0:
             raise SystemExit(f"{pipeline} failed: {report['error']}")
-        return seconds, usage.ru_maxrss, report
+        self.peak = max(self.peak, usage.ru_maxrss)
+        return seconds
 
 
 def settle(bench: Bench) -> None:
@@ -147,70 +150,73 @@ def settle(bench: Bench) -> None:
     bench.execute("CHECKPOINT")
 
 
-def compare(
-    title: str, rounds: int, prepare: Callable[[], None], floor: Callable[[], float], ours: Callable[[], float]
-) -> float:
-    """Alternates the two, and prints medians and their ratio."""
-    floors: list[float] = []
-    times: list[float] = []
+def compare(title: str, rounds: int, players: dict[str, tuple[Callable[[], None], Callable[[], float]]]) -> None:
+    """Alternates the players, each after its preparation, and prints medians and their ratios to the floor."""
+    times: dict[str, list[float]] = {name: [] for name in players}
     for _ in range(rounds):
-        prepare()
-        floors.append(floor())
-        prepare()
-        times.append(ours())
-    ratio = statistics.median(times) / statistics.median(floors)
-    print(
-        f"{title:<34} floor {statistics.median(floors):7.2f} s   flow {statistics.median(times):7.2f} s   "
-        f"ratio {ratio:5.2f}",
-        flush=True,
-    )
-    return ratio
+        for name, (prepare, play) in players.items():
+            prepare()
+            times[name].append(play())
+    medians = {name: statistics.median(measured) for name, measured in times.items()}
+    line = f"{title:<34} floor {medians['floor']:7.2f} s"
+    for name in list(players)[1:]:
+        line += f"   {name} {medians[name]:7.2f} s   ratio {medians[name] / medians['floor']:5.2f}"
+    print(line, flush=True)
 
 
-def measure(bench: Bench, strategy: str, source: str, rounds: int, shares: list[float]) -> None:
-    """First load, then a run at each share of changed rows."""
+def measure(benches: dict[str, Bench], strategy: str, source: str, rounds: int, shares: list[float]) -> None:
+    """First load, then a run at each share of changed rows. The floor works in the database of `flow`."""
     floor_init = HERE / "floor" / f"{strategy}_init.sql"
     floor_run = HERE / "floor" / f"{strategy}_run.sql"
     target = {"scd2": "bench.dim", "merge": "bench.tgt"}[strategy]
-    peak = 0
     seed = 0
+    ours = benches["flow"]
+    across = source.startswith("across")
+    homes = {bench.source_dsn if across else bench.dsn for bench in benches.values()}
+    for bench in benches.values():
+        bench.peak = 0
+    for home in homes:
+        ours.psql(HERE / "gen_source.sql", home, n=ours.rows)
 
-    def ours() -> float:
-        nonlocal peak
-        seconds, kilobytes, _ = bench.flow(strategy, source)
-        peak = max(peak, kilobytes)
-        return seconds
-
-    def forget() -> None:
+    def forget(bench: Bench) -> None:
         bench.execute(f"DROP TABLE IF EXISTS {target}")
         settle(bench)
 
-    home = bench.source_dsn if source.startswith("across") else bench.dsn
-    bench.psql(HERE / "gen_source.sql", home, n=bench.rows)
     label = f"{strategy} ({source})"
-    compare(f"{label} first load", rounds, forget, lambda: bench.floor(floor_init, source), ours)
+    first = {"floor": (lambda: forget(ours), lambda: ours.floor(floor_init, source))}
+    for name, bench in benches.items():
+        first[name] = (lambda bench=bench: forget(bench), lambda bench=bench: bench.flow(strategy, source))
+    compare(f"{label} first load", rounds, first)
     for share in shares:
-        pending = {"floor": False, "flow": False}
+        pending: set[str] = set()
 
-        def change(share: float = share, pending: dict[str, bool] = pending) -> None:
+        def change(bench: Bench, share: float = share, pending: set[str] = pending) -> None:
             nonlocal seed
-            # Each change of the source is met once by the floor and once by us.
-            if not any(pending.values()) and share > 0:
+            # Each change of the source is met once by each.
+            if not pending and share > 0:
                 seed += 7919
-                bench.psql(HERE / "gen_change.sql", home, pct=share, seed=seed)
-                pending.update(floor=True, flow=True)
+                for home in homes:
+                    ours.psql(HERE / "gen_change.sql", home, pct=share, seed=seed)
+                pending.update(["floor", *benches])
             settle(bench)
 
-        def run_floor(pending: dict[str, bool] = pending) -> float:
-            pending["floor"] = False
-            return bench.floor(floor_run, source)
+        def by_hand(pending: set[str] = pending) -> float:
+            pending.discard("floor")
+            return ours.floor(floor_run, source)
 
-        def run_ours(pending: dict[str, bool] = pending) -> float:
-            pending["flow"] = False
-            return ours()
+        def by_flow(name: str, bench: Bench, pending: set[str] = pending) -> float:
+            pending.discard(name)
+            return bench.flow(strategy, source)
 
-        compare(f"{label} {share:g} % changed", rounds, change, run_floor, run_ours)
-    print(f"{label} peak memory of flow {peak / 1024:.0f} MB", flush=True)
+        runs = {"floor": (lambda change=change: change(ours), by_hand)}
+        for name, bench in benches.items():
+            runs[name] = (
+                lambda bench=bench, change=change: change(bench),
+                lambda name=name, bench=bench, by_flow=by_flow: by_flow(name, bench),
+            )
+        compare(f"{label} {share:g} % changed", rounds, runs)
+    for name, bench in benches.items():
+        print(f"{label} peak memory of {name} {bench.peak / 1024:.0f} MB", flush=True)
 
 
 def startup(rounds: int) -> None:
@@ -245,6 +251,7 @@ def main() -> None:
         help="table, query, across, across_staged; all unless said",
     )
     parser.add_argument("--share", type=float, action="append", help="percent of changed rows: 0, 1, 10 unless said")
+    parser.add_argument("--before", type=Path, metavar="BINARY", help="another flow, measured beside this one")
     chosen = parser.parse_args()
     print(f"{flow_binary()}, {chosen.rows:,} rows, medians of {chosen.rounds}", flush=True)
     if "startup" in chosen.what:
@@ -252,18 +259,23 @@ def main() -> None:
     strategies = [name for name in chosen.what if name in ("scd2", "merge")]
     if not strategies:
         return
+    binaries = {"flow": flow_binary()} | ({"before": chosen.before} if chosen.before else {})
     with bench_server() as server_dsn, tempfile.TemporaryDirectory() as folder:
-        with psycopg.connect(server_dsn, autocommit=True) as connection:
-            for name in ("ematix_bench", "ematix_bench_source"):
+
+        def new_database(name: str) -> str:
+            with psycopg.connect(server_dsn, autocommit=True) as connection:
                 connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
                 connection.execute(f"CREATE DATABASE {name}")
-        dsn, source_dsn = (
-            psycopg.conninfo.make_conninfo(server_dsn, dbname=name) for name in ("ematix_bench", "ematix_bench_source")
-        )
-        bench = Bench(dsn, source_dsn, chosen.rows, Path(folder))
+            return psycopg.conninfo.make_conninfo(server_dsn, dbname=name)
+
+        source_dsn = new_database("ematix_bench_source")
+        benches = {
+            name: Bench(binary, new_database(f"ematix_bench_{name}"), source_dsn, chosen.rows, Path(folder))
+            for name, binary in binaries.items()
+        }
         for strategy in strategies:
             for source in chosen.source or list(SOURCES):
-                measure(bench, strategy, source, chosen.rounds, chosen.share or [0, 1, 10])
+                measure(benches, strategy, source, chosen.rounds, chosen.share or [0, 1, 10])
 
 
 if __name__ == "__main__":
