@@ -1,7 +1,7 @@
 //! Workflow commands that GitHub shows beside the lines of a pull request: `::error file=…,line=…::message`.
 //! <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>
 
-use super::plan::kinds;
+use super::plan::{Marked, marked};
 use crate::workspace::Workspace;
 use ematix_flow_core::declare::Places;
 use ematix_flow_core::error::{FlowError, Location};
@@ -46,11 +46,13 @@ impl Annotations<'_> {
         let name = &planned.pipeline;
         let mut text = String::new();
         if let Some(plan) = &planned.plan {
-            for (kind, marks) in kinds(plan) {
+            // Drift that a run is refused for is told as the error, which has its remedy.
+            let told = |group: &Marked<'_>| group.kind == MarkKind::Drift && plan.refused.is_some();
+            for Marked { kind, target, marks } in marked(plan).into_iter().filter(|group| !told(group)) {
                 let harmless = marks.iter().all(|mark| mark.risk.is_none());
                 let level = if harmless { Level::Notice } else { Level::Warning };
                 let lines: Vec<String> = marks.iter().map(|mark| with_risk(mark)).collect();
-                let title = format!("{name}: {kind} {}", plan.header.target);
+                let title = format!("{name}: {kind} {target}");
                 text.push_str(&self.annotation(level, self.place(name), &title, &lines.join("\n")));
             }
             for warning in unsaid_warnings(plan) {

@@ -3,7 +3,7 @@
 
 pub mod builder;
 
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, FlowError};
 use crate::facts::ExecutionPath;
 use crate::hash::CopyColumn;
 pub use crate::marks::{Mark, MarkKind, Risk, Subject};
@@ -25,6 +25,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What a person should know although it goes well.
     pub warnings: Vec<String>,
+    /// Why a run of it ends before its first step: the live table has drifted. There are no steps then.
+    pub refused: Option<FlowError>,
     /// The steps in their order, by what they are for.
     pub phases: Vec<Phase>,
 }

@@ -154,7 +154,7 @@ impl Engine {
     /// What only a database can tell: that the query prepares, columns, types, drift, privileges.
     pub async fn validate_connected(&self, pipeline: &str, request: &Request) -> Vec<FlowError> {
         match self.plan(pipeline, request).await {
-            Ok(_) => Vec::new(),
+            Ok(plan) => plan.refused.into_iter().collect(),
             Err(error) => vec![self.locate(error, pipeline)],
         }
     }
@@ -209,12 +209,15 @@ impl Engine {
     /// The plan with the facts of the databases. Writes nothing.
     ///
     /// # Errors
-    /// As a run before its first write.
+    /// As a run before its first write, but for drift: a plan shows it.
     pub async fn plan(&self, pipeline: &str, request: &Request) -> Result<Plan> {
         let called = self.called(pipeline).await.map_err(|error| self.locate(error, pipeline))?;
         let engine = called.as_ref().unwrap_or(self);
         let targets = engine.targets(pipeline, request, &About::planned())?;
-        engine.plan_targets(&targets, request).await.map_err(|error| self.locate(error, pipeline))
+        let planned = engine.plan_targets(&targets, request).await;
+        let mut plan = planned.map_err(|error| self.locate(error, pipeline))?;
+        plan.refused = plan.refused.map(|drift| self.locate(drift, pipeline));
+        Ok(plan)
     }
 
     async fn plan_targets(&self, targets: &Targets, request: &Request) -> Result<Plan> {

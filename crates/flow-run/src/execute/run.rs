@@ -179,6 +179,9 @@ impl Execution<'_> {
             part.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         }
         let plan = gathered.plan(self.targets, route, &route.ends(self.session))?;
+        if let Some(drift) = &plan.refused {
+            return Err(drift.clone());
+        }
         if !self.targets.are_several() {
             progress.path = Some(Path { path: plan.header.path, reason: plan.header.path_reason.clone() });
         }
