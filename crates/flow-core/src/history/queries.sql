@@ -117,6 +117,14 @@ UPDATE ematix_flow.run_history
  WHERE run_id = :run_id
    AND status = 'running';
 
+-- name: forget_run(run_id text)
+-- What was found to be wrong with files or usage is no run, and serves no slot.
+WITH released AS (
+  DELETE FROM ematix_flow.slots WHERE owner = :run_id AND status = 'claimed'
+)
+DELETE FROM ematix_flow.run_history
+ WHERE run_id = :run_id AND status = 'running';
+
 -- name: enter_commit(run_id text)
 UPDATE ematix_flow.run_history
    SET committed_at = pg_catalog.clock_timestamp()

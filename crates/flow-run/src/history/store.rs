@@ -153,6 +153,15 @@ impl<'a> HistoryStore<'a> {
         self.session.write("record how the run ended", &sql.to_text(&Postgres)).await.map(|_| ())
     }
 
+    /// Forgets a run that was entered before it was found that files or usage are wrong; its slot is to be served still.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn forget(&self, run_id: &str) -> Result<()> {
+        let sql = statement!("forget_run", run_id = run_id).to_text(&Postgres);
+        self.session.write("forget what was no run", &sql).await.map(|_| ())
+    }
+
     /// Records what can be recorded only after the commit: its time, and the steps.
     ///
     /// # Errors
