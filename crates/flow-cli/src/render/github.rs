@@ -85,7 +85,7 @@ impl Annotations<'_> {
     }
 
     fn place(&self, pipeline: &str) -> Option<&Location> {
-        self.places.find(&format!("pipelines.{pipeline}"))
+        self.places.pipeline(pipeline)
     }
 
     fn annotation(&self, level: Level, place: Option<&Location>, title: &str, message: &str) -> String {
@@ -102,7 +102,9 @@ impl Annotations<'_> {
 pub fn unsaid_warnings(plan: &Plan) -> impl Iterator<Item = &String> {
     let said = |warning: &str| {
         let drift = plan.marks.iter().filter(|mark| mark.mark == MarkKind::Drift);
-        drift.filter_map(|mark| mark.what.strip_suffix(" (ignored)")).any(|what| warning.ends_with(what))
+        drift
+            .filter_map(|mark| mark.what.strip_suffix(" (ignored)"))
+            .any(|what| warning == format!("drift ignored: {what}"))
     };
     plan.warnings.iter().filter(move |warning| !said(warning))
 }

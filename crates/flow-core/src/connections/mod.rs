@@ -192,7 +192,7 @@ fn unknown(
             dsn_variable(name)
         )),
     };
-    match project.places.get(&format!("connections.{name}")) {
+    match project.places.get(&Places::path("connections", name)) {
         Some(place) if declared => error.at(place.clone()),
         _ => error,
     }
@@ -232,7 +232,7 @@ impl Found<'_> {
         match self {
             Found::Variable { name, .. } => name.clone(),
             Found::Project(declared) => {
-                match declared.places.get(&format!("connections.{}", declared.name)) {
+                match declared.places.get(&Places::path("connections", declared.name)) {
                     Some(place) => place.file.clone(),
                     None => "the project".to_owned(),
                 }
@@ -278,6 +278,10 @@ impl Found<'_> {
 }
 
 impl Declared<'_> {
+    fn path(&self, parameter: &str) -> String {
+        format!("{}.{parameter}", Places::path("connections", self.name))
+    }
+
     fn parameters(&self, environment: &dyn Environment) -> Result<Vec<(String, String)>> {
         if let Some(dsn) = &self.spec.dsn {
             let dsn = self.value("dsn", dsn, environment)?;
@@ -295,7 +299,7 @@ impl Declared<'_> {
 
     /// A value with its `${…}` filled.
     fn value(&self, parameter: &str, text: &str, environment: &dyn Environment) -> Result<String> {
-        let place = self.places.find(&format!("connections.{}.{parameter}", self.name));
+        let place = self.places.find(&self.path(parameter));
         let directory = place.and_then(|place| Path::new(&place.file).parent()).unwrap_or(Path::new(""));
         let template = Template::parse(text).map_err(|malformed| {
             let error = FlowError::new(ErrorCode::InvalidValue, malformed.message);
@@ -321,7 +325,7 @@ impl Declared<'_> {
     }
 
     fn place(&self, error: FlowError, parameter: &str) -> FlowError {
-        match self.places.find(&format!("connections.{}.{parameter}", self.name)) {
+        match self.places.find(&self.path(parameter)) {
             Some(place) => error.at(place.clone()),
             None => error.detail(format!("connection `{}`", self.name)),
         }

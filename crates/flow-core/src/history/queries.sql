@@ -302,10 +302,10 @@ SELECT {run}
  ORDER BY r.started_at DESC, r.run_id DESC
  LIMIT :limit;
 
--- name: runs_by_suffix(run sql, pattern text)
+-- name: runs_by_suffix(run sql, digits text)
 SELECT {run}
   FROM ematix_flow.run_history AS r
- WHERE r.run_id::text LIKE :pattern;
+ WHERE pg_catalog.right(r.run_id::text, pg_catalog.length(:digits)) = :digits;
 
 -- name: steps_of(run_id text)
 SELECT pg_catalog.json_build_object(

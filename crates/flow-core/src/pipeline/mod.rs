@@ -10,7 +10,7 @@ mod tables;
 pub use strategy::{Append, FirstValidFrom, Merge, Scd2, Strategy, Truncate};
 
 use crate::declare::options::*;
-use crate::declare::{PipelineSpec, ProjectSpec};
+use crate::declare::{PipelineSpec, Places, ProjectSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::query::ReadQuery;
@@ -154,7 +154,7 @@ impl Pipeline {
         spec: &PipelineSpec,
         overrides: &PipelineOptions,
     ) -> Result<Pipeline, Vec<FlowError>> {
-        let mut check = Check { project, path: format!("pipelines.{declared_as}"), errors: Vec::new() };
+        let mut check = Check { project, path: Places::path("pipelines", declared_as), errors: Vec::new() };
         let options = spec.options.overlaid(overrides);
         check.overrides_fit(name, &options, overrides);
         let pipeline = check.pipeline(name, spec, &options);

@@ -158,7 +158,7 @@ fn drift_error(
 fn requirements(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
     load.strategy.adopt(load, live)?;
     for requirement in load.strategy.requirements(load) {
-        if requirement.is_met(live) {
+        if requirement.is_met(&load.table.name.name, live) {
             continue;
         }
         if matches!(requirement, Requirement::Unique(_)) && means::guards_uniqueness(load) {

@@ -19,7 +19,7 @@ use crate::resolve::strategy::{
 };
 use crate::resolve::{Resolved, Rows};
 use crate::run_value::{RunValue, Values};
-use crate::schema::{Column, LiveTable, Table};
+use crate::schema::{Column, LiveTable, Table, ddl};
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use crate::types::DataType;
@@ -319,7 +319,7 @@ fn late_begin_guard(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<
         .target
         .live
         .as_ref()
-        .is_some_and(|live| live.checks.iter().any(|name| name.ends_with("_period")) && live.ours);
+        .is_some_and(|live| ddl::has_check(live, &load.table.name.name, "period") && live.ours);
     if checked {
         return;
     }

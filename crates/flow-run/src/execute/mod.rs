@@ -169,7 +169,7 @@ impl Engine {
     }
 
     fn locate(&self, error: FlowError, pipeline: &str) -> FlowError {
-        match self.project.places.find(&format!("pipelines.{pipeline}")) {
+        match self.project.places.pipeline(pipeline) {
             Some(place) => error.at(place.clone()),
             None => error,
         }

@@ -215,8 +215,8 @@ impl<'a> HistoryStore<'a> {
     /// # Errors
     /// As the server says.
     pub async fn run_by_suffix(&self, digits: &str) -> Result<Vec<RunRow>> {
-        let pattern = format!("%{}", digits.to_lowercase());
-        let sql = statement!("runs_by_suffix", run = statement!("run_row"), pattern = &pattern);
+        let digits = digits.to_lowercase();
+        let sql = statement!("runs_by_suffix", run = statement!("run_row"), digits = &digits);
         self.rows("look the run up", &sql).await
     }
 
