@@ -41,6 +41,14 @@ impl Annotations<'_> {
         errors.iter().map(|error| self.error(error, None)).collect()
     }
 
+    /// One annotation for each of some doubts.
+    pub fn warnings(&self, doubts: &[FlowError]) -> String {
+        let warning = |doubt: &FlowError| {
+            self.annotation(Level::Warning, doubt.location.as_deref(), doubt.code.name(), &words(doubt))
+        };
+        doubts.iter().map(warning).collect()
+    }
+
     /// What a plan would change: one annotation for each kind of mark, and one for each warning or error.
     pub fn plan(&self, planned: &PlannedPipeline) -> String {
         let name = &planned.pipeline;

@@ -77,6 +77,14 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
     Ok(target)
 }
 
+/// Whether anything seen from here says where a connection leads. Nothing of it is looked up.
+///
+/// # Errors
+/// `unknown_connection` with every place that was searched, and what is wrong with the user's own file.
+pub fn declared(name: &str, project: &ProjectSpec, environment: &dyn Environment) -> Result<()> {
+    locate(name, project, &UserFile::new(environment), environment).map(|_| ())
+}
+
 /// Every connection that can be seen from here: its name, where it was found, and where it leads.
 pub fn known_connections(
     project: &ProjectSpec,
@@ -184,9 +192,9 @@ fn unknown(
         names(project, user_file, environment).into_iter().filter(|known| known != name).collect();
     let near = did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned);
     error = match near {
-        Some(near) if !declared => {
-            error.hint(format!("did you mean `{near}`? `flow connections list` shows all"))
-        }
+        Some(near) if !declared => error
+            .context("meant", near.as_str())
+            .hint(format!("did you mean `{near}`? `flow connections list` shows all")),
         _ => error.hint(format!(
             "set {} to a DSN, or write dsn = \"…\" in [connections.{name}]",
             dsn_variable(name)

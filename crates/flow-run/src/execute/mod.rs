@@ -5,6 +5,7 @@ mod assumed;
 pub mod callables;
 mod check;
 mod gather;
+mod nulls;
 pub mod observer;
 mod questions;
 mod route;
@@ -20,7 +21,7 @@ use crate::session::{Access, End, Session};
 use callables::Callables;
 use ematix_flow_core::connections::{self, ConnectionTarget};
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
-use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
+use ematix_flow_core::declare::{PipelineOptions, Places, ProjectSpec};
 use ematix_flow_core::engine::{Ends, POSTGRES};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
@@ -31,6 +32,7 @@ use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::strategies;
 use observer::Observer;
 use run::{PartProgress, Progress};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 use targets::{PLANNED, Targets};
@@ -110,6 +112,15 @@ impl About {
     }
 }
 
+/// Connections that nothing seen from here says anything of.
+#[derive(Clone, Debug, Default)]
+pub struct Undeclared {
+    /// Probably slips: another connection has nearly the same name.
+    pub slips: Vec<FlowError>,
+    /// What another environment may bring, in words.
+    pub elsewhere: Vec<String>,
+}
+
 /// A project with its connections: everything a command does, it does through this.
 pub struct Engine {
     project: Arc<ProjectSpec>,
@@ -149,6 +160,38 @@ impl Engine {
             (_, Err(errors)) | (Err(errors), Ok(None)) => errors,
             _ => Vec::new(),
         }
+    }
+
+    /// The connections of a pipeline that nothing seen from here says anything of.
+    pub fn undeclared(&self, pipeline: &str) -> Undeclared {
+        let mut found = Undeclared::default();
+        let Some(spec) = self.project.pipelines.get(pipeline) else { return found };
+        let parts = self.project.together.get(pipeline).into_iter().flat_map(|parts| parts.values());
+        let path = Places::path("pipelines", pipeline);
+        let mut names: Vec<(&str, &str)> = Vec::new();
+        for spec in std::iter::once(spec).chain(parts) {
+            let said = [
+                (&spec.source.connection, "source.connection"),
+                (&spec.options.target_connection, "target_connection"),
+            ];
+            names.extend(said.into_iter().filter_map(|(name, option)| Some((name.as_deref()?, option))));
+        }
+        let mut told = HashSet::new();
+        names.retain(|(name, _)| told.insert(*name));
+        for (name, option) in names {
+            let Err(error) = connections::declared(name, &self.project, self.environment.as_ref()) else {
+                continue;
+            };
+            if error.code == ErrorCode::UnknownConnection && !error.context.contains_key("meant") {
+                found.elsewhere.push(format!("the connection {name}, which nothing here declares"));
+                continue;
+            }
+            found.slips.push(match self.project.places.find(&format!("{path}.{option}")) {
+                Some(place) => error.at(place.clone()),
+                None => error,
+            });
+        }
+        found
     }
 
     /// What only a database can tell: that the query prepares, columns, types, drift, privileges.
