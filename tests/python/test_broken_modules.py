@@ -61,7 +61,11 @@ BROKEN = {
     ),
     "a prefix of its name": ("import brok\n", "ModuleNotFoundError: No module named 'brok'", 1),
     "no Python": ("x = 1\ndef f(:\n", "SyntaxError: invalid syntax", 2),
-    "a mistake in a declaration": ("\nfrom ematix_flow import Column\nColumn(int)\n", "SpecError: Column: `int` is not a column type", 3),
+    "a mistake in a declaration": (
+        "\nfrom ematix_flow import Column\nColumn(int)\n",
+        "SpecError: Column: `int` is not a column type",
+        3,
+    ),
     "leaves": ("import sys\nsys.exit('not today')\n", "SystemExit: not today", 2),
 }
 

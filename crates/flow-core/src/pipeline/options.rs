@@ -4,7 +4,7 @@ use super::check::Check;
 use super::{Incremental, Limits};
 use crate::declare::options::*;
 use crate::error::{ErrorCode, FlowError};
-use crate::schedule::Schedule;
+use crate::schedule::{self, Schedule};
 use crate::sql::Ident;
 
 impl Check<'_> {
@@ -56,8 +56,11 @@ impl Check<'_> {
     }
 
     pub(super) fn schedule(&mut self, options: &PipelineOptions) -> Option<Schedule> {
-        let timezone = &options.timezone();
+        let timezone = options.timezone();
         let first_run = options.first_run();
+        // At its own line; what else is wrong is found all the same.
+        let is_zone = self.keep("timezone", schedule::zone(&timezone)).is_some();
+        let timezone = if is_zone { timezone.as_str() } else { "UTC" };
         match (&options.schedule, &options.every) {
             (Some(_), Some(_)) => {
                 let error = FlowError::new(
@@ -69,12 +72,7 @@ impl Check<'_> {
             }
             (Some(line), None) => self.keep("schedule", Schedule::cron(line, timezone, first_run)),
             (None, Some(every)) => self.keep("every", Schedule::every(every, timezone, first_run)),
-            (None, None) => {
-                if options.timezone.is_some() {
-                    self.keep("timezone", Schedule::cron("* * * * *", timezone, first_run));
-                }
-                None
-            }
+            (None, None) => None,
         }
     }
 

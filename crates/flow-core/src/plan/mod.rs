@@ -220,6 +220,12 @@ impl Step {
         };
         Step { n, kind, purpose: purpose.into(), action, answer, when: None, blame, part: Some(0) }
     }
+
+    /// What it does, behind "to": some purposes name what is made, others what is done.
+    pub fn doing(&self) -> String {
+        let purpose = self.purpose.split("   ").next().unwrap_or_default();
+        format!("do step {}, {purpose}", self.n)
+    }
 }
 
 /// Whose fault it is when a server refuses a statement.
