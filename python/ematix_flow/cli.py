@@ -20,18 +20,19 @@ def main() -> int:
         os.environ["EMATIX_FLOW_PYTHON"] = sys.executable
     # Standard output is the command's: what the user's modules print stands beside it, as with the native binary.
     sys.stdout = sys.stderr
-    modules = _core.module_names(argv)
     registry = call = None
+    try:
+        modules = _core.module_names(argv)
+    except FlowError:
+        # The command says it as it says everything.
+        modules = []
     if modules:
         # Only where Python declares something.
         from .run import export
+        from .run.modules import load_sound, told
 
-        pipelines = export.load(modules)
-        try:
-            registry = export.registry(pipelines)
-        except FlowError as error:
-            print(f"error[{error.code}]: {error}", file=sys.stderr)
-            return 2
+        pipelines, failed = load_sound(modules)
+        registry = export.registry_of(pipelines, [told(error) for error in failed])
         call = export.answerer(pipelines)
     # The command line handles Ctrl-C itself; Python's handler would turn exit code 130 into 1.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -105,7 +105,7 @@ def test_exit_codes_are_those_of_every_form(form: str, source: Database, flow: F
     flow("plan", "--exit-code", "--output", form)
     flow("plan", "--output", form, env={"EMATIX_FLOW_DSN": "postgresql://127.0.0.1:1/nowhere"}, expect=6)
     source.execute("ALTER TABLE dw.t ADD COLUMN x text")
-    flow("plan", "--output", form, expect=4)
+    flow("plan", "--output", form)
     flow("plan", "--output", form, "nobody", expect=2)
     made.pipelines["p"]["hash_column"] = "h"
     flow.project(made.text())
@@ -116,7 +116,7 @@ def test_drift_is_an_error_with_its_remedy_and_needs_a_person(source: Database, 
     made = project()
     made.run(flow)
     source.execute("ALTER TABLE dw.t ALTER v TYPE varchar(5)")
-    [found] = annotations(flow("plan", "--output", "github", expect=4).stdout)
+    [found] = annotations(flow("plan", "--output", "github").stdout)
     assert (found.level, found.file, found.line, found.title) == (
         "error",
         "pipelines.toml",
@@ -129,10 +129,13 @@ def test_drift_is_an_error_with_its_remedy_and_needs_a_person(source: Database, 
         'column "v": declared text, live character varying(5)',
     ]
     assert message[2].startswith("hint: ") and 'ALTER TABLE "dw"."t" ALTER COLUMN "v" TYPE text;' in message[2]
-    page = Page(flow("plan", "--output", "markdown", expect=4).stdout)
-    assert page.title == "flow plan: 0 to create, 0 to change, 0 drifted, 1 without a plan"
-    what = f'drift: table "dw"."t" differs from its declaration at pipelines.toml:{place_of(made, "p")}'
-    assert page.rows == [HEADER, ["p", "!", what, "needs a person"]]
+    page = Page(flow("plan", "--output", "markdown").stdout)
+    assert page.title == "flow plan: 0 to create, 0 to change, 1 drifted"
+    what = 'column "v": declared text, live character varying(5) ALTER TABLE "dw"."t" ALTER COLUMN "v" TYPE text;'
+    assert [[" ".join(cell.split()) for cell in row] for row in page.rows] == [
+        HEADER,
+        ["p", "!", what, "needs a person"],
+    ]
     assert page.folded["Errors in full"].startswith('error[drift]: table "dw"."t" differs')
 
 

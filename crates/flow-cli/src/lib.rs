@@ -16,6 +16,7 @@ pub mod python;
 pub mod project;
 pub mod selection;
 pub mod commands;
+pub mod usage;
 
 use clap::{CommandFactory, FromArgMatches};
 use console::Console;
@@ -41,9 +42,9 @@ pub fn run_beside(arguments: impl IntoIterator<Item = OsString>, around: Surroun
         Ok(cli) => commands::dispatch(cli, around),
         Err(error) => {
             // Help and version go to stdout with 0, usage errors to stderr with 2. A closed pipe is no error.
-            match secrets::hidden(&error.render().to_string(), &arguments) {
-                Some(text) => Console::plain().err(&text),
-                None => drop(error.print()),
+            match error.use_stderr() {
+                true => usage::tell(&Console::new(args::manner_of(&arguments)), &error, &arguments),
+                false => drop(error.print()),
             }
             u8::try_from(error.exit_code()).unwrap_or(2)
         }
@@ -56,6 +57,7 @@ fn parsed(arguments: &[OsString]) -> Result<args::Cli, clap::Error> {
     if arguments.iter().any(|argument| argument == "--no-color") {
         command = command.color(clap::ColorChoice::Never);
     }
-    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let parsed = command.try_get_matches_from_mut(arguments);
+    let mut matches = parsed.map_err(|error| usage::advised(error, arguments))?;
     args::Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }

@@ -8,8 +8,8 @@ use crate::render::markdown::About;
 use crate::signals;
 use crate::workspace::Workspace;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
-use ematix_flow_core::declare::registry::read_registry;
-use ematix_flow_core::declare::{PipelineOptions, PipelineSpec, ProjectSpec, toml_file};
+use ematix_flow_core::declare::registry::{read_registry, read_sound_registry};
+use ematix_flow_core::declare::{PipelineOptions, PipelineSpec, ProjectSpec, keep_sound, toml_file};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use ematix_flow_run::execute::{Engine, Request, Stop};
 use indexmap::IndexMap;
@@ -69,6 +69,19 @@ impl Read {
     }
 }
 
+/// What modules declare; where what is sound will do, with what is wrong with the rest.
+fn declared_by(
+    python: &dyn Python,
+    modules: &[String],
+    sound: bool,
+) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
+    let registry = python.registry(modules).map_err(|error| vec![error])?;
+    match sound {
+        true => read_sound_registry(&registry, &ProcessEnvironment),
+        false => Ok((read_registry(&registry, &ProcessEnvironment)?, Vec::new())),
+    }
+}
+
 impl Session {
     /// Reads the project's files and modules.
     ///
@@ -125,14 +138,27 @@ impl Session {
         let python = match (&self.around.python, modules.is_empty()) {
             (Some(here), _) => Some(Arc::clone(here)),
             (None, true) => None,
-            (None, false) => Some(Arc::new(ChildPython::find(&modules)?) as Arc<dyn Python>),
+            (None, false) => match ChildPython::find(&modules) {
+                Ok(child) => Some(Arc::new(child) as Arc<dyn Python>),
+                Err(error) if sound => {
+                    errors.push(error);
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
         if let Some(python) = &python {
-            let declared = read_registry(&python.registry(&modules)?, &ProcessEnvironment)
-                .and_then(|declared| project.add(declared));
-            match declared {
+            match declared_by(python.as_ref(), &modules, sound).and_then(|(declared, mistakes)| {
+                project.add(declared)?;
+                Ok(mistakes)
+            }) {
+                Ok(mistakes) => {
+                    // What Python loads into a table of the files is as sound as that table.
+                    keep_sound(&mut project, &errors);
+                    errors.extend(mistakes);
+                }
                 Err(mistakes) if sound => errors.extend(mistakes),
-                declared => declared?,
+                Err(mistakes) => return Err(mistakes.into()),
             }
         }
         Ok(Read { project, errors, python })

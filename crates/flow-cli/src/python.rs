@@ -4,7 +4,7 @@
 use crate::args::DEFAULT_CONFIG;
 use crate::dev_server;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
-use ematix_flow_core::declare::registry::{Answer, read_answer};
+use ematix_flow_core::declare::registry::{Answer, ToldError, read_answer};
 use ematix_flow_core::declare::toml_file;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_run::driver::Driver;
@@ -36,13 +36,27 @@ pub struct Surroundings {
     pub drivers: Vec<Arc<dyn Driver>>,
 }
 
-/// The exit code of a child whose function raised; an import that fails has another.
-const RAISED: i32 = 1;
+/// What the interpreter is given: the package's own command, and an exit code of ours where there is no package.
+const COMMAND: &str = "\
+import sys
+try:
+    from ematix_flow.export import main
+except ModuleNotFoundError as missing:
+    if missing.name not in ('ematix_flow', 'ematix_flow.export'):
+        raise
+    sys.exit(97)
+sys.exit(main(sys.argv[1:]))
+";
 
-/// The error of a function that raised; its traceback has been printed.
+/// The exit code of [`COMMAND`] where the interpreter has no package.
+const NO_PACKAGE: i32 = 97;
+
+/// Says to the package that whoever asks tells of errors.
+const ASKER: (&str, &str) = ("EMATIX_FLOW_ASKER", "flow");
+
+/// The error of a function that raised, where its exception is told by somebody else.
 pub fn raised(pipeline: &str) -> FlowError {
     FlowError::new(ErrorCode::SourceFailed, format!("the function of `{pipeline}` raised an exception"))
-        .hint("its traceback stands above")
 }
 
 /// A Python interpreter, started for each question.
@@ -64,39 +78,47 @@ impl ChildPython {
         Ok(ChildPython { interpreter, modules: modules.to_vec() })
     }
 
-    /// Asks the package one thing; its messages go to the terminal as they are.
+    /// Asks the package one thing; what the user's code prints goes to the terminal as it is.
     fn ask(&self, arguments: &[&str], question: &str) -> Result<String, FlowError> {
+        let interpreter = self.interpreter.display();
+        let asked = format!("asked for `{}`", self.modules.join(", "));
         let failed = |why: String| {
             FlowError::new(ErrorCode::ImportFailed, why)
-                .hint("the package and this binary come together: pip install ematix-flow")
+                .detail(asked.clone())
+                .context("interpreter", interpreter.to_string())
+                .context("modules", self.modules.clone())
         };
         let mut child = Command::new(&self.interpreter)
-            .args(["-m", "ematix_flow.export"])
+            .args(["-c", COMMAND])
             .args(arguments)
+            .env(ASKER.0, ASKER.1)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| failed(format!("{} cannot be started: {error}", self.interpreter.display())))?;
+            .map_err(|error| {
+                failed(format!("{interpreter} cannot be started: {error}"))
+                    .hint("set EMATIX_FLOW_PYTHON to the Python that has ematix-flow")
+            })?;
         if let Some(mut input) = child.stdin.take() {
             // One that ends before it has read everything says why by its exit code.
             let _ = input.write_all(question.as_bytes());
         }
         let done = child
             .wait_with_output()
-            .map_err(|error| failed(format!("Python could not be asked: {error}")))?;
+            .map_err(|error| failed(format!("{interpreter} could not be asked: {error}")))?;
         let answer = String::from_utf8_lossy(&done.stdout).into_owned();
         if done.status.success() {
             return Ok(answer);
         }
-        if done.status.code() == Some(RAISED) {
-            return Err(raised(arguments.last().copied().unwrap_or_default()));
+        if done.status.code() == Some(NO_PACKAGE) {
+            return Err(failed(format!("the Python that was asked, {interpreter}, has no package ematix-flow"))
+                .hint(format!(
+                    "install it there: {interpreter} -m pip install ematix-flow; or activate the environment that has it, or set EMATIX_FLOW_PYTHON"
+                )));
         }
         Err(error_of(&answer).unwrap_or_else(|| {
-            FlowError::new(
-                ErrorCode::ImportFailed,
-                format!("`{}` could not be imported", self.modules.join(", ")),
-            )
-            .hint(format!("what {} printed above says why", self.interpreter.display()))
+            failed(format!("{interpreter} ended without an answer ({})", done.status))
+                .hint("what it printed above says why")
         }))
     }
 }
@@ -121,26 +143,13 @@ impl Python for ChildPython {
     }
 }
 
-#[derive(Deserialize)]
-struct ErrorJson {
-    code: String,
-    message: String,
-    hint: Option<String>,
-}
-
-/// An error as the package tells it: `{"error": {"code", "message", "hint"}}`.
+/// An error as the package tells it: `{"error": {"code", "message", …}}`.
 pub fn error_of(answer: &str) -> Option<FlowError> {
     #[derive(Deserialize)]
     struct Answer {
-        error: ErrorJson,
+        error: ToldError,
     }
-    let Answer { error } = serde_json::from_str(answer).ok()?;
-    let code = ErrorCode::from_name(&error.code).unwrap_or(ErrorCode::ImportFailed);
-    let told = FlowError::new(code, error.message);
-    Some(match error.hint {
-        Some(hint) => told.hint(hint),
-        None => told,
-    })
+    serde_json::from_str(answer).ok().map(|Answer { error }| error.into())
 }
 
 /// The modules that pyproject.toml of a directory, or of one above it, names: `[tool.ematix-flow] modules = [...]`.

@@ -237,6 +237,15 @@ impl FlowError {
     }
 }
 
+impl FlowError {
+    /// What to do next in one text: where a terminal shows words beside a mark, they belong to it.
+    pub fn whole_hint(&self) -> Option<String> {
+        let label = self.location.as_ref().and_then(|place| place.excerpt.as_ref()?.label.as_deref());
+        let parts: Vec<&str> = label.into_iter().chain(self.hint.as_deref()).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
+    }
+}
+
 impl Serialize for FlowError {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
@@ -248,7 +257,7 @@ impl Serialize for FlowError {
             message.push_str(line);
         }
         out.serialize_field("message", &message)?;
-        out.serialize_field("hint", &self.hint)?;
+        out.serialize_field("hint", &self.whole_hint())?;
         out.serialize_field("sqlstate", &self.sqlstate)?;
         out.serialize_field("context", &self.context)?;
         out.serialize_field("location", &self.location)?;

@@ -94,6 +94,8 @@ pub enum Subject {
     HistoryColumn,
     /// The columns whose change counts, or their encoding.
     RowHashes,
+    /// A difference that a run is refused for.
+    Drift,
     /// A difference that `on_drift = "ignore"` leaves as it is.
     IgnoredDrift,
 }
@@ -109,7 +111,7 @@ impl Subject {
             Subject::Constraint => (MarkKind::Change, Risk::LocksTable),
             Subject::HistoryColumn => (MarkKind::Change, Risk::RewritesEveryRow),
             Subject::RowHashes => (MarkKind::Change, Risk::RewritesCurrentVersions),
-            Subject::IgnoredDrift => (MarkKind::Drift, Risk::NeedsPerson),
+            Subject::Drift | Subject::IgnoredDrift => (MarkKind::Drift, Risk::NeedsPerson),
         }
     }
 }
@@ -124,13 +126,16 @@ pub struct Mark {
     /// What it risks.
     #[serde(skip)]
     pub risk: Risk,
+    /// Where there are several targets: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 impl Mark {
     /// A mark on a subject.
     pub fn new(subject: Subject, what: impl Into<String>) -> Mark {
         let (mark, risk) = subject.facts();
-        Mark { mark, what: what.into(), risk }
+        Mark { mark, what: what.into(), risk, part: None }
     }
 }
 

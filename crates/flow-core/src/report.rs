@@ -406,6 +406,23 @@ pub struct PlannedPipeline {
     /// Its plan, if one could be made.
     #[serde(flatten)]
     pub plan: Option<Plan>,
-    /// Why none could be made.
+    /// Why none could be made, or why a run of it would be refused.
     pub errors: Vec<FlowError>,
+}
+
+impl PlannedPipeline {
+    /// What was planned, or why nothing was.
+    pub fn of(pipeline: String, planned: Result<Plan>) -> PlannedPipeline {
+        match planned {
+            Ok(plan) => {
+                PlannedPipeline { pipeline, errors: plan.refused.iter().cloned().collect(), plan: Some(plan) }
+            }
+            Err(error) => PlannedPipeline { pipeline, plan: None, errors: vec![error] },
+        }
+    }
+
+    /// What kept the plan from being made.
+    pub fn faults(&self) -> &[FlowError] {
+        if self.plan.is_some() { &[] } else { &self.errors }
+    }
 }

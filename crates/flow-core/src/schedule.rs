@@ -196,7 +196,11 @@ impl Schedule {
     }
 }
 
-fn zone(name: &str) -> Result<TimeZone> {
+/// The time zone of a name.
+///
+/// # Errors
+/// `invalid_schedule` where there is none.
+pub fn zone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|_| {
         FlowError::new(ErrorCode::InvalidSchedule, format!("there is no time zone `{name}`"))
             .hint("write an IANA name: \"UTC\", \"Europe/Paris\", \"America/New_York\"")

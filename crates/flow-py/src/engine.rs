@@ -92,9 +92,15 @@ impl Engine {
             }
             runtime.block_on(self.core.validate_connected(pipeline, &request))
         });
-        let unchecked: Vec<String> =
-            if connect { Vec::new() } else { vec![format!("{pipeline}: {UNCHECKED}")] };
-        Ok(json!({ "ok": errors.is_empty(), "errors": errors, "unchecked": unchecked }).to_string())
+        let (mut warnings, mut unchecked) = (Vec::new(), Vec::new());
+        if !connect {
+            let undeclared = self.core.undeclared(pipeline);
+            warnings = undeclared.slips;
+            unchecked.push(format!("{pipeline}: {UNCHECKED}"));
+            unchecked.extend(undeclared.elsewhere.iter().map(|words| format!("{pipeline}: {words}")));
+        }
+        let answer = json!({ "ok": errors.is_empty(), "errors": errors, "warnings": warnings, "unchecked": unchecked });
+        Ok(answer.to_string())
     }
 
     /// The broken invariants of a target as JSON.

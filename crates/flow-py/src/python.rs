@@ -16,13 +16,16 @@ pub enum Tells {
     Terminal,
 }
 
-fn print_traceback(py: Python<'_>, exception: &PyErr) {
-    let printed = py
+/// Prints the traceback of what a function raised, and gives the error that it is.
+fn told(py: Python<'_>, exception: &PyErr, pipeline: &str) -> FlowError {
+    let told = py
         .import("ematix_flow.run.export")
-        .and_then(|module| module.call_method1("print_traceback", (exception.value(py),)));
-    if printed.is_err() {
+        .and_then(|module| module.call_method1("told_of_function", (exception.value(py), pipeline)))
+        .and_then(|answer| answer.extract::<String>());
+    told.ok().and_then(|answer| error_of(&answer)).unwrap_or_else(|| {
         exception.print(py);
-    }
+        raised(pipeline)
+    })
 }
 
 /// A registry that this process has exported, and the Python function that calls its functions.
@@ -62,15 +65,13 @@ impl Callables for InProcess {
                 ErrorCode::ImportFailed,
                 format!("nobody can call the function of `{pipeline}`"),
             )),
-            Err(exception) => {
-                match self.tells {
-                    Tells::Caller => {
-                        *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(exception);
-                    }
-                    Tells::Terminal => Python::attach(|py| print_traceback(py, &exception)),
+            Err(exception) => match self.tells {
+                Tells::Caller => {
+                    *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(exception);
+                    Err(raised(pipeline))
                 }
-                Err(raised(pipeline))
-            }
+                Tells::Terminal => Err(Python::attach(|py| told(py, &exception, pipeline))),
+            },
         }
     }
 }

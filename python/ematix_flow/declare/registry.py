@@ -4,7 +4,7 @@ what one module has."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..ground import places
@@ -72,6 +72,18 @@ def pipeline_named(name: str, among: Mapping[str, Runnable]) -> Runnable:
         code="unknown_pipeline",
         hint=did_you_mean(name, among, f"declared are: {', '.join(among) or 'none'}"),
     )
+
+
+def forget_modules(is_gone: Callable[[str], bool]) -> None:
+    """Forgets what modules declared that are gone."""
+    for name, pipeline in list(pipelines.items()):
+        if pipeline.place.modules and is_gone(pipeline.place.modules[0]):
+            del pipelines[name]
+            for table in pipeline.tables():
+                _tables[table.key].pop(name, None)
+    for name, place in list(_transform_places.items()):
+        if place.modules and is_gone(place.modules[0]):
+            del transforms[name], _transform_places[name]
 
 
 @contextlib.contextmanager

@@ -55,14 +55,14 @@ def here() -> Place:
         outer = outer.f_back
     if outer is not None and not _is_ours(outer) and _module(outer) not in modules:
         modules.append(_module(outer))
-    return Place(_shown(frame.f_code.co_filename), _line(frame), tuple(modules))
+    return Place(shown(frame.f_code.co_filename), _line(frame), tuple(modules))
 
 
 def of_function(function: Any) -> Place:
     """The line at which a decorated function begins. While a decorator runs, Python versions differ in the line."""
     place = here()
     code = getattr(function, "__code__", None)
-    return place if code is None else place._replace(file=_shown(code.co_filename), line=code.co_firstlineno)
+    return place if code is None else place._replace(file=shown(code.co_filename), line=code.co_firstlineno)
 
 
 def names_here() -> tuple[dict[str, Any], bool]:
@@ -98,8 +98,8 @@ def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "__main__"))
 
 
-def _shown(path: str) -> str:
-    """Relative to the working directory where it lies below it."""
+def shown(path: str) -> str:
+    """A file as messages name it: relative to the working directory where it lies below it."""
     if path.startswith("<"):
         return path
     try:

@@ -8,6 +8,10 @@
 
 Without MODULE they come from EMATIX_FLOW_MODULE, separated by commas. What the user prints goes to stderr. A module
 that cannot be imported ends it with the user's traceback and exit code 2.
+
+Where EMATIX_FLOW_ASKER is set, a `flow` asks, which tells of errors itself: the registry holds those of the modules
+that cannot be imported beside the pipelines of the others, `{"errors": […]}`, and in place of any other answer stands
+`{"error": {"code", "message", "details", "hint", "context", "location"}}`.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from ..declare import registry as declared
 from ..declare.connections import connection_name, dsn_named
@@ -27,17 +31,18 @@ from ..declare.table import Table
 from ..ground.errors import FlowError, SpecError
 from ..ground.values import plain
 from .connections import Connection
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from .modules import load, load_sound, print_traceback, tell, told
 
 SCHEMA = "ematix.registry.v1"
 
 
-def registry(pipelines: Iterable[Runnable], *, every_transform: bool = True) -> str:
+def registry(
+    pipelines: Iterable[Runnable], *, every_transform: bool = True, errors: Sequence[dict[str, Any]] = ()
+) -> str:
     """The registry of some pipelines as JSON: they, their tables, and the connections made from a DSN.
 
-    Of the transforms every one that was declared, or only those to which the pipelines refer.
+    Of the transforms every one that was declared, or only those to which the pipelines refer. `errors` are those of
+    modules that could not be imported.
 
     Raises:
         SpecError: `duplicate_name` for two different declarations of one table.
@@ -76,7 +81,17 @@ def registry(pipelines: Iterable[Runnable], *, every_transform: bool = True) -> 
     features = {key: table.export() | table.feature for key, table in tables.items() if table.feature is not None}
     if features:
         document["features"] = features
+    if errors:
+        document["errors"] = list(errors)
     return json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
+def registry_of(pipelines: Iterable[Runnable], errors: Sequence[dict[str, Any]]) -> str:
+    """The registry for a `flow`, with all that is wrong with it."""
+    try:
+        return registry(pipelines, errors=errors)
+    except FlowError as error:
+        return registry((), errors=[*errors, told(error)])
 
 
 def _transforms_of(pipeline: Runnable) -> list[str]:
@@ -198,94 +213,6 @@ def _connection(request: dict[str, Any], declared_name: str | None) -> Connectio
     return Connection(name, dsn=dsn)
 
 
-# --- modules ----------------------------------------------------------------------------------------------------
-
-
-def load(modules: Sequence[str]) -> list[Runnable]:
-    """Imports modules (`pkg.mod`, `pkg.mod:flows` or `path/to/mod.py`) and gives what they declare.
-
-    Raises:
-        SystemExit: 2, after the user's traceback, where an import fails.
-    """
-    from importlib import import_module
-
-    # `flow` is a script: unlike `python -m`, it does not begin in the working directory.
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    found: dict[str, Runnable] = {}
-    for text in modules:
-        name, _, attribute = text.partition(":")
-        try:
-            module = _of_file(name) if name.endswith(".py") else import_module(name)
-        except Exception as error:  # noqa: BLE001  (whatever the user's module raises)
-            _import_failed(name, error)
-        for pipeline in _declared_by(module, attribute):
-            found[pipeline.name] = pipeline
-    return list(found.values())
-
-
-def _of_file(path: str) -> ModuleType:
-    """A module by its file, under the file's name, beside whose neighbours it imports as a script does."""
-    from importlib.util import module_from_spec, spec_from_file_location
-    from os.path import abspath, basename, dirname
-
-    folder, name = dirname(abspath(path)), basename(path).removesuffix(".py")
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"{path} is no file of Python", name=path)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _declared_by(module: ModuleType, attribute: str) -> list[Runnable]:
-    registries: list[declared.Pipelines]
-    if attribute:
-        chosen = getattr(module, attribute, None)
-        if not isinstance(chosen, declared.Pipelines):
-            print(f"error[import_failed]: {module.__name__} has no registry `{attribute}`", file=sys.stderr)
-            print("hint: write flows = Pipelines() at the top of the module", file=sys.stderr)
-            raise SystemExit(2)
-        registries = [chosen]
-    else:
-        registries = [value for value in vars(module).values() if isinstance(value, declared.Pipelines)]
-    if not registries:
-        return list(declared.pipelines.values())
-    return [pipeline for one in registries for pipeline in one.values()]
-
-
-def _import_failed(name: str, error: Exception) -> NoReturn:
-    missing = isinstance(error, ModuleNotFoundError) and error.name is not None and name.startswith(error.name)
-    if missing:
-        print(f"error[import_failed]: there is no module `{name}`", file=sys.stderr)
-        print("hint: name it as `import` does, from the directory in which its package lies", file=sys.stderr)
-    else:
-        print_traceback(error)
-        print(f"error[import_failed]: module `{name}` could not be imported", file=sys.stderr)
-    raise SystemExit(2)
-
-
-def print_traceback(error: BaseException) -> None:
-    """The user's part of the traceback: neither our frames nor importlib's, at its beginning and at its end."""
-    # Only where something went wrong.
-    import traceback
-
-    ours = (__name__.partition(".")[0], "importlib", "_frozen_importlib", "runpy")
-    entries = traceback.TracebackException.from_exception(error)
-    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    frames = list(traceback.walk_tb(error.__traceback__))
-    if frames:
-        # A mistake in a declaration ends in the line that made it, which stands there twice.
-        modules = modules[: frames.index(frames[-1]) + 1]
-    kept = [at for at, module in enumerate(modules) if not module.startswith(ours) and module != "__main__"]
-    if kept:
-        entries.stack = traceback.StackSummary.from_list(entries.stack[kept[0] : kept[-1] + 1])
-    print("".join(entries.format()), end="", file=sys.stderr)
-
-
 # --- the command ------------------------------------------------------------------------------------------------
 
 
@@ -302,22 +229,67 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout = sys.stderr
     request = json.loads(sys.stdin.read() or "{}") if names else {}
     modules = argv[1 + len(names) :] or request.get("modules") or module_names_of_environment()
+    answer = _answer_to_flow if os.environ.get("EMATIX_FLOW_ASKER") else _answer_to_people
+    code, found = answer(verb, names, modules, request)
+    if found:
+        answers.write(found + "\n")
+    answers.close()
+    return code
+
+
+def _found(verb: str, names: Sequence[str], pipelines: list[Runnable], request: dict[str, Any]) -> str:
+    """The answer to a call."""
+    request["pipeline" if verb == "resolve" else "transform"] = names[0]
+    return answerer(pipelines)(verb, json.dumps(request))
+
+
+def _answer_to_people(
+    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any]
+) -> tuple[int, str]:
     try:
         pipelines = load(modules)
-        if verb == "registry":
-            found = registry(pipelines)
-        else:
-            request["pipeline" if verb == "resolve" else "transform"] = names[0]
-            found = answerer(pipelines)(verb, json.dumps(request))
+        return 0, registry(pipelines) if verb == "registry" else _found(verb, names, pipelines, request)
     except FlowError as error:
-        print(f"error[{error.code}]: {error}", file=sys.stderr)
-        return 2
+        tell(error)
+        return 2, ""
     except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
         print_traceback(error)
-        return 1
-    answers.write(found + "\n")
-    answers.close()
-    return 0
+        return 1, ""
+
+
+def _answer_to_flow(
+    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any]
+) -> tuple[int, str]:
+    try:
+        pipelines, failed = load_sound(modules)
+        errors = [told(error) for error in failed]
+        if verb == "registry":
+            return 0, registry_of(pipelines, errors)
+        if errors:
+            return 2, _error(errors[0])
+        return 0, _found(verb, names, pipelines, request)
+    except FlowError as error:
+        return 2, _error(told(error))
+    except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
+        return 1, _error(told(error, message=raised_by(verb, names[0])))
+
+
+def told_of_function(error: Exception, pipeline: str) -> str:
+    """What a pipeline's function raised, as an answer; its traceback is printed."""
+    return _error(told(error, message=raised_by("resolve", pipeline)))
+
+
+def _error(error: dict[str, Any]) -> str:
+    return json.dumps({"error": error}, ensure_ascii=False)
+
+
+def raised_by(verb: str, name: str) -> str:
+    """What happened, where a function of the user's raised."""
+    return (
+        f"the function of `{name}` raised an exception"
+        if verb == "resolve"
+        else f"transform `{name}` raised an exception"
+    )
 
 
 def module_names_of_environment() -> list[str]:

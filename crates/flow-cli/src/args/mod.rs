@@ -170,6 +170,30 @@ impl GlobalArgs {
     }
 }
 
+/// How a command line asks to be answered, as far as it can be read.
+pub fn manner_of(arguments: &[OsString]) -> Manner {
+    let last = |flag: &str| {
+        let joined = format!("{flag}=");
+        let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+        let next = words.iter().zip(words.iter().skip(1)).filter(|(word, _)| **word == flag);
+        let apart = next.map(|(_, value)| (*value).to_owned());
+        apart.chain(words.iter().filter_map(|word| word.strip_prefix(&joined)).map(str::to_owned)).last()
+    };
+    let output = last("--output").and_then(|word| Output::from_str(&word, false).ok()).unwrap_or_default();
+    let log = last("--log-format").and_then(|word| LogFormat::from_str(&word, false).ok());
+    Manner {
+        format: match output {
+            Output::Json => Format::Json,
+            Output::Ndjson => Format::NdJson,
+            // Which command it is may be what is wrong: pages of a review begin with its name.
+            Output::Human | Output::Markdown | Output::Github => Format::Human,
+        },
+        no_color: arguments.iter().any(|word| word == "--no-color"),
+        log_json: log == Some(LogFormat::Json),
+        ..Manner::default()
+    }
+}
+
 /// The form of lines on stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

@@ -61,11 +61,11 @@ fn connections_of(session: &Session, args: &CopyArgs, name: &str) -> Result<Proj
         return Ok(ProjectSpec::default());
     }
     let declared = session.project()?;
-    if let Some(place) = declared.pipelines.contains_key(name).then(|| format!("pipelines.{name}")) {
+    if declared.pipelines.contains_key(name) {
         let message = format!("there is a pipeline `{name}` already, whose history this run would join");
         let mut error = FlowError::new(ErrorCode::DuplicateName, message)
             .hint(format!("give this run another --name, or use `flow run {name}`"));
-        if let Some(place) = declared.places.get(&place) {
+        if let Some(place) = declared.places.pipeline(name) {
             error = error.at(place.clone());
         }
         return Err(error.into());

@@ -23,7 +23,7 @@ pub mod validate;
 pub mod version;
 pub mod watermark;
 
-use crate::args::{Cli, Command, GlobalArgs, Output};
+use crate::args::{Cli, Command, GlobalArgs, Output, manner_of};
 use crate::console::{Console, Format};
 use crate::exit;
 use crate::project::{Outcome, Session};
@@ -39,6 +39,14 @@ pub fn dispatch(cli: Cli, around: Surroundings) -> u8 {
     let name = looks_ahead(&cli.command);
     let refused = form_refused(&cli.global, &cli.command, name);
     let mut manner = cli.global.manner();
+    if let Command::Other(words) = &cli.command {
+        // What stands behind a word that is no command was not parsed.
+        let said = manner_of(words);
+        manner.log_json |= said.log_json;
+        if said.format != Format::Human {
+            manner.format = said.format;
+        }
+    }
     if refused.is_some() {
         // The form that was asked for is none of this command's: its errors are words.
         manner.format = Format::Human;

@@ -49,15 +49,12 @@ fn prepared(session: &Session, args: &PlanArgs) -> Result<(Engine, Selection), p
 fn summed(planned: Vec<(String, Result<Plan>)>) -> PlanReport {
     let mut report = PlanReport::default();
     for (pipeline, plan) in planned {
-        let (plan, errors) = match plan {
-            Ok(plan) => (Some(plan), Vec::new()),
-            Err(error) => (None, vec![error]),
-        };
-        let has = |kind| plan.iter().flat_map(|plan| &plan.marks).any(|mark| mark.mark == kind);
+        let planned = PlannedPipeline::of(pipeline, plan);
+        let has = |kind| planned.plan.iter().flat_map(|plan| &plan.marks).any(|mark| mark.mark == kind);
         report.create += usize::from(has(MarkKind::Create));
         report.change += usize::from(has(MarkKind::Change));
         report.drifted += usize::from(has(MarkKind::Drift));
-        report.pipelines.push(PlannedPipeline { pipeline, plan, errors });
+        report.pipelines.push(planned);
     }
     report
 }
@@ -78,7 +75,9 @@ fn answer(
         Format::Human => console.out(&render::report(report, detail)),
         Format::Markdown => {
             session.page(command, |about| markdown::plan(about, report, detail));
-            report.pipelines.iter().for_each(|planned| tell_errors(console, &planned.errors));
+            for planned in report.pipelines.iter().filter(|planned| !planned.faults().is_empty()) {
+                tell_errors(console, planned.faults());
+            }
             console.tell(&render::last_line(report));
         }
         Format::Github => {
@@ -96,7 +95,7 @@ fn answer(
             "drifted": report.drifted,
         })),
     }
-    let errors = report.pipelines.iter().flat_map(|planned| &planned.errors).map(|error| error.code.exit());
+    let errors = report.pipelines.iter().flat_map(PlannedPipeline::faults).map(|error| error.code.exit());
     match exit::shared(errors) {
         ExitCode::Success if args.exit_code && report.create + report.change + report.drifted > 0 => {
             Ok(ExitCode::Changed)

@@ -157,6 +157,13 @@ fn tell_end(console: &Console, report: &RunReport) {
     }
 }
 
+/// What several runs came to; one says it by its own line.
+pub fn tell_sum(console: &Console, reports: &[&RunReport]) {
+    if reports.len() > 1 {
+        console.tell(&render::footer(reports));
+    }
+}
+
 fn answer(session: &Session, command: &str, selection: &Selection, ended: &[Ended]) {
     let console = &session.console;
     let reports: Vec<&RunReport> = ended.iter().map(|ended| &ended.report).collect();
@@ -168,9 +175,6 @@ fn answer(session: &Session, command: &str, selection: &Selection, ended: &[Ende
         Format::Markdown => session.page(command, |about| markdown::runs(about, ended)),
         // Printed as they came.
         Format::NdJson | Format::Github => {}
-        Format::Human if reports.len() > 1 && console.shows_progress() => {
-            console.tell(&render::footer(&reports))
-        }
-        Format::Human => {}
+        Format::Human => tell_sum(console, &reports),
     }
 }

@@ -57,7 +57,8 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
     match console.format() {
         Format::Json => console.json(&document(&reports, &errors)),
         Format::NdJson if !errors.is_empty() => console.json(&super::errors_document(&errors)),
-        Format::NdJson | Format::Human | Format::Markdown | Format::Github => {}
+        Format::Human => run::tell_sum(console, &reports.iter().collect::<Vec<_>>()),
+        Format::NdJson | Format::Markdown | Format::Github => {}
     }
     let runs = reports.iter().map(|report| exit::of_report(report, stop));
     let faults = errors.iter().map(|error| error.code.exit());

@@ -6,7 +6,7 @@ use crate::project::{self, Outcome, Session};
 use crate::render::show::{Setting, settings};
 use crate::selection;
 use ematix_flow_core::declare::options::{OPTIONS, Support};
-use ematix_flow_core::declare::{OptionInfo, PipelineSpec, ProjectSpec};
+use ematix_flow_core::declare::{OptionInfo, PipelineSpec, Places, ProjectSpec};
 use ematix_flow_core::error::Location;
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ pub fn show(session: &Session, args: &ShowArgs) -> Outcome {
     let all = all_settings(&project, &args.name, spec);
     let console = &session.console;
     if console.is_human() {
-        let place = project.places.find(&format!("pipelines.{}", args.name)).map(line_of);
+        let place = project.places.pipeline(&args.name).map(line_of);
         let head = match &place {
             Some(place) => format!("{}  {place}", args.name),
             None => args.name.clone(),
@@ -31,7 +31,10 @@ pub fn show(session: &Session, args: &ShowArgs) -> Outcome {
 
 fn all_settings(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<Setting> {
     let from = |option: &str| {
-        project.places.find(&format!("pipelines.{name}.{option}")).map_or_else(|| "given".to_owned(), origin)
+        project
+            .places
+            .find(&format!("{}.{option}", Places::path("pipelines", name)))
+            .map_or_else(|| "given".to_owned(), origin)
     };
     let mut all = vec![
         Setting { name: "source".to_owned(), value: Some(source(project, name, spec)), from: from("source") },

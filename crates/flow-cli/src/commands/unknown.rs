@@ -74,6 +74,11 @@ pub fn unknown(session: &Session, words: &[OsString]) -> Outcome {
         Some(ours) => format!("there is no command `{word}`; did you mean `flow {ours}`?"),
         None => format!("there is no command `{word}`; `flow --help` lists them"),
     };
+    if !session.console.is_human() || session.console.logs_json() {
+        let tip = secrets::hidden(&tip, words).unwrap_or(tip);
+        let (message, hint) = tip.split_once("; ").unwrap_or((&tip, "`flow --help` lists them"));
+        return Err(FlowError::new(ErrorCode::InvalidValue, message).hint(hint).into());
+    }
     let error = command.error(ErrorKind::InvalidSubcommand, tip);
     let shown = error.render().ansi().to_string();
     session.console.err(&secrets::hidden(&shown, words).unwrap_or(shown));

@@ -2,12 +2,12 @@
 
 use super::tell_errors;
 use crate::args::ValidateArgs;
-use crate::console::Format;
+use crate::console::{Console, Format};
 use crate::project::{self, Outcome, Session};
 use crate::render::github::Annotations;
-use crate::render::markdown;
 use crate::render::number::counted;
 use crate::render::style::{ERROR, FAINT, GOOD, paint};
+use crate::render::{diagnostic, markdown};
 use crate::selection;
 use crate::signals;
 use ematix_flow_core::declare::PipelineOptions;
@@ -25,7 +25,7 @@ pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {
     let engine = match session.engine() {
         Ok(engine) => engine,
         Err(failure) if matches!(console.format(), Format::Json | Format::NdJson) => {
-            console.json(&document(&failure.0, &[]));
+            console.json(&document(&failure.0, &Doubts::default()));
             tell_errors(console, &failure.0);
             return Ok(failure.exit());
         }
@@ -34,26 +34,30 @@ pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {
     let selection = selection::choose(engine.project(), &args.selection)?;
     let mut findings: Vec<(String, Vec<FlowError>)> =
         selection.names.iter().map(|name| (name.clone(), engine.validate(name))).collect();
+    let mut doubts = Doubts::default();
     if args.connect {
         connect(&engine, &mut findings)?;
-    }
-    let unchecked: Vec<String> = if args.connect {
-        Vec::new()
     } else {
-        selection.names.iter().map(|name| format!("{name}: {UNCHECKED}")).collect()
-    };
+        selection.names.iter().for_each(|name| doubts.add(&engine, name));
+    }
     let errors: Vec<FlowError> = findings.iter().flat_map(|(_, errors)| errors.clone()).collect();
     match console.format() {
-        Format::Human => console.out(&text(&findings, args.connect)),
-        Format::Json | Format::NdJson => console.json(&document(&errors, &unchecked)),
+        Format::Human => {
+            console.out(&text(&findings, &doubts));
+            tell_warnings(console, &doubts.warnings);
+        }
+        Format::Json | Format::NdJson => console.json(&document(&errors, &doubts)),
         Format::Markdown => {
-            let unchecked = (!args.connect).then_some(UNCHECKED);
-            session.page("validate", |about| markdown::validate(about, &findings, unchecked));
+            let unchecked = if args.connect { Vec::new() } else { doubts.in_words() };
+            session
+                .page("validate", |about| markdown::validate(about, &findings, &doubts.warnings, &unchecked));
             console.tell(&last_line(&findings));
         }
         Format::Github => {
             let (places, workspace) = (&engine.project().places, &session.workspace());
-            console.out(&Annotations { places, workspace }.errors(&errors));
+            let annotations = Annotations { places, workspace };
+            console.out(&annotations.errors(&errors));
+            console.out(&annotations.warnings(&doubts.warnings));
             console.tell(&last_line(&findings));
         }
     }
@@ -79,11 +83,57 @@ fn connect(engine: &Engine, findings: &mut [(String, Vec<FlowError>)]) -> Result
     })
 }
 
-fn document(errors: &[FlowError], unchecked: &[String]) -> serde_json::Value {
-    json!({ "schema": "ematix.validate.v1", "ok": errors.is_empty(), "errors": errors, "unchecked": unchecked })
+/// What files alone do not settle.
+#[derive(Default)]
+struct Doubts {
+    /// What is probably a slip.
+    warnings: Vec<FlowError>,
+    /// What only a database can tell, and what another environment may bring: an entry a pipeline and thing.
+    unchecked: Vec<String>,
+    /// The connections among them.
+    connections: Vec<String>,
 }
 
-fn text(findings: &[(String, Vec<FlowError>)], connected: bool) -> String {
+impl Doubts {
+    fn add(&mut self, engine: &Engine, name: &str) {
+        self.unchecked.push(format!("{name}: {UNCHECKED}"));
+        let undeclared = engine.undeclared(name);
+        self.warnings.extend(undeclared.slips);
+        for words in undeclared.elsewhere {
+            self.unchecked.push(format!("{name}: {words}"));
+            if !self.connections.contains(&words) {
+                self.connections.push(words);
+            }
+        }
+    }
+
+    /// Each thing once, whichever pipelines it is of.
+    fn in_words(&self) -> Vec<String> {
+        let of_databases = (!self.unchecked.is_empty()).then(|| UNCHECKED.to_owned());
+        of_databases.into_iter().chain(self.connections.iter().cloned()).collect()
+    }
+}
+
+fn document(errors: &[FlowError], doubts: &Doubts) -> serde_json::Value {
+    let mut document = json!({
+        "schema": "ematix.validate.v1",
+        "ok": errors.is_empty(),
+        "errors": errors,
+        "unchecked": doubts.unchecked,
+    });
+    if !doubts.warnings.is_empty() {
+        document["warnings"] = json!(doubts.warnings);
+    }
+    document
+}
+
+fn tell_warnings(console: &Console, warnings: &[FlowError]) {
+    if !warnings.is_empty() {
+        console.tell(&warnings.iter().map(diagnostic::doubt).collect::<Vec<_>>().join("\n"));
+    }
+}
+
+fn text(findings: &[(String, Vec<FlowError>)], doubts: &Doubts) -> String {
     let mut text = String::new();
     for (name, errors) in findings {
         let state = match errors.len() {
@@ -93,8 +143,8 @@ fn text(findings: &[(String, Vec<FlowError>)], connected: bool) -> String {
         text.push_str(&format!("{state}  {name}\n"));
     }
     text.push_str(&last_line(findings));
-    if !connected && !findings.is_empty() {
-        text.push_str(&paint(FAINT, format_args!("not checked without --connect: {UNCHECKED}")));
+    for words in doubts.in_words() {
+        text.push_str(&paint(FAINT, format_args!("not checked without --connect: {words}")));
         text.push('\n');
     }
     text

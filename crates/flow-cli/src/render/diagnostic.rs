@@ -9,7 +9,15 @@ const EXCERPT_WIDTH: usize = 110;
 
 /// One error.
 pub fn error(error: &FlowError) -> String {
-    let head = paint(ERROR, format_args!("error[{}]", error.code));
+    told(&paint(ERROR, format_args!("error[{}]", error.code)), error)
+}
+
+/// What would be an error, were it certain.
+pub fn doubt(doubt: &FlowError) -> String {
+    told(&paint(WARNING, format_args!("warning[{}]", doubt.code)), doubt)
+}
+
+fn told(head: &str, error: &FlowError) -> String {
     let mut text = format!("{head}{STRONG}: {}{STRONG:#}\n", error.message);
     let details: Vec<&str> = error.details.iter().flat_map(|detail| detail.lines()).collect();
     // Some are indented where they are made: once is enough.

@@ -1,7 +1,7 @@
 //! Workflow commands that GitHub shows beside the lines of a pull request: `::error file=…,line=…::message`.
 //! <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>
 
-use super::plan::kinds;
+use super::plan::{Marked, marked};
 use crate::workspace::Workspace;
 use ematix_flow_core::declare::Places;
 use ematix_flow_core::error::{FlowError, Location};
@@ -41,16 +41,26 @@ impl Annotations<'_> {
         errors.iter().map(|error| self.error(error, None)).collect()
     }
 
+    /// One annotation for each of some doubts.
+    pub fn warnings(&self, doubts: &[FlowError]) -> String {
+        let warning = |doubt: &FlowError| {
+            self.annotation(Level::Warning, doubt.location.as_deref(), doubt.code.name(), &words(doubt))
+        };
+        doubts.iter().map(warning).collect()
+    }
+
     /// What a plan would change: one annotation for each kind of mark, and one for each warning or error.
     pub fn plan(&self, planned: &PlannedPipeline) -> String {
         let name = &planned.pipeline;
         let mut text = String::new();
         if let Some(plan) = &planned.plan {
-            for (kind, marks) in kinds(plan) {
+            // Drift that a run is refused for is told as the error, which has its remedy.
+            let told = |group: &Marked<'_>| group.kind == MarkKind::Drift && plan.refused.is_some();
+            for Marked { kind, target, marks } in marked(plan).into_iter().filter(|group| !told(group)) {
                 let harmless = marks.iter().all(|mark| mark.risk.is_none());
                 let level = if harmless { Level::Notice } else { Level::Warning };
                 let lines: Vec<String> = marks.iter().map(|mark| with_risk(mark)).collect();
-                let title = format!("{name}: {kind} {}", plan.header.target);
+                let title = format!("{name}: {kind} {target}");
                 text.push_str(&self.annotation(level, self.place(name), &title, &lines.join("\n")));
             }
             for warning in unsaid_warnings(plan) {
@@ -83,7 +93,7 @@ impl Annotations<'_> {
     }
 
     fn place(&self, pipeline: &str) -> Option<&Location> {
-        self.places.find(&format!("pipelines.{pipeline}"))
+        self.places.pipeline(pipeline)
     }
 
     fn annotation(&self, level: Level, place: Option<&Location>, title: &str, message: &str) -> String {
@@ -100,7 +110,9 @@ impl Annotations<'_> {
 pub fn unsaid_warnings(plan: &Plan) -> impl Iterator<Item = &String> {
     let said = |warning: &str| {
         let drift = plan.marks.iter().filter(|mark| mark.mark == MarkKind::Drift);
-        drift.filter_map(|mark| mark.what.strip_suffix(" (ignored)")).any(|what| warning.ends_with(what))
+        drift
+            .filter_map(|mark| mark.what.strip_suffix(" (ignored)"))
+            .any(|what| warning == format!("drift ignored: {what}"))
     };
     plan.warnings.iter().filter(move |warning| !said(warning))
 }

@@ -45,7 +45,7 @@ pub fn sum(report: &PlanReport) -> String {
 fn pipeline(planned: &PlannedPipeline, detail: Detail) -> (String, bool) {
     let Some(plan) = &planned.plan else {
         let head = format!("{}  {}\n", paint(STRONG, &planned.pipeline), paint(ERROR, "no plan"));
-        return (head + &diagnostic::errors(&planned.errors), true);
+        return (head + &diagnostic::errors(planned.faults()), true);
     };
     let mut text = head(&planned.pipeline, plan);
     let full = detail.unmarked || !plan.marks.is_empty();
@@ -59,42 +59,58 @@ fn pipeline(planned: &PlannedPipeline, detail: Detail) -> (String, bool) {
         }
         text.push_str(&steps(&plan.steps().collect::<Vec<_>>(), detail.sql));
     }
-    if !planned.errors.is_empty() {
-        text.push_str(&diagnostic::errors(&planned.errors));
-    }
     (text, full)
 }
 
-/// The first line of a plan: mode, keys and path, each with its reason.
+/// The first line of a plan: mode, target, keys and path, with their reasons.
 pub fn head(name: &str, plan: &Plan) -> String {
     let keys = match (plan.header.keys.as_slice(), &plan.header.keys_reason) {
         ([], _) => String::new(),
         (keys, Some(reason)) => format!("  keys: {} ({reason})", keys.join(", ")),
         (keys, None) => format!("  keys: {}", keys.join(", ")),
     };
+    let targets: Vec<String> = plan.parts.iter().map(|part| part.target.to_string()).collect();
     let path = format!("  path: {} ({})", plan.header.path.name(), plan.header.path_reason);
-    format!("{}  {}{keys}{path}\n", paint(STRONG, name), plan.header.mode)
+    format!("{}  {}  {}{keys}{path}\n", paint(STRONG, name), plan.header.mode, targets.join(", "))
 }
 
-/// The marks of a plan by their kind, the kinds in the order in which they are told.
-pub fn kinds(plan: &Plan) -> Vec<(MarkKind, Vec<&Mark>)> {
-    [MarkKind::Create, MarkKind::Change, MarkKind::Drift]
-        .into_iter()
-        .map(|kind| (kind, plan.marks.iter().filter(|mark| mark.mark == kind).collect::<Vec<_>>()))
-        .filter(|(_, marks)| !marks.is_empty())
-        .collect()
+/// Marks of one kind on one target.
+pub struct Marked<'a> {
+    /// The kind.
+    pub kind: MarkKind,
+    /// The target.
+    pub target: String,
+    /// The marks.
+    pub marks: Vec<&'a Mark>,
+}
+
+/// The marks of a plan by target and kind, the kinds in the order in which they are told.
+pub fn marked(plan: &Plan) -> Vec<Marked<'_>> {
+    let mut groups: Vec<Marked<'_>> = Vec::new();
+    for part in &plan.parts {
+        let target = part.target.to_string();
+        for kind in [MarkKind::Create, MarkKind::Change, MarkKind::Drift] {
+            let belongs =
+                |mark: &&Mark| mark.mark == kind && mark.part.as_ref().is_none_or(|part| *part == target);
+            let marks: Vec<&Mark> = plan.marks.iter().filter(belongs).collect();
+            if !marks.is_empty() {
+                groups.push(Marked { kind, target: target.clone(), marks });
+            }
+        }
+    }
+    groups
 }
 
 fn marks(plan: &Plan) -> String {
     let mut text = String::new();
-    for (kind, of_kind) in kinds(plan) {
+    for Marked { kind, target, marks } in marked(plan) {
         let style = match kind {
             MarkKind::Create => style::GOOD,
             MarkKind::Change => style::WARNING,
             MarkKind::Drift => style::ERROR,
         };
-        text.push_str(&format!("{}\n", paint(style, format_args!("{kind} {}", plan.header.target))));
-        for line in of_kind.iter().flat_map(|mark| mark.what.lines()) {
+        text.push_str(&format!("{}\n", paint(style, format_args!("{kind} {target}"))));
+        for line in marks.iter().flat_map(|mark| mark.what.lines()) {
             text.push_str(&format!("    {line}\n"));
         }
     }
@@ -135,7 +151,7 @@ mod tests {
     use super::*;
     use crate::render::plain;
     use ematix_flow_core::error::{ErrorCode, FlowError};
-    use ematix_flow_core::plan::{Action, Answer, Header, Phase, PhaseName, StepKind, Subject};
+    use ematix_flow_core::plan::{Action, Answer, Header, Part, Phase, PhaseName, StepKind, Subject};
     use ematix_flow_core::report::ExecutionPath;
     use ematix_flow_core::sql::{QualifiedName, Statement};
 
@@ -153,6 +169,7 @@ mod tests {
             target: QualifiedName::new("analytics", "dim_customers").unwrap(),
             compared: Vec::new(),
         };
+        let part = Part { target: header.target.clone(), path: header.path, warnings: Vec::new() };
         let steps = vec![
             step(
                 1,
@@ -167,10 +184,11 @@ mod tests {
         ];
         Plan {
             header,
-            parts: Vec::new(),
+            parts: vec![part],
             marks,
             notes: Vec::new(),
             warnings: Vec::new(),
+            refused: None,
             phases: vec![Phase { name: PhaseName::Apply, steps }],
         }
     }
@@ -193,7 +211,7 @@ mod tests {
         assert_eq!(
             plain(&report(&plans, Detail { sql: false, unmarked: true })),
             "\
-customers  scd2  keys: customer_id (primary_key)  path: staging (source crm is another server)
+customers  scd2  analytics.dim_customers  keys: customer_id (primary_key)  path: staging (source crm is another server)
 ~ analytics.dim_customers
     compare_columns + score   4,980 current versions rehashed, none opened
   1 stage     copy the source query into ematix_flow._ematix_stage_customers_<batch>
@@ -221,7 +239,7 @@ Plan: 0 to create, 1 to change, 0 drifted
             create: 1,
             ..PlanReport::default()
         };
-        let head = "scd2  keys: customer_id (primary_key)  path: staging (source crm is another server)";
+        let head = "scd2  analytics.dim_customers  keys: customer_id (primary_key)  path: staging (source crm is another server)";
         assert_eq!(
             plain(&report(&plans, Detail { sql: false, unmarked: false })),
             format!(

@@ -3,6 +3,7 @@
 use super::number::{counted, duration, thousands};
 use super::style::{self, FAINT, STRONG, paint};
 use ematix_flow_core::declare::Mode;
+use ematix_flow_core::error::ExitCode;
 use ematix_flow_core::report::{RunReport, SampleRow, Status};
 use serde_json::Value;
 
@@ -114,7 +115,10 @@ pub fn line(report: &RunReport) -> String {
 fn own_line(report: &RunReport) -> String {
     let status = paint(style::of_status(report.status.name()), report.status.name());
     let name = paint(STRONG, &report.pipeline);
-    let run = paint(FAINT, format_args!("(run {})", report.short_id()));
+    // What is wrong with files or usage is no run: nothing remembers its id.
+    let is_run = report.error.as_ref().is_none_or(|error| error.code.exit() != ExitCode::Usage);
+    let shown = paint(FAINT, format_args!("(run {})", report.short_id()));
+    let run = if is_run { format!("  {shown}") } else { String::new() };
     let took = duration(report.duration_ms);
     match report.status {
         Status::Success if report.dry_run => {
@@ -122,12 +126,12 @@ fn own_line(report: &RunReport) -> String {
             format!("{status}  {name}  {}  {took}  {note}\n", Counts::of(report).line(&report.mode))
         }
         Status::Success => {
-            format!("{status}  {name}  {}  {took}  {run}\n", Counts::of(report).line(&report.mode))
+            format!("{status}  {name}  {}  {took}{run}\n", Counts::of(report).line(&report.mode))
         }
         Status::Skipped => format!("{status}  {name}  not started\n"),
-        _ if report.committed => format!("{status}  {name}  the load stands  {took}  {run}\n"),
-        Status::Refused => format!("{status}  {name}  nothing was written  {run}\n"),
-        _ => format!("{status}  {name}  nothing was written  {took}  {run}\n"),
+        _ if report.committed => format!("{status}  {name}  the load stands  {took}{run}\n"),
+        Status::Refused => format!("{status}  {name}  nothing was written{run}\n"),
+        _ => format!("{status}  {name}  nothing was written  {took}{run}\n"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Check, Incremental, Limits};
 use crate::declare::options::*;
 use crate::error::{ErrorCode, FlowError};
-use crate::schedule::Schedule;
+use crate::schedule::{self, Schedule};
 use crate::sql::Ident;
 
 impl Check<'_> {
@@ -55,8 +55,11 @@ impl Check<'_> {
     }
 
     pub(crate) fn schedule(&mut self, options: &PipelineOptions) -> Option<Schedule> {
-        let timezone = &options.timezone();
+        let timezone = options.timezone();
         let first_run = options.first_run();
+        // At its own line; what else is wrong is found all the same.
+        let is_zone = self.keep("timezone", schedule::zone(&timezone)).is_some();
+        let timezone = if is_zone { timezone.as_str() } else { "UTC" };
         match (&options.schedule, &options.every) {
             (Some(_), Some(_)) => {
                 let error = FlowError::new(
@@ -68,12 +71,7 @@ impl Check<'_> {
             }
             (Some(line), None) => self.keep("schedule", Schedule::cron(line, timezone, first_run)),
             (None, Some(every)) => self.keep("every", Schedule::every(every, timezone, first_run)),
-            (None, None) => {
-                if options.timezone.is_some() {
-                    self.keep("timezone", Schedule::cron("* * * * *", timezone, first_run));
-                }
-                None
-            }
+            (None, None) => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Checks the declaration of a table.
 
 use super::Check;
-use crate::declare::{ColumnSpec, DefaultSpec, FullColumnSpec, IndexSpec, ScalarSpec, TableSpec};
+use crate::declare::{ColumnSpec, DefaultSpec, FullColumnSpec, IndexSpec, Places, ScalarSpec, TableSpec};
 use crate::error::{ErrorCode, FlowError};
 use crate::schema::{Column, ColumnDefault, Index, Table};
 use crate::sql::{Ident, Literal, QualifiedName};
@@ -9,7 +9,7 @@ use crate::types::DataType;
 
 impl Check<'_> {
     pub(crate) fn table(&mut self, key: &str, spec: &TableSpec) -> Option<Table> {
-        let outer = std::mem::replace(&mut self.path, format!("tables.{key}"));
+        let outer = std::mem::replace(&mut self.path, Places::path("tables", key));
         let table = self.table_inner(key, spec);
         self.path = outer;
         table

@@ -82,6 +82,14 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
     Ok(target)
 }
 
+/// Whether anything seen from here says where a connection leads. Nothing of it is looked up.
+///
+/// # Errors
+/// `unknown_connection` with every place that was searched, and what is wrong with the user's own file.
+pub fn declared(name: &str, project: &ProjectSpec, environment: &dyn Environment) -> Result<()> {
+    locate(name, project, &UserFile::new(environment), environment).map(|_| ())
+}
+
 /// Every connection that can be seen from here: its name, where it was found, and where it leads.
 pub fn known_connections(
     project: &ProjectSpec,
@@ -189,15 +197,15 @@ fn unknown(
         names(project, user_file, environment).into_iter().filter(|known| known != name).collect();
     let near = did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned);
     error = match near {
-        Some(near) if !declared => {
-            error.hint(format!("did you mean `{near}`? `flow connections list` shows all"))
-        }
+        Some(near) if !declared => error
+            .context("meant", near.as_str())
+            .hint(format!("did you mean `{near}`? `flow connections list` shows all")),
         _ => error.hint(format!(
             "set {} to a DSN, or write dsn = \"…\" in [connections.{name}]",
             dsn_variable(name)
         )),
     };
-    match project.places.get(&format!("connections.{name}")) {
+    match project.places.get(&Places::path("connections", name)) {
         Some(place) if declared => error.at(place.clone()),
         _ => error,
     }
@@ -237,7 +245,7 @@ impl Found<'_> {
         match self {
             Found::Variable { name, .. } => name.clone(),
             Found::Project(declared) => {
-                match declared.places.get(&format!("connections.{}", declared.name)) {
+                match declared.places.get(&Places::path("connections", declared.name)) {
                     Some(place) => place.file.clone(),
                     None => "the project".to_owned(),
                 }
@@ -297,6 +305,10 @@ impl Found<'_> {
 }
 
 impl Declared<'_> {
+    fn path(&self, parameter: &str) -> String {
+        format!("{}.{parameter}", Places::path("connections", self.name))
+    }
+
     fn parameters(&self, environment: &dyn Environment) -> Result<Vec<(String, String)>> {
         if let Some(dsn) = &self.spec.dsn {
             let dsn = self.value("dsn", dsn, environment)?;
@@ -339,12 +351,12 @@ impl Declared<'_> {
 
     /// The directory of the file in which a parameter stands.
     fn directory(&self, parameter: &str) -> PathBuf {
-        let place = self.places.find(&format!("connections.{}.{parameter}", self.name));
+        let place = self.places.find(&self.path(parameter));
         place.and_then(|place| Path::new(&place.file).parent()).unwrap_or(Path::new("")).to_owned()
     }
 
     fn place(&self, error: FlowError, parameter: &str) -> FlowError {
-        match self.places.find(&format!("connections.{}.{parameter}", self.name)) {
+        match self.places.find(&self.path(parameter)) {
             Some(place) => error.at(place.clone()),
             None => error.detail(format!("connection `{}`", self.name)),
         }

@@ -139,8 +139,8 @@ options! {
         for_each;
         overrides;
         catchup default "latest";
-        overlap default "skip";
-        retries default 2;
+        overlap;
+        retries default 0;
         misfire_grace;
         after;
         freshness;

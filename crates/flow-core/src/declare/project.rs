@@ -29,11 +29,32 @@ pub struct ProjectSpec {
     pub places: Places,
 }
 
-/// Where things were written, by path: `pipelines.customers.mode`, `tables.dim.columns.email`.
+/// Where things were written, by path: `pipelines.customers.mode`, `tables.dim.columns.email`. A name with dots stands
+/// in quotes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Places(HashMap<String, Location>);
 
+/// A name in a path, which its dots do not divide.
+fn part(name: &str) -> String {
+    if name.contains('.') { quoted(name) } else { name.to_owned() }
+}
+
+/// A name in quotes, as TOML has it.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 impl Places {
+    /// The path of what has a name: `pipelines.customers`, `pipelines."a.b"`.
+    pub fn path(of: &str, name: &str) -> String {
+        format!("{of}.{}", part(name))
+    }
+
+    /// The place of a pipeline.
+    pub fn pipeline(&self, name: &str) -> Option<&Location> {
+        self.find(&Places::path("pipelines", name))
+    }
+
     /// Remembers a place.
     pub fn insert(&mut self, path: impl Into<String>, location: Location) {
         self.0.insert(path.into(), location);
@@ -136,7 +157,7 @@ impl ProjectSpec {
     pub fn add(&mut self, other: ProjectSpec) -> Result<(), Vec<FlowError>> {
         let mut errors = Vec::new();
         let mut clash = |kind: &str, name: &str, mine: &Places| {
-            let path = format!("{kind}s.{name}");
+            let path = Places::path(&format!("{kind}s"), name);
             let first = mine.find(&path);
             let mut error =
                 FlowError::new(ErrorCode::DuplicateName, format!("the {kind} `{name}` is declared twice"));

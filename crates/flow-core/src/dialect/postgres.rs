@@ -398,9 +398,8 @@ const NUMBERS_OF_THE_CATALOGUE: &[u32] = &[24, 2202, 2203, 2204, 2205, 2206, 373
 
 /// How a type that Postgres does not bring crosses: into its namesake as it is, into text by its text.
 fn user_defined(from: &TypeFacts, to: &TypeFacts) -> Crossing {
-    let bare = |name: &str| name.rsplit_once('.').map_or(name, |(_, bare)| bare).trim_matches('"').to_owned();
     let target_text = matches!(to.normal, Some(Normal::Text | Normal::BlankPadded)) && to.wire.oid.is_some();
-    if to.wire.oid.is_none() && bare(&from.wire.name) == bare(&to.wire.name) {
+    if to.wire.oid.is_none() && without_schema(&from.wire.name) == without_schema(&to.wire.name) {
         if from.normal == to.normal {
             Crossing::AsIs
         } else {
@@ -413,6 +412,16 @@ fn user_defined(from: &TypeFacts, to: &TypeFacts) -> Crossing {
     } else {
         Crossing::ByInsert { arrives: from.wire.name.clone(), cast: false }
     }
+}
+
+/// A type's name as the server prints it, without its schema; a dot in quotes divides nothing.
+fn without_schema(name: &str) -> &str {
+    let mut quoted = false;
+    let dot = name.char_indices().rev().find(|(_, letter)| {
+        quoted ^= *letter == '"';
+        *letter == '.' && !quoted
+    });
+    dot.map_or(name, |(at, _)| &name[at + 1..])
 }
 
 /// One unit of the last digit of a time type that keeps fewer than six: `timestamp(3) with time zone`.

@@ -127,6 +127,12 @@ UPDATE ematix_flow.run_history
  WHERE run_id = :run_id
    AND status = 'running';
 
+-- name: forget_run(run_id text)
+-- What was found to be wrong with files or usage is no run, and serves no slot.
+DELETE FROM ematix_flow.slots WHERE owner = :run_id AND status = 'claimed';
+DELETE FROM ematix_flow.run_history
+ WHERE run_id = :run_id AND status = 'running';
+
 -- name: enter_commit(run_id text)
 UPDATE ematix_flow.run_history
    SET committed_at = pg_catalog.clock_timestamp()
@@ -307,10 +313,10 @@ SELECT {run}
  ORDER BY r.started_at DESC, r.run_id DESC
  LIMIT :limit;
 
--- name: runs_by_suffix(run sql, pattern text)
+-- name: runs_by_suffix(run sql, digits text)
 SELECT {run}
   FROM ematix_flow.run_history AS r
- WHERE r.run_id::text LIKE :pattern;
+ WHERE pg_catalog.right(r.run_id::text, pg_catalog.length(:digits)) = :digits;
 
 -- name: steps_of(run_id text)
 SELECT pg_catalog.json_build_object(

@@ -208,13 +208,11 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    /// Whether the live table has it already.
-    pub fn is_met(&self, live: &LiveTable) -> bool {
+    /// Whether the live table, of that name, has it already.
+    pub fn is_met(&self, table: &Ident, live: &LiveTable) -> bool {
         match self {
             Requirement::Unique(unique) => live.has_unique_index(&unique.columns, unique.among.as_ref()),
-            Requirement::Check { suffix, .. } => {
-                live.checks.iter().any(|name| name.ends_with(&format!("_{suffix}")))
-            }
+            Requirement::Check { suffix, .. } => ddl::has_check(live, table, suffix),
         }
     }
 

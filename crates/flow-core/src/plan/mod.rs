@@ -3,7 +3,7 @@
 
 pub mod builder;
 
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, FlowError};
 use crate::facts::ExecutionPath;
 use crate::hash::CopyColumn;
 pub use crate::marks::{Mark, MarkKind, Risk, Subject};
@@ -25,6 +25,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What a person should know although it goes well.
     pub warnings: Vec<String>,
+    /// Why a run of it ends before its first step: the live table has drifted. There are no steps then.
+    pub refused: Option<FlowError>,
     /// The steps in their order, by what they are for.
     pub phases: Vec<Phase>,
 }
@@ -217,6 +219,12 @@ impl Step {
             _ => Blame::Target,
         };
         Step { n, kind, purpose: purpose.into(), action, answer, when: None, blame, part: Some(0) }
+    }
+
+    /// What it does, behind "to": some purposes name what is made, others what is done.
+    pub fn doing(&self) -> String {
+        let purpose = self.purpose.split("   ").next().unwrap_or_default();
+        format!("do step {}, {purpose}", self.n)
     }
 }
 

@@ -69,7 +69,7 @@ fn adopt(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -
     let open = complete(load, open, builder);
     let missing = open.iter().any(|difference| matches!(difference.kind, DifferenceKind::Missing { .. }));
     if !open.is_empty() && (load.pipeline.on_drift == OnDrift::Error || missing) {
-        return Err(drift_error(load, &open, missing));
+        return Err(drift_error(load, &open, missing, builder));
     }
     for difference in &open {
         builder.mark(Subject::IgnoredDrift, format!("{} (ignored)", difference.describe()));
@@ -119,16 +119,22 @@ fn apply(load: &Resolved<'_>, difference: &Difference, builder: &mut PlanBuilder
     }
 }
 
-fn drift_error(load: &Resolved<'_>, open: &[Difference], missing: bool) -> FlowError {
+fn drift_error(
+    load: &Resolved<'_>,
+    open: &[Difference],
+    missing: bool,
+    builder: &mut PlanBuilder<'_>,
+) -> FlowError {
     let table =
         load.dialect.quote(&load.table.name.schema) + "." + &load.dialect.quote(&load.table.name.name);
     let mut error = FlowError::new(ErrorCode::Drift, format!("table {table} differs from its declaration"));
     let mut remedies = Vec::new();
     for difference in open {
         error = error.detail(difference.describe());
-        if let Some(sql) = &difference.remedy {
-            remedies.push(format!("{};", sql.to_text(load.dialect)));
-        }
+        let remedy = difference.remedy.as_ref().map(|sql| format!("{};", sql.to_text(load.dialect)));
+        let shown = remedy.iter().fold(difference.describe(), |what, sql| format!("{what}\n  {sql}"));
+        builder.mark(Subject::Drift, shown);
+        remedies.extend(remedy);
     }
     let all_migratable = open.iter().all(Difference::migratable);
     let mut hint = if all_migratable {
@@ -138,6 +144,7 @@ fn drift_error(load: &Resolved<'_>, open: &[Difference], missing: bool) -> FlowE
     } else {
         "change the declaration, or run with --on-drift ignore".to_owned()
     };
+    builder.note(format!("a run is refused: {hint}"));
     if !remedies.is_empty() {
         hint.push_str(&format!("; the table follows the declaration after: {}", remedies.join(" ")));
     }
@@ -151,7 +158,7 @@ fn drift_error(load: &Resolved<'_>, open: &[Difference], missing: bool) -> FlowE
 fn requirements(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -> Result<()> {
     load.pipeline.strategy.adopt(load, live)?;
     for requirement in load.pipeline.strategy.requirements(load) {
-        if requirement.is_met(live) {
+        if requirement.is_met(&load.table.name.name, live) {
             continue;
         }
         if matches!(requirement, Requirement::Unique(_)) && means::guards_uniqueness(load) {

@@ -6,30 +6,29 @@ mod means;
 pub mod parts;
 
 use crate::engine::Ends;
-use crate::error::Result;
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Facts;
 use crate::pipeline::Pipeline;
 use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Header, Part, PhaseName, Plan};
+use crate::plan::{Header, MarkKind, Part, PhaseName, Plan, Subject};
 use crate::reading;
 
 /// Makes the plan.
 ///
+/// A table that has drifted has a plan too, which says so and is refused.
+///
 /// # Errors
-/// Drift, missing columns or indexes, a query that writes, and everything else that makes the run
-/// impossible before it starts.
+/// Missing columns or indexes, a query that writes, and everything else that makes the run impossible before it
+/// starts.
 pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan> {
     let mut load = Resolved::resolve(pipeline, facts, *ends)?;
     reading::choose(&mut load)?;
     let mut builder = PlanBuilder::new(*ends);
-    builder.phase(PhaseName::Prepare);
-    definition::before_load(&load, &mut builder)?;
-    pipeline.strategy.steps(&load, &mut builder)?;
-    builder.phase(PhaseName::Apply);
-    definition::after_load(&load, &mut builder);
-    builder.phase(PhaseName::Record);
-    finish::steps(&load, &mut builder);
+    let refused = match steps(&load, &mut builder) {
+        Err(drift) if drift.code == ErrorCode::Drift => Some(refused(drift, &mut builder)),
+        done => done.map(|()| None)?,
+    };
     let header = Header {
         mode: pipeline.strategy.mode().name().to_owned(),
         keys: load.keys.iter().map(ToString::to_string).collect(),
@@ -47,5 +46,29 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan>
         marks: builder.marks,
         notes: builder.notes,
         warnings: builder.warnings,
+        refused,
     })
+}
+
+fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    builder.phase(PhaseName::Prepare);
+    definition::before_load(load, builder)?;
+    load.pipeline.strategy.steps(load, builder)?;
+    builder.phase(PhaseName::Apply);
+    definition::after_load(load, builder);
+    builder.phase(PhaseName::Record);
+    finish::steps(load, builder);
+    Ok(())
+}
+
+/// Leaves what differs of a plan that cannot be run.
+fn refused(drift: FlowError, builder: &mut PlanBuilder<'_>) -> FlowError {
+    builder.take_phases();
+    if !builder.marks.iter().any(|mark| mark.mark == MarkKind::Drift) {
+        let lines: Vec<&str> =
+            std::iter::once(&drift.message).chain(&drift.details).map(String::as_str).collect();
+        builder.mark(Subject::Drift, lines.join("\n  "));
+        builder.note(format!("a run is refused: {}", drift.hint.as_deref().unwrap_or("settle this first")));
+    }
+    drift
 }

@@ -8,7 +8,7 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, SourceColumn, SourceFacts};
 use crate::pipeline::Pipeline;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Action, Answer, Blame, Copy, Phase, PhaseName, Plan, Step, StepKind};
+use crate::plan::{Action, Answer, Blame, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind};
 use crate::query::ReadQuery;
 use crate::reading;
 use crate::sql;
@@ -150,6 +150,7 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
         marks: Vec::new(),
         notes: Vec::new(),
         warnings: Vec::new(),
+        refused: None,
         phases: Vec::new(),
     };
     let mut steps: Vec<(PhaseName, Step)> = Vec::new();
@@ -173,12 +174,17 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
         }
         whole.parts.extend(plan.parts);
         for mark in plan.marks {
-            if !whole.marks.contains(&mark) {
-                whole.marks.push(mark);
+            let same = |other: &Mark| other.mark == MarkKind::Create && other.what == mark.what;
+            if !whole.marks.iter().any(same) {
+                whole.marks.push(Mark { part: Some(target.clone()), ..mark });
             }
         }
+        whole.refused = whole.refused.or(plan.refused.map(|drift| drift.context("target", target)));
         whole.notes.extend(plan.notes);
         whole.warnings.extend(plan.warnings);
+    }
+    if whole.refused.is_some() {
+        steps.clear();
     }
     // Within a phase the sort keeps the order; the whole's own row is written after those of its parts.
     steps.sort_by_key(|(phase, step)| (*phase, *phase == PhaseName::Record && step.part.is_none()));

@@ -59,8 +59,7 @@ pub fn fits(load: &Resolved<'_>) -> std::result::Result<String, String> {
         return Err(load.facts.client_diff_given_up.clone().unwrap_or_default());
     }
     let crossings = stage::crossings(load).map_err(|error| error.message)?;
-    let cast = |crossing: &&Crossing| !stage::arrives_typed(crossing);
-    if crossings.iter().any(|crossing| cast(&crossing)) {
+    if crossings.iter().any(|crossing| !stage::arrives_typed(crossing)) {
         return Err("an INSERT casts a column".to_owned());
     }
     if let Some(key) = load.keys.iter().find(|key| !equal_as_bytes(load.type_of(key))) {

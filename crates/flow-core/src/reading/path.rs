@@ -24,11 +24,12 @@ pub fn choose(load: &mut Resolved<'_>) -> Result<()> {
                     load.path_reason.push_str(&format!("; {why}"));
                 }
                 Err(why) if forced == Some(ForcePath::ClientDiff) => {
-                    return Err(FlowError::new(
+                    let error = FlowError::new(
                         ErrorCode::PathImpossible,
                         format!("`{}` cannot be compared in the client: {why}", load.pipeline.name),
                     )
-                    .hint("remove force_path = \"client_diff\": the rows are staged then"));
+                    .hint("remove force_path = \"client_diff\": the rows are staged then");
+                    return Err(columns_cast(load)?.into_iter().fold(error, FlowError::detail));
                 }
                 Err(why) if load.need.versions.is_some() && forced.is_none() => {
                     load.path_reason.push_str(&format!("; staged: {why}"));
@@ -38,6 +39,16 @@ pub fn choose(load: &mut Resolved<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The columns that only an INSERT turns into the target's types, in words.
+fn columns_cast(load: &Resolved<'_>) -> Result<Vec<String>> {
+    let columns = load.columns.iter().zip(stage::crossings(load)?);
+    let words = columns.filter(|(_, crossing)| !stage::arrives_typed(crossing)).filter_map(|(column, _)| {
+        let from = load.facts.source.column(column.name.as_str())?;
+        Some(format!("{}: {} becomes {}", column.name, from.data_type.name, column.data_type.name))
+    });
+    Ok(words.collect())
 }
 
 /// Rows in the target's own database.

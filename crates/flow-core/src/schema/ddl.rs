@@ -1,6 +1,6 @@
 //! CREATE TABLE and what belongs to it, from a declaration. Pure.
 
-use super::table::{Column, ColumnDefault, Index, Table};
+use super::table::{Column, ColumnDefault, Index, LiveTable, Table};
 use crate::dialect::{DeclaredIndex, Dialect, NewColumn};
 use crate::sql;
 use crate::sql::{Ident, Literal, MAX_NAME_BYTES, QualifiedName, Sql};
@@ -84,6 +84,11 @@ pub fn create_index(table: &QualifiedName, index: &Index, dialect: &dyn Dialect)
         method: index.method.as_ref(),
         condition: index.condition.as_ref().map(|text| Sql::user(text)),
     })
+}
+
+/// Whether a live table, of that name, has the CHECK of ours that ends in `suffix`.
+pub fn has_check(live: &LiveTable, table: &Ident, suffix: &str) -> bool {
+    live.checks.iter().any(|name| *name == object_name(table, suffix).as_str())
 }
 
 /// `table_suffix`, cut in the middle and made unique by a hash where it would be too long.

@@ -83,7 +83,7 @@ pub struct LiveTable {
     pub columns: Vec<LiveColumn>,
     /// Its indexes.
     pub indexes: Vec<LiveIndex>,
-    /// Definitions of its CHECK constraints.
+    /// Names of its CHECK constraints.
     pub checks: Vec<String>,
     /// Whether our metadata say that we created it.
     pub ours: bool,

@@ -2,7 +2,7 @@
 
 use crate::check::Check;
 use crate::declare::options::*;
-use crate::declare::{PipelineSpec, ProjectSpec};
+use crate::declare::{PipelineSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::strategy::LoadStrategy;
 use crate::pipeline::{DEFAULT_CONNECTION, Pipeline, Target, declared_keys, unknown_pipeline};
@@ -49,7 +49,7 @@ impl Pipeline {
         spec: &PipelineSpec,
         overrides: &PipelineOptions,
     ) -> Result<Pipeline, Vec<FlowError>> {
-        let mut check = Check { project, path: format!("pipelines.{declared_as}"), errors: Vec::new() };
+        let mut check = Check { project, path: Places::path("pipelines", declared_as), errors: Vec::new() };
         let options = spec.options.overlaid(overrides);
         check.overrides_fit(name, &options, overrides);
         let pipeline = check.pipeline(name, spec, &options);

@@ -22,7 +22,7 @@ use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::reading::{self, changes, diff, guards, stage, watermark};
 use crate::run_value::{RunValue, Values};
-use crate::schema::{Column, LiveTable, Table};
+use crate::schema::{Column, LiveTable, Table, ddl};
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use crate::types::DataType;
@@ -331,7 +331,7 @@ fn late_begin_guard(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<
         .target
         .live
         .as_ref()
-        .is_some_and(|live| live.checks.iter().any(|name| name.ends_with("_period")) && live.ours);
+        .is_some_and(|live| ddl::has_check(live, &load.table.name.name, "period") && live.ours);
     if checked {
         return;
     }

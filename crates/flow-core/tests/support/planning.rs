@@ -229,7 +229,10 @@ impl<'d> Scene<'d> {
             writeln!(out, "# {line}").expect("a string takes text");
         }
         match self.plan() {
-            Ok(plan) => out.push_str(&plan_text(&plan)),
+            Ok(plan) => {
+                out.push_str(&plan_text(&plan));
+                plan.refused.iter().for_each(|drift| out.push_str(&error_text(drift)));
+            }
             Err(error) => out.push_str(&error_text(&error)),
         }
         out

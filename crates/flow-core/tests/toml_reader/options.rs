@@ -7,7 +7,7 @@ use ematix_flow_core::declare::options::{HandleDeletes, Mode};
 #[test]
 fn defaults_reach_the_pipelines_whose_mode_knows_them() {
     let project = read(
-        "[defaults]\nmode = 'merge'\nhandle_deletes = 'soft'\nschedule = '0 * * * *'\nretries = 2\nkeys = 'id'\n\
+        "[defaults]\nmode = 'merge'\nhandle_deletes = 'soft'\nschedule = '0 * * * *'\nretries = 0\nkeys = 'id'\n\
          [pipelines.a]\nsource = { table = 'a.b' }\ntarget = 'c.d'\n\
          [pipelines.b]\nsource = { table = 'a.b' }\ntarget = 'c.d'\nmode = 'append'\nevery = '15m'\n\
          [pipelines.c]\nsource = { table = 'a.b' }\ntarget = 'c.d'\nmode = 'scd1'\nhandle_deletes = 'ignore'\nkeys = ['x', 'y']\n",
@@ -32,7 +32,7 @@ fn defaults_reach_the_pipelines_whose_mode_knows_them() {
 #[test]
 fn an_option_of_another_mode_is_wrong_unless_it_says_what_happens_anyway() {
     let harmless = "handle_deletes = 'ignore'\nopen_end = 'null'\nmax_delete_fraction = 0.5\noverwrite_columns = []\n\
-                    deleted_flag = 'is_deleted'\ntransforms_pre = []\ncatchup = 'latest'\nretries = 2\nparallel = 1\n";
+                    deleted_flag = 'is_deleted'\ntransforms_pre = []\ncatchup = 'latest'\nretries = 0\nparallel = 1\n";
     let project = read(&pipeline("append", harmless));
     assert_eq!(project.pipelines["p"].options.handle_deletes, None);
     let wrong =
@@ -87,8 +87,9 @@ fn what_a_later_version_will_have_is_refused_by_name() {
         "delete_when = 'op'",
         "repeats = 'collapse'",
         "catchup = 'none'",
+        "overlap = 'skip'",
         "overlap = 'queue'",
-        "retries = 3",
+        "retries = 2",
         "misfire_grace = '1h'",
         "after = 'x'",
         "freshness = '1h'",

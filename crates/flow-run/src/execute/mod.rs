@@ -5,6 +5,7 @@ mod assumed;
 pub mod callables;
 mod check;
 mod gather;
+mod nulls;
 pub mod observer;
 mod questions;
 mod route;
@@ -20,7 +21,7 @@ use crate::session::{Access, End, Session};
 use callables::Callables;
 use ematix_flow_core::connections::{self, ConnectionTarget};
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
-use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
+use ematix_flow_core::declare::{PipelineOptions, Places, ProjectSpec};
 use ematix_flow_core::engine::{Ends, POSTGRES};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
@@ -30,6 +31,7 @@ use ematix_flow_core::report::{ConnectionReport, RunReport, Status};
 use ematix_flow_core::run_value::RunValue;
 use observer::Observer;
 use run::{PartProgress, Progress};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 use targets::{PLANNED, Targets};
@@ -109,6 +111,15 @@ impl About {
     }
 }
 
+/// Connections that nothing seen from here says anything of.
+#[derive(Clone, Debug, Default)]
+pub struct Undeclared {
+    /// Probably slips: another connection has nearly the same name.
+    pub slips: Vec<FlowError>,
+    /// What another environment may bring, in words.
+    pub elsewhere: Vec<String>,
+}
+
 /// A project with its connections: everything a command does, it does through this.
 #[derive(Clone)]
 pub struct Engine {
@@ -161,10 +172,42 @@ impl Engine {
         }
     }
 
+    /// The connections of a pipeline that nothing seen from here says anything of.
+    pub fn undeclared(&self, pipeline: &str) -> Undeclared {
+        let mut found = Undeclared::default();
+        let Some(spec) = self.project.pipelines.get(pipeline) else { return found };
+        let parts = self.project.together.get(pipeline).into_iter().flat_map(|parts| parts.values());
+        let path = Places::path("pipelines", pipeline);
+        let mut names: Vec<(&str, &str)> = Vec::new();
+        for spec in std::iter::once(spec).chain(parts) {
+            let said = [
+                (&spec.source.connection, "source.connection"),
+                (&spec.options.target_connection, "target_connection"),
+            ];
+            names.extend(said.into_iter().filter_map(|(name, option)| Some((name.as_deref()?, option))));
+        }
+        let mut told = HashSet::new();
+        names.retain(|(name, _)| told.insert(*name));
+        for (name, option) in names {
+            let Err(error) = connections::declared(name, &self.project, self.environment.as_ref()) else {
+                continue;
+            };
+            if error.code == ErrorCode::UnknownConnection && !error.context.contains_key("meant") {
+                found.elsewhere.push(format!("the connection {name}, which nothing here declares"));
+                continue;
+            }
+            found.slips.push(match self.project.places.find(&format!("{path}.{option}")) {
+                Some(place) => error.at(place.clone()),
+                None => error,
+            });
+        }
+        found
+    }
+
     /// What only a database can tell: that the query prepares, columns, types, drift, privileges.
     pub async fn validate_connected(&self, pipeline: &str, request: &Request) -> Vec<FlowError> {
         match self.plan(pipeline, request).await {
-            Ok(_) => Vec::new(),
+            Ok(plan) => plan.refused.into_iter().collect(),
             Err(error) => vec![self.locate(error, pipeline)],
         }
     }
@@ -179,7 +222,7 @@ impl Engine {
     }
 
     fn locate(&self, error: FlowError, pipeline: &str) -> FlowError {
-        match self.project.places.find(&format!("pipelines.{pipeline}")) {
+        match self.project.places.pipeline(pipeline) {
             Some(place) => error.at(place.clone()),
             None => error,
         }
@@ -219,12 +262,15 @@ impl Engine {
     /// The plan with the facts of the databases. Writes nothing.
     ///
     /// # Errors
-    /// As a run before its first write.
+    /// As a run before its first write, but for drift: a plan shows it.
     pub async fn plan(&self, pipeline: &str, request: &Request) -> Result<Plan> {
         let called = self.called(pipeline).await.map_err(|error| self.locate(error, pipeline))?;
         let engine = called.as_ref().unwrap_or(self);
         let targets = engine.targets(pipeline, request, &About::planned())?;
-        engine.plan_targets(&targets, request).await.map_err(|error| self.locate(error, pipeline))
+        let planned = engine.plan_targets(&targets, request).await;
+        let mut plan = planned.map_err(|error| self.locate(error, pipeline))?;
+        plan.refused = plan.refused.map(|drift| self.locate(drift, pipeline));
+        Ok(plan)
     }
 
     async fn plan_targets(&self, targets: &Targets, request: &Request) -> Result<Plan> {

@@ -2,6 +2,7 @@
 
 use super::answers;
 use super::gather::{self, Path};
+use super::nulls;
 use super::observer::Observer;
 use super::route::Route;
 use super::targets::{Targets, of_target};
@@ -178,6 +179,9 @@ impl Execution<'_> {
             part.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         }
         let plan = gathered.plan(self.targets, route, &route.ends(self.session))?;
+        if let Some(drift) = &plan.refused {
+            return Err(drift.clone());
+        }
         if !self.targets.are_several() {
             progress.path = Some(Path { path: plan.header.path, reason: plan.header.path_reason.clone() });
         }
@@ -296,15 +300,16 @@ impl Execution<'_> {
         let rows = match &step.action {
             Action::Execute(statement) => {
                 let sql = statement.fill(&part.values, self.session.facts().dialect);
-                let asked = self.session.ask(step.blame, &step.purpose, &sql).await;
-                let answers = asked.map_err(|error| with_owner(error, step))?;
+                let asked = self.session.ask(step.blame, &step.doing(), &sql).await;
+                let answers = asked.map_err(|error| self.with_remedy(error, step))?;
                 let path = plan.header.path;
                 answers::take(step, path, &answers, &mut part.values, &mut part.sample)?
             }
             Action::AskSource(statement) => {
                 let source = transfer::source_of(source, &step.action)?;
                 let sql = statement.to_string();
-                let asked = source.ask(Blame::Source, &step.purpose, &sql);
+                let doing = step.doing();
+                let asked = source.ask(Blame::Source, &doing, &sql);
                 unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;
                 None
             }
@@ -338,6 +343,12 @@ impl Execution<'_> {
         self.observer.step_finished(&report);
         part.steps.push(report);
         Ok(None)
+    }
+
+    /// What the server's words alone do not say: who must act, and where the declaration stands.
+    fn with_remedy(&self, error: FlowError, step: &Step) -> FlowError {
+        let pipeline = &self.targets.each[step.part.unwrap_or_default()].pipeline;
+        nulls::remedy(with_owner(error, step), &pipeline.target, self.session.facts().dialect)
     }
 
     async fn transfer(

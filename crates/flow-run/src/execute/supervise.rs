@@ -6,7 +6,7 @@ use super::targets::Targets;
 use super::{Engine, Request, Stop};
 use crate::history::{Failure, HistoryStore, RunStart, lease_lost};
 use crate::session::Session;
-use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::report::Status;
 use ematix_flow_core::run_value::RunValue;
@@ -35,6 +35,10 @@ impl Engine {
         progress: &mut Progress,
     ) -> Result<()> {
         let whole = &targets.whole;
+        // Connections that cannot be told are no run's failure: found before anything is opened.
+        for connection in [&whole.source.connection, &whole.target_connection] {
+            self.resolve(connection)?;
+        }
         let connection = &whole.target_connection;
         let name = format!("{} {}", whole.name, &targets.run_id[targets.run_id.len() - 8..]);
         let (halt, watched) = haltable(request);
@@ -96,6 +100,9 @@ impl Engine {
             match &outcome {
                 Ok(()) => {
                     let _ = history.after_commit(run_id, steps).await;
+                }
+                Err(error) if error.code.exit() == ExitCode::Usage => {
+                    let _ = history.forget(run_id).await;
                 }
                 Err(error) => {
                     let (status, rows_in) = (Status::of_error(error), values.number(RunValue::RowsIn));

@@ -172,6 +172,15 @@ impl<'a> HistoryStore<'a> {
         self.session.write("record how the run ended", &self.text(&sql)).await.map(|_| ())
     }
 
+    /// Forgets a run that was entered before it was found that files or usage are wrong; its slot is to be served still.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn forget(&self, run_id: &str) -> Result<()> {
+        let sql = self.text(&statement!("forget_run", run_id = run_id));
+        self.session.write("forget what was no run", &sql).await.map(|_| ())
+    }
+
     /// Records what can be recorded only after the commit: its time, and the steps.
     ///
     /// # Errors
@@ -224,8 +233,8 @@ impl<'a> HistoryStore<'a> {
     /// # Errors
     /// As the server says.
     pub async fn run_by_suffix(&self, digits: &str) -> Result<Vec<RunRow>> {
-        let pattern = format!("%{}", digits.to_lowercase());
-        let sql = statement!("runs_by_suffix", run = self.run_row(), pattern = &pattern);
+        let digits = digits.to_lowercase();
+        let sql = statement!("runs_by_suffix", run = self.run_row(), digits = &digits);
         self.rows("look the run up", &sql).await
     }
 

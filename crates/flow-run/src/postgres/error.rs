@@ -61,10 +61,9 @@ pub fn statement_error(error: &tokio_postgres::Error, blame: Blame, doing: &str)
     if matches!(code, ErrorCode::CastFailed | ErrorCode::QueryWrites | ErrorCode::Cancelled) {
         out = out.detail(db.message());
     }
-    // DETAIL of a data error quotes whole rows: only what names objects is passed on.
-    if let Some(detail) =
-        db.detail().filter(|_| !state.code().starts_with("23") && !state.code().starts_with("22"))
-    {
+    // DETAIL of a data error quotes whole rows: only what names objects is passed on, and the key of a partition.
+    let quotes_rows = state.code().starts_with("23") || state.code().starts_with("22");
+    if let Some(detail) = db.detail().filter(|_| !quotes_rows || lacks_partition(db)) {
         out = out.detail(detail);
     }
     if let Some(constraint) = db.constraint() {
@@ -84,6 +83,11 @@ fn is_of_writing(state: &str) -> bool {
     state.starts_with("23") || state.starts_with("P0") || state == "42501"
 }
 
+/// Whether no partition takes a row; the server's code says as much of any CHECK.
+fn lacks_partition(db: &tokio_postgres::error::DbError) -> bool {
+    *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none()
+}
+
 fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> {
     let of_code = match code {
         ErrorCode::CastFailed => Some("change the declared type, or cast the column in the query".to_owned()),
@@ -99,6 +103,21 @@ fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> 
         ErrorCode::TargetFailed if *db.code() == SqlState::NOT_NULL_VIOLATION => {
             Some("the source has NULL where the target does not allow it: declare the column with ?, or mend the query".to_owned())
         }
+        ErrorCode::TargetFailed if lacks_partition(db) => Some(match (db.schema(), db.table()) {
+            (Some(schema), Some(table)) => {
+                let name = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+                format!(
+                    "make the partition that this key belongs to, or one for all others: CREATE TABLE {schema}.{rest} PARTITION OF {schema}.{table} DEFAULT;",
+                    schema = name(schema),
+                    rest = name(&format!("{table}_default")),
+                    table = name(table),
+                )
+            }
+            _ => "make the partition that this key belongs to, or a DEFAULT partition".to_owned(),
+        }),
+        _ if *db.code() == SqlState::CHARACTER_NOT_IN_REPERTOIRE => Some(
+            "a database in SQL_ASCII does not say what its bytes mean: say it in the query, convert_from(column::bytea, 'LATIN1') AS column".to_owned(),
+        ),
         _ => None,
     };
     of_code.or_else(|| db.hint().map(|hint| hint.to_lowercase()))

@@ -4,14 +4,14 @@ use super::About;
 use super::escape::code;
 use crate::render::github::unsaid_warnings;
 use crate::render::number::counted;
-use crate::render::plan::{Detail, head, kinds, statement, sum};
-use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
-use ematix_flow_core::plan::{MarkKind, Plan, Risk};
+use crate::render::plan::{Detail, head, marked, statement, sum};
+use ematix_flow_core::error::{ExitCode, FlowError};
+use ematix_flow_core::plan::{Plan, Risk};
 use ematix_flow_core::report::{PlanReport, PlannedPipeline};
 
 /// The page of some plans.
 pub fn plan(about: &About<'_>, report: &PlanReport, detail: Detail) -> String {
-    let faulty = report.pipelines.iter().filter(|planned| !planned.errors.is_empty()).count();
+    let faulty = report.pipelines.iter().filter(|planned| !planned.faults().is_empty()).count();
     let mut title = sum(report);
     if faulty > 0 {
         title.push_str(&format!(", {faulty} without a plan"));
@@ -27,7 +27,7 @@ pub fn plan(about: &About<'_>, report: &PlanReport, detail: Detail) -> String {
     about.fold_errors(&mut page, report.pipelines.iter().flat_map(|planned| &planned.errors));
     for planned in &report.pipelines {
         let Some(plan) = &planned.plan else { continue };
-        if !plan.marks.is_empty() || detail.unmarked {
+        if plan.refused.is_none() && (!plan.marks.is_empty() || detail.unmarked) {
             let name = code(&planned.pipeline);
             let pieces = steps(&planned.pipeline, plan);
             page.folded(&format!("SQL of {name}"), "sql", &pieces, &format!("the SQL of {name}"));
@@ -45,25 +45,17 @@ fn rows(about: &About<'_>, planned: &PlannedPipeline) -> Vec<Vec<String>> {
     let row = |mark: String, what, risk: &str| vec![name.clone(), mark, what, risk.to_owned()];
     let mut rows = Vec::new();
     if let Some(plan) = &planned.plan {
-        for mark in kinds(plan).into_iter().flat_map(|(_, marks)| marks) {
+        for mark in marked(plan).into_iter().flat_map(|group| group.marks) {
             rows.push(row(code(&mark.mark.to_string()), code(&mark.what), mark.risk.words()));
         }
         for warning in unsaid_warnings(plan) {
             rows.push(row("warning".to_owned(), code(warning), ""));
         }
     }
-    for error in &planned.errors {
-        rows.push(row(mark_of(error), about.error(error), risk_of(error)));
+    for error in planned.faults() {
+        rows.push(row("error".to_owned(), about.error(error), risk_of(error)));
     }
     rows
-}
-
-/// Drift that nobody allowed is an error, and a mark all the same.
-fn mark_of(error: &FlowError) -> String {
-    match error.code {
-        ErrorCode::Drift => code(&MarkKind::Drift.to_string()),
-        _ => "error".to_owned(),
-    }
 }
 
 fn risk_of(error: &FlowError) -> &'static str {

@@ -5,17 +5,22 @@ use super::escape::code;
 use crate::render::number::counted;
 use ematix_flow_core::error::FlowError;
 
-/// The page of some pipelines with their errors; `unchecked` is what only a database can tell, where none
-/// was asked.
-pub fn validate(about: &About<'_>, findings: &[(String, Vec<FlowError>)], unchecked: Option<&str>) -> String {
+/// The page of some pipelines with their errors, and what is doubtful; `unchecked` is what only a database can tell, or
+/// another environment, where none was asked.
+pub fn validate(
+    about: &About<'_>,
+    findings: &[(String, Vec<FlowError>)],
+    warnings: &[FlowError],
+    unchecked: &[String],
+) -> String {
     let faulty = findings.iter().filter(|(_, errors)| !errors.is_empty()).count();
     let all = counted(findings.len() as i64, "pipeline", "pipelines");
     let mut page = about.page(&match faulty {
         0 => format!("{all}, all valid"),
         _ => format!("{faulty} of {all} invalid"),
     });
-    if let Some(unchecked) = unchecked {
-        page.paragraph(&format!("Not checked without <code>--connect</code>: {unchecked}."));
+    for words in unchecked {
+        page.paragraph(&format!("Not checked without <code>--connect</code>: {words}."));
     }
     let rows: Vec<Vec<String>> = findings
         .iter()
@@ -25,6 +30,11 @@ pub fn validate(about: &About<'_>, findings: &[(String, Vec<FlowError>)], unchec
         })
         .collect();
     page.table(&["pipeline", "where", "error", "what"], &rows);
+    let doubts: Vec<Vec<String>> = warnings
+        .iter()
+        .map(|doubt| vec![about.place(doubt), doubt.code.to_string(), code(&doubt.message)])
+        .collect();
+    page.table(&["where", "warning", "what"], &doubts);
     about.fold_errors(&mut page, findings.iter().flat_map(|(_, errors)| errors));
     page.finish("<code>flow validate</code> prints all of it")
 }

@@ -10,7 +10,7 @@ mod trees;
 
 use super::environment::Environment;
 use super::sections::{Checker, Document, Reader};
-use super::{ConnectionSpec, Places, ProjectSpec, SourceSpec};
+use super::{ConnectionSpec, Places, ProjectSpec, SourceSpec, keep_sound};
 use crate::error::{ErrorCode, FlowError, Location};
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -36,13 +36,81 @@ struct Registry {
     transforms: IndexMap<String, Json>,
     #[serde(default)]
     places: IndexMap<String, DeclaredAt>,
+    /// Why modules could not be imported that would declare more.
+    #[serde(default)]
+    errors: Vec<ToldError>,
+}
+
+/// An error as Python tells it.
+#[derive(Deserialize)]
+pub struct ToldError {
+    code: String,
+    message: String,
+    #[serde(default)]
+    details: Vec<String>,
+    hint: Option<String>,
+    #[serde(default)]
+    context: Map<String, Json>,
+    location: Option<ToldPlace>,
+}
+
+#[derive(Deserialize)]
+struct ToldPlace {
+    file: String,
+    line: usize,
+    #[serde(default)]
+    column: usize,
+}
+
+impl From<ToldError> for FlowError {
+    fn from(told: ToldError) -> FlowError {
+        let code = ErrorCode::from_name(&told.code).unwrap_or(ErrorCode::ImportFailed);
+        let place = |at: ToldPlace| Location {
+            file: at.file,
+            line: at.line,
+            column: at.column.max(1),
+            section: None,
+            excerpt: None,
+        };
+        FlowError {
+            details: told.details,
+            hint: told.hint,
+            context: told.context,
+            location: told.location.map(|at| Box::new(place(at))),
+            ..FlowError::new(code, told.message)
+        }
+    }
 }
 
 /// Reads a registry.
 ///
 /// # Errors
-/// `import_failed` for another version's; else every mistake, each at the line of Python that declared it.
+/// `import_failed` for another version's, and for modules that could not be imported; every mistake, each at the line
+/// of Python that declared it.
 pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
+    match read(json, environment)? {
+        (project, errors) if errors.is_empty() => Ok(project),
+        (_, errors) => Err(errors),
+    }
+}
+
+/// Reads a registry and keeps what is sound of it.
+///
+/// # Errors
+/// `import_failed` for another version's, and mistakes that concern every pipeline.
+pub fn read_sound_registry(
+    json: &str,
+    environment: &dyn Environment,
+) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
+    let (mut project, errors) = read(json, environment)?;
+    // A module that could not be imported declares nothing that would be left.
+    let mistakes: Vec<FlowError> =
+        errors.iter().filter(|error| error.code != ErrorCode::ImportFailed).cloned().collect();
+    if keep_sound(&mut project, &mistakes) { Ok((project, errors)) } else { Err(errors) }
+}
+
+/// A registry, and all that is wrong with it.
+fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
     let registry: Registry = serde_json::from_str(json).map_err(|error| {
         vec![FlowError::new(
             ErrorCode::ImportFailed,
@@ -86,12 +154,11 @@ pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<Projec
     for (path, location) in places {
         reader.project.places.insert(path, Location::clone(&location));
     }
-    let (mut project, errors) = reader.conclude(Vec::new());
-    if !errors.is_empty() {
-        return Err(errors);
-    }
+    let (mut project, mistakes) = reader.conclude(Vec::new());
     project.called = called;
-    Ok(project)
+    let mut errors: Vec<FlowError> = registry.errors.into_iter().map(FlowError::from).collect();
+    errors.extend(mistakes);
+    Ok((project, errors))
 }
 
 /// What a pipeline's function answered: its source, and connections of its own.

@@ -1,8 +1,9 @@
 //! The JSON of a registry as trees of values.
 
 use super::source::as_in_toml;
+use crate::declare::Places;
 use crate::declare::node::{Field, Node, Place, Table, Value};
-use crate::declare::sections::Mistake;
+use crate::declare::sections::{Mistake, section};
 use crate::error::{FlowError, Location};
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -34,14 +35,16 @@ impl Trees {
         let places = places
             .into_iter()
             .map(|(path, place)| {
+                // `pipelines.NAME`, where the name may have dots of its own.
+                let (kind, name) = path.split_once('.').unwrap_or((&path, ""));
                 let location = Location {
                     file: place.file,
                     line: place.line,
                     column: 1,
-                    section: Some(format!("[{path}]")),
+                    section: Some(section(&[kind, name])),
                     excerpt: None,
                 };
-                (path, Arc::new(location))
+                (Places::path(kind, name), Arc::new(location))
             })
             .collect();
         Trees { places, order: 0, called: Vec::new(), mistakes: Vec::new() }
@@ -53,7 +56,7 @@ impl Trees {
     }
 
     fn of(&self, kind: &str, name: &str) -> Option<Arc<Location>> {
-        self.places.get(&format!("{kind}.{name}")).cloned()
+        self.places.get(&Places::path(kind, name)).cloned()
     }
 
     pub(super) fn section(&mut self, kind: &str, parts: IndexMap<String, Json>) -> Field {

@@ -5,7 +5,7 @@ use super::check::{Mistake, Spot};
 use super::targets;
 use crate::declare::json_schema::toml_value;
 use crate::declare::options::{Mode, OptionInfo, PipelineOptions};
-use crate::declare::{PipelineSpec, ProjectSpec, SourceSpec};
+use crate::declare::{PipelineSpec, Places, ProjectSpec, SourceSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Location};
 use crate::sql::QualifiedName;
@@ -136,8 +136,11 @@ impl Reader {
                 format!("`{}` has no meaning in mode `{mode}` of pipeline `{pipeline}`", info.name),
             )
             .hint(format!("it belongs to {}", info.mode_names().join(", ")));
-            let mut location =
-                self.project.places.find(&format!("pipelines.{pipeline}.{}", info.name)).cloned();
+            let mut location = self
+                .project
+                .places
+                .find(&format!("{}.{}", Places::path("pipelines", pipeline), info.name))
+                .cloned();
             if let Some(excerpt) = location.as_mut().and_then(|location| location.excerpt.as_mut()) {
                 excerpt.length = excerpt.length.min(info.name.len());
             }
@@ -161,7 +164,8 @@ impl Reader {
             if !alternative && !read.attempted.contains_key(name) {
                 (field.copy)(&mut read.options, &self.defaults);
                 for (rest, place) in &places[name] {
-                    self.project.places.insert(format!("pipelines.{pipeline}.{name}{rest}"), place.clone());
+                    let path = Places::path("pipelines", pipeline);
+                    self.project.places.insert(format!("{path}.{name}{rest}"), place.clone());
                 }
             }
         }

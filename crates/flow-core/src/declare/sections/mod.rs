@@ -5,12 +5,14 @@ mod check;
 mod connections;
 mod finish;
 mod names;
+mod sound;
 mod targets;
 mod words;
 
 pub(crate) use check::{Checker, Mistake};
 pub(crate) use connections::hide_secrets;
 pub(crate) use finish::Reader;
+pub use sound::keep_sound;
 pub(crate) use words::{Kind, Owner, kind, not_yet_supported, section};
 
 use super::Places;
@@ -94,7 +96,7 @@ impl Document<'_, '_> {
                 self.checker.report(error, &field.key, &owner.section, None);
                 continue;
             }
-            let path = format!("{list}.{name}");
+            let path = Places::path(list, name);
             if let Some(first) = self.reader.project.places.get(&path) {
                 let error =
                     FlowError::new(ErrorCode::DuplicateName, format!("{} is declared twice", owner.words))
@@ -148,11 +150,17 @@ impl Document<'_, '_> {
                 self.checker.table(entry.table, &entry.place, definition("TableSpec"), &entry.owner);
             if let Some(columns) = entry.table.get("columns").and_then(Node::as_table) {
                 let section = section(&["tables", &entry.name, "columns"]);
+                let columns_path = format!("{}.columns", Places::path("tables", &entry.name));
                 for (name, column) in columns.iter() {
-                    self.record(&format!("tables.{}.columns.{name}", entry.name), column, &section);
+                    self.record(&Places::path(&columns_path, name), column, &section);
                 }
             }
             self.table_names(entry.table, &entry);
+            // A table whose name cannot be read is no other table of that name.
+            let said = |option: &str| entry.table.get(option).is_some_and(|node| !node.is_null());
+            if ["schema", "name"].into_iter().any(|option| said(option) && !good.contains(option)) {
+                continue;
+            }
             if let Some(table) = self.deserialize(good, &entry) {
                 self.reader.project.tables.insert(entry.name, table);
             }
@@ -196,7 +204,7 @@ impl Document<'_, '_> {
         match &field.node.value {
             Value::Table(table) => {
                 for (name, field) in table.iter() {
-                    self.record(&format!("{path}.{name}"), field, section);
+                    self.record(&Places::path(path, name), field, section);
                 }
             }
             Value::List(items) => {

@@ -122,7 +122,11 @@ pub(super) fn gather(project: &mut ProjectSpec, together: &[(String, Vec<String>
     }
     project.pipelines = whole;
     for (name, parts) in together {
-        let parts = parts.iter().filter_map(|part| apart.remove(part).map(|spec| (part.clone(), spec)));
-        project.together.insert(name.clone(), parts.collect());
+        let read = parts.iter().map(|part| apart.remove(part).map(|spec| (part.clone(), spec)));
+        match read.collect() {
+            Some(parts) => drop(project.together.insert(name.clone(), parts)),
+            // Without one of its targets it is another pipeline.
+            None => drop(project.pipelines.shift_remove(name)),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::declare::json_schema::toml_value;
 use crate::declare::node::{Node, Value};
 use crate::declare::options::{FOREIGN_MODES, FOREIGN_WORDS, Support, option_info};
+use crate::declare::project::quoted;
 use crate::error::{ErrorCode, FlowError, did_you_mean};
 use crate::libpq;
 
@@ -78,7 +79,23 @@ pub(crate) fn section(parts: &[&str]) -> String {
 
 fn key(name: &str) -> String {
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-    if bare { name.to_owned() } else { format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")) }
+    if bare { name.to_owned() } else { quoted(name) }
+}
+
+/// The kind and the name of a [`section`]: `tables` and `a b` of `[tables."a b".columns]`.
+pub(crate) fn kind_and_name(section: &str) -> Option<(&str, String)> {
+    let (kind, rest) = section.strip_prefix('[')?.strip_suffix(']')?.split_once('.')?;
+    let Some(rest) = rest.strip_prefix('"') else {
+        return Some((kind, rest.split('.').next()?.to_owned()));
+    };
+    let (mut name, mut letters) = (String::new(), rest.chars());
+    loop {
+        match letters.next()? {
+            '"' => return Some((kind, name)),
+            '\\' => name.push(letters.next()?),
+            letter => name.push(letter),
+        }
+    }
 }
 
 /// What a value is, in words.
@@ -259,5 +276,20 @@ pub(super) fn form(name: &str, owner: &Owner) -> Option<&'static str> {
         (_, "default") => Some("write a value, or { sql = \"now()\" }"),
         (_, "loaded_at_column" | "batch_id_column") => Some("false leaves the column out"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_says_its_kind_and_its_name_back() {
+        for name in ["customers", "a.b", "a \"b\"", "back\\slash", "]", "", "ends\\"] {
+            for parts in [&["tables", name][..], &["tables", name, "columns"]] {
+                assert_eq!(kind_and_name(&section(parts)), Some(("tables", name.to_owned())));
+            }
+        }
+        assert_eq!(kind_and_name(&section(&["defaults"])), None);
     }
 }

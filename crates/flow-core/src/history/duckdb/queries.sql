@@ -139,6 +139,11 @@ system.main.json_object(
          'pid', r.pid,
          'version', r.version)
 
+-- name: runs_by_suffix
+SELECT {run}
+  FROM ematix_flow.run_history AS r
+ WHERE system.main.right(CAST(r.run_id AS VARCHAR), system.main.length(:digits)) = :digits;
+
 -- name: steps_of
 SELECT system.main.json_object(
          'n', s.n,

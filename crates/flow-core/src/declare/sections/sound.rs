@@ -1,0 +1,79 @@
+//! Keeps what is sound of a project, for a scheduler that goes on without the pipelines that are faulty.
+
+use super::words::kind_and_name;
+use crate::declare::{PipelineSpec, ProjectSpec};
+use crate::error::{ErrorCode, FlowError};
+use crate::sql::QualifiedName;
+use std::collections::HashSet;
+
+/// Takes out the pipelines in which mistakes stand, or in a table or connection that they use. `false` where a mistake
+/// concerns every pipeline.
+pub fn keep_sound(project: &mut ProjectSpec, errors: &[FlowError]) -> bool {
+    let mut faulty = Faulty::default();
+    if !errors.iter().all(|error| faulty.add(error)) {
+        return false;
+    }
+    let sound: Vec<bool> =
+        project.pipelines.iter().map(|(name, pipeline)| !faulty.concerns(project, name, pipeline)).collect();
+    let mut sound = sound.into_iter();
+    project.pipelines.retain(|_, _| sound.next().unwrap_or_default());
+    let left = &project.pipelines;
+    project.together.retain(|name, _| left.contains_key(name));
+    true
+}
+
+/// The parts of a project that mistakes stand in.
+#[derive(Default)]
+struct Faulty {
+    pipelines: HashSet<String>,
+    tables: HashSet<String>,
+    connections: HashSet<String>,
+}
+
+impl Faulty {
+    /// Adds the part that a mistake stands in; `false` where it is not in one part alone.
+    fn add(&mut self, error: &FlowError) -> bool {
+        if error.code == ErrorCode::InvalidToml {
+            return false;
+        }
+        let section = error.location.as_ref().and_then(|location| location.section.as_deref());
+        let Some((kind, name)) = section.and_then(kind_and_name) else { return false };
+        match kind {
+            "pipelines" => self.pipelines.insert(name),
+            "tables" => self.tables.insert(name),
+            "connections" => self.connections.insert(name),
+            _ => return false,
+        };
+        true
+    }
+
+    fn concerns(&self, project: &ProjectSpec, name: &str, pipeline: &PipelineSpec) -> bool {
+        let parts = project.together.get(name).into_iter().flatten();
+        self.pipelines.contains(name)
+            || self.is_used(project, pipeline)
+            || parts
+                .into_iter()
+                .any(|(part, spec)| self.pipelines.contains(part) || self.is_used(project, spec))
+    }
+
+    fn is_used(&self, project: &ProjectSpec, pipeline: &PipelineSpec) -> bool {
+        let source = pipeline.source.connection.as_deref().unwrap_or("default");
+        let target = pipeline.options.target_connection.as_deref().unwrap_or(source);
+        self.connections.contains(source)
+            || self.connections.contains(target)
+            || self.is_target(project, &pipeline.target)
+    }
+
+    /// Whether a target is one of the faulty tables: by its key, else by its qualified name, as a pipeline finds it.
+    fn is_target(&self, project: &ProjectSpec, target: &str) -> bool {
+        if self.tables.contains(target) || project.tables.contains_key(target) {
+            return self.tables.contains(target);
+        }
+        let Ok((Some(schema), name)) = QualifiedName::parse(target) else { return false };
+        match project.tables.called(schema.as_str(), name.as_str()) {
+            Some((key, _)) => self.tables.contains(key),
+            // Of a table that could not be read nobody knows the schema.
+            None => self.tables.contains(name.as_str()) && !project.tables.contains_key(name.as_str()),
+        }
+    }
+}
