@@ -8,6 +8,7 @@ use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
 use crate::reading::watermark;
 use crate::resolve::Resolved;
+use crate::resolve::kept::renamed;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use sha2::{Digest, Sha256};
@@ -124,14 +125,19 @@ fn declaration(load: &Resolved<'_>) -> serde_json::Value {
         })
         .collect();
     let names = |names: &[Ident]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    serde_json::json!({
+    let mut declaration = serde_json::json!({
         "mode": load.strategy.mode().name(),
         "columns": columns,
         "keys": names(&load.keys),
         "compared": names(&load.compared),
         "primary_key": names(&load.table.primary_key),
         "natural_key": names(&load.table.natural_key),
-    })
+    });
+    let renamed: Vec<String> = renamed(&load.managed).map(|column| column.name.to_string()).collect();
+    if !renamed.is_empty() {
+        declaration["kept"] = renamed.into();
+    }
+    declaration
 }
 
 /// A digest of the declaration.

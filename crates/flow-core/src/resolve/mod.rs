@@ -3,7 +3,8 @@
 
 mod columns;
 mod inferred;
-mod keys;
+pub mod keys;
+pub mod kept;
 pub mod strategy;
 
 use crate::dialect::{Cast, ColumnValue, Dialect};
@@ -18,7 +19,7 @@ use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
 use crate::types::{DataType, TypeFacts};
 pub use columns::declared_type;
 use std::collections::HashMap;
-use strategy::{LoadStrategy, ReadingNeed};
+use strategy::{KeyNeed, LoadStrategy, ReadingNeed};
 
 /// A column of the target that the source fills.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,9 +94,12 @@ impl<'a> Resolved<'a> {
         ends: Ends<'a>,
     ) -> Result<Resolved<'a>> {
         let dialect = ends.target.dialect;
-        let table = match &pipeline.target {
-            Target::Declared(table) => table.clone(),
-            Target::Inferred(name) => inferred::infer(strategy, name, facts)?,
+        let (table, keys_of) = match &pipeline.target {
+            Target::Declared(table) => (table.clone(), None),
+            Target::Inferred(name) => {
+                let inferred = inferred::infer(pipeline, strategy, name, facts, dialect)?;
+                (inferred.table, inferred.keys_reason)
+            }
         };
         if let Some(live) = &facts.target.live
             && !matches!(live.kind, 'r' | 'p')
@@ -106,15 +110,17 @@ impl<'a> Resolved<'a> {
             )
             .hint("a target is an ordinary or a partitioned table: choose another name"));
         }
-        let (keys, keys_reason) = keys::resolve(pipeline, strategy, &table, facts)?;
+        let (mut keys, mut keys_reason) = keys::resolve(pipeline, strategy, &table, keys_of)?;
         let managed = strategy.managed_columns(&table);
         let types = columns::types(pipeline, &table, &managed, facts, dialect)?;
         let (columns, left_out) =
             columns::filled(pipeline, strategy, &table, &managed, &types, facts, dialect)?;
-        for key in &keys {
-            if !columns.iter().any(|column| column.name == *key) {
-                return Err(columns::lacks_column(pipeline, key, facts));
+        if let Some(key) = keys.iter().find(|key| !columns.iter().any(|column| column.name == **key)) {
+            // Keys that nobody asked for only guard what the source brings: the database numbers such rows itself.
+            if pipeline.keys.is_some() || strategy.keys() != KeyNeed::Optional {
+                return Err(columns::lacks_column(pipeline, key, facts, dialect));
             }
+            (keys, keys_reason) = (Vec::new(), None);
         }
         check_privileges(facts)?;
         let mut load = Resolved {
@@ -201,6 +207,16 @@ impl<'a> Resolved<'a> {
     /// The type of a column of the target.
     pub fn type_of(&self, name: &Ident) -> &TypeFacts {
         &self.types[name]
+    }
+
+    /// Whether the target has the column already.
+    pub fn is_live(&self, name: &Ident) -> bool {
+        self.facts.target.live.as_ref().is_some_and(|live| live.column(name.as_str()).is_some())
+    }
+
+    /// Whether this run gives an existing table a column that the source fills.
+    pub fn adds_columns(&self) -> bool {
+        !self.creates && !self.facts.assumed && self.columns.iter().any(|column| !self.is_live(&column.name))
     }
 
     /// The names of the filled columns.

@@ -60,8 +60,14 @@ impl LoadStrategy for Merge {
         }
     }
 
-    fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {
-        ReadingNeed { in_place: true, joined_by: JoinedBy::Keys, ..ReadingNeed::default() }
+    /// A column that is added has values in rows from before the watermark too.
+    fn reading(&self, load: &Resolved<'_>) -> ReadingNeed {
+        ReadingNeed {
+            in_place: true,
+            in_full: load.adds_columns(),
+            joined_by: JoinedBy::Keys,
+            ..ReadingNeed::default()
+        }
     }
 
     fn unique(&self, table: &Table, keys: &[Ident]) -> Vec<Unique> {
@@ -79,6 +85,9 @@ impl LoadStrategy for Merge {
     }
 
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        if load.need.in_full && load.pipeline.incremental.is_some() {
+            plan.note("the table gains a column: this run reads in full");
+        }
         reading::steps(load, None, plan)?;
         if load.creates {
             first_load(load, plan);

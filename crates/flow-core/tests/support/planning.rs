@@ -142,10 +142,12 @@ impl<'d> Scene<'d> {
         let Target::Declared(table) = &self.pipeline.target else { panic!("a declared table") };
         let managed = strategies::of(&self.pipeline.strategy).managed_columns(table);
         let live = live_table(self.engine, &self.pipeline, table, &managed);
+        let known_columns = live.columns.iter().map(|column| column.name.clone()).collect();
         self.facts.target.live = Some(live);
         self.facts.target.record = Some(TargetRecord {
             generation: 7,
             fingerprint: Some("of before".to_owned()),
+            known_columns,
             ..Default::default()
         });
         // What the hashes of the live table were made from is what this pipeline compares.

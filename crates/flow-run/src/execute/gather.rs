@@ -72,7 +72,13 @@ pub async fn facts(
         None => (None, None, false),
     };
     let source = match (&pipeline.target, &route.source) {
-        (Target::Inferred(_), Some(_)) => with_types_of(session, source, live.is_none()).await?,
+        (Target::Inferred(_), Some(_)) => {
+            let made = |name: &str| match &live {
+                Some(live) => pipeline.migrate && live.column(name).is_none(),
+                None => true,
+            };
+            with_types_of(session, source, made).await?
+        }
         _ => source,
     };
     let natives = native_names(&pipeline.target, &source.columns);
@@ -175,7 +181,7 @@ pub async fn all(
     }
     let mut source = each[0].source.clone();
     if route.source.is_some() {
-        source = with_types_of(session, source, true).await?;
+        source = with_types_of(session, source, |_| true).await?;
         let inferred: Vec<String> =
             source.columns.iter().filter_map(|column| column.inferred.clone()).collect();
         let types = session.inspector().native_types(&inferred).await?;
@@ -201,12 +207,12 @@ pub async fn source_facts(session: &dyn Session, pipeline: &Pipeline) -> Result<
     Ok((SourceFacts { columns: read.columns, relation }, read.cap))
 }
 
-/// A table that is made after a source in another database has types that exist where it is made: an enum that
-/// does not becomes text, a domain its base type.
+/// A column that is made after a source in another database has a type that exists where it is made: an enum that
+/// does not becomes text, a domain its base type. `made` says which columns are.
 pub async fn with_types_of(
     target: &dyn Session,
     mut source: SourceFacts,
-    creates: bool,
+    made: impl Fn(&str) -> bool,
 ) -> Result<SourceFacts> {
     let names: Vec<&str> = source.columns.iter().map(|column| column.data_type.name.as_str()).collect();
     let missing = target.inspector().unknown_types(&names).await?;
@@ -215,8 +221,8 @@ pub async fn with_types_of(
         let instead = match column.data_type.normal {
             Some(Normal::Enum) => Some("text".to_owned()),
             _ if wire.oid.is_some() => Some(wire.name.clone()),
-            // The live table has types of its own.
-            _ if !creates => Some("text".to_owned()),
+            // The live column has a type of its own.
+            _ if !made(&column.name) => Some("text".to_owned()),
             _ => {
                 let (name, data_type) = (&column.name, &column.data_type.name);
                 let message = format!(

@@ -5,6 +5,7 @@ mod assumed;
 pub mod callables;
 mod check;
 mod gather;
+mod keys;
 pub mod observer;
 mod questions;
 mod route;

@@ -86,7 +86,7 @@ fn is_of_writing(state: &str) -> bool {
 
 fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> {
     let of_code = match code {
-        ErrorCode::CastFailed => Some("change the declared type, or cast the column in the query".to_owned()),
+        ErrorCode::CastFailed => Some("cast the column in the query, or change its type: the declared one, or that of the table".to_owned()),
         ErrorCode::SourceFailed if db.message().contains("no binary output function") => {
             Some("cast the column to text in the query, and declare it as text".to_owned())
         }
