@@ -43,7 +43,12 @@ impl Strategy {
 
     /// Whether a row of the source must be told from the others.
     pub(super) fn needs_keys(&self) -> bool {
-        matches!(self, Strategy::Merge(_) | Strategy::Scd2(_))
+        matches!(
+            self,
+            Strategy::Merge(_)
+                | Strategy::Scd2(_)
+                | Strategy::Truncate(Truncate { method: ReplaceMethod::Diff })
+        )
     }
 
     /// Whether keys that left the source are marked, closed or deleted.

@@ -209,14 +209,19 @@ impl<'a> Resolved<'a> {
         &self.types[name]
     }
 
+    /// Triggers and rules that fire when rows of the target are written: they may skip rows or change them.
+    pub fn triggers(&self) -> &[String] {
+        self.facts.target.live.as_ref().map_or(&[], |live| &live.triggers)
+    }
+
     /// Whether the target has the column already.
     pub fn is_live(&self, name: &Ident) -> bool {
         self.facts.target.live.as_ref().is_some_and(|live| live.column(name.as_str()).is_some())
     }
 
-    /// Whether this run gives an existing table a column that the source fills.
-    pub fn adds_columns(&self) -> bool {
-        !self.creates && !self.facts.assumed && self.columns.iter().any(|column| !self.is_live(&column.name))
+    /// Whether this run gives an existing table a column that is compared.
+    pub fn adds_compared(&self) -> bool {
+        !self.creates && !self.facts.assumed && self.compared.iter().any(|name| !self.is_live(name))
     }
 
     /// The names of the filled columns.

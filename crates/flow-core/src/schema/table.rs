@@ -85,6 +85,8 @@ pub struct LiveTable {
     pub indexes: Vec<LiveIndex>,
     /// Definitions of its CHECK constraints.
     pub checks: Vec<String>,
+    /// Triggers and rules that fire when rows of it are written, by their names.
+    pub triggers: Vec<String>,
     /// Whether our metadata say that we created it.
     pub ours: bool,
     /// Rows, as the planner estimates them.

@@ -15,6 +15,7 @@ use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
+use ematix_flow_core::schema::LiveTable;
 use ematix_flow_core::sql::QualifiedName;
 use ematix_flow_core::strategies;
 use ematix_flow_core::types::DataType;
@@ -83,7 +84,7 @@ pub async fn facts(
     };
     let natives = native_names(&pipeline.target, &source.columns);
     let native_types = inspector.native_types(&natives).await?;
-    let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.is_some());
+    let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.as_ref());
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
     let doing = "look up privileges";
     let answers = session.ask(Blame::Target, doing, &format!("{};\n{}", missing.sql, clock.sql)).await?;
@@ -269,7 +270,7 @@ fn needed_privileges(
     pipeline: &Pipeline,
     path: ExecutionPath,
     schema_exists: bool,
-    table_exists: bool,
+    live: Option<&LiveTable>,
 ) -> Vec<Privilege> {
     let name: &QualifiedName = pipeline.target.name();
     let mut needed = Vec::new();
@@ -279,11 +280,13 @@ fn needed_privileges(
         needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
     }
     let strategy = strategies::of(&pipeline.strategy);
-    let staged = path != ExecutionPath::SameDatabase || strategy.stages() || pipeline.incremental.is_some();
+    let watched = live.is_some_and(|live| !live.triggers.is_empty());
+    let staged =
+        path != ExecutionPath::SameDatabase || strategy.stages() || watched || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));
     }
-    if !table_exists {
+    if live.is_none() {
         needed.push(Privilege::Schema("CREATE", name.schema.to_string()));
         return needed;
     }

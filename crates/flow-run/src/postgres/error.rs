@@ -96,6 +96,9 @@ fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> 
         ErrorCode::TargetFailed if *db.code() == SqlState::UNIQUE_VIOLATION => {
             Some("the source has two rows that a unique constraint of the target does not allow together".to_owned())
         }
+        ErrorCode::TargetFailed if *db.code() == SqlState::FOREIGN_KEY_VIOLATION => {
+            Some("a row refers to one that goes, or that is not there: load the tables in the order of their references".to_owned())
+        }
         ErrorCode::TargetFailed if *db.code() == SqlState::NOT_NULL_VIOLATION => {
             Some("the source has NULL where the target does not allow it: declare the column with ?, or mend the query".to_owned())
         }
