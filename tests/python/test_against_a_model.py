@@ -120,7 +120,9 @@ class History:
         if self.grows and self.run == 3:
             self.declared.append(JOINED[0])
         rehash = self.mode == "scd2" and self.exists and self.compared_before not in (None, sorted(self.compared()))
-        rows = self.read(in_full=rehash)
+        # A column that a merge adds is filled in rows from before the watermark too.
+        joins = bool(self.held) and self.held != self.declared and JOINED[0] in self.compared()
+        rows = self.read(in_full=rehash or (self.mode == "merge" and joins))
         if not rows and self.deletes != "ignore":
             return "empty_source", {}
         if self.mode in ("merge", "scd2") and not self.latest and len({self.key(row) for row in rows}) < len(rows):

@@ -15,6 +15,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "append_incremental": {"incremental_column": "n", "lookback": 100},
     "truncate": {},
     "truncate_by_delete": {"replace_method": "delete"},
+    "truncate_by_diff": {"replace_method": "diff", "keys": "id"},
     "merge": {"keys": "id", "handle_deletes": "soft"},
     "merge_hard": {"keys": "id", "handle_deletes": "hard"},
     "scd2": {"keys": "id", "handle_deletes": "soft", "overwrite_columns": ["n"]},

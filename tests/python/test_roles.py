@@ -109,6 +109,7 @@ def test_the_hints_of_refused_runs_lead_to_a_run(
         ("append", {}, ["INSERT"]),
         ("truncate", {}, ["TRUNCATE", "INSERT"]),
         ("truncate", {"replace_method": "delete"}, ["DELETE", "INSERT"]),
+        ("truncate", {"replace_method": "diff", "keys": "customer_id"}, ["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("merge", {}, ["SELECT", "INSERT", "UPDATE"]),
         ("merge", {"handle_deletes": "hard"}, ["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("scd2", {}, ["SELECT", "INSERT", "UPDATE"]),

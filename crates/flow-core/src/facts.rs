@@ -160,6 +160,12 @@ pub struct TargetRecord {
     pub encoding_version: Option<i32>,
     /// The fingerprint of the declaration under which it was last written.
     pub fingerprint: Option<String>,
+    /// The keys by which rows were matched last.
+    pub keys: Vec<String>,
+    /// The columns that load strategies have kept in it, whichever pipeline asked for them.
+    pub kept_columns: Vec<String>,
+    /// Every column that a pipeline has declared of it, those that strategies keep among them.
+    pub known_columns: Vec<String>,
 }
 
 /// A stored watermark.

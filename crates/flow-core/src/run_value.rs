@@ -99,6 +99,15 @@ impl Values {
         self.numbers.get(&value).copied().unwrap_or(0)
     }
 
+    /// The rows that were read, but for those that were dropped before they could be written.
+    pub fn rows_left(&self) -> i64 {
+        let n = |value| self.number(value);
+        n(RunValue::RowsIn)
+            - n(RunValue::RowsDeduplicated)
+            - n(RunValue::RowsSkipped)
+            - n(RunValue::RowsRejected)
+    }
+
     /// Adds to a number.
     pub fn add(&mut self, value: RunValue, rows: i64) {
         *self.numbers.entry(value).or_insert(0) += rows;

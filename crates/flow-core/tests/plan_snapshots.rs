@@ -72,6 +72,13 @@ plans! {
 plans! {
     truncate_first_load => scene("mode = 'truncate'");
     truncate_an_existing_table => scene("mode = 'truncate'").existing();
+    truncate_by_diff => scene("mode = 'truncate'\nreplace_method = 'diff'").existing();
+    truncate_by_diff_watched_by_a_trigger => scene("mode = 'truncate'\nreplace_method = 'diff'")
+        .existing()
+        .live(|live| live.triggers.push("audit".to_owned()));
+    append_watched_by_a_trigger => scene("mode = 'append'")
+        .existing()
+        .live(|live| live.triggers.push("audit".to_owned()));
     truncate_by_delete => scene("mode = 'truncate'\nreplace_method = 'delete'").existing();
     truncate_keeps_the_latest_row_of_a_key =>
         scene("mode = 'truncate'\non_duplicate = 'latest'\norder_by = 'updated_at, name ASC'").existing();

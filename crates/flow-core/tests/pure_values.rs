@@ -252,6 +252,7 @@ fn drift(
         columns: columns.collect(),
         indexes: Vec::new(),
         checks: Vec::new(),
+        triggers: Vec::new(),
         ours: true,
         estimated_rows: 0.0,
     };

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         deleted_flag: str
         loaded_at_column: str | Literal[False]
         batch_id_column: str | Literal[False]
-        replace_method: Literal["truncate", "delete"]
+        replace_method: Literal["truncate", "delete", "diff"]
         handle_deletes: Literal["ignore", "soft", "hard"]
         max_delete_fraction: float
         on_empty_source: Literal["error", "ignore"]

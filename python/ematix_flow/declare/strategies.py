@@ -57,13 +57,15 @@ class AppendOnly(Strategy):
 
 
 class TruncateReplace(Strategy):
-    """`truncate`: replaces the whole table, in one transaction."""
+    """`truncate`: replaces the whole table, in one transaction; `replace_method="diff"` by `keys`, only what differs."""
 
     mode = "truncate"
     _defaults: ClassVar[dict[str, Any]] = {"replace_method": "truncate"}
 
-    def __init__(self, *, replace_method: Literal["truncate", "delete"] = "truncate") -> None:
-        self._set({"replace_method": replace_method})
+    def __init__(
+        self, *, keys: Names | None = None, replace_method: Literal["truncate", "delete", "diff"] = "truncate"
+    ) -> None:
+        self._set({"keys": keys, "replace_method": replace_method})
 
 
 class MergeUpsert(Strategy):

@@ -94,9 +94,9 @@ options! {
     loaded_at_column: NameOrOff, of Columns, for [Append], default "_loaded_at";
     /// Column of the run's id (append); `false` for none.
     batch_id_column: NameOrOff, of Columns, for [Append], default "_batch_id";
-    /// How a table is emptied before it is filled again.
+    /// How the rows of a table are replaced: all of them, or by keys what differs.
     replace_method: ReplaceMethod, for [Truncate], default "truncate",
-        copy "WORD" "truncate: how the table is emptied: truncate or delete";
+        copy "WORD" "truncate: how the rows are replaced: truncate, delete or diff";
     /// Takes a path instead of the one found.
     force_path: ForcePath,
         flag "PATH" "Take this path: same_db, staging or client_diff";

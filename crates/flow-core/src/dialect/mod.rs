@@ -125,6 +125,15 @@ pub trait Dialect: Quote + Send + Sync {
     fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql {
         sql!("DELETE FROM {target} AS t\n USING {using}\n WHERE {condition}", target, using, condition)
     }
+    /// Deletes, updates and inserts in this order by one statement, so that what refers to the rows is judged when all of
+    /// it is done; answers how many rows each wrote. `None` where a statement writes in one way only.
+    fn write_at_once(&self, _write: WriteAtOnce) -> Option<Sql> {
+        None
+    }
+    /// Judges now what is deferred to the commit.
+    fn judge_deferred(&self) -> Sql {
+        Sql::empty()
+    }
     /// Inserts rows, or updates those that are there.
     fn upsert(&self, upsert: Upsert<'_>) -> Sql {
         let updates = upsert.updates.iter().map(|(name, merged)| match merged {
@@ -192,6 +201,17 @@ pub struct DeclaredIndex<'a> {
     pub method: Option<&'a Ident>,
     /// The condition of a partial index.
     pub condition: Option<Sql>,
+}
+
+/// Statements on one table that touch no row twice, each ending in conditions with AND between them.
+#[derive(Clone, Debug)]
+pub struct WriteAtOnce {
+    /// Deletes rows.
+    pub delete: Sql,
+    /// Updates rows, where any column is.
+    pub update: Option<Sql>,
+    /// Inserts rows.
+    pub insert: Sql,
 }
 
 /// A column that is added to a table.

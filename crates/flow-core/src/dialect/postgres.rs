@@ -1,6 +1,6 @@
 //! Postgres 15 and later.
 
-use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder};
+use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder, WriteAtOnce};
 use crate::hash::{Normal, SqlColumn, row_digest_sql};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
@@ -325,6 +325,41 @@ impl Dialect for Postgres {
             [] => sql!("ANALYZE {name}", name),
             columns => sql!("ANALYZE {name} ({columns})", name, columns),
         }
+    }
+
+    fn judge_deferred(&self) -> Sql {
+        Sql::text("SET CONSTRAINTS ALL IMMEDIATE")
+    }
+
+    /// References are judged when the whole statement is done, and what one part has deleted stands in the way of no
+    /// unique value of the next: <https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING>.
+    /// That a part counts the one before it gives them their order, which they do not have by themselves.
+    fn write_at_once(&self, write: WriteAtOnce) -> Option<Sql> {
+        let count = self.function("count");
+        let WriteAtOnce { delete, update, insert } = write;
+        let after = |statement: Sql, before: &'static str| {
+            let before = Sql::text(before);
+            sql!(
+                "{statement}\n   AND (SELECT {count}(*) FROM {before}) >= 0",
+                statement,
+                count = count.clone(),
+                before
+            )
+        };
+        let (changed, last) = match update {
+            Some(update) => (
+                sql!(",\nchanged AS (\n{update}\nRETURNING 1\n)", update = after(update, "gone")),
+                after(insert, "changed"),
+            ),
+            None => (sql!(",\nchanged AS (SELECT FROM gone WHERE FALSE)"), after(insert, "gone")),
+        };
+        Some(sql!(
+            "WITH gone AS (\n{delete}\nRETURNING 1\n){changed},\nnew AS (\n{last}\nRETURNING 1\n)\nSELECT (SELECT {count}(*) FROM gone) AS rows_deleted,\n       (SELECT {count}(*) FROM changed) AS rows_updated,\n       (SELECT {count}(*) FROM new) AS rows_inserted",
+            delete,
+            changed,
+            last,
+            count
+        ))
     }
 
     fn unique_index(&self, table: &QualifiedName, columns: &[Ident], flag: Option<&Ident>) -> Sql {

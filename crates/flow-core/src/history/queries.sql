@@ -163,6 +163,20 @@ SELECT pg_catalog.json_build_object(
          'earlier_sets', t.earlier_sets,
          'encoding_version', t.encoding_version,
          'fingerprint', t.fingerprint,
+         'keys', (SELECT h.declaration -> 'keys'
+                    FROM ematix_flow.schema_history AS h
+                   WHERE h.target = q.target
+                     AND h.declaration -> 'keys' <> '[]'
+                   ORDER BY h.recorded_at DESC
+                   LIMIT 1),
+         'kept_columns', (SELECT pg_catalog.json_agg(DISTINCT c.name)
+                            FROM ematix_flow.schema_history AS h
+                           CROSS JOIN LATERAL pg_catalog.jsonb_array_elements_text(h.declaration -> 'kept') AS c(name)
+                           WHERE h.target = q.target),
+         'known_columns', (SELECT pg_catalog.json_agg(DISTINCT c.name)
+                             FROM ematix_flow.schema_history AS h
+                            CROSS JOIN LATERAL pg_catalog.jsonb_object_keys(h.declaration -> 'columns') AS c(name)
+                            WHERE h.target = q.target),
          'ours', COALESCE((SELECT h.created
                              FROM ematix_flow.schema_history AS h
                             WHERE h.target = q.target

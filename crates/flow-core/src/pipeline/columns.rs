@@ -1,12 +1,14 @@
 //! The columns of the target: their types, and which of them the source fills.
 
-use super::{LoadColumn, Pipeline};
+use super::kept::is_of_a_strategy;
+use super::{LoadColumn, Pipeline, Target};
 use crate::declare::options::OnDrift;
 use crate::dialect::{Cast, Dialect};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::facts::Facts;
+use crate::facts::{Facts, SourceColumn};
 use crate::schema::{Column, Table};
-use crate::sql::Ident;
+use crate::sql;
+use crate::sql::{Ident, Sql};
 use crate::types::{DataType, TypeFacts};
 use std::collections::HashMap;
 
@@ -93,7 +95,7 @@ pub fn filled(
             }
             _ if generated || column.default.is_some() => {}
             _ if pipeline.strategy.fills(&column.name) => {}
-            _ => return Err(lacks_column(pipeline, &column.name, facts)),
+            _ => return Err(lacks_column(pipeline, &column.name, facts, dialect)),
         }
     }
     let left_out = facts
@@ -124,13 +126,26 @@ pub fn filled(
 }
 
 /// The error for a column that the source lacks.
-pub fn lacks_column(pipeline: &Pipeline, column: &Ident, facts: &Facts) -> FlowError {
+pub fn lacks_column(pipeline: &Pipeline, column: &Ident, facts: &Facts, dialect: &dyn Dialect) -> FlowError {
     let names: Vec<&str> = facts.source.columns.iter().map(|column| column.name.as_str()).collect();
+    let (who, declared) = match &pipeline.target {
+        Target::Declared(_) => ("which the target declares".to_owned(), true),
+        Target::Inferred(name) => (format!("which {name} has"), false),
+    };
     let error = FlowError::new(
         ErrorCode::UnknownColumn,
-        format!("the source of `{}` has no column `{column}`, which the target declares", pipeline.name),
+        format!("the source of `{}` has no column `{column}`, {who}", pipeline.name),
     )
     .detail(format!("the source has: {}", names.join(", ")));
+    let live = facts.target.live.as_ref().and_then(|live| live.column(column.as_str()));
+    if live.is_some_and(|live| is_of_a_strategy(facts, live, dialect)) {
+        return error.hint(
+            "another load strategy keeps it for a pipeline on this table: take its mode, or another target",
+        );
+    }
+    if !declared {
+        return error.hint(how_to_follow(pipeline, column, facts, dialect));
+    }
     match did_you_mean(column.as_str(), names.iter().copied()) {
         Some(near) => {
             error.hint(format!("did you mean `{near}`? add it to the query: SELECT …, {near} AS {column}"))
@@ -138,5 +153,31 @@ pub fn lacks_column(pipeline: &Pipeline, column: &Ident, facts: &Facts) -> FlowE
         None => {
             error.hint("add it to the query, give the column a default, or remove it from the declaration")
         }
+    }
+}
+
+/// What a person may do where a source has lost or renamed a column: flow guesses neither.
+fn how_to_follow(pipeline: &Pipeline, column: &Ident, facts: &Facts, dialect: &dyn Dialect) -> String {
+    let live = facts.target.live.as_ref();
+    let lost = live.and_then(|live| live.column(column.as_str()));
+    let null = match lost {
+        Some(lost) => dialect.cast_to(&Sql::text("NULL"), &lost.data_type.name).to_text(dialect),
+        None => "NULL".to_owned(),
+    };
+    let gone =
+        format!("if it is gone for good, select NULL in its place: {null} AS {}", dialect.quote(column));
+    let is_new = |name: &str| live.is_some_and(|live| live.column(name).is_none());
+    let is_alike = |source: &&SourceColumn| {
+        is_new(&source.name) && lost.is_some_and(|lost| lost.data_type.name == source.data_type.name)
+    };
+    let mut alike = facts.source.columns.iter().filter(is_alike);
+    match (alike.next().map(|column| Ident::new(column.name.clone())), alike.next()) {
+        (Some(Ok(renamed)), None) => {
+            let table = pipeline.target.name();
+            let rename =
+                sql!("ALTER TABLE {table} RENAME COLUMN {column} TO {renamed}", table, column, renamed);
+            format!("was it renamed to `{renamed}`? then: {}; {gone}", rename.to_text(dialect))
+        }
+        _ => gone,
     }
 }

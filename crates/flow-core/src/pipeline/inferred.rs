@@ -1,15 +1,30 @@
 //! The columns and keys of a target that is only named.
 
-use super::Pipeline;
-use super::strategy::KeyNeed;
+use super::kept::is_kept;
+use super::strategy::{KeyNeed, LoadStrategy};
+use super::{Pipeline, keys};
+use crate::dialect::{Cast, Dialect};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Facts;
-use crate::schema::{Column, ColumnDefault, Table};
+use crate::schema::{Column, ColumnDefault, LiveColumn, LiveTable, Table};
 use crate::sql::{Ident, QualifiedName};
 use crate::types::DataType;
 
-/// A target that is only named has the live table's columns, else the source's.
-pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result<Table> {
+/// What is inferred of a target.
+pub struct Inferred {
+    /// The table; its primary key are the keys by which its rows are known.
+    pub table: Table,
+    /// Where these keys were found.
+    pub keys_reason: Option<&'static str>,
+}
+
+/// A target that is only named has the live table's columns and keys, else the source's.
+pub fn infer(
+    pipeline: &Pipeline,
+    name: &QualifiedName,
+    facts: &Facts,
+    dialect: &dyn Dialect,
+) -> Result<Inferred> {
     if facts.assumed {
         return Err(FlowError::new(
             ErrorCode::MissingOption,
@@ -17,8 +32,8 @@ pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result
         )
         .hint("declare the table under [tables], or use `flow plan`"));
     }
-    let strategy = &pipeline.strategy;
-    let empty = Table {
+    let strategy = pipeline.strategy.as_ref();
+    let mut table = Table {
         name: name.clone(),
         columns: Vec::new(),
         primary_key: Vec::new(),
@@ -28,33 +43,12 @@ pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result
         options: Vec::new(),
         description: None,
     };
-    let managed: Vec<Ident> =
-        strategy.managed_columns(&empty).into_iter().map(|column| column.name).collect();
-    let column = |name: &str, data_type: &str, nullable: bool| -> Result<Column> {
-        Ok(Column {
-            name: Ident::new(name)?,
-            data_type: DataType::Native(data_type.to_owned()),
-            nullable,
-            default: None,
-            description: None,
-        })
-    };
-    let mut table = empty;
+    let record = facts.target.record.as_ref();
+    let mut found = None;
     match &facts.target.live {
         Some(live) => {
-            for live_column in
-                live.columns.iter().filter(|c| !c.generated && !managed.iter().any(|m| m.as_str() == c.name))
-            {
-                let mut column =
-                    column(&live_column.name, &live_column.data_type.name, live_column.nullable)?;
-                column.default = live_column.default.clone().map(ColumnDefault::Expression);
-                table.columns.push(column);
-            }
-            let full_index = live.indexes.iter().find(|index| index.primary && index.usable);
-            // The primary key of a history has the beginning of a version in it.
-            if let Some(index) = full_index.filter(|_| strategy.keys() != KeyNeed::OfVersions) {
-                table.primary_key = index.columns.iter().map(Ident::new).collect::<Result<_>>()?;
-            }
+            table.columns = columns_of_live(pipeline, strategy, &table, live, facts, dialect)?;
+            found = keys::of_live(strategy, live, record)?;
         }
         None => {
             let relation = facts.source.relation.as_ref();
@@ -62,11 +56,69 @@ pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result
                 let not_null = relation.is_some_and(|relation| relation.not_null.contains(&source.name));
                 table.columns.push(column(&source.name, source.inferred_type(), !not_null)?);
             }
-            // Where no rows are matched, what is loaded may have been there.
-            if let Some(relation) = relation.filter(|_| strategy.keys() != KeyNeed::None) {
-                table.primary_key = relation.primary_key.iter().map(Ident::new).collect::<Result<_>>()?;
-            }
         }
     }
-    Ok(table)
+    // Where no rows are matched, what is loaded may have been there.
+    let of_source = match &facts.target.live {
+        Some(_) => strategy.keys().is_required(),
+        None => strategy.keys() != KeyNeed::None,
+    };
+    if found.is_none()
+        && of_source
+        && let Some(relation) = &facts.source.relation
+    {
+        found = Some((keys::idents(&relation.primary_key)?, "primary key of the source table"));
+    }
+    let (keys, reason) = found.unwrap_or_default();
+    table.primary_key = keys;
+    Ok(Inferred { table, keys_reason: Some(reason).filter(|reason| !reason.is_empty()) })
+}
+
+fn column(name: &str, data_type: &str, nullable: bool) -> Result<Column> {
+    Ok(Column {
+        name: Ident::new(name)?,
+        data_type: DataType::Native(data_type.to_owned()),
+        nullable,
+        default: None,
+        description: None,
+    })
+}
+
+/// The live table's columns but those that strategies keep; where `migrate` allows it, they follow the source.
+fn columns_of_live(
+    pipeline: &Pipeline,
+    strategy: &dyn LoadStrategy,
+    empty: &Table,
+    live: &LiveTable,
+    facts: &Facts,
+    dialect: &dyn Dialect,
+) -> Result<Vec<Column>> {
+    let has = |columns: &[Column], name: &str| columns.iter().any(|column| column.name.as_str() == name);
+    // What the source itself brings under the name of such a column is loaded, where the strategy allows it.
+    let own = strategy.managed_columns(empty);
+    let is_ours = |live: &LiveColumn| has(&own, &live.name) || is_kept(facts, live, dialect);
+    let mut columns = Vec::new();
+    for live in live.columns.iter().filter(|live| !live.generated) {
+        let source = facts.source.column(&live.name);
+        if source.is_none() && is_ours(live) {
+            continue;
+        }
+        let wider = source.filter(|source| {
+            pipeline.migrate
+                && source.inferred.is_none()
+                && dialect.cast(&live.data_type, &source.data_type) == Cast::Widening
+        });
+        let data_type = wider.map_or(&live.data_type.name, |source| &source.data_type.name);
+        let mut column = column(&live.name, data_type, live.nullable)?;
+        column.default = live.default.clone().map(ColumnDefault::Expression);
+        columns.push(column);
+    }
+    if pipeline.migrate {
+        for source in facts.source.columns.iter().filter(|source| live.column(&source.name).is_none()) {
+            columns.push(column(&source.name, source.inferred_type(), true)?);
+        }
+    }
+    let managed = strategy.managed_columns(&Table { columns: columns.clone(), ..empty.clone() });
+    columns.retain(|column| !has(&managed, column.name.as_str()));
+    Ok(columns)
 }

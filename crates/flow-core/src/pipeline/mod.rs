@@ -2,7 +2,8 @@
 
 mod columns;
 mod inferred;
-mod keys;
+pub mod kept;
+pub mod keys;
 mod resolved;
 pub mod strategy;
 

@@ -1,7 +1,7 @@
 //! What a pipeline means in the light of the facts: the table, the keys, the columns that are
 //! filled and from where, and the form in which the source can be read.
 
-use super::strategy::ReadingNeed;
+use super::strategy::{KeyNeed, ReadingNeed};
 use super::{Incremental, Pipeline, Target, columns, inferred, keys};
 use crate::dialect::{Cast, ColumnValue, Dialect};
 use crate::engine::Ends;
@@ -80,9 +80,12 @@ impl<'a> Resolved<'a> {
     /// `unknown_column` for what the source lacks, `missing_keys`, `missing_option`, `permission_denied`.
     pub fn resolve(pipeline: &'a Pipeline, facts: &'a Facts, ends: Ends<'a>) -> Result<Resolved<'a>> {
         let dialect = ends.target.dialect;
-        let table = match &pipeline.target {
-            Target::Declared(table) => table.clone(),
-            Target::Inferred(name) => inferred::infer(pipeline, name, facts)?,
+        let (table, keys_of) = match &pipeline.target {
+            Target::Declared(table) => (table.clone(), None),
+            Target::Inferred(name) => {
+                let inferred = inferred::infer(pipeline, name, facts, dialect)?;
+                (inferred.table, inferred.keys_reason)
+            }
         };
         if let Some(live) = &facts.target.live
             && !matches!(live.kind, 'r' | 'p')
@@ -93,14 +96,16 @@ impl<'a> Resolved<'a> {
             )
             .hint("a target is an ordinary or a partitioned table: choose another name"));
         }
-        let (keys, keys_reason) = keys::resolve(pipeline, &table, facts)?;
+        let (mut keys, mut keys_reason) = keys::resolve(pipeline, &table, keys_of)?;
         let managed = pipeline.strategy.managed_columns(&table);
         let types = columns::types(pipeline, &table, &managed, facts, dialect)?;
         let (columns, left_out) = columns::filled(pipeline, &table, &managed, &types, facts, dialect)?;
-        for key in &keys {
-            if !columns.iter().any(|column| column.name == *key) {
-                return Err(columns::lacks_column(pipeline, key, facts));
+        if let Some(key) = keys.iter().find(|key| !columns.iter().any(|column| column.name == **key)) {
+            // Keys that nobody asked for only guard what the source brings: the database numbers such rows itself.
+            if pipeline.keys.is_some() || pipeline.strategy.keys() != KeyNeed::Optional {
+                return Err(columns::lacks_column(pipeline, key, facts, dialect));
             }
+            (keys, keys_reason) = (Vec::new(), None);
         }
         check_privileges(facts)?;
         let mut load = Resolved {
@@ -186,6 +191,21 @@ impl<'a> Resolved<'a> {
     /// The type of a column of the target.
     pub fn type_of(&self, name: &Ident) -> &TypeFacts {
         &self.types[name]
+    }
+
+    /// Triggers and rules that fire when rows of the target are written: they may skip rows or change them.
+    pub fn triggers(&self) -> &[String] {
+        self.facts.target.live.as_ref().map_or(&[], |live| &live.triggers)
+    }
+
+    /// Whether the target has the column already.
+    pub fn is_live(&self, name: &Ident) -> bool {
+        self.facts.target.live.as_ref().is_some_and(|live| live.column(name.as_str()).is_some())
+    }
+
+    /// Whether this run gives an existing table a column that is compared.
+    pub fn adds_compared(&self) -> bool {
+        !self.creates && !self.facts.assumed && self.compared.iter().any(|name| !self.is_live(name))
     }
 
     /// The names of the filled columns.

@@ -70,7 +70,8 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
     }
     /// The privileges on an existing target that it needs.
     fn privileges(&self) -> &'static [&'static str];
-    /// Whether it writes tables of its own where source and target are one database and the source is read in full.
+    /// Whether it writes tables of its own where source and target are one database, the source is read in full, and no
+    /// trigger of the target makes it count the rows before.
     fn stages(&self) -> bool {
         true
     }

@@ -105,6 +105,18 @@ impl<'a> PlanBuilder<'a> {
         self.execute(kind, purpose, sql, answer, Some(Condition::Positive(slot)));
     }
 
+    /// Adds a step that runs only if one of several numbers counted earlier is above zero.
+    pub fn step_if_any(
+        &mut self,
+        values: Vec<RunValue>,
+        kind: StepKind,
+        purpose: impl Into<String>,
+        sql: Sql,
+        answer: Answer,
+    ) {
+        self.execute(kind, purpose, sql, answer, Some(Condition::AnyPositive(values)));
+    }
+
     fn execute(
         &mut self,
         kind: StepKind,

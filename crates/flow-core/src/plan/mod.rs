@@ -314,6 +314,8 @@ impl Serialize for Action {
 pub enum Condition {
     /// A number counted earlier is above zero.
     Positive(RunValue),
+    /// One of several numbers counted earlier is.
+    AnyPositive(Vec<RunValue>),
 }
 
 /// What the executor does with a statement's answer.
@@ -326,6 +328,13 @@ pub enum Answer {
     /// Adds the rows touched to numbers, and fails unless they are as many as the sum of others:
     /// then somebody else wrote the table in spite of the lock.
     CountExactly(Vec<RunValue>, Vec<RunValue>),
+    /// As [`Answer::CountExactly`], where all rows are written that were read and not dropped before.
+    CountAllRead(Vec<RunValue>),
+    /// Reads one row, whose columns are these values in this order, and fails unless each is as great as the number
+    /// beside it.
+    ReadExactly(Vec<(RunValue, RunValue)>),
+    /// Reads one row with a count, and warns where it is not 0.
+    Warn(Warning),
     /// Reads rows of a sample: the kind of change, old row, new row, the rows as JSON; with the word for what becomes
     /// of a live row that changed.
     Sample(&'static str),
@@ -335,6 +344,15 @@ pub enum Answer {
     NoRows(GuardFailure),
     /// The last statement must touch exactly one row, else the run was taken over.
     ExactlyOne,
+}
+
+/// What a report says of rows that were found although all goes well; `{count}` stands for how many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Warning {
+    /// The sentence.
+    pub many: String,
+    /// The sentence where the count is one.
+    pub one: String,
 }
 
 /// What a guard says when it finds something.

@@ -3,9 +3,11 @@
 
 use super::means;
 use crate::declare::options::OnDrift;
+use crate::dialect::Cast;
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::pipeline::kept::is_kept;
 use crate::pipeline::strategy::{Requirement, Unique};
-use crate::pipeline::{Resolved, declared_type};
+use crate::pipeline::{Resolved, Target, declared_type};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
@@ -24,11 +26,53 @@ pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result
             builder.note(format!("the column {name}, {declared}, becomes {}: {}", loss.becomes, loss.why));
         }
     }
-    if !load.left_out.is_empty() {
-        let names = load.left_out.join(", ");
-        builder.note(format!("left out, because the target does not declare them: {names}"));
-    }
+    tell_what_is_left_out(load, builder);
+    tell_what_is_narrower(load, builder);
     Ok(())
+}
+
+/// A source whose column came to hold more than that of a table that is only named.
+fn tell_what_is_narrower(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let follows = matches!(load.pipeline.target, Target::Inferred(_)) && !load.creates;
+    for column in load.columns.iter().filter(|column| follows && column.cast == Cast::ByInsert) {
+        let Some(source) = load.facts.source.column(column.name.as_str()) else { continue };
+        if load.dialect.cast(&column.data_type, &source.data_type) == Cast::Widening {
+            builder.warn(format!(
+                "the column {} is {} in the source and {} in {}: a value that does not fit ends the run; run with --migrate to widen it",
+                column.name, source.data_type.name, column.data_type.name, load.table.name
+            ));
+        }
+    }
+}
+
+/// Names the source's columns that are not loaded. Who declares a table has chosen; a table that is only named was to
+/// have the columns of its source.
+fn tell_what_is_left_out(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let names = |names: &[&String]| names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let follows = matches!(load.pipeline.target, Target::Inferred(_));
+    let is_live =
+        |name: &&String| load.facts.target.live.as_ref().is_some_and(|live| live.column(name).is_some());
+    let is_ours = |name: &&String| load.managed.iter().any(|column| column.name.as_str() == name.as_str());
+    let (ours, rest): (Vec<&String>, Vec<&String>) =
+        load.left_out.iter().partition(|name| follows && is_ours(name));
+    let (there, lacking): (Vec<&String>, Vec<&String>) =
+        rest.into_iter().partition(|name| !follows || is_live(name));
+    if !there.is_empty() {
+        builder.note(format!("left out, because the target does not declare them: {}", names(&there)));
+    }
+    if !lacking.is_empty() {
+        builder.warn(format!(
+            "columns of the source that are not loaded, because {} does not have them: {}; run with --migrate to add them",
+            load.table.name,
+            names(&lacking)
+        ));
+    }
+    if !ours.is_empty() {
+        builder.warn(format!(
+            "columns of the source that are not loaded, because the load strategy keeps its own under their names: {}",
+            names(&ours)
+        ));
+    }
 }
 
 fn create(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
@@ -51,7 +95,9 @@ fn adopt(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -
     let types = |column: &Column| {
         declared_type(column, load.facts, load.dialect).unwrap_or_else(|| load.type_of(&column.name).clone())
     };
-    let found = differences(&load.table, &load.managed, live, &types, load.dialect);
+    let mut found = differences(&load.table, &load.managed, live, &types, load.dialect);
+    found.retain(|difference| !is_kept_for_others(load, live, difference));
+    found.iter_mut().for_each(|difference| keep_what_we_made(load, difference));
     let (own, declared): (Vec<Difference>, Vec<Difference>) =
         found.into_iter().partition(|difference| self_added(load, difference));
     for difference in own {
@@ -76,6 +122,23 @@ fn adopt(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -
         builder.warn(format!("drift ignored: {}", difference.describe()));
     }
     requirements(load, live, builder)
+}
+
+/// A column that a load strategy keeps for another pipeline on this table is no drift.
+fn is_kept_for_others(load: &Resolved<'_>, live: &LiveTable, difference: &Difference) -> bool {
+    let column = live.column(&difference.column);
+    difference.kind == DifferenceKind::Extra
+        && column.is_some_and(|column| is_kept(load.facts, column, load.dialect))
+}
+
+/// No statement is offered that drops a column which a pipeline has declared or a strategy keeps; where nothing is
+/// remembered of the table, any column may be one.
+fn keep_what_we_made(load: &Resolved<'_>, difference: &mut Difference) {
+    let known = load.facts.target.record.as_ref().map_or(&[][..], |record| &record.known_columns);
+    let is_of_others = !known.is_empty() && !known.contains(&difference.column);
+    if difference.kind == DifferenceKind::Extra && !is_of_others {
+        difference.remedy = None;
+    }
 }
 
 /// Where `migrate` allows it, a table gets what the strategy keeps in it; what is left is drift still.

@@ -5,6 +5,7 @@ use crate::dialect::Dialect;
 use crate::facts::ExecutionPath;
 use crate::history::{self, Compared, TargetMemory, WatermarkMemory};
 use crate::pipeline::Resolved;
+use crate::pipeline::kept::renamed;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
 use crate::reading::watermark;
@@ -15,6 +16,9 @@ use sha2::{Digest, Sha256};
 /// The steps.
 pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     if load.facts.run.dry_run {
+        // What is rolled back never comes to the commit, where a run would fail.
+        let sql = load.dialect.judge_deferred();
+        builder.step(StepKind::Guard, "judge the constraints that wait for the commit", sql, Answer::Ignore);
         return;
     }
     let leftovers = builder.leftovers.iter().map(|name| sql!("DROP TABLE {name}", name));
@@ -124,14 +128,19 @@ fn declaration(load: &Resolved<'_>) -> serde_json::Value {
         })
         .collect();
     let names = |names: &[Ident]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    serde_json::json!({
+    let mut declaration = serde_json::json!({
         "mode": load.pipeline.strategy.mode().name(),
         "columns": columns,
         "keys": names(&load.keys),
         "compared": names(&load.compared),
         "primary_key": names(&load.table.primary_key),
         "natural_key": names(&load.table.natural_key),
-    })
+    });
+    let renamed: Vec<String> = renamed(&load.managed).map(|column| column.name.to_string()).collect();
+    if !renamed.is_empty() {
+        declaration["kept"] = renamed.into();
+    }
+    declaration
 }
 
 /// A digest of the declaration.

@@ -24,8 +24,8 @@ pub struct Comparison {
     pub change: Sql,
     /// Which live rows `t` count as gone when their key left the source; `None`: deletes are ignored.
     pub gone: Option<Sql>,
-    /// The share of keys that may go.
-    pub max_delete_fraction: f64,
+    /// The share of keys that may go, where it is limited.
+    pub max_delete_fraction: Option<f64>,
     /// The purpose, as printed.
     pub purpose: String,
 }
@@ -42,8 +42,8 @@ pub fn find(load: &Resolved<'_>, comparison: &Comparison, builder: &mut PlanBuil
     if matches!(load.rows, Rows::Direct(_)) {
         guards::empty_source(load, builder);
     }
-    if let Some(gone) = &comparison.gone {
-        mass_delete(load, gone, comparison.max_delete_fraction, builder);
+    if let (Some(gone), Some(fraction)) = (&comparison.gone, comparison.max_delete_fraction) {
+        mass_delete(load, gone, fraction, builder);
     }
 }
 

@@ -8,6 +8,7 @@ pub mod guards;
 mod path;
 pub mod stage;
 pub mod watermark;
+pub mod written;
 
 use crate::engine::Ends;
 use crate::error::Result;

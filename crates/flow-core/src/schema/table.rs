@@ -85,6 +85,8 @@ pub struct LiveTable {
     pub indexes: Vec<LiveIndex>,
     /// Names of its CHECK constraints.
     pub checks: Vec<String>,
+    /// Triggers and rules that fire when rows of it are written, by their names.
+    pub triggers: Vec<String>,
     /// Whether our metadata say that we created it.
     pub ours: bool,
     /// Rows, as the planner estimates them.
@@ -100,9 +102,7 @@ impl LiveTable {
     /// Whether a unique index covers just these columns: the whole table, or only rows where `flag` is true.
     pub fn has_unique_index(&self, columns: &[Ident], flag: Option<&Ident>) -> bool {
         self.indexes.iter().any(|index| {
-            index.unique
-                && index.usable
-                && index.holds_where(flag)
+            index.is_unique_where(flag)
                 && index.columns.len() == columns.len()
                 && columns.iter().all(|column| index.columns.iter().any(|name| name == column.as_str()))
         })
@@ -125,6 +125,11 @@ pub struct LiveColumn {
 }
 
 impl LiveIndex {
+    /// Whether it allows a value once: among the rows where `flag` is true, or without a flag in the whole table.
+    pub fn is_unique_where(&self, flag: Option<&Ident>) -> bool {
+        self.unique && self.usable && !self.columns.is_empty() && self.holds_where(flag)
+    }
+
     /// Whether its condition is that `flag` is true, as the server prints it; without a flag, that it has none.
     fn holds_where(&self, flag: Option<&Ident>) -> bool {
         let (Some(predicate), Some(flag)) = (&self.predicate, flag) else {

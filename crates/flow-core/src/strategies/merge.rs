@@ -1,16 +1,17 @@
 //! Merge (SCD type 1): rows that are new are inserted, rows that differ are updated in place, rows
 //! that do not differ are not written.
 
+use super::by_key;
 use crate::check::Check;
 use crate::declare::Mode;
 use crate::declare::options::{HandleDeletes, PipelineOptions};
 use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::pipeline::Resolved;
 use crate::pipeline::strategy::{Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Unique};
-use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
-use crate::reading::{self, changes, diff, guards, watermark};
+use crate::reading::{self, diff, watermark, written};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql;
@@ -84,8 +85,7 @@ impl LoadStrategy for Merge {
     /// The columns that are written: all that the source fills but the keys, unless said.
     fn compared(&self, load: &Resolved<'_>) -> Result<Vec<Ident>> {
         let Some(names) = &self.update_columns else {
-            let all = load.columns.iter().map(|column| &column.name);
-            return Ok(all.filter(|name| !load.keys.contains(name)).cloned().collect());
+            return Ok(by_key::all_but_keys(load));
         };
         match names.iter().find(|name| load.filled(name).is_none()) {
             Some(name) => Err(FlowError::new(
@@ -97,15 +97,18 @@ impl LoadStrategy for Merge {
         }
     }
 
-    fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {
-        ReadingNeed { in_place: true, joined_by: JoinedBy::Keys, ..ReadingNeed::default() }
+    /// A column that is added and updated has values in rows from before the watermark too.
+    fn reading(&self, load: &Resolved<'_>) -> ReadingNeed {
+        ReadingNeed {
+            in_place: true,
+            in_full: load.adds_compared(),
+            joined_by: JoinedBy::Keys,
+            ..ReadingNeed::default()
+        }
     }
 
     fn unique(&self, table: &Table, keys: &[Ident]) -> Vec<Unique> {
-        let declared = &table.primary_key;
-        let same = declared.len() == keys.len() && declared.iter().all(|name| keys.contains(name));
-        let primary_key = declared.is_empty() || same;
-        vec![Unique { columns: keys.to_vec(), among: None, primary_key }]
+        by_key::unique(table, keys)
     }
 
     fn privileges(&self) -> &'static [&'static str] {
@@ -116,9 +119,12 @@ impl LoadStrategy for Merge {
     }
 
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        if load.need.in_full && load.pipeline.incremental.is_some() {
+            plan.note("the table gains a column: this run reads in full");
+        }
         reading::steps(load, None, plan)?;
         if load.creates {
-            first_load(load, plan);
+            by_key::first_load(load, plan);
         } else {
             apply_changes(load, self, plan);
         }
@@ -130,43 +136,14 @@ impl LoadStrategy for Merge {
     }
 
     fn invariants(&self, dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident]) -> Vec<Invariant> {
-        let mut all = super::key_invariants(dialect, target, keys);
-        all.extend(super::once_per_key(
-            dialect,
-            target,
-            keys,
-            "one_row_per_key",
-            "the key has several rows",
-            None,
-        ));
-        all
-    }
-}
-
-fn first_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
-    let names = load.column_names();
-    let sql = sql!(
-        "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {source} AS s",
-        target = load.table.name,
-        names,
-        values = load.values(),
-        source = load.source()
-    );
-    let direct = matches!(load.rows, Rows::Direct(_));
-    let counts =
-        if direct { vec![RunValue::RowsIn, RunValue::RowsInserted] } else { vec![RunValue::RowsInserted] };
-    builder.step(StepKind::Insert, "insert every row", sql, Answer::Count(counts));
-    if direct {
-        guards::empty_source(load, builder);
+        super::one_row_per_key(dialect, target, keys)
     }
 }
 
 fn apply_changes(load: &Resolved<'_>, merge: &Merge, builder: &mut PlanBuilder<'_>) {
     let soft = merge.deletes == HandleDeletes::Soft;
     let flag = &merge.deleted_flag;
-    let names: Vec<&str> = load.compared.iter().map(|name| name.as_str()).collect();
-    let value = |name: &Ident| load.value(load.filled(name).expect("update columns are filled"));
-    let mut differs = load.differ(&load.compared, value, |name| sql!("t.{name}", name));
+    let mut differs = by_key::differs(load);
     if soft {
         differs.push(&sql!("\n    OR t.{flag} IS TRUE", flag));
     }
@@ -178,12 +155,8 @@ fn apply_changes(load: &Resolved<'_>, merge: &Merge, builder: &mut PlanBuilder<'
             differs,
             change: Sql::text("'changed'"),
             gone: (merge.deletes != HandleDeletes::Ignore).then_some(live),
-            max_delete_fraction: merge.max_delete_fraction,
-            purpose: if names.is_empty() {
-                "rows that are new".to_owned()
-            } else {
-                format!("rows that are new or differ in {}", names.join(", "))
-            },
+            max_delete_fraction: Some(merge.max_delete_fraction),
+            purpose: by_key::purpose(load),
         },
         builder,
     );
@@ -212,13 +185,11 @@ fn apply_changes(load: &Resolved<'_>, merge: &Merge, builder: &mut PlanBuilder<'
             );
         }
     }
-    let assign = |name: &Ident| sql!("{name} = c.{name}", name);
-    let mut assignments: Vec<Sql> = load.compared.iter().map(assign).collect();
+    let mut assignments = by_key::assignments(load);
     if soft {
         assignments.push(sql!("{flag} = FALSE", flag));
     }
-    if !assignments.is_empty() {
-        let sql = diff::update_by_address(load, assignments, &["changed"]);
+    if let Some(sql) = by_key::update_changed(load, assignments) {
         builder.step_if(
             RunValue::RowsChanged,
             StepKind::Update,
@@ -227,20 +198,12 @@ fn apply_changes(load: &Resolved<'_>, merge: &Merge, builder: &mut PlanBuilder<'
             Answer::CountExactly(vec![RunValue::RowsUpdated], vec![RunValue::RowsChanged]),
         );
     }
-    let columns = load.column_names();
-    let sql = sql!(
-        "INSERT INTO {target} ({columns})\nSELECT {values}\n  FROM {changes} AS c\n WHERE {new}",
-        target = load.table.name,
-        columns,
-        values = load.columns_of("c"),
-        changes = load.changes(),
-        new = changes::of_kind(&["new"])
-    );
     builder.step_if(
         RunValue::RowsNew,
         StepKind::Insert,
         "insert rows that are new",
-        sql,
+        by_key::insert_new(load),
         Answer::CountExactly(vec![RunValue::RowsInserted], vec![RunValue::RowsNew]),
     );
+    written::verify(load, None, &[], builder);
 }

@@ -2,6 +2,7 @@
 
 mod append;
 mod build;
+mod by_key;
 mod merge;
 mod scd2;
 mod truncate;
@@ -11,6 +12,8 @@ use crate::declare::Mode;
 use crate::declare::options::PipelineOptions;
 use crate::dialect::Dialect;
 use crate::pipeline::strategy::{Invariant, LoadStrategy};
+use crate::pipeline::{Resolved, Rows};
+use crate::plan::Answer;
 use crate::run_value::{RunValue, Values};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Sql};
@@ -41,6 +44,14 @@ fn rest(values: &Values) -> i64 {
         - n(RunValue::RowsRejected)
 }
 
+/// What the first load of a table counts: read in place, the one statement that reads and writes tells both.
+fn of_every_row(load: &Resolved<'_>) -> Answer {
+    match load.rows {
+        Rows::Direct(_) => Answer::Count(vec![RunValue::RowsIn, RunValue::RowsInserted]),
+        Rows::Stage(_) | Rows::Compared => Answer::CountAllRead(vec![RunValue::RowsInserted]),
+    }
+}
+
 /// How many keys of one broken invariant are named.
 const SHOWN: i64 = 20;
 
@@ -63,6 +74,12 @@ fn key_invariants(dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident])
         detail: "a column of its key is NULL",
         sql: sql!("SELECT {texts} FROM {target} AS t WHERE {null} {limit}", texts, target, null, limit),
     }]
+}
+
+/// What holds of a table that has one row a key.
+fn one_row_per_key(dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident]) -> Vec<Invariant> {
+    let once = once_per_key(dialect, target, keys, "one_row_per_key", "the key has several rows", None);
+    key_invariants(dialect, target, keys).into_iter().chain(once).collect()
 }
 
 /// A key comes once among the rows that meet a condition.

@@ -20,7 +20,7 @@ use crate::pipeline::strategy::{
 use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::reading::{self, changes, diff, guards, stage, watermark};
+use crate::reading::{self, changes, diff, guards, stage, watermark, written};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, LiveTable, Table, ddl};
 use crate::sql;
@@ -273,9 +273,8 @@ fn first_load(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         digest = stage::row_hash(load, "s", value),
         source = load.source()
     );
-    let counts =
-        if direct { vec![RunValue::RowsIn, RunValue::RowsInserted] } else { vec![RunValue::RowsInserted] };
-    builder.step(StepKind::Insert, "open the first version of every key", sql, Answer::Count(counts));
+    let counts = super::of_every_row(load);
+    builder.step(StepKind::Insert, "open the first version of every key", sql, counts);
     if direct {
         guards::empty_source(load, builder);
     }
@@ -307,7 +306,7 @@ fn apply_changes(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>
             differs: differs_at_all,
             change,
             gone: scd2.close_deleted.then_some(current),
-            max_delete_fraction: scd2.max_delete_fraction,
+            max_delete_fraction: Some(scd2.max_delete_fraction),
             purpose,
         },
         builder,
@@ -319,6 +318,7 @@ fn apply_changes(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>
     close(load, scd2, builder);
     overwrite(load, scd2, builder);
     open(load, scd2, builder);
+    written::verify(load, Some(sql!("t.{flag}", flag = scd2.current_flag)), &scd2.overwrite_columns, builder);
     if load.need.in_full {
         rehash::current_versions(load, scd2, builder);
     }

@@ -1,18 +1,21 @@
 //! Truncate and replace: the new rows are staged first, so that the target is locked as late and as
-//! briefly as possible.
+//! briefly as possible. With keys, by difference: what the table has already is not written again.
 
+use super::by_key;
 use crate::check::Check;
 use crate::declare::Mode;
 use crate::declare::options::{PipelineOptions, ReplaceMethod};
-use crate::error::Result;
+use crate::dialect::{Dialect, WriteAtOnce};
+use crate::error::{ErrorCode, Result};
 use crate::pipeline::Resolved;
-use crate::pipeline::strategy::{KeyNeed, LoadStrategy, ReadingNeed};
+use crate::pipeline::strategy::{Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Unique};
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Answer, StepKind};
-use crate::reading;
+use crate::plan::{Answer, GuardFailure, StepKind};
+use crate::reading::{self, diff, written};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, Table};
 use crate::sql;
+use crate::sql::{Ident, QualifiedName, Sql};
 
 /// What truncate knows.
 #[derive(Debug)]
@@ -38,78 +41,200 @@ impl LoadStrategy for Truncate {
     }
 
     fn keys(&self) -> KeyNeed {
-        KeyNeed::Optional
+        match self.method {
+            ReplaceMethod::Truncate | ReplaceMethod::Delete => KeyNeed::Optional,
+            ReplaceMethod::Diff => KeyNeed::OfRows,
+        }
+    }
+
+    fn compared(&self, load: &Resolved<'_>) -> Result<Vec<Ident>> {
+        Ok(match self.method {
+            ReplaceMethod::Truncate | ReplaceMethod::Delete => Vec::new(),
+            ReplaceMethod::Diff => by_key::all_but_keys(load),
+        })
     }
 
     fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {
-        ReadingNeed::default()
+        match self.method {
+            ReplaceMethod::Truncate | ReplaceMethod::Delete => ReadingNeed::default(),
+            ReplaceMethod::Diff => {
+                ReadingNeed { in_place: true, joined_by: JoinedBy::Keys, ..ReadingNeed::default() }
+            }
+        }
+    }
+
+    fn unique(&self, table: &Table, keys: &[Ident]) -> Vec<Unique> {
+        match self.method {
+            ReplaceMethod::Truncate | ReplaceMethod::Delete => Vec::new(),
+            ReplaceMethod::Diff => by_key::unique(table, keys),
+        }
     }
 
     fn privileges(&self) -> &'static [&'static str] {
         match self.method {
             ReplaceMethod::Truncate => &["TRUNCATE", "INSERT"],
             ReplaceMethod::Delete => &["DELETE", "INSERT"],
+            ReplaceMethod::Diff => &["SELECT", "INSERT", "UPDATE", "DELETE"],
         }
     }
 
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
-        replace(load, self.method, plan)
-    }
-
-    fn settle(&self, _: &mut Values) {}
-}
-
-fn replace(load: &Resolved<'_>, method: ReplaceMethod, builder: &mut PlanBuilder<'_>) -> Result<()> {
-    reading::steps(load, None, builder)?;
-    let target = &load.table.name;
-    if load.facts.run.dry_run && !load.creates {
-        // The exclusive lock would make readers wait for a run that is rolled back.
-        builder.step(
-            StepKind::Insert,
-            "count the rows that would be inserted",
-            sql!(
-                "SELECT {count}(*) AS rows_inserted FROM {stage} AS s",
-                count = load.dialect.function("count"),
-                stage = load.source()
-            ),
-            Answer::Read(vec![RunValue::RowsInserted]),
-        );
-        return Ok(());
-    }
-    if !load.creates {
-        match method {
-            ReplaceMethod::Truncate => {
-                builder.step(
-                    StepKind::Truncate,
-                    "empty the target; readers wait from here on",
-                    load.dialect.truncate(target),
-                    Answer::Ignore,
-                );
-            }
-            ReplaceMethod::Delete => {
-                builder.step(
-                    StepKind::Lock,
-                    "keep other writers out",
-                    load.dialect.lock_table(target),
-                    Answer::Ignore,
-                );
-                builder.step(
-                    StepKind::Truncate,
-                    "delete the old rows; readers see them until the commit",
-                    sql!("DELETE FROM {target}", target),
-                    Answer::Ignore,
-                );
+        reading::steps(load, None, plan)?;
+        match (self.method, load.creates) {
+            (ReplaceMethod::Diff, true) => by_key::first_load(load, plan),
+            (ReplaceMethod::Diff, false) => write_what_differs(load, plan),
+            (ReplaceMethod::Truncate, false) if load.facts.run.dry_run => count_new_rows(load, plan),
+            (method, creates) => {
+                if !creates {
+                    empty(load, method, plan);
+                }
+                insert_all(load, plan);
             }
         }
+        Ok(())
     }
-    let names = load.column_names();
+
+    fn settle(&self, values: &mut Values) {
+        if self.method == ReplaceMethod::Diff {
+            values.set(RunValue::RowsUnchanged, super::rest(values));
+        }
+    }
+
+    fn invariants(&self, dialect: &dyn Dialect, target: &QualifiedName, keys: &[Ident]) -> Vec<Invariant> {
+        match self.method {
+            ReplaceMethod::Truncate | ReplaceMethod::Delete => Vec::new(),
+            ReplaceMethod::Diff => super::one_row_per_key(dialect, target, keys),
+        }
+    }
+}
+
+/// The exclusive lock would make readers wait for a run that is rolled back.
+fn count_new_rows(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    builder.step(
+        StepKind::Insert,
+        "count the rows that would be inserted",
+        sql!(
+            "SELECT {count}(*) AS rows_inserted FROM {stage} AS s",
+            count = load.dialect.function("count"),
+            stage = load.source()
+        ),
+        Answer::Read(vec![RunValue::RowsInserted]),
+    );
+}
+
+fn empty(load: &Resolved<'_>, method: ReplaceMethod, builder: &mut PlanBuilder<'_>) {
+    let target = &load.table.name;
+    if method == ReplaceMethod::Truncate {
+        builder.step(
+            StepKind::Truncate,
+            "empty the target; readers wait from here on",
+            load.dialect.truncate(target),
+            Answer::Ignore,
+        );
+        return;
+    }
+    builder.step(StepKind::Lock, "keep other writers out", load.dialect.lock_table(target), Answer::Ignore);
+    builder.step(
+        StepKind::Truncate,
+        "delete the old rows; readers see them until the commit",
+        sql!("DELETE FROM {target}", target),
+        Answer::Ignore,
+    );
+    if !load.triggers().is_empty() {
+        nothing_is_left(load, builder);
+    }
+}
+
+/// A trigger may keep a row from being deleted.
+fn nothing_is_left(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let (table, names) = (&load.table.name, load.triggers().join(", "));
+    builder.step(
+        StepKind::Guard,
+        "no old row is left   expects no rows",
+        sql!(
+            "SELECT {count}(*) AS count\n  FROM {target} AS t\nHAVING {count}(*) > 0",
+            count = load.dialect.function("count"),
+            target = table
+        ),
+        Answer::NoRows(GuardFailure {
+            code: ErrorCode::TargetFailed,
+            message: format!("{{count}} rows of {table} were not deleted"),
+            one: format!("{{count}} row of {table} was not deleted"),
+            sample: Vec::new(),
+            hint: format!(
+                "a trigger or a rule of the target kept them ({names}); nothing stands of this run"
+            ),
+        }),
+    );
+}
+
+fn insert_all(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let sql = sql!(
         "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {stage} AS s",
-        target,
-        names,
+        target = load.table.name,
+        names = load.column_names(),
         values = load.columns_of("s"),
         stage = load.source()
     );
-    builder.step(StepKind::Insert, "insert the new rows", sql, Answer::Count(vec![RunValue::RowsInserted]));
-    Ok(())
+    builder.step(
+        StepKind::Insert,
+        "insert the new rows",
+        sql,
+        Answer::CountAllRead(vec![RunValue::RowsInserted]),
+    );
+}
+
+fn write_what_differs(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    diff::find(
+        load,
+        &diff::Comparison {
+            live: None,
+            differs: by_key::differs(load),
+            change: Sql::text("'changed'"),
+            gone: Some(Sql::text("TRUE")),
+            max_delete_fraction: None,
+            purpose: by_key::purpose(load),
+        },
+        builder,
+    );
+    diff::sample(load, "update", builder);
+    let delete = diff::delete_by_address(load, &["gone"]);
+    let update = by_key::update_changed(load, by_key::assignments(load));
+    let insert = by_key::insert_new(load);
+    let counted = [
+        (RunValue::RowsDeleted, RunValue::RowsGone),
+        (RunValue::RowsUpdated, RunValue::RowsChanged),
+        (RunValue::RowsInserted, RunValue::RowsNew),
+    ];
+    let at_once = WriteAtOnce { delete: delete.clone(), update: update.clone(), insert: insert.clone() };
+    match load.dialect.write_at_once(at_once) {
+        // A row may refer to one that comes, in place of one that goes whose unique value another row takes: in
+        // statements of their own no order would please both.
+        Some(sql) => builder.step_if_any(
+            counted.map(|(_, found)| found).to_vec(),
+            StepKind::Update,
+            "write the difference: delete, update and insert",
+            sql,
+            Answer::ReadExactly(counted.to_vec()),
+        ),
+        None => {
+            let statements = [
+                (Some(delete), StepKind::Delete, "delete rows that left the source"),
+                (update, StepKind::Update, "update rows that differ"),
+                (Some(insert), StepKind::Insert, "insert rows that are new"),
+            ];
+            for ((sql, kind, purpose), (value, found)) in statements.into_iter().zip(counted) {
+                if let Some(sql) = sql {
+                    builder.step_if(
+                        found,
+                        kind,
+                        purpose,
+                        sql,
+                        Answer::CountExactly(vec![value], vec![found]),
+                    );
+                }
+            }
+        }
+    }
+    written::verify(load, None, &[], builder);
 }

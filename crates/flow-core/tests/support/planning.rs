@@ -141,10 +141,12 @@ impl<'d> Scene<'d> {
         let Target::Declared(table) = &self.pipeline.target else { panic!("a declared table") };
         let managed = self.pipeline.strategy.managed_columns(table);
         let live = live_table(self.engine, &self.pipeline, table, &managed);
+        let known_columns = live.columns.iter().map(|column| column.name.clone()).collect();
         self.facts.target.live = Some(live);
         self.facts.target.record = Some(TargetRecord {
             generation: 7,
             fingerprint: Some("of before".to_owned()),
+            known_columns,
             ..Default::default()
         });
         // What the hashes of the live table were made from is what this pipeline compares.
@@ -302,6 +304,7 @@ fn live_table(engine: &EngineFacts, pipeline: &Pipeline, table: &Table, managed:
             .collect(),
         indexes,
         checks,
+        triggers: Vec::new(),
         ours: true,
         estimated_rows: 5000.0,
     }
@@ -351,8 +354,10 @@ pub fn plan_text(plan: &Plan) -> String {
 fn remarks(step: &Step) -> Vec<String> {
     let names = |values: &[RunValue]| values.iter().map(|value| value.name()).collect::<Vec<_>>().join(" + ");
     let mut out = Vec::new();
-    if let Some(Condition::Positive(value)) = &step.when {
-        out.push(format!("only if {} > 0", value.name()));
+    match &step.when {
+        Some(Condition::Positive(value)) => out.push(format!("only if {} > 0", value.name())),
+        Some(Condition::AnyPositive(values)) => out.push(format!("only if {} > 0", names(values))),
+        None => {}
     }
     match &step.answer {
         Answer::Ignore => {}
@@ -360,6 +365,15 @@ fn remarks(step: &Step) -> Vec<String> {
         Answer::CountExactly(values, expected) => {
             out.push(format!("counts {}: as many as {}", names(values), names(expected)));
         }
+        Answer::CountAllRead(values) => {
+            out.push(format!("counts {}: as many as were read and not dropped", names(values)));
+        }
+        Answer::ReadExactly(values) => {
+            let told =
+                values.iter().map(|(value, expected)| format!("{} as {}", value.name(), expected.name()));
+            out.push(format!("answers numbers: {}", told.collect::<Vec<_>>().join(", ")));
+        }
+        Answer::Warn(warning) => out.push(format!("else warns: {}", warning.many)),
         Answer::Sample(_) => out.push("answers a sample".to_owned()),
         Answer::Read(_) => out.push("answers numbers".to_owned()),
         Answer::NoRows(failure) => {

@@ -258,6 +258,7 @@ impl TargetJson {
             columns: self.columns.into_iter().flatten().map(column).collect(),
             indexes: self.keys.into_iter().flatten().map(index).collect(),
             checks: Vec::new(),
+            triggers: Vec::new(),
             ours: false,
             estimated_rows,
         })

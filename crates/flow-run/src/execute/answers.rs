@@ -1,11 +1,12 @@
 //! What a run takes from the answers of its steps. Nothing fails open: a step whose answer cannot be read has failed,
 //! a guard above all.
 
+use super::run::PartProgress;
 use crate::history::lease_lost;
 use crate::session::{ResultSet, unreadable};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::ExecutionPath;
-use ematix_flow_core::plan::{Answer, GuardFailure, Step, StepKind};
+use ematix_flow_core::plan::{Answer, GuardFailure, Step, StepKind, Warning};
 use ematix_flow_core::report::SampleRow;
 use ematix_flow_core::run_value::{RunValue, Values};
 
@@ -17,9 +18,9 @@ pub fn take(
     step: &Step,
     path: ExecutionPath,
     answers: &[ResultSet],
-    values: &mut Values,
-    sample: &mut Vec<SampleRow>,
+    part: &mut PartProgress,
 ) -> Result<Option<i64>> {
+    let values = &mut part.values;
     if step.answer == Answer::Ignore {
         return Ok(None);
     }
@@ -31,12 +32,27 @@ pub fn take(
             Ok(Some(last.affected))
         }
         Answer::CountExactly(counted, expected) => {
-            let expected: i64 = expected.iter().map(|value| values.number(*value)).sum();
-            if last.affected != expected {
-                return Err(wrong_count(step, path, last.affected, expected));
-            }
+            let expected = expected.iter().map(|value| values.number(*value)).sum();
+            count_exactly(step, path, last.affected, expected)?;
             counted.iter().for_each(|value| values.add(*value, last.affected));
             Ok(Some(last.affected))
+        }
+        Answer::CountAllRead(counted) => {
+            count_exactly(step, path, last.affected, values.rows_left())?;
+            counted.iter().for_each(|value| values.add(*value, last.affected));
+            Ok(Some(last.affected))
+        }
+        Answer::ReadExactly(asked) => {
+            let counted: Vec<RunValue> = asked.iter().map(|(value, _)| *value).collect();
+            read(step, &counted, last, values)?;
+            for (value, expected) in asked {
+                count_exactly(step, path, values.number(*value), values.number(*expected))?;
+            }
+            Ok(Some(counted.iter().map(|value| values.number(*value)).sum()))
+        }
+        Answer::Warn(warning) => {
+            part.warnings.extend(warned(step, warning, last)?);
+            Ok(None)
         }
         Answer::Read(asked) => {
             read(step, asked, last, values)?;
@@ -44,7 +60,7 @@ pub fn take(
         }
         Answer::Sample(changed) => {
             for row in &last.rows {
-                sample.push(sample_row(step, changed, row)?);
+                part.sample.push(sample_row(step, changed, row)?);
             }
             Ok(None)
         }
@@ -66,6 +82,30 @@ pub fn take(
             _ => Err(lease_lost()),
         },
     }
+}
+
+/// What the server says was written is what was planned.
+fn count_exactly(step: &Step, path: ExecutionPath, touched: i64, expected: i64) -> Result<()> {
+    match touched == expected {
+        true => Ok(()),
+        false => Err(wrong_count(step, path, touched, expected)),
+    }
+}
+
+/// What a report says of the rows that were counted, where there are any.
+fn warned(step: &Step, warning: &Warning, answer: &ResultSet) -> Result<Option<String>> {
+    let [cell] = answer.only_row(1, &step.purpose)? else {
+        return Err(unreadable(&step.purpose, "no single value"));
+    };
+    let count: i64 = cell
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| unreadable(&step.purpose, "a count that is no number"))?;
+    Ok(match count {
+        0 => None,
+        1 => Some(warning.one.clone()),
+        many => Some(warning.many.replace("{count}", &many.to_string())),
+    })
 }
 
 fn wrong_count(step: &Step, path: ExecutionPath, touched: i64, expected: i64) -> FlowError {
@@ -176,10 +216,9 @@ mod tests {
     }
 
     fn taken(answer: &Answer, answers: &[ResultSet]) -> (Result<Option<i64>>, Values) {
-        let mut values = Values::default();
-        let outcome =
-            take(&step(answer.clone()), ExecutionPath::SameDatabase, answers, &mut values, &mut Vec::new());
-        (outcome, values)
+        let mut part = PartProgress::default();
+        let outcome = take(&step(answer.clone()), ExecutionPath::SameDatabase, answers, &mut part);
+        (outcome, part.values)
     }
 
     fn set(columns: usize, rows: Vec<Vec<Option<String>>>) -> ResultSet {
@@ -265,6 +304,8 @@ mod tests {
         for answer in [
             Answer::Count(vec![RunValue::RowsIn]),
             Answer::CountExactly(vec![RunValue::RowsUpdated], vec![RunValue::RowsChanged]),
+            Answer::CountAllRead(vec![RunValue::RowsInserted]),
+            Answer::Warn(Warning { many: String::new(), one: String::new() }),
             Answer::Sample("update"),
             Answer::ExactlyOne,
         ] {

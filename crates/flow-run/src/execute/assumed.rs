@@ -104,6 +104,7 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
                 .collect(),
             indexes,
             checks: vec!["_period".to_owned(), "_open".to_owned()],
+            triggers: Vec::new(),
             ours: true,
             estimated_rows: 0.0,
         }

@@ -1,13 +1,14 @@
 //! Verifies a table against what its strategy promises, and names the keys that break it. Reads only.
 
 use super::Engine;
+use super::keys::live_table;
 use crate::history::HistoryStore;
 use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::ColumnValue;
-use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::error::Result;
+use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::pipeline::strategy::Invariant;
-use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::Violation;
 use ematix_flow_core::schema::LiveTable;
@@ -26,16 +27,9 @@ impl Engine {
             .map_err(|mut errors| errors.remove(0))?;
         let session = self.open(&built.target_connection, &format!("check {pipeline}")).await?;
         let name = built.target.name();
-        let doing = "look at the target";
-        let table = session.inspector().table(name);
-        let answers = session.ask(Blame::Target, doing, &table.sql).await?;
-        let (_, live) = table.read(nth(&answers, 0, doing)?, doing)?;
-        let Some(live) = live else {
-            return Err(FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
-                .hint(format!("`flow run {pipeline}` creates it")));
-        };
+        let live = live_table(session.as_ref(), &built).await?;
         let strategy = &built.strategy;
-        let keys = keys_of(&built, &live)?;
+        let keys = self.keys_of(session.as_ref(), &built, &live).await?;
         let mut all = strategy.invariants(session.facts().dialect, name, &keys);
         all.extend(hash_invariant(session.as_ref(), &built, &keys, &live).await?);
         let mut violations = Vec::new();
@@ -58,20 +52,6 @@ impl Engine {
         session.close().await;
         Ok(violations)
     }
-}
-
-/// The keys of the live table: what is declared, else its primary key, without the beginning of a version.
-fn keys_of(pipeline: &Pipeline, live: &LiveTable) -> Result<Vec<Ident>> {
-    if let Some(keys) = &pipeline.keys {
-        return Ok(keys.clone());
-    }
-    if let Target::Declared(table) = &pipeline.target {
-        return Ok(declared_keys(table).0);
-    }
-    let begin = pipeline.strategy.history().map(|history| history.begin.as_str());
-    let primary = live.indexes.iter().find(|index| index.primary);
-    let columns = primary.map(|index| index.columns.as_slice()).unwrap_or_default();
-    columns.iter().filter(|name| Some(name.as_str()) != begin).map(Ident::new).collect()
 }
 
 /// The hashes of current versions, as far as we made them: over the set of columns that is stored.

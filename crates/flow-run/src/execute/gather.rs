@@ -15,6 +15,7 @@ use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
+use ematix_flow_core::schema::LiveTable;
 use ematix_flow_core::sql::QualifiedName;
 use ematix_flow_core::types::DataType;
 
@@ -58,12 +59,18 @@ async fn facts(
         None => (None, None, false),
     };
     let source = match (&pipeline.target, &route.source) {
-        (Target::Inferred(_), Some(_)) => with_types_of(session, source, live.is_none()).await?,
+        (Target::Inferred(_), Some(_)) => {
+            let made = |name: &str| match &live {
+                Some(live) => pipeline.migrate && live.column(name).is_none(),
+                None => true,
+            };
+            with_types_of(session, source, made).await?
+        }
         _ => source,
     };
     let natives = native_names(&pipeline.target, &source.columns);
     let native_types = inspector.native_types(&natives).await?;
-    let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.is_some());
+    let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.as_ref());
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
     let doing = "look up privileges";
     let answers = session.ask(Blame::Target, doing, &format!("{};\n{}", missing.sql, clock.sql)).await?;
@@ -163,7 +170,7 @@ pub async fn all(
     }
     let (mut source, _) = read;
     if route.source.is_some() {
-        source = with_types_of(session, source, true).await?;
+        source = with_types_of(session, source, |_| true).await?;
         let inferred: Vec<String> =
             source.columns.iter().filter_map(|column| column.inferred.clone()).collect();
         let types = session.inspector().native_types(&inferred).await?;
@@ -201,12 +208,12 @@ async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) ->
     Ok((SourceFacts { columns: read.columns, relation }, read.cap))
 }
 
-/// A table that is made after a source in another database has types that exist where it is made: an enum that
-/// does not becomes text, a domain its base type.
+/// A column that is made after a source in another database has a type that exists where it is made: an enum that
+/// does not becomes text, a domain its base type. `made` says which columns are.
 pub async fn with_types_of(
     target: &dyn Session,
     mut source: SourceFacts,
-    creates: bool,
+    made: impl Fn(&str) -> bool,
 ) -> Result<SourceFacts> {
     let names: Vec<&str> = source.columns.iter().map(|column| column.data_type.name.as_str()).collect();
     let missing = target.inspector().unknown_types(&names).await?;
@@ -215,8 +222,8 @@ pub async fn with_types_of(
         let instead = match column.data_type.normal {
             Some(Normal::Enum) => Some("text".to_owned()),
             _ if wire.oid.is_some() => Some(wire.name.clone()),
-            // The live table has types of its own.
-            _ if !creates => Some("text".to_owned()),
+            // The live column has a type of its own.
+            _ if !made(&column.name) => Some("text".to_owned()),
             _ => {
                 let (name, data_type) = (&column.name, &column.data_type.name);
                 let message = format!(
@@ -263,7 +270,7 @@ fn needed_privileges(
     pipeline: &Pipeline,
     path: ExecutionPath,
     schema_exists: bool,
-    table_exists: bool,
+    live: Option<&LiveTable>,
 ) -> Vec<Privilege> {
     let name: &QualifiedName = pipeline.target.name();
     let mut needed = Vec::new();
@@ -273,11 +280,13 @@ fn needed_privileges(
         needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
     }
     let strategy = &pipeline.strategy;
-    let staged = path != ExecutionPath::SameDatabase || strategy.stages() || pipeline.incremental.is_some();
+    let watched = live.is_some_and(|live| !live.triggers.is_empty());
+    let staged =
+        path != ExecutionPath::SameDatabase || strategy.stages() || watched || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));
     }
-    if !table_exists {
+    if live.is_none() {
         needed.push(Privilege::Schema("CREATE", name.schema.to_string()));
         return needed;
     }

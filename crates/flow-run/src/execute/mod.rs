@@ -5,6 +5,7 @@ mod assumed;
 pub mod callables;
 mod check;
 mod gather;
+mod keys;
 mod nulls;
 pub mod observer;
 mod questions;
@@ -326,8 +327,8 @@ impl Engine {
                 let whole = targets.as_ref().ok().map(|targets| &targets.whole);
                 let mut report = self.report(pipeline, &about, whole, &progress, &outcome, request);
                 let part = std::mem::take(&mut progress.parts[0]);
-                count(&mut report, part, request);
                 report.warnings = progress.plan.map(|plan| plan.warnings).unwrap_or_default();
+                count(&mut report, part, request);
                 report
             }
         }
@@ -347,10 +348,10 @@ impl Engine {
             let own = About { run_id: target.run_id.clone(), ..about.clone() };
             let mut report = self.report(&pipeline.name, &own, Some(pipeline), progress, &outcome, request);
             let part = &progress.parts[place];
-            count(&mut report, part.clone(), request);
             let planned = progress.plan.as_ref().map(|plan| &plan.parts[place]);
             report.path = planned.map(|part| part.path).or(report.path);
             report.warnings = planned.map(|part| part.warnings.clone()).unwrap_or_default();
+            count(&mut report, part.clone(), request);
             reports.push(report);
         }
         let whole = &targets.whole;
@@ -473,6 +474,7 @@ fn count(report: &mut RunReport, part: PartProgress, request: &Request) {
     report.count(&part.values);
     report.watermark_before = part.watermark_before;
     report.watermark_after = part.values.text(RunValue::Watermark).map(str::to_owned);
+    report.warnings.extend(part.warnings);
     report.sample = (request.sample > 0).then_some(part.sample);
     report.steps = part.steps;
 }

@@ -1,6 +1,7 @@
 //! What commands ask of history: runs, steps, watermarks, the versions of a key, what is due.
 
-use super::{Engine, Request};
+use super::Engine;
+use super::keys::live_table;
 use crate::history::HistoryStore;
 use crate::session::{Session, nth};
 use ematix_flow_core::declare::PipelineOptions;
@@ -279,25 +280,12 @@ impl Engine {
             )
             .hint("`flow history` without --key shows its runs"));
         };
-        let request = Request::plain(tokio::sync::watch::channel(super::Stop::No).1);
-        let keys: Vec<Ident> = match (&built.keys, &built.target) {
-            (Some(keys), _) => keys.clone(),
-            (None, Target::Declared(table)) => ematix_flow_core::pipeline::declared_keys(table).0,
-            (None, Target::Inferred(_)) => {
-                let plan = self.plan(pipeline, &request).await?;
-                plan.header.keys.iter().map(Ident::new).collect::<Result<_>>()?
-            }
-        };
-        let key = match_key(&keys, key)?;
         let session = self.open(&built.target_connection, &format!("history {pipeline}")).await?;
         let name = built.target.name();
+        let live = live_table(session.as_ref(), &built).await?;
+        let key = match_key(&self.keys_of(session.as_ref(), &built, &live).await?, key)?;
         let sql = versions_of(session.facts().dialect, name, &kept, &key);
-        let answers = session.ask(Blame::Target, "read the versions of the key", &sql).await;
-        let answers = answers.map_err(|error| match session.says_missing(&error) {
-            true => FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
-                .hint(format!("`flow run {pipeline}` creates it")),
-            false => error,
-        })?;
+        let answers = session.ask(Blame::Target, "read the versions of the key", &sql).await?;
         let columns = match &built.target {
             Target::Declared(table) => {
                 table.columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>()

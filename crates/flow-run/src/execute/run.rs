@@ -46,6 +46,8 @@ pub struct PartProgress {
     pub steps: Vec<StepReport>,
     /// Rows of the sample.
     pub sample: Vec<SampleRow>,
+    /// What was found that a person should know although it goes well.
+    pub warnings: Vec<String>,
     /// The watermark from which the run read.
     pub watermark_before: Option<String>,
 }
@@ -286,9 +288,12 @@ impl Execution<'_> {
         source: Option<&dyn Session>,
         part: &mut PartProgress,
     ) -> Result<Option<String>> {
-        if let Some(Condition::Positive(value)) = &step.when
-            && part.values.number(*value) <= 0
-        {
+        let holds = match &step.when {
+            None => true,
+            Some(Condition::Positive(value)) => part.values.number(*value) > 0,
+            Some(Condition::AnyPositive(values)) => values.iter().any(|value| part.values.number(*value) > 0),
+        };
+        if !holds {
             return Ok(None);
         }
         if let (StepKind::Finish, Some(place)) = (step.kind, step.part) {
@@ -303,7 +308,7 @@ impl Execution<'_> {
                 let asked = self.session.ask(step.blame, &step.doing(), &sql).await;
                 let answers = asked.map_err(|error| self.with_remedy(error, step))?;
                 let path = plan.header.path;
-                answers::take(step, path, &answers, &mut part.values, &mut part.sample)?
+                answers::take(step, path, &answers, part)?
             }
             Action::AskSource(statement) => {
                 let source = transfer::source_of(source, &step.action)?;

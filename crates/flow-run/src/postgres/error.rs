@@ -90,7 +90,7 @@ fn lacks_partition(db: &tokio_postgres::error::DbError) -> bool {
 
 fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> {
     let of_code = match code {
-        ErrorCode::CastFailed => Some("change the declared type, or cast the column in the query".to_owned()),
+        ErrorCode::CastFailed => Some("cast the column in the query, or change its type: the declared one, or that of the table".to_owned()),
         ErrorCode::SourceFailed if db.message().contains("no binary output function") => {
             Some("cast the column to text in the query, and declare it as text".to_owned())
         }
@@ -99,6 +99,9 @@ fn hint(code: ErrorCode, db: &tokio_postgres::error::DbError) -> Option<String> 
         ErrorCode::Timeout => Some("raise statement_timeout, or make the query cheaper".to_owned()),
         ErrorCode::TargetFailed if *db.code() == SqlState::UNIQUE_VIOLATION => {
             Some("the source has two rows that a unique constraint of the target does not allow together".to_owned())
+        }
+        ErrorCode::TargetFailed if *db.code() == SqlState::FOREIGN_KEY_VIOLATION => {
+            Some("a row refers to one that goes, or that is not there: load the tables in the order of their references".to_owned())
         }
         ErrorCode::TargetFailed if *db.code() == SqlState::NOT_NULL_VIOLATION => {
             Some("the source has NULL where the target does not allow it: declare the column with ?, or mend the query".to_owned())

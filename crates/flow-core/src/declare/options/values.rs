@@ -83,12 +83,14 @@ word_enum! {
     }
 }
 word_enum! {
-    /// How a table is emptied before it is filled again.
+    /// How the rows of a table are replaced.
     ReplaceMethod {
         /// TRUNCATE: fast; readers wait.
         #[default] Truncate,
         /// DELETE: slower; readers see the old rows until the commit.
         Delete,
+        /// By keys, only what differs: an unchanged reload writes nothing, and foreign keys to the table hold.
+        Diff,
     }
 }
 word_enum! {

@@ -81,6 +81,18 @@ SELECT system.main.json_object(
          'earlier_sets', t.earlier_sets,
          'encoding_version', t.encoding_version,
          'fingerprint', t.fingerprint,
+         'keys', (SELECT system.main.arg_max(system.main.json_extract(h.declaration, '$.keys'), h.recorded_at)
+                    FROM ematix_flow.schema_history AS h
+                   WHERE h.target = :target
+                     AND system.main.json_array_length(h.declaration, '$.keys') > 0),
+         'kept_columns', (SELECT system.main.list(DISTINCT c.name)
+                            FROM (SELECT unnest(CAST(system.main.json_extract(h.declaration, '$.kept') AS VARCHAR[])) AS name
+                                    FROM ematix_flow.schema_history AS h
+                                   WHERE h.target = :target) AS c),
+         'known_columns', (SELECT system.main.list(DISTINCT c.name)
+                             FROM (SELECT unnest(system.main.json_keys(h.declaration, '$.columns')) AS name
+                                     FROM ematix_flow.schema_history AS h
+                                    WHERE h.target = :target) AS c),
          'ours', coalesce((SELECT system.main.arg_min(h.created, h.recorded_at)
                              FROM ematix_flow.schema_history AS h
                             WHERE h.target = q.target), false),

@@ -46,7 +46,8 @@ pub fn common_columns(load: &Resolved<'_>) -> Vec<Ident> {
             let known = |name: &&Ident| stored.iter().any(|stored| stored == name.as_str());
             load.compared.iter().filter(known).cloned().collect()
         }
-        None => load.compared.clone(),
+        // A column that this run adds has no value yet in any version.
+        None => load.compared.iter().filter(|name| load.is_live(name)).cloned().collect(),
     }
 }
 

@@ -24,6 +24,16 @@ const INDEXES: &str = "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_buil
       )), '[]'::json)
    FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid)";
 
+/// Triggers of its partitions and children fire too. `tgtype`: 4 INSERT, 8 DELETE, 16 UPDATE (catalog/pg_trigger.h).
+const TRIGGERS: &str = "(WITH RECURSIVE tables (oid) AS (
+          SELECT c.oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tables AS t ON t.oid = i.inhparent)
+        SELECT COALESCE(pg_catalog.json_agg(DISTINCT f.name), '[]'::json)
+          FROM (SELECT g.tgname FROM pg_catalog.pg_trigger AS g JOIN tables AS t ON t.oid = g.tgrelid
+                 WHERE NOT g.tgisinternal AND g.tgtype & 28 <> 0 AND g.tgenabled IN ('O', 'A')
+                UNION ALL
+                SELECT r.rulename FROM pg_catalog.pg_rewrite AS r JOIN tables AS t ON t.oid = r.ev_class
+                 WHERE r.ev_type <> '1' AND r.ev_enabled IN ('O', 'A')) AS f(name))";
+
 #[derive(Deserialize)]
 struct IndexJson {
     name: String,
@@ -69,6 +79,7 @@ pub(super) fn question(name: &QualifiedName) -> String {
                     LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
       'indexes', {INDEXES},
+      'triggers', {TRIGGERS},
       'checks', (SELECT COALESCE(pg_catalog.json_agg(k.conname), '[]'::json) FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'c'))
      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = {schema} AND c.relname = {table} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')))",
@@ -91,6 +102,7 @@ struct TableJson {
     columns: Vec<ColumnJson>,
     indexes: Vec<IndexJson>,
     checks: Vec<String>,
+    triggers: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +134,7 @@ pub(super) fn read(answer: &str) -> Result<(bool, Option<LiveTable>)> {
             .collect(),
         indexes: table.indexes.into_iter().map(LiveIndex::from).collect(),
         checks: table.checks,
+        triggers: table.triggers,
         ours: false,
         estimated_rows: table.estimated_rows,
     });
