@@ -18,7 +18,7 @@ one may import those before it, and no other:
 
     _core _mypy
     show     answers notebook reports
-    ground   errors places mistakes names values
+    ground   errors places mistakes names values secret
     types
     declare  connections markers columns table helpers expectations transforms features strategies options source
              _checked targets runnable registry pipelines decorators

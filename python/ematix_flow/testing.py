@@ -24,10 +24,10 @@ from typing import Any
 import pytest
 
 from .declare import registry
-from .declare.connections import masked
 from .declare.table import table_of
 from .declare.targets import as_target
 from .ground.errors import FlowError, SpecError
+from .ground.secret import masked
 from .run.connections import Connection, close_named
 
 __all__ = ["FlowDatabase", "assert_history", "flow_db", "flow_declarations", "flow_server"]
@@ -38,8 +38,13 @@ class FlowDatabase(Connection):
 
     def __init__(self, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(dsn=dsn)
-        self.dsn = dsn
         self._monkeypatch = monkeypatch
+
+    @property
+    def dsn(self) -> str:
+        """Where it is, as psql takes it."""
+        assert self._dsn is not None, "it was made from a DSN"
+        return self._dsn.reveal()
 
     def serves(self, *names: str) -> None:
         """For this test, connections of these names lead here, whatever a file says; `default` does from the start."""

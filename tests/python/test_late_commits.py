@@ -214,3 +214,70 @@ def test_nothing_is_passed_over_while_a_transaction_is_prepared(flow: Flow, data
     database.execute("COMMIT PREPARED 'late'")
     flow("run", "events")
     assert database.rows("SELECT id FROM loaded ORDER BY id") == [(1,), (2,), (3,)]
+
+
+QUERIES = {
+    "a column without a default": (
+        "SELECT * FROM app.customers",
+        "ALTER TABLE app.customers ALTER changed_at DROP DEFAULT",
+    ),
+    "an expression": (
+        "SELECT customer_id, name, revision, changed_at + interval '0' AS changed_at FROM app.customers",
+        "",
+    ),
+    "a view": ("SELECT * FROM app.seen", "CREATE VIEW app.seen AS SELECT DISTINCT * FROM app.customers"),
+    "a join": ("SELECT c.* FROM app.customers AS c JOIN app.customers AS o USING (customer_id)", ""),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("mode", MODES)
+def test_auto_takes_the_cap_of_any_column_of_instants(database: Database, flow: Flow, mode: str, name: str) -> None:
+    given(database)
+    query, change = QUERIES[name]
+    database.execute(change or "SELECT 1")
+    insert(database, 1, 3)
+    path = config(flow, mode, query=query)
+    report = run(flow, path)
+    known = name == "a join"
+    assert any("stamped by the source's own clock" in warning for warning in report["warnings"]) != known
+    assert not any("only within lookback" in warning for warning in report["warnings"])
+    with database.connect(autocommit=False) as late:
+        insert(late, 4, 4)
+        insert(database, 5, 5)
+        for _ in range(2):
+            run(flow, path)
+            assert loaded(database) == [1, 2, 3, 5]
+        late.commit()
+        run(flow, path)
+        assert loaded(database) == [1, 2, 3, 4, 5]
+    assert run(flow, path)["rows_inserted"] == 0
+
+
+def test_who_insists_on_the_cap_is_refused_where_there_is_none(database: Database, flow: Flow) -> None:
+    given(database, "timestamp")
+    insert(database, 1, 3)
+    error = run(flow, config(flow, "append", late_commits="cap"), expect=2)["error"]
+    assert error["code"] == "invalid_value"
+    assert error["message"] == (
+        '`customers` cannot have late_commits = "cap": `changed_at` is timestamp without time zone, not timestamptz'
+    )
+    assert 'late_commits = "auto"' in error["hint"]
+    report = run(flow, config(flow, "append"))
+    assert any("only within lookback" in warning for warning in report["warnings"])
+
+
+def test_a_role_that_sees_no_other_session_has_lookback_alone(database: Database, flow: Flow) -> None:
+    given(database)
+    insert(database, 1, 3)
+    role = f"{database.name}_r"
+    database.execute(
+        f"CREATE ROLE {role} LOGIN; GRANT ALL ON DATABASE {database.name} TO {role};"
+        f"GRANT USAGE ON SCHEMA app TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA app TO {role}"
+    )
+    environment: dict[str, str | None] = {"EMATIX_FLOW_DSN": database.dsn_as(role)}
+    for options, code in (({}, 0), ({"late_commits": "cap"}, 2)):
+        path = config(flow, "merge", **options)
+        report = flow("run", "customers", "--output", "json", config=path, env=environment, expect=code).json()
+        said = str(report["warnings"] or report["error"])
+        assert "grant pg_read_all_stats" in said

@@ -4,6 +4,7 @@
 //! test holds them to it. Everything is pure: no connection, no clock, no randomness.
 
 pub mod error;
+pub mod secret;
 pub mod copy_rows;
 pub mod duration;
 pub mod hash;

@@ -37,7 +37,7 @@ fn scenes() -> Vec<(&'static str, Scene<'static>)> {
         ("append_with_a_primary_key", scene("mode = 'append'").existing()),
         ("append_incremental_first_load", append(incremental).cap(CAP)),
         ("append_incremental", {
-            append(incremental).existing().watermark(LAST, READ_FROM).cap(CAP).facts(|facts| {
+            append(incremental).cap(CAP).existing().watermark(LAST, READ_FROM).facts(|facts| {
                 let stored = facts.watermark.as_mut().expect("a watermark");
                 stored.covered_from = Some("2026-01-01 11:00:00+00".to_owned());
             })
@@ -82,9 +82,9 @@ fn scenes() -> Vec<(&'static str, Scene<'static>)> {
         ("scd2_infinity", scene("mode = 'scd2'\nopen_end = 'infinity'")),
         ("scd2_changed_compare_set", {
             scene(&format!("mode = 'scd2'\n{incremental}"))
+                .cap(CAP)
                 .existing()
                 .watermark(LAST, READ_FROM)
-                .cap(CAP)
                 .facts(|facts| {
                     facts.target.record.as_mut().expect("a record").compare_set =
                         Some(vec!["email".to_owned()]);

@@ -184,13 +184,13 @@ plans! {
     scd2_incremental_of_a_coarse_column =>
         scene("mode = 'scd2'\nincremental_column = 'seen'\nlate_commits = 'cap'")
             .source("seen", "timestamp(0) with time zone")
-            .existing()
             .facts(|facts| {
                 let column = facts.source.columns.last_mut().expect("the column seen");
                 column.data_type.normal = planning::named_type(&Postgres, "timestamptz").normal;
             })
-            .watermark(LAST, READ_FROM)
-            .cap("2026-01-02T03:04:00Z");
+            .cap("2026-01-02T03:04:00Z")
+            .existing()
+            .watermark(LAST, READ_FROM);
     scd2_incremental_with_a_changed_compare_set =>
         scene("mode = 'scd2'\nincremental_column = 'updated_at'\nlate_commits = 'lookback'").existing().watermark(LAST, READ_FROM).facts(|facts| {
             facts.target.record.as_mut().expect("a record").compare_set = Some(vec!["email".to_owned()]);

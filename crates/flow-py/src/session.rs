@@ -9,6 +9,7 @@ use ematix_flow_core::declare::{ConnectionSpec, ProjectSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::numbered;
+use ematix_flow_core::secret::Secret;
 use ematix_flow_run::postgres::connect::connect;
 use ematix_flow_run::postgres::error::statement_error;
 use ematix_flow_run::postgres::session::PostgresSession as Open;
@@ -36,6 +37,7 @@ impl Session {
     #[new]
     #[pyo3(signature = (dsn, name))]
     fn new(dsn: Option<String>, name: Option<String>) -> Session {
+        let dsn = dsn.map(Secret::from);
         let mut project = ProjectSpec::default();
         let name = match (&dsn, name) {
             (_, Some(name)) => name,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import TypeAlias
 
 from ..ground.errors import SpecError
 from ..ground.names import a
+from ..ground.secret import Secret
 
 
 class NamedConnection:
@@ -15,20 +15,34 @@ class NamedConnection:
 
     name: str | None
 
-    def __init__(self, name: str | None = None, *, dsn: str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, dsn: str | Secret | None = None) -> None:
         self.name = name
-        self._dsn = dsn
+        self._dsn = Secret(dsn) if isinstance(dsn, str) else dsn
+        self._left_behind = False
+
+    def check(self, where: str) -> None:
+        """Refuses a connection whose password stayed behind when it was pickled.
+
+        Raises:
+            SpecError: `missing_variable`.
+        """
+        if self._left_behind:
+            raise SpecError(
+                f"{where}: the password of {self!r} stayed behind when it was pickled",
+                code="missing_variable",
+                hint="pickle a connection that has a name: EMATIX_FLOW_DSN_<NAME> says where it leads, on the other side too",
+            )
 
     def __repr__(self) -> str:
-        return f"<Connection {self.name or masked(self._dsn or 'default')}>"
+        return f"<Connection {self.name or self._dsn or 'default'}>"
 
 
 ConnectionLike: TypeAlias = NamedConnection | str
 """A connection, or the name of one; nothing is opened before it is needed."""
 
 # The names of DSNs, and the DSNs by these names.
-_names: dict[str, str] = {}
-_dsns: dict[str, str] = {}
+_names: dict[Secret, str] = {}
+_dsns: dict[str, Secret] = {}
 _dsns_lock = threading.Lock()
 
 
@@ -41,6 +55,7 @@ def connection_name(value: object, where: str) -> str:
     if isinstance(value, NamedConnection):
         if value.name is not None or value._dsn is None:
             return value.name or "default"
+        value.check(where)
         return _name_of_dsn(value._dsn)
     if isinstance(value, str) and value:
         if "://" in value or "=" in value:
@@ -57,34 +72,21 @@ def connection_name(value: object, where: str) -> str:
     )
 
 
-def dsn_named(name: str) -> str | None:
+def dsn_named(name: str) -> Secret | None:
     """The DSN behind a name that `connection_name` gave."""
     return _dsns.get(name)
 
 
-def _name_of_dsn(dsn: str) -> str:
+def _name_of_dsn(dsn: Secret) -> str:
     import hashlib  # it loads OpenSSL, and few declarations hold a DSN
 
     with _dsns_lock:
         if dsn not in _names:
             # Of the DSN without its password: a name stands in reports, from which no password may be guessed.
-            stem = "dsn_" + hashlib.sha256(masked(dsn).encode()).hexdigest()[:8]
+            stem = "dsn_" + hashlib.sha256(str(dsn).encode()).hexdigest()[:8]
             name, number = stem, 1
             while name in _dsns:
                 number += 1
                 name = f"{stem}_{number}"
             _names[dsn], _dsns[name] = name, dsn
         return _names[dsn]
-
-
-def masked(dsn: str) -> str:
-    """A DSN without its passwords.
-
-    >>> masked("host=db password='a b' user=me"), masked("postgresql://me@db/x?password=secret&sslmode=require")
-    ('host=db password=**** user=me', 'postgresql://me@db/x?password=****&sslmode=require')
-    """
-    if "://" in dsn:
-        # Up to the last @, since a password may hold one.
-        dsn = re.sub(r"^([^:/]+://[^:@/?]*):.*@", r"\1:****@", dsn, flags=re.DOTALL)
-        return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&]*", r"\1****", dsn)
-    return re.sub(r"(?i)(\b(?:password|sslpassword)\s*=\s*)(?:'(?:\\.|[^'\\])*'?|(?:\\.|\S)*)", r"\1****", dsn)

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from ..declare.connections import NamedConnection, connection_name
 from ..ground.errors import SpecError
 from ..ground.mistakes import told_at_the_line
+from ..ground.secret import Secret, without_passwords
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -35,7 +36,7 @@ class Connection(NamedConnection):
     It closes at the end of a `with`, or by `close()`; the next use opens it again.
     """
 
-    def __init__(self, name: str | None = None, *, dsn: str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, dsn: str | Secret | None = None) -> None:
         super().__init__(name, dsn=dsn)
         self._session: Session | None = None
         self._lock = threading.RLock()
@@ -133,13 +134,25 @@ class Connection(NamedConnection):
             # The native module takes as long to load as all of this package.
             from .._core import Session
 
-            self._session = Session(self._dsn, self.name if self._dsn is None else None)
+            self.check("connect")
+            self._session = Session(
+                None if self._dsn is None else self._dsn.reveal(), self.name if self._dsn is None else None
+            )
             _open.add(self)
         return self._session
 
-    # A session cannot travel; the other side opens its own.
+    # A copy opens a session of its own.
+    def __copy__(self) -> Connection:
+        return Connection(self.name, dsn=self._dsn)
+
+    def __deepcopy__(self, memo: object) -> Connection:
+        return Connection(self.name, dsn=self._dsn)
+
+    # Neither a session nor a password can travel; the other side opens its own, by the connection's name.
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.name, self._dsn)
+        dsn = None if self._dsn is None else self._dsn.reveal()
+        bare = None if dsn is None else without_passwords(dsn)
+        return _rebuilt, (self.name, bare, self._left_behind or bare != dsn)
 
 
 _open: WeakSet[Connection] = WeakSet()
@@ -173,8 +186,10 @@ def close_named() -> None:
             connection.close()
 
 
-def _rebuilt(name: str | None, dsn: str | None) -> Connection:
-    return Connection(name, dsn=dsn)
+def _rebuilt(name: str | None, dsn: str | None, left_behind: bool = False) -> Connection:
+    connection = Connection(name, dsn=dsn)
+    connection._left_behind = left_behind
+    return connection
 
 
 def _shaped(columns: list[str], rows: list[tuple[Any, ...]], shape: Any) -> list[Any]:

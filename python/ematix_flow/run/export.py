@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..declare import registry as declared
@@ -29,6 +29,7 @@ from ..declare.runnable import Runnable
 from ..declare.source import Source
 from ..declare.table import Table
 from ..ground.errors import FlowError, SpecError
+from ..ground.secret import Secret
 from ..ground.values import plain
 from .connections import Connection
 from .modules import load, load_sound, print_traceback, tell, told
@@ -83,7 +84,7 @@ def registry(
         document["features"] = features
     if errors:
         document["errors"] = list(errors)
-    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return _json(document)
 
 
 def registry_of(pipelines: Iterable[Runnable], errors: Sequence[dict[str, Any]]) -> str:
@@ -130,16 +131,39 @@ def answerer(pipelines: Iterable[Runnable]) -> Callable[[str, str], str]:
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
 
     def call(verb: str, text: str) -> str:
-        request = json.loads(text)
+        request = _request(text)
+        # A traceback of the user's function shows what stands here.
+        del text
+        return _json(answer(verb, request))
+
+    def answer(verb: str, request: dict[str, Any]) -> dict[str, Any]:
         if verb == "resolve":
-            found = _resolve(by_name, request)
-        elif verb == "call":
-            found = _call(by_name, request)
-        else:
-            raise SpecError(f"the core asks for {verb!r}, which this version does not know", code="not_yet_supported")
-        return json.dumps(found, ensure_ascii=False, allow_nan=False)
+            return _resolve(by_name, request)
+        if verb == "call":
+            return _call(by_name, request)
+        raise SpecError(f"the core asks for {verb!r}, which this version does not know", code="not_yet_supported")
 
     return call
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    """What goes to the core: the only place where a DSN is written out."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, default=_revealed)
+
+
+def _revealed(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"no JSON for a {type(value).__name__}")
+
+
+def _request(text: str) -> dict[str, Any]:
+    """What the core asks, its DSN in what does not show it."""
+    request: dict[str, Any] = json.loads(text or "{}")
+    connection = request.get("connection")
+    if isinstance(connection, dict) and connection.get("dsn") is not None:
+        connection["dsn"] = Secret(connection["dsn"])
+    return request
 
 
 def _resolve(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +251,7 @@ def main(argv: Sequence[str]) -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    request = json.loads(sys.stdin.read() or "{}") if names else {}
+    request = _request(sys.stdin.read()) if names else {}
     modules = argv[1 + len(names) :] or request.get("modules") or module_names_of_environment()
     answer = _answer_to_flow if os.environ.get("EMATIX_FLOW_ASKER") else _answer_to_people
     code, found = answer(verb, names, modules, request)
@@ -240,7 +264,7 @@ def main(argv: Sequence[str]) -> int:
 def _found(verb: str, names: Sequence[str], pipelines: list[Runnable], request: dict[str, Any]) -> str:
     """The answer to a call."""
     request["pipeline" if verb == "resolve" else "transform"] = names[0]
-    return answerer(pipelines)(verb, json.dumps(request))
+    return answerer(pipelines)(verb, _json(request))
 
 
 def _answer_to_people(

@@ -100,7 +100,7 @@ fn connection(project: &mut ProjectSpec, flag: &str, text: &str) -> Result<Strin
     if !is_dsn(text) {
         return Ok(text.to_owned());
     }
-    let spec = ConnectionSpec { dsn: Some(text.to_owned()), ..ConnectionSpec::default() };
+    let spec = ConnectionSpec { dsn: Some(text.into()), ..ConnectionSpec::default() };
     let address = address(flag, &spec)?;
     let mut name = address.clone();
     // Two DSNs may differ in what an address does not show: each keeps its own.

@@ -13,6 +13,7 @@ use crate::declare::toml_file::read_connections;
 use crate::declare::{ConnectionSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::libpq::{check_parameter, of_connection, parse_dsn};
+use crate::secret::Secret;
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 
@@ -75,7 +76,7 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
         for (setting, value) in &declared.spec.session {
             if !target.session.contains_key(setting) {
                 let value = declared.value(&format!("session.{setting}"), value, environment)?;
-                target.session.insert(setting.clone(), value);
+                target.session.insert(setting.clone(), value.reveal().to_owned());
             }
         }
     }
@@ -118,12 +119,12 @@ pub fn dsn_variable(name: &str) -> String {
 enum Found<'a> {
     Variable {
         name: String,
-        dsn: String,
+        dsn: Secret,
     },
     Project(Declared<'a>),
     User(Declared<'a>),
     /// libpq's variables, for `default`.
-    PgVariables(Vec<(&'static str, &'static str, String)>),
+    PgVariables(Vec<(&'static str, &'static str, Secret)>),
 }
 
 /// A `[connections.NAME]`.
@@ -165,8 +166,8 @@ fn locate<'a>(
 }
 
 /// A variable that is set to something.
-fn set_variable(name: &str, environment: &dyn Environment) -> Option<String> {
-    environment.variable(name).filter(|value| !value.is_empty())
+fn set_variable(name: &str, environment: &dyn Environment) -> Option<Secret> {
+    environment.variable(name).filter(|value| !value.is_empty()).map(Secret::from)
 }
 
 /// Whether a section says where it leads, and not only `read_only` or `session`.
@@ -268,19 +269,19 @@ impl Found<'_> {
             },
             Found::PgVariables(_) => return Ok(None),
         };
-        let file = duckdb_file(&dsn).map_err(|error| self.place(error, "dsn"))?;
+        let file = duckdb_file(dsn.reveal()).map_err(|error| self.place(error, "dsn"))?;
         Ok(file.map(|file| directory.join(file)))
     }
 
     /// The parameters that are said, with every `${…}` filled.
-    fn parameters(&self, environment: &dyn Environment) -> Result<Vec<(String, String)>> {
+    fn parameters(&self, environment: &dyn Environment) -> Result<Vec<(String, Secret)>> {
         match self {
-            Found::Variable { dsn, .. } => parse_dsn(dsn).map_err(|error| self.place(error, "dsn")),
+            Found::Variable { dsn, .. } => parse_dsn(dsn.reveal()).map_err(|error| self.place(error, "dsn")),
             Found::Project(declared) | Found::User(declared) => declared.parameters(environment),
             Found::PgVariables(set) => {
                 let mut parameters = Vec::new();
                 for (variable, parameter, value) in set {
-                    let kept = check_parameter(parameter, value).map_err(|error| {
+                    let kept = check_parameter(parameter, value.reveal()).map_err(|error| {
                         error.detail(format!("it comes from the environment variable {variable}"))
                     })?;
                     if kept {
@@ -309,15 +310,17 @@ impl Declared<'_> {
         format!("{}.{parameter}", Places::path("connections", self.name))
     }
 
-    fn parameters(&self, environment: &dyn Environment) -> Result<Vec<(String, String)>> {
+    fn parameters(&self, environment: &dyn Environment) -> Result<Vec<(String, Secret)>> {
         if let Some(dsn) = &self.spec.dsn {
-            let dsn = self.value("dsn", dsn, environment)?;
-            return parse_dsn(&dsn).map_err(|error| self.place(error, "dsn"));
+            let dsn = self.value("dsn", dsn.reveal(), environment)?;
+            return parse_dsn(dsn.reveal()).map_err(|error| self.place(error, "dsn"));
         }
         let mut parameters = Vec::new();
         for (name, value) in self.spec.parameters() {
-            let value = self.value(name, &value, environment)?;
-            if !value.is_empty() && check_parameter(name, &value).map_err(|error| self.place(error, name))? {
+            let value = self.value(name, value.reveal(), environment)?;
+            if !value.reveal().is_empty()
+                && check_parameter(name, value.reveal()).map_err(|error| self.place(error, name))?
+            {
                 parameters.push((name.to_owned(), value));
             }
         }
@@ -325,7 +328,7 @@ impl Declared<'_> {
     }
 
     /// A value with its `${…}` filled.
-    fn value(&self, parameter: &str, text: &str, environment: &dyn Environment) -> Result<String> {
+    fn value(&self, parameter: &str, text: &str, environment: &dyn Environment) -> Result<Secret> {
         let template = Template::parse(text).map_err(|malformed| {
             let error = FlowError::new(ErrorCode::InvalidValue, malformed.message);
             self.place(FlowError { hint: malformed.hint, ..error }, parameter)
@@ -378,7 +381,7 @@ enum UserFile {
 impl UserFile {
     fn new(environment: &dyn Environment) -> UserFile {
         let Some(home) = set_variable("HOME", environment) else { return UserFile::NoHome };
-        let path = PathBuf::from(home).join(USER_FILE);
+        let path = PathBuf::from(home.reveal()).join(USER_FILE);
         if !environment.exists(&path) {
             return UserFile::Absent;
         }

@@ -3,8 +3,8 @@
 use crate::declare::environment::Environment;
 use crate::engine::{DUCKDB, POSTGRES};
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::secret::Secret;
 use indexmap::IndexMap;
-use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub struct ConnectionTarget {
     /// of one length with commas.
     pub parameters: IndexMap<String, String>,
     /// The password.
-    pub password: Option<SecretString>,
+    pub password: Option<Secret>,
     /// Refused as a target.
     pub read_only: bool,
     /// Settings of the session.
@@ -48,13 +48,13 @@ impl ConnectionTarget {
     }
 
     /// The whole as a DSN, with the password: for a process of our own that is to connect, and for nobody to read.
-    pub fn secret_conninfo(&self) -> SecretString {
+    pub fn secret_conninfo(&self) -> Secret {
         if self.file().is_some() {
-            return SecretString::from(self.to_string());
+            return Secret::from(self.to_string());
         }
         let mut parameters = self.parameters.clone();
         if let Some(password) = &self.password {
-            parameters.insert("password".to_owned(), password.expose_secret().to_owned());
+            parameters.insert("password".to_owned(), password.reveal().to_owned());
         }
         let pinned: Vec<String> = self
             .session
@@ -68,7 +68,7 @@ impl ConnectionTarget {
         let words = parameters
             .iter()
             .map(|(name, value)| format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'")));
-        SecretString::from(words.collect::<Vec<_>>().join(" "))
+        Secret::from(words.collect::<Vec<_>>().join(" "))
     }
 
     /// Hosts (names, addresses or socket directories), each with its port.
@@ -114,12 +114,14 @@ pub(super) fn of_file(file: &Path, found_in: String) -> ConnectionTarget {
 /// Fills what was not said as libpq would, and checks what belongs together.
 pub(super) fn complete(
     name: &str,
-    said: Vec<(String, String)>,
+    said: Vec<(String, Secret)>,
     found_in: String,
     environment: &dyn Environment,
 ) -> Result<ConnectionTarget> {
-    let mut said: IndexMap<String, String> = said.into_iter().collect();
-    let password = said.shift_remove("password").map(SecretString::from);
+    let mut said: IndexMap<String, Secret> = said.into_iter().collect();
+    let password = said.shift_remove("password");
+    let mut said: IndexMap<String, String> =
+        said.into_iter().map(|(name, value)| (name, value.reveal().to_owned())).collect();
     let (hosts, addresses, ports) = places(name, &mut said, environment)?;
     let mut parameters = IndexMap::new();
     let mut put = |name: &str, value: String| {

@@ -2,6 +2,7 @@
 //! Reading a file checks only their form; a value is asked for when the connection is used.
 
 use super::environment::Environment;
+use crate::secret::Secret;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +14,8 @@ pub struct Template {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
-    Text(String),
-    Variable { name: String, default: Option<String> },
+    Text(Secret),
+    Variable { name: String, default: Option<Secret> },
     File(PathBuf),
 }
 
@@ -85,14 +86,14 @@ impl Template {
                 message,
                 hint: Some(hint),
             })?;
-            pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            pieces.push(Piece::Text(std::mem::take(&mut plain).into()));
             pieces.push(piece);
             rest = &inside[end + 1..];
             index += 1;
         }
         plain.push_str(rest);
-        pieces.push(Piece::Text(plain));
-        pieces.retain(|piece| *piece != Piece::Text(String::new()));
+        pieces.push(Piece::Text(plain.into()));
+        pieces.retain(|piece| !matches!(piece, Piece::Text(text) if text.reveal().is_empty()));
         Ok(Template { pieces })
     }
 
@@ -101,15 +102,15 @@ impl Template {
     ///
     /// # Errors
     /// The first variable or file that is not there.
-    pub fn resolve(&self, environment: &dyn Environment, directory: &Path) -> Result<String, Missing> {
+    pub fn resolve(&self, environment: &dyn Environment, directory: &Path) -> Result<Secret, Missing> {
         let mut out = String::new();
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => out.push_str(text),
+                Piece::Text(text) => out.push_str(text.reveal()),
                 Piece::Variable { name, default } => match (environment.variable(name), default) {
                     (Some(value), None) => out.push_str(&value),
                     (Some(value), Some(_)) if !value.is_empty() => out.push_str(&value),
-                    (_, Some(default)) => out.push_str(default),
+                    (_, Some(default)) => out.push_str(default.reveal()),
                     (None, None) => return Err(Missing::Variable(name.clone())),
                 },
                 Piece::File(path) => {
@@ -123,7 +124,7 @@ impl Template {
                 }
             }
         }
-        Ok(out)
+        Ok(out.into())
     }
 }
 
@@ -149,7 +150,7 @@ impl Piece {
                 None => (name, None),
             };
             if is_variable_name(name) {
-                return Ok(Piece::Variable { name: name.to_owned(), default });
+                return Ok(Piece::Variable { name: name.to_owned(), default: default.map(Secret::from) });
             }
             // What follows may be a password that lost its `$$`.
             return Err(("`${env:…}` does not name an environment variable".to_owned(), FORMS.to_owned()));
@@ -209,7 +210,8 @@ mod tests {
     }
 
     fn resolve(text: &str) -> Result<String, Missing> {
-        Template::parse(text).unwrap().resolve(&Fixed, Path::new("here"))
+        let resolved = Template::parse(text).unwrap().resolve(&Fixed, Path::new("here"));
+        resolved.map(|value| value.reveal().to_owned())
     }
 
     #[test]

@@ -21,79 +21,64 @@ pub use project::{Places, ProjectSpec, Tables};
 pub use sections::keep_sound;
 pub use source::SourceSpec;
 
+use crate::secret::Secret;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Where a connection leads, in libpq's words or as one DSN, before `${…}` is resolved.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionSpec {
     /// A URL or keyword string, as psql takes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dsn: Option<String>,
+    pub dsn: Option<Secret>,
     /// Host name, address or socket directory; several with commas between them.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Address to connect to, where `host` shall not be looked up.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hostaddr: Option<String>,
     /// Port; 5432 unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<PortSpec>,
     /// Database.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub dbname: Option<String>,
     /// Role.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// Password; better `${env:NAME}` or `${file:PATH}`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sslmode: Option<String>,
     /// File with the certificates to trust, or `system`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sslrootcert: Option<String>,
     /// How long to wait for the server, in seconds; 10 unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_timeout: Option<u64>,
     /// Command-line options for the session, as libpq sends them.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<String>,
     /// Name in `pg_stat_activity`; pipeline and run unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub application_name: Option<String>,
     /// Which of several hosts will do: `any`, `read-write` or `read-only`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub target_session_attrs: Option<String>,
     /// `disable`, or `random` to try the hosts in any order.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub load_balance_hosts: Option<String>,
     /// Refused as a target.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
     /// Settings of the session: `{ timezone = "UTC" }`.
-    #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub session: IndexMap<String, String>,
 }
 
 impl ConnectionSpec {
     /// What is said of where it leads, in libpq's words; without `dsn`, `read_only` and `session`.
-    pub fn parameters(&self) -> Vec<(&'static str, String)> {
-        let text = |name, value: &Option<String>| value.clone().map(|value| (name, value));
+    pub fn parameters(&self) -> Vec<(&'static str, Secret)> {
+        let text = |name, value: &Option<String>| value.as_deref().map(|value| (name, Secret::from(value)));
         [
             text("host", &self.host),
             text("hostaddr", &self.hostaddr),
-            self.port.as_ref().map(|port| ("port", port.to_string())),
+            self.port.as_ref().map(|port| ("port", Secret::from(port.to_string()))),
             text("dbname", &self.dbname),
             text("user", &self.user),
-            text("password", &self.password),
+            self.password.clone().map(|password| ("password", password)),
             text("sslmode", &self.sslmode),
             text("sslrootcert", &self.sslrootcert),
-            self.connect_timeout.map(|seconds| ("connect_timeout", seconds.to_string())),
+            self.connect_timeout.map(|seconds| ("connect_timeout", Secret::from(seconds.to_string()))),
             text("options", &self.options),
             text("application_name", &self.application_name),
             text("target_session_attrs", &self.target_session_attrs),
@@ -105,26 +90,8 @@ impl ConnectionSpec {
     }
 }
 
-impl fmt::Debug for ConnectionSpec {
-    /// Without the DSN and the password: both may be secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("ConnectionSpec");
-        if self.dsn.is_some() {
-            out.field("dsn", &format_args!("…"));
-        }
-        for (name, value) in self.parameters() {
-            if name == "password" {
-                out.field(name, &format_args!("…"));
-            } else {
-                out.field(name, &value);
-            }
-        }
-        out.field("read_only", &self.read_only).field("session", &self.session).finish()
-    }
-}
-
 /// A port, or a string that becomes one: `"${env:PORT:-5432}"`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PortSpec {
     /// A number.

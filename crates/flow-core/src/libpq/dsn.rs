@@ -6,6 +6,7 @@
 
 use super::{check_parameter, unknown_parameter};
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::secret::Secret;
 
 /// The parameters of a DSN by libpq's names, in their order; those that say nothing are left out.
 ///
@@ -15,10 +16,10 @@ use crate::error::{ErrorCode, FlowError, Result};
 /// ```
 /// use ematix_flow_core::libpq::parse_dsn;
 /// let parameters = parse_dsn("postgresql://ann@db.example:5433/shop").unwrap();
-/// let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+/// let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
 /// assert_eq!(parameters, [("user", "ann"), ("host", "db.example"), ("port", "5433"), ("dbname", "shop")]);
 /// ```
-pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, String)>> {
+pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, Secret)>> {
     let dsn = dsn.trim();
     let url = dsn.strip_prefix("postgresql://").or_else(|| dsn.strip_prefix("postgres://"));
     let written = match url {
@@ -34,9 +35,9 @@ pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, String)>> {
                 .hint("write postgresql://user@host/dbname, or host=… dbname=… user=…"));
         }
     };
-    let mut parameters: Vec<(String, String)> = Vec::new();
+    let mut parameters: Vec<(String, Secret)> = Vec::new();
     for (name, value) in written {
-        if value.is_empty() || !check_parameter(&name, &value)? {
+        if value.reveal().is_empty() || !check_parameter(&name, value.reveal())? {
             continue;
         }
         parameters.retain(|(earlier, _)| *earlier != name);
@@ -58,7 +59,7 @@ fn is_other_url(dsn: &str) -> bool {
     })
 }
 
-type Parameters = Vec<(String, String)>;
+type Parameters = Vec<(String, Secret)>;
 
 fn parse_url(rest: &str) -> Result<Parameters> {
     let mut out = Parameters::new();
@@ -69,9 +70,9 @@ fn parse_url(rest: &str) -> Result<Parameters> {
                 Some((user, password)) => (user, Some(password)),
                 None => (&rest[..at], None),
             };
-            out.push(("user".to_owned(), decode(user)?));
+            out.push(("user".to_owned(), decode(user)?.into()));
             if let Some(password) = password {
-                out.push(("password".to_owned(), decode(password)?));
+                out.push(("password".to_owned(), decode(password)?.into()));
             }
             &rest[at + 1..]
         }
@@ -91,7 +92,7 @@ fn parse_url(rest: &str) -> Result<Parameters> {
     if dbname.contains(['@', '/']) {
         return Err(invalid("a DSN has an `@` or `/` where the database's name should stand").hint(ENCODE));
     }
-    out.push(("dbname".to_owned(), decode(dbname)?));
+    out.push(("dbname".to_owned(), decode(dbname)?.into()));
     if let Some(query) = query {
         query_parameters(query, &mut out)?;
     }
@@ -123,10 +124,10 @@ fn hosts(places: &str, out: &mut Parameters) -> Result<()> {
         ports.push(port);
     }
     if hosts.iter().any(|host| !host.is_empty()) {
-        out.push(("host".to_owned(), hosts.join(",")));
+        out.push(("host".to_owned(), hosts.join(",").into()));
     }
     if ports.iter().any(|port| !port.is_empty()) {
-        out.push(("port".to_owned(), ports.join(",")));
+        out.push(("port".to_owned(), ports.join(",").into()));
     }
     Ok(())
 }
@@ -139,7 +140,7 @@ fn query_parameters(query: &str, out: &mut Parameters) -> Result<()> {
         let (name, value) = (decode(name)?, decode(value)?);
         // JDBC's word, which libpq takes too.
         if name == "ssl" && value == "true" {
-            out.push(("sslmode".to_owned(), "require".to_owned()));
+            out.push(("sslmode".to_owned(), "require".into()));
             continue;
         }
         if let Err(error) = check_parameter(&name, &value) {
@@ -151,7 +152,7 @@ fn query_parameters(query: &str, out: &mut Parameters) -> Result<()> {
                 _ => error,
             });
         }
-        out.push((name, value));
+        out.push((name, value.into()));
     }
     Ok(())
 }
@@ -207,7 +208,7 @@ fn parse_keywords(dsn: &str) -> Result<Parameters> {
         let (value, quoted, after) = keyword_value(value)?;
         let runs_on = !(after.is_empty() || after.starts_with(|c: char| c.is_ascii_whitespace()));
         after_plain_password = name == "password" && (!quoted || runs_on);
-        out.push((name.to_owned(), value));
+        out.push((name.to_owned(), value.into()));
         rest = after.trim_start();
     }
     Ok(out)
@@ -242,7 +243,7 @@ mod tests {
         match parse_dsn(dsn) {
             Ok(parameters) => {
                 let parts: Vec<String> =
-                    parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                    parameters.iter().map(|(name, value)| format!("{name}={}", value.reveal())).collect();
                 parts.join(" | ")
             }
             Err(error) => format!("{}: {}", error.code, error.message),

@@ -23,6 +23,7 @@ pub fn range(
 ) -> Result<Option<Sql>> {
     let column = sql!("q.{column}", column = incremental.column);
     let lower = lower_bound(load, incremental, data_type)?;
+    refuse_without_cap(load, incremental, data_type)?;
     explain_late_commits(load, incremental, data_type, builder);
     // Rows without a value are read whatever becomes of them: refused, loaded, or left out and counted.
     Ok(lower.map(|lower| sql!("{column} >= {lower}\n    OR {column} IS NULL", column, lower)))
@@ -150,20 +151,25 @@ fn cap<'a>(
     if !matches!(load.dialect.measure(data_type), Measure::Instant { .. }) {
         return Err(format!("`{}` is {}, not timestamptz", incremental.column, data_type.name));
     }
-    let stamped = load.facts.source.column(incremental.column.as_str()).is_some_and(|column| column.stamped);
-    match incremental.late_commits {
-        LateCommits::Lookback => return Err("late_commits = \"lookback\"".to_owned()),
-        LateCommits::Auto if !stamped => {
-            return Err(format!(
-                "nothing shows that `{}` is stamped by the source's own clock",
-                incremental.column
-            ));
-        }
-        LateCommits::Auto | LateCommits::Cap => {}
+    // Whoever stamped the column: reading from further back loses no row.
+    if incremental.late_commits == LateCommits::Lookback {
+        return Err("late_commits = \"lookback\"".to_owned());
     }
     match &load.facts.cap {
         Cap::At(instant) => Ok(instant),
         Cap::Unknown(why) => Err(why.clone()),
+    }
+}
+
+/// Who insists on the cap is not left with less. A preview asks no database.
+fn refuse_without_cap(load: &Resolved<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<()> {
+    match cap(load, incremental, data_type) {
+        Err(why) if incremental.late_commits == LateCommits::Cap && !load.facts.assumed => Err(FlowError::new(
+            ErrorCode::InvalidValue,
+            format!("`{}` cannot have late_commits = \"cap\": {why}", load.pipeline.name),
+        )
+        .hint("see to that, or set late_commits = \"auto\": what the cap cannot cover, lookback has to")),
+        _ => Ok(()),
     }
 }
 
@@ -173,14 +179,23 @@ fn explain_late_commits(
     data_type: &TypeFacts,
     builder: &mut PlanBuilder<'_>,
 ) {
+    let lookback = match &incremental.lookback {
+        lookback if lookback.is_zero() => "lookback is 0".to_owned(),
+        Lookback::Number(number) => format!("lookback is {number}"),
+        Lookback::Duration(duration) => format!("lookback is {duration}"),
+    };
+    let stamped = load.facts.source.column(incremental.column.as_str()).is_some_and(|column| column.stamped);
     match cap(load, incremental, data_type) {
-        Ok(_) => builder.note("rows that commit late are found again: the next run reads from the start of the oldest running transaction"),
+        Ok(_) => {
+            builder.note("rows that commit late are found again: the next run reads from the start of the oldest running transaction");
+            if !stamped && incremental.late_commits == LateCommits::Auto {
+                builder.warn(format!(
+                    "nothing shows that `{}` is stamped by the source's own clock: rows that commit late are found again as far as the clock that stamps them is right, and within lookback ({lookback})",
+                    incremental.column
+                ));
+            }
+        }
         Err(why) => {
-            let lookback = match &incremental.lookback {
-                lookback if lookback.is_zero() => "lookback is 0".to_owned(),
-                Lookback::Number(number) => format!("lookback is {number}"),
-                Lookback::Duration(duration) => format!("lookback is {duration}"),
-            };
             builder.warn(format!("rows that commit late are found again only within lookback ({lookback}): {why}"));
         }
     }

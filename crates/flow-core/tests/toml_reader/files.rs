@@ -180,7 +180,7 @@ target_connection = "lake"
     )
     .unwrap_or_else(|errors| panic!("{:#?}", told(&errors)));
     assert!(project.connections["crm"].read_only);
-    assert_eq!(project.connections["crm"].password.as_deref(), Some("${file:/run/secrets/crm}"));
+    assert_eq!(project.connections["crm"].password, Some("${file:/run/secrets/crm}".into()));
     let table = &project.tables["dim_customers"];
     assert_eq!(table.columns.keys().collect::<Vec<_>>(), ["customer_id", "email", "score", "updated_at"]);
     assert_eq!(table.columns["customer_id"], ColumnSpec::Type("bigint".to_owned()));

@@ -4,7 +4,7 @@ use super::Engine;
 use ematix_flow_core::declare::SourceSpec;
 use ematix_flow_core::declare::registry::Answer;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use secrecy::{ExposeSecret, SecretString};
+use ematix_flow_core::secret::Secret;
 use std::sync::Arc;
 
 /// Whoever can call the functions of a registry.
@@ -22,13 +22,13 @@ pub struct GivenConnection {
     /// Its name.
     pub name: String,
     /// Where it leads, with its password; `None` where that cannot be told, which matters only if it is used.
-    pub dsn: Option<SecretString>,
+    pub dsn: Option<Secret>,
 }
 
 impl GivenConnection {
     /// As JSON, for the process or the function that is asked: `{"name", "dsn"}`, with the password.
     pub fn secret_json(&self) -> serde_json::Value {
-        let dsn = self.dsn.as_ref().map(ExposeSecret::expose_secret);
+        let dsn = self.dsn.as_ref().map(Secret::reveal);
         serde_json::json!({ "name": self.name, "dsn": dsn })
     }
 }

@@ -3,7 +3,7 @@
 use super::tls::SslMode;
 use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use secrecy::{ExposeSecret, SecretString};
+use ematix_flow_core::secret::Secret;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio_postgres::Config;
@@ -35,7 +35,7 @@ impl Host {
 pub(super) struct Parameters {
     hosts: Vec<Host>,
     user: Option<String>,
-    password: Option<SecretString>,
+    password: Option<Secret>,
     dbname: Option<String>,
     pub(super) options: Option<String>,
     /// None: for ever.
@@ -111,7 +111,7 @@ impl Parameters {
             config.user(user);
         }
         if let Some(password) = &self.password {
-            config.password(password.expose_secret());
+            config.password(password.reveal());
         }
         if let Some(dbname) = &self.dbname {
             config.dbname(dbname);

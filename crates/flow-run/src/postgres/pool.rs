@@ -13,7 +13,7 @@ use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::text;
-use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +24,7 @@ const MAX_SESSIONS: usize = 1024;
 
 /// The pools of a driver, one for each place to which connections lead.
 #[derive(Default)]
-pub(super) struct Pools(Mutex<HashMap<String, Pool<Sessions>>>);
+pub(super) struct Pools(Mutex<HashMap<[u8; 32], Pool<Sessions>>>);
 
 impl Pools {
     /// A session that is idle, or a new one; it is called `what`.
@@ -44,8 +44,8 @@ impl Pools {
 
     fn of(&self, at: &ConnectionTarget) -> Result<Pool<Sessions>> {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The password belongs to it, and what a session pins is said in each of its transactions.
-        let place = format!("{} {:?}", at.secret_conninfo().expose_secret(), at.session);
+        // The password belongs to it; its digest does not tell it.
+        let place = Sha256::digest(at.secret_conninfo().reveal().as_bytes()).into();
         if let Some(pool) = pools.get(&place) {
             return Ok(pool.clone());
         }

@@ -167,7 +167,7 @@ fn engine(dsn: &str) -> Result<Engine, Failure> {
     }
     let mut project = toml_file::read_text(PIPELINES, "pipelines.toml", &ProcessEnvironment)?;
     let shop = project.connections.get_mut(CONNECTION).expect("the sample declares its connection");
-    shop.dsn = Some(dsn.to_owned());
+    shop.dsn = Some(dsn.into());
     Ok(Engine::new(project))
 }
 

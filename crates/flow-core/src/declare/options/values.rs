@@ -65,9 +65,9 @@ word_enum! {
 word_enum! {
     /// How rows that commit late are found again.
     LateCommits {
-        /// By the oldest running transaction where the column is stamped by the source's own clock, else by `lookback`.
+        /// By the oldest running transaction where it can be told, else by `lookback`.
         #[default] Auto,
-        /// By the oldest running transaction: the user's word that the column is so stamped.
+        /// By the oldest running transaction: the user's word that the source's own clock stamps the column.
         Cap,
         /// By `lookback` alone.
         Lookback,

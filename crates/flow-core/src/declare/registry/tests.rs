@@ -83,7 +83,7 @@ fn none_is_an_option_that_is_not_set() {
     let column = FullColumnSpec { data_type: "text".to_owned(), ..FullColumnSpec::default() };
     let columns = IndexMap::from([("id".to_owned(), ColumnSpec::Full(Box::new(column)))]);
     assert_eq!(project.tables["t"], TableSpec { columns, ..TableSpec::default() });
-    let connection = ConnectionSpec { dsn: Some("host=h".to_owned()), ..ConnectionSpec::default() };
+    let connection = ConnectionSpec { dsn: Some("host=h".into()), ..ConnectionSpec::default() };
     assert_eq!(project.connections["c"], connection);
 }
 
