@@ -1,5 +1,6 @@
 //! The watermark: where a reading begins, how far rows that commit late are covered, and what it leaves.
 
+use super::future;
 use super::stage::WATERMARK;
 use crate::declare::options::{LateCommits, Lookback};
 use crate::dialect::Measure;
@@ -214,6 +215,7 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         }
         Err(_) => highest.clone(),
     };
+    let safe = future::no_later(load, incremental, data_type, safe);
     let next = match &read_from {
         Some(read_from) => sql!(
             "CASE WHEN h.highest IS NULL\n                    THEN {read_from}\n                    ELSE GREATEST({read_from}, {safe})\n               END",

@@ -36,6 +36,13 @@ pub fn watermark_of(pipeline: &str) -> Question<Option<StoredWatermark>> {
     })
 }
 
+/// Asks whether append's ledger knows rows of a pipeline that a watermark leads to; NULL leads to none.
+pub fn has_ledger(pipeline: &str) -> Question<bool> {
+    Question::new(statement!("has_ledger", pipeline = pipeline).to_text(&Postgres), |answer, doing| {
+        Ok(answer.only_value(doing)? == "t")
+    })
+}
+
 #[derive(Deserialize)]
 struct TargetJson {
     generation: Option<i64>,
