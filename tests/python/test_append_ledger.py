@@ -152,7 +152,7 @@ def test_a_watermark_keeps_every_digit_under_any_setting(
 ) -> None:
     """One value after another: each is found, none twice, though the settings turn from run to run."""
     database.execute(f"CREATE SCHEMA app; CREATE TABLE app.events (id integer, v text, at {kind})")
-    p = project("SELECT id, v, at FROM app.events")
+    p = project("SELECT id, v, at FROM app.events", future_watermark="include")
     for number, value in enumerate(values):
         for name, both in {
             "TimeZone": ("'Europe/Berlin'", "'UTC'"),

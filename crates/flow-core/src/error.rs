@@ -94,6 +94,7 @@ error_codes! {
         NullWatermark = "null_watermark", "The incremental column is NULL in some rows.";
         Drift = "drift", "The live table differs from its declaration.";
         ExpectationFailed = "expectation_failed", "The rows do not meet an expectation.";
+        FutureWatermark = "future_watermark", "The incremental column lies in the future.";
         FutureEvent = "future_event", "A row begins after this run.";
         NullEventTime = "null_event_time", "A row has no time at which it begins.";
         ConflictingEvents = "conflicting_events", "Two rows of a key at one time contradict each other.";

@@ -20,6 +20,8 @@ pub struct Facts {
     pub target: TargetFacts,
     /// The stored watermark of the pipeline.
     pub watermark: Option<StoredWatermark>,
+    /// Whether append's ledger has rows of the pipeline.
+    pub has_ledger: bool,
     /// What a late commit cannot be older than.
     pub cap: Cap,
     /// Types of declared columns that only the server knows, by their declared text.
@@ -79,6 +81,8 @@ pub struct SourceFacts {
     pub columns: Vec<SourceColumn>,
     /// The one table that a simple query reads, if it is a plain table.
     pub relation: Option<Relation>,
+    /// What its clock said before the reading: ISO 8601, UTC. Asked where there is an incremental column.
+    pub clock: Option<String>,
 }
 
 impl SourceFacts {

@@ -72,6 +72,18 @@ plans! {
 plans! {
     truncate_first_load => scene("mode = 'truncate'");
     truncate_an_existing_table => scene("mode = 'truncate'").existing();
+    merge_incremental_by_the_clock => scene("mode = 'merge'\nincremental_column = 'updated_at'")
+        .existing()
+        .watermark("2026-01-01 00:00:00+00", "2026-01-01 00:00:00+00")
+        .facts(|facts| facts.source.clock = Some("2026-01-02T03:04:05.678901Z".to_owned()));
+    merge_incremental_includes_the_future => scene(
+        "mode = 'merge'\nincremental_column = 'updated_at'\nfuture_watermark = 'include'",
+    )
+    .existing()
+    .facts(|facts| facts.source.clock = Some("2026-01-02T03:04:05.678901Z".to_owned()));
+    append_whose_watermark_is_gone => scene("mode = 'append'\nincremental_column = 'updated_at'")
+        .existing()
+        .facts(|facts| facts.has_ledger = true);
     truncate_by_diff => scene("mode = 'truncate'\nreplace_method = 'diff'").existing();
     truncate_by_diff_watched_by_a_trigger => scene("mode = 'truncate'\nreplace_method = 'diff'")
         .existing()

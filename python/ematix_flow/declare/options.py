@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         incremental_column: str
         lookback: Duration | int
         null_watermark: Literal["error", "include", "skip"]
+        future_watermark: Literal["error", "include"]
         late_commits: Literal["auto", "cap", "lookback"]
         first_valid_from: str
         open_end: Literal["null", "infinity"]

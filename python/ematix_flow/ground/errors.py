@@ -161,6 +161,7 @@ _DATA = frozenset(
         "empty_source",
         "mass_delete",
         "null_watermark",
+        "future_watermark",
         "expectation_failed",
         "future_event",
         "null_event_time",

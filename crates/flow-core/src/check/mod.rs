@@ -54,6 +54,8 @@ pub struct Incremental {
     pub lookback: Lookback,
     /// What NULL means.
     pub on_null: NullWatermark,
+    /// What a value in the future means.
+    pub on_future: FutureWatermark,
     /// How rows that commit late are found again.
     pub late_commits: LateCommits,
 }

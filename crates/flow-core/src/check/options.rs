@@ -50,6 +50,7 @@ impl Check<'_> {
             column,
             lookback: options.lookback.clone().unwrap_or(Lookback::Number(0)),
             on_null: options.null_watermark(),
+            on_future: options.future_watermark(),
             late_commits: options.late_commits(),
         })
     }

@@ -264,7 +264,7 @@ impl Found<'_> {
         let (dsn, directory) = match self {
             Found::Variable { dsn, .. } => (dsn.clone(), PathBuf::new()),
             Found::Project(declared) | Found::User(declared) => match &declared.spec.dsn {
-                Some(dsn) => (declared.value("dsn", dsn, environment)?, declared.directory("dsn")),
+                Some(dsn) => (declared.value("dsn", dsn.reveal(), environment)?, declared.directory("dsn")),
                 None => return Ok(None),
             },
             Found::PgVariables(_) => return Ok(None),

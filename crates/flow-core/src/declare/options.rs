@@ -73,6 +73,9 @@ options! {
     /// What NULL in the incremental column means.
     null_watermark: NullWatermark, default "error",
         flag "WORD" "What NULL in the incremental column means: error, include or skip";
+    /// What a value of the incremental column in the future means.
+    future_watermark: FutureWatermark, default "error",
+        flag "WORD" "What a value more than a day ahead in the incremental column means: error or include";
     /// How rows that commit late are found again.
     late_commits: LateCommits, default "auto";
     /// Where the first version of a key begins: `run`, `epoch`, or a column.

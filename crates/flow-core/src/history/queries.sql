@@ -198,6 +198,11 @@ SELECT pg_catalog.json_build_object(
   FROM ematix_flow.watermarks AS w
  WHERE w.pipeline_name = :pipeline;
 
+-- name: has_ledger(pipeline text)
+SELECT EXISTS (SELECT 1 FROM ematix_flow.append_seen AS l
+                WHERE l.pipeline_name = :pipeline
+                  AND l.wm_value IS NOT NULL);
+
 -- name: compare_set_of(target text, encoding_version integer)
 SELECT pg_catalog.to_json(t.compare_set)
   FROM ematix_flow.targets AS t

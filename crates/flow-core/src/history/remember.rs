@@ -243,6 +243,11 @@ pub fn enter_into_ledger(
     })
 }
 
+/// Forgets every row that was loaded.
+pub fn forget_ledger(pipeline: &str) -> Sql {
+    statement!("forget_ledger", pipeline = pipeline)
+}
+
 /// Forgets what lies before a bound, and so is not read again.
 pub fn forget_in_ledger(dialect: &dyn Dialect, pipeline: &str, data_type: &TypeFacts, bound: Sql) -> Sql {
     let value = dialect.cast_to(&Sql::text("l.wm_value"), &data_type.name);

@@ -1,5 +1,6 @@
 //! What the rows that were read must hold before a row of the target is touched.
 
+use super::future;
 use super::stage::{RANK, WATERMARK};
 use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::error::ErrorCode;
@@ -50,6 +51,7 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
                 builder.note(format!("rows whose {} is NULL are read again by every run", incremental.column));
             }
         }
+        future::rows(load, incremental, builder);
     }
     empty_source(load, builder);
     match (load.pipeline.strategy.keys(), &load.pipeline.keys) {

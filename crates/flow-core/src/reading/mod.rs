@@ -4,6 +4,7 @@
 pub mod changes;
 pub mod client;
 pub mod diff;
+mod future;
 pub mod guards;
 mod path;
 pub mod stage;
@@ -40,6 +41,7 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
         Rows::Stage(_) => {
             let range = match &load.pipeline.incremental {
                 Some(incremental) => {
+                    future::stored(load, incremental, load.watermark_type(incremental)?, builder);
                     watermark::range(load, incremental, load.watermark_type(incremental)?, builder)?
                 }
                 None => None,

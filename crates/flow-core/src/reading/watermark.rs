@@ -1,5 +1,6 @@
 //! The watermark: where a reading begins, how far rows that commit late are covered, and what it leaves.
 
+use super::future;
 use super::stage::WATERMARK;
 use crate::declare::options::{LateCommits, Lookback};
 use crate::dialect::Measure;
@@ -164,11 +165,13 @@ fn cap<'a>(
 /// Who insists on the cap is not left with less. A preview asks no database.
 fn refuse_without_cap(load: &Resolved<'_>, incremental: &Incremental, data_type: &TypeFacts) -> Result<()> {
     match cap(load, incremental, data_type) {
-        Err(why) if incremental.late_commits == LateCommits::Cap && !load.facts.assumed => Err(FlowError::new(
-            ErrorCode::InvalidValue,
-            format!("`{}` cannot have late_commits = \"cap\": {why}", load.pipeline.name),
-        )
-        .hint("see to that, or set late_commits = \"auto\": what the cap cannot cover, lookback has to")),
+        Err(why) if incremental.late_commits == LateCommits::Cap && !load.facts.assumed => {
+            Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("`{}` cannot have late_commits = \"cap\": {why}", load.pipeline.name),
+            )
+            .hint("see to that, or set late_commits = \"auto\": what the cap cannot cover, lookback has to"))
+        }
         _ => Ok(()),
     }
 }
@@ -196,7 +199,9 @@ fn explain_late_commits(
             }
         }
         Err(why) => {
-            builder.warn(format!("rows that commit late are found again only within lookback ({lookback}): {why}"));
+            builder.warn(format!(
+                "rows that commit late are found again only within lookback ({lookback}): {why}"
+            ));
         }
     }
 }
@@ -229,6 +234,7 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         }
         Err(_) => highest.clone(),
     };
+    let safe = future::no_later(load, incremental, data_type, safe);
     let next = match &read_from {
         Some(read_from) => sql!(
             "CASE WHEN h.highest IS NULL\n                    THEN {read_from}\n                    ELSE GREATEST({read_from}, {safe})\n               END",

@@ -177,6 +177,7 @@ fn incremental_steps(
     let data_type = load.watermark_type(incremental)?.clone();
     let identity = identity(load, incremental)?;
     let keyed = load.pipeline.keys.is_some();
+    ledger_fits_watermark(load, builder)?;
     reading::steps(load, Some(&identity), builder)?;
     let stage = load.source();
     let fresh = load.stage_name("fresh");
@@ -224,6 +225,35 @@ fn incremental_steps(
     );
     builder.leftovers.push(fresh);
     Ok(())
+}
+
+/// Watermark and ledger are one thing: who takes one away by hand has not said what becomes of the other.
+fn ledger_fits_watermark(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    let name = &load.pipeline.name;
+    match &load.facts.watermark {
+        None if load.facts.has_ledger => {
+            builder.warn(format!(
+                "the watermark of `{name}` is gone and its ledger was not: both are forgotten, and everything is appended again"
+            ));
+            builder.step(
+                StepKind::Finish,
+                "forget the ledger, whose watermark is gone",
+                history::forget_ledger(name),
+                Answer::Ignore,
+            );
+            Ok(())
+        }
+        Some(stored) if stored.identity.is_some() && stored.last_value.is_some() && !load.facts.has_ledger => {
+            Err(FlowError::new(
+                ErrorCode::WatermarkMismatch,
+                format!("the ledger of `{name}` is gone and its watermark is not: rows at the watermark would be appended twice"),
+            )
+            .hint(format!(
+                "`flow watermark reset {name}` forgets both, and everything is appended again; `flow watermark set {name} VALUE` goes on from there"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The source columns by which the ledger knows a row: the pipeline's own keys with the incremental

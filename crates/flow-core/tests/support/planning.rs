@@ -83,10 +83,11 @@ impl<'d> Scene<'d> {
             },
             path: ExecutionPath::SameDatabase,
             path_reason: "source and target are one database".to_owned(),
-            source: SourceFacts { columns, relation: None },
+            source: SourceFacts { columns, relation: None, clock: None },
             client_diff_given_up: None,
             target: TargetFacts { schema_exists: true, ..TargetFacts::default() },
             watermark: None,
+            has_ledger: false,
             cap: Cap::Unknown("the role may not see the sessions of others".to_owned()),
             native_types: BTreeMap::new(),
             assumed: false,
@@ -195,6 +196,7 @@ impl<'d> Scene<'d> {
     /// A run before read up to `last_value`, and the next reading begins at `read_from`.
     pub fn watermark(mut self, last_value: &str, read_from: &str) -> Scene<'d> {
         let incremental = self.pipeline.incremental.as_ref().expect("an incremental pipeline");
+        self.facts.has_ledger = true;
         self.facts.watermark = Some(StoredWatermark {
             column: incremental.column.to_string(),
             last_value: Some(last_value.to_owned()),

@@ -28,7 +28,15 @@ impl Inspector for DuckDbSession {
             true => "DuckDB does not say which transactions are open".to_owned(),
             false => "it was not asked".to_owned(),
         });
-        Ok(SourceRead { columns: self.columns(query.text()).await?, relation, cap })
+        let clock = match capped {
+            true => {
+                let (question, doing) = (self.clock(), "look at the source");
+                let answers = self.ask(Blame::Source, doing, &question.sql).await?;
+                Some(question.read(nth(&answers, 0, doing)?, doing)?)
+            }
+            false => None,
+        };
+        Ok(SourceRead { columns: self.columns(query.text()).await?, relation, cap, clock })
     }
 
     async fn columns(&self, query: &str) -> Result<Vec<SourceColumn>> {

@@ -126,9 +126,10 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
         } else {
             "assumed: a preview asks no database".to_owned()
         },
-        source: SourceFacts { columns, relation: None },
+        source: SourceFacts { columns, relation: None, clock: None },
         target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
         watermark: None,
+        has_ledger: false,
         cap: Cap::Unknown("a preview asks no database".to_owned()),
         client_diff_given_up: None,
         native_types: BTreeMap::new(),

@@ -3,7 +3,7 @@
 use super::route::Route;
 use super::run::awake;
 use super::targets::{Targets, of_target};
-use crate::history::{KnownTarget, record_of, watermark_of};
+use crate::history::{KnownTarget, has_ledger, record_of, watermark_of};
 use crate::session::{Privilege, Session, nth};
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -41,18 +41,24 @@ async fn facts(
     let (inspector, dialect) = (session.inspector(), session.facts().dialect);
     let table = inspector.table(name);
     let mut questions = vec![table.sql.clone()];
-    let remembered = metadata_exists
-        .then(|| (record_of(dialect, &pipeline.target_key()), watermark_of(dialect, &pipeline.name)));
-    if let Some((record, watermark)) = &remembered {
-        questions.extend([record.sql.clone(), watermark.sql.clone()]);
+    let remembered = metadata_exists.then(|| {
+        (
+            record_of(dialect, &pipeline.target_key()),
+            watermark_of(dialect, &pipeline.name),
+            has_ledger(dialect, &pipeline.name),
+        )
+    });
+    if let Some((record, watermark, ledger)) = &remembered {
+        questions.extend([record.sql.clone(), watermark.sql.clone(), ledger.sql.clone()]);
     }
     let doing = "look at the target";
     let answers = session.ask(Blame::Target, doing, &questions.join(";\n")).await?;
     let (schema_exists, live) = table.read(nth(&answers, 0, doing)?, doing)?;
-    let (mut known, mut watermark) = (None, None);
-    if let Some((record, stored)) = &remembered {
+    let (mut known, mut watermark, mut ledger) = (None, None, false);
+    if let Some((record, stored, loaded)) = &remembered {
         known = Some(record.read(nth(&answers, 1, doing)?, doing)?);
         watermark = stored.read(nth(&answers, 2, doing)?, doing)?;
+        ledger = loaded.read(nth(&answers, 3, doing)?, doing)?;
     }
     let (record, instant, ours) = match known {
         Some(KnownTarget { record, instant, ours }) => (Some(record), Some(instant), ours),
@@ -89,6 +95,7 @@ async fn facts(
         source,
         target: TargetFacts { schema_exists, live, record, missing_privileges },
         watermark,
+        has_ledger: ledger,
         cap,
         native_types,
         client_diff_given_up: None,
@@ -205,7 +212,7 @@ async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) ->
         },
     };
     let relation = read.relation.filter(|relation| names_columns_of(whole, relation));
-    Ok((SourceFacts { columns: read.columns, relation }, read.cap))
+    Ok((SourceFacts { columns: read.columns, relation, clock: read.clock }, read.cap))
 }
 
 /// A column that is made after a source in another database has a type that exists where it is made: an enum that

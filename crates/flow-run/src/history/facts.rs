@@ -2,7 +2,7 @@
 //! round trip.
 
 use super::json;
-use crate::session::Question;
+use crate::session::{Question, ResultSet};
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::facts::{StoredWatermark, TargetRecord};
 use ematix_flow_core::statement;
@@ -34,6 +34,11 @@ pub fn watermark_of(dialect: &dyn Dialect, pipeline: &str) -> Question<Option<St
         }
         json::<WatermarkJson>(answer.only_value(doing)?).map(|stored| Some(stored.into()))
     })
+}
+
+/// Asks whether append's ledger knows rows of a pipeline that a watermark leads to; NULL leads to none.
+pub fn has_ledger(dialect: &dyn Dialect, pipeline: &str) -> Question<bool> {
+    Question::new(statement!("has_ledger", pipeline = pipeline).to_text(dialect), ResultSet::only_truth)
 }
 
 #[derive(Deserialize)]

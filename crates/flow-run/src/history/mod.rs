@@ -7,7 +7,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{KnownTarget, record_of, watermark_of};
+pub use facts::{KnownTarget, has_ledger, record_of, watermark_of};
 pub use store::{Failure, HistoryStore, RunStart, lease_lost};
 
 use crate::session::{ResultSet, nth, unreadable};

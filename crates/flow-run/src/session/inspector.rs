@@ -18,6 +18,8 @@ pub struct SourceRead {
     pub relation: Option<Relation>,
     /// What a late commit cannot be older than, where that was asked.
     pub cap: Cap,
+    /// What its clock says, where that was asked: ISO 8601, UTC.
+    pub clock: Option<String>,
 }
 
 /// A privilege to ask for.

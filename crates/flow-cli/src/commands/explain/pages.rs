@@ -16,7 +16,7 @@ pages! {
     "not_yet_supported", "path_impossible", "unsupported_server", "metadata_newer",
     "unknown_option", "unknown_pipeline", "unknown_table", "unknown_column", "unknown_connection",
     "unknown_type", "unknown_variable", "duplicate_source_key", "null_key", "empty_source",
-    "mass_delete", "null_watermark", "drift", "expectation_failed", "future_event",
+    "mass_delete", "null_watermark", "future_watermark", "drift", "expectation_failed", "future_event",
     "null_event_time", "conflicting_events", "watermark_mismatch", "missing_index", "locked",
     "connect_failed", "connect_timeout", "authentication_failed", "unknown_database", "tls_failed",
     "source_failed", "target_failed", "cast_failed", "permission_denied", "timeout",

@@ -1,6 +1,8 @@
 //! Which options exclude or need each other.
 
-use super::{ForcePath, HandleDeletes, LateCommits, Mode, NullWatermark, OnDuplicate, PipelineOptions};
+use super::{
+    ForcePath, FutureWatermark, HandleDeletes, LateCommits, Mode, NullWatermark, OnDuplicate, PipelineOptions,
+};
 use crate::error::{ErrorCode, FlowError};
 
 /// A rule about several options, or about an option in a load strategy.
@@ -71,6 +73,16 @@ pub const RULES: &[Rule] = &[
         hint: WITHOUT_WATERMARK,
         is_broken: |options| {
             options.incremental_column.is_none() && options.null_watermark() != NullWatermark::Error
+        },
+    },
+    Rule {
+        modes: &[],
+        option: "future_watermark",
+        code: ErrorCode::MissingOption,
+        message: "`future_watermark` needs `incremental_column`",
+        hint: WITHOUT_WATERMARK,
+        is_broken: |options| {
+            options.incremental_column.is_none() && options.future_watermark() != FutureWatermark::Error
         },
     },
     Rule {

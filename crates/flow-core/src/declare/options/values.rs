@@ -63,6 +63,15 @@ word_enum! {
     }
 }
 word_enum! {
+    /// What a value of the incremental column means that lies more than a day after the source's clock.
+    FutureWatermark {
+        /// The run ends before any write.
+        #[default] Error,
+        /// Such rows are loaded, and the next run reads from the source's clock on.
+        Include,
+    }
+}
+word_enum! {
     /// How rows that commit late are found again.
     LateCommits {
         /// By the oldest running transaction where it can be told, else by `lookback`.

@@ -1,5 +1,6 @@
 //! What the catalogue says of a query: its columns, the table that it reads, and who may still write there.
 
+use super::NOW;
 use super::types::{TypeJson, type_json};
 use super::{one_each, table};
 use crate::postgres::error::statement_error;
@@ -17,6 +18,7 @@ pub(super) async fn source(session: &PostgresSession, query: &ReadQuery, capped:
     let mut questions = vec![table::relation_question(simple.map(|simple| simple.relation.as_str()))];
     if capped {
         questions.push(CAP.to_owned());
+        questions.push(format!("SELECT {NOW}"));
     }
     let doing = "look at the source";
     let answers = session.ask(Blame::Source, doing, &questions.join(";\n")).await?;
@@ -37,7 +39,11 @@ pub(super) async fn source(session: &PostgresSession, query: &ReadQuery, capped:
         }
         false => Cap::Unknown("it was not asked".to_owned()),
     };
-    Ok(SourceRead { columns: columns(session, query.text()).await?, relation, cap })
+    let clock = match capped {
+        true => Some(nth(&answers, 2, doing)?.only_value(doing)?.to_owned()),
+        false => None,
+    };
+    Ok(SourceRead { columns: columns(session, query.text()).await?, relation, cap, clock })
 }
 
 /// The columns of a query, without executing it: one row of NULLs has them all.
