@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from customers import wait_until
 from database import Database
 from flow_binary import Flow
 
@@ -29,9 +30,9 @@ def test_pipelines_of_one_command_share_their_sessions(flow: Flow, database: Dat
     names = [name.split()[1] for _, name, _ in rows]
     assert names == ["a", "b", "c", "d"]
     assert len({memory for _, _, memory in rows}) == 1
-    # It has said good-bye.
+    # It has said good-bye, which the server hears when it gets to it.
     left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ematix-flow%'"
-    assert database.value(left) == 0
+    wait_until(lambda: database.value(left) == 0, "no session is left")
 
 
 def test_a_session_in_which_something_failed_is_not_used_again(flow: Flow, database: Database) -> None:
