@@ -7,6 +7,9 @@ use ematix_flow_core::plan::Blame;
 /// The fact of an error that names the class of the library's words.
 const CLASS: &str = "class";
 
+/// The class of the words of `python/ematix_flow/run/duckdb.py` about a file that is open as another database, too.
+const SECOND_DATABASE: &str = "Second Database Error";
+
 /// The error of a statement.
 pub(super) fn statement_error(fault: Fault, blame: Blame, doing: &str) -> FlowError {
     let words = match fault {
@@ -55,6 +58,12 @@ pub(super) fn open_error(fault: Fault, file: &str) -> FlowError {
         Fault::NoLibrary(why) => return no_library(&why),
     };
     let (class, message) = split(&words);
+    if class == SECOND_DATABASE {
+        return FlowError::new(ErrorCode::ConnectFailed, format!("the file {file} cannot be opened safely"))
+            .detail(message)
+            .hint("close the other one first; start processes by spawn, not by fork")
+            .context(CLASS, class);
+    }
     let error = match message.contains("Could not set lock on file") {
         true => FlowError::new(ErrorCode::Locked, format!("another process has the file {file} open"))
             .hint("a file of DuckDB is one process's at a time: run again when the other is done"),
