@@ -32,6 +32,53 @@ def python(tmp_path: Path) -> Interpreter:
     return Interpreter(tmp_path)
 
 
+@pytest.mark.parametrize("command", ["run products", "dry-run products", "plan products", "run-due"])
+def test_a_file_of_another_process_is_waited_for(command: str, python: Interpreter) -> None:
+    holder = python.start(
+        "import duckdb, time\nc = duckdb.connect('warehouse.duckdb')\nprint(1, flush=True)\ntime.sleep(3)\n"
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    python.flow(*command.split())
+    holder.communicate()
+
+
+CONFLICT = """
+import duckdb, json, threading, time
+from ematix_flow import FlowError, Source, connect, pipeline
+warehouse = connect(dsn="duckdb:warehouse.duckdb")
+source = Source.postgres_query(warehouse, "SELECT id, name FROM app.products")
+def load(**options):
+    options = {"source": source, "target": "analytics.p", "target_connection": warehouse, "mode": "merge", **options}
+    try:
+        report = pipeline.sync(keys="id", **options)
+        return [report.status, report.rows_inserted, report.rows_updated]
+    except FlowError as error:
+        return [error.code, "waited" in str(error)]
+answers = [load()]
+own = duckdb.connect("warehouse.duckdb")
+own.execute("UPDATE app.products SET name = name || '!'")
+own.begin()
+own.execute("UPDATE analytics.p SET name = 'mine'")
+answers.append(load(lock_timeout="300ms"))
+timer = threading.Timer(1.0, own.commit)
+timer.start()
+answers.append(load())
+timer.join()
+answers.append(own.execute("SELECT name FROM analytics.p ORDER BY id").fetchall())
+print(json.dumps(answers))
+"""
+
+
+def test_what_another_connection_has_not_committed_yet_is_waited_for(python: Interpreter) -> None:
+    first, refused, waited, rows = python.run(CONFLICT).json()
+    assert (first, refused, waited) == (["success", 2, 0], ["locked", True], ["success", 0, 2])
+    assert rows == [["Pen!"], ["Ink!"]]
+    statuses = "SELECT status, count(*) FROM ematix_flow.run_history GROUP BY 1 ORDER BY 1"
+    with duckdb.connect(str(python.directory / "warehouse.duckdb")) as connection:
+        assert connection.execute(statuses).fetchall() == [("locked", 1), ("success", 2)]
+
+
 SECOND = """
 import duckdb, json, os, warnings
 from ematix_flow import FlowError, Source, connect, pipeline

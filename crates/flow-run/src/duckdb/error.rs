@@ -83,6 +83,12 @@ pub(super) fn says_missing(error: &FlowError) -> bool {
     matches!(class, Some("Catalog Error" | "Binder Error"))
 }
 
+/// Whether the error is that of a conflict.
+pub(super) fn says_conflict(error: &FlowError) -> bool {
+    let class = error.context.get(CLASS).and_then(|class| class.as_str());
+    error.code == ErrorCode::Locked && class == Some("TransactionContext Error")
+}
+
 /// Whether somebody else has written the same rows meanwhile.
 pub(super) fn is_conflict(words: &str) -> bool {
     let (class, message) = split(words);
@@ -166,6 +172,17 @@ mod tests {
         }
         assert!(says_missing(&said(missing, Blame::Target)));
         assert!(!says_missing(&said("Constraint Error: x", Blame::Target)));
+    }
+
+    #[test]
+    fn a_conflict_is_told_from_other_locks() {
+        assert!(says_conflict(&said("TransactionContext Error: Conflict on update!", Blame::Target)));
+        assert!(!says_conflict(&said(
+            "TransactionContext Error: Current transaction is aborted",
+            Blame::Target
+        )));
+        let words = "IO Error: Could not set lock on file \"a\": Conflicting lock is held in python (PID 7)";
+        assert!(!says_conflict(&open_error(Fault::Said(words.to_owned()), "a")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A session on a file. Its statements run on threads that may block.
 
-use super::error::{is_conflict, says_missing, statement_error};
+use super::error::{is_conflict, says_conflict, says_missing, statement_error};
 use super::library::{Connection, Fault};
 use super::process::{Mark, OpenFile, Taken};
 use crate::session::{
@@ -111,6 +111,10 @@ impl Session for DuckDbSession {
 
     fn says_missing(&self, error: &FlowError) -> bool {
         says_missing(error)
+    }
+
+    fn says_conflict(&self, error: &FlowError) -> bool {
+        says_conflict(error)
     }
 
     async fn ask(&self, blame: Blame, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {

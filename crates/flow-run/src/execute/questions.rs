@@ -188,7 +188,9 @@ impl Engine {
         pipelines: &[Pipeline],
         now: Timestamp,
     ) -> Result<Vec<(String, String)>> {
-        let session = self.open(connection, "run-due").await?;
+        let longest = pipelines.iter().max_by_key(|pipeline| pipeline.limits.lock_timeout.as_std());
+        let Some(longest) = longest else { return Ok(Vec::new()) };
+        let session = self.open_in_turn(longest, connection, "run-due", || ()).await?;
         let history = HistoryStore::on(session.as_ref());
         if !history.is_current().await? {
             history.prepare(true).await?;
@@ -230,7 +232,8 @@ impl Engine {
     pub async fn set_watermark(&self, pipeline: &str, value: &str) -> Result<WatermarkRow> {
         let built = self.built(pipeline)?;
         let Some(incremental) = &built.incremental else { return Err(no_watermark(pipeline)) };
-        let session = self.open(&built.target_connection, &format!("watermark {pipeline}")).await?;
+        let what = format!("watermark {pipeline}");
+        let session = self.open_in_turn(&built, &built.target_connection, &what, || ()).await?;
         let history = HistoryStore::on(session.as_ref());
         if !history.is_current().await? {
             history.prepare(true).await?;
