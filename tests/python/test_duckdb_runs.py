@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -363,3 +364,16 @@ def test_two_names_of_one_file_are_one_database(python: Interpreter, sql: Sql) -
     report = reports(python, "two")["two"]
     assert (report["path"], counts(report)["inserted"]) == ("same_db", 2)
     assert "one database (proved)" in report["path_reason"]
+
+
+
+
+
+@pytest.mark.parametrize("name", ["analytics", "ematix_flow"])
+def test_a_file_that_is_called_as_a_schema_is_refused(name: str, python: Interpreter, sql: Sql) -> None:
+    shutil.move(python.directory / "warehouse.duckdb", python.directory / f"{name}.duckdb")
+    toml = python.directory / "pipelines.toml"
+    toml.write_text(toml.read_text().replace("warehouse.duckdb", f"{name}.duckdb"))
+    refused = reports(python, "products", expect=2)["products"]["error"]
+    assert (refused["code"], name in refused["message"]) == ("invalid_value", True)
+    assert refused["hint"] == "rename the file, or choose another schema"
