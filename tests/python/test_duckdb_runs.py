@@ -366,6 +366,16 @@ def test_two_names_of_one_file_are_one_database(python: Interpreter, sql: Sql) -
     assert "one database (proved)" in report["path_reason"]
 
 
+def test_a_macro_of_the_users_takes_the_place_of_no_function(python: Interpreter, sql: Sql) -> None:
+    for name in ("greatest", "least", "timezone", "list_value", "array_extract", "to_seconds", "to_microseconds"):
+        sql(f"CREATE MACRO {name}(a) AS error('{name}'), (a, b) AS error('{name}')")
+    option(python, "log", 'lookback = "1h"')
+    for again in (False, True):
+        assert {report["status"] for report in reports(python, "--all").values()} == {"success"}, again
+    assert json.loads(python.flow("check", "history", "--output", "json").stdout)["ok"] is True
+    python.flow("history", "history", "--key", "1")
+    python.flow("status")
+
 
 
 

@@ -1,7 +1,7 @@
 //! The words in which databases differ. A strategy asks for them, so strategies and dialects do not multiply.
 //!
 //! What databases have in common is written in the strategies themselves: SELECT, INSERT … SELECT,
-//! DELETE … WHERE, CASE, GREATEST, IS DISTINCT FROM, window functions, CREATE and ALTER TABLE.
+//! DELETE … WHERE, CASE, IS DISTINCT FROM, window functions, CREATE and ALTER TABLE.
 
 pub mod duckdb;
 pub mod postgres;
@@ -74,6 +74,15 @@ pub trait Dialect: Quote + Send + Sync {
     /// A function that every database has, so named that nobody can put another in its place.
     fn function(&self, name: &'static str) -> Sql {
         Sql::text(name)
+    }
+
+    /// The greatest of values that are not NULL.
+    fn greatest(&self, values: [&Sql; 2]) -> Sql {
+        sql!("GREATEST({one}, {other})", one = values[0], other = values[1])
+    }
+    /// The least of values that are not NULL.
+    fn least(&self, values: [&Sql; 2]) -> Sql {
+        sql!("LEAST({one}, {other})", one = values[0], other = values[1])
     }
 
     // Rows.
