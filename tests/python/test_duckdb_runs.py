@@ -377,6 +377,32 @@ def test_a_macro_of_the_users_takes_the_place_of_no_function(python: Interpreter
     python.flow("status")
 
 
+@pytest.mark.parametrize("mode", ["merge", "scd2", "overwritten"])
+def test_an_interval_becomes_what_counts_as_equal(mode: str, python: Interpreter, sql: Sql) -> None:
+    toml = python.directory / "pipelines.toml"
+    overwritten = mode == "overwritten"
+    toml.write_text(
+        '[connections.warehouse]\ndsn = "duckdb:warehouse.duckdb"\n[pipelines.terms]\n'
+        'source = { connection = "warehouse", table = "app.terms" }\ntarget = "analytics.terms"\nkeys = "id"\n'
+        f'mode = "{"scd2" if overwritten else mode}"\n' + ('overwrite_columns = ["term"]\n' if overwritten else "")
+    )
+    sql("CREATE TABLE app.terms (id INTEGER, term INTERVAL)")
+    sql("INSERT INTO app.terms VALUES (1, '1 month'), (2, '1 day'), (3, NULL), (4, '0 days')")
+    reports(python, "terms")
+    sql("UPDATE app.terms SET term = NULL")
+    sql(
+        "UPDATE app.terms SET term = CASE id WHEN 1 THEN '30 days'::INTERVAL WHEN 2 THEN '24 hours' WHEN 4 THEN '1 day' END"
+    )
+    assert counts(reports(python, "terms")["terms"])["unchanged"] == 1
+    assert counts(reports(python, "terms")["terms"]) == {"in": 4, "unchanged": 4}
+    current = "WHERE is_current" if mode != "merge" else ""
+    assert sql(f"SELECT term::VARCHAR FROM analytics.terms {current} ORDER BY id") == [
+        ("30 days",),
+        ("24:00:00",),
+        (None,),
+        ("1 day",),
+    ]
+
 
 
 @pytest.mark.parametrize("name", ["analytics", "ematix_flow"])

@@ -197,6 +197,17 @@ impl Dialect for DuckDb {
         sql!("{least}({one}, {other})", least = system("least"), one = values[0], other = values[1])
     }
 
+    fn apart(&self, data_type: &TypeFacts, value: &Sql) -> Option<Sql> {
+        match data_type.normal {
+            // 30 days written over a month stay a month.
+            Some(Normal::AsSent(sent)) if sent.oid == oid::INTERVAL => Some(sql!(
+                "CASE WHEN {value} = INTERVAL '0 days' THEN INTERVAL '1 day' ELSE INTERVAL '0 days' END",
+                value
+            )),
+            _ => None,
+        }
+    }
+
     fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql {
         let compared = |value: &Sql| match data_type.normal {
             Some(Normal::Text | Normal::BlankPadded) if !data_type.deterministic => {

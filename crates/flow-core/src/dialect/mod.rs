@@ -130,6 +130,11 @@ pub trait Dialect: Quote + Send + Sync {
             condition
         )
     }
+    /// A value that is not `=` to this one, for types of which an update leaves a value as it is where the new one is
+    /// only `=` to it; `None` for all others.
+    fn apart(&self, _data_type: &TypeFacts, _value: &Sql) -> Option<Sql> {
+        None
+    }
     /// Deletes rows `t` of a table that meet rows of another.
     fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql {
         sql!("DELETE FROM {target} AS t\n USING {using}\n WHERE {condition}", target, using, condition)

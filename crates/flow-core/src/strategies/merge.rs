@@ -218,6 +218,7 @@ fn apply_changes(load: &Resolved<'_>, merge: &Merge, builder: &mut PlanBuilder<'
         assignments.push(sql!("{flag} = FALSE", flag));
     }
     if !assignments.is_empty() {
+        diff::set_apart(load, &load.compared, &["changed"], RunValue::RowsChanged, builder);
         let sql = diff::update_by_address(load, assignments, &["changed"]);
         builder.step_if(
             RunValue::RowsChanged,
