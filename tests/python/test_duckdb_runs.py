@@ -404,6 +404,16 @@ def test_an_interval_becomes_what_counts_as_equal(mode: str, python: Interpreter
     ]
 
 
+def test_a_list_of_a_type_that_the_user_has_made(python: Interpreter, sql: Sql) -> None:
+    sql("CREATE TYPE app.mood AS ENUM ('sad', 'Happy')")
+    sql("CREATE TABLE app.moods AS SELECT 1 AS id, ['sad', 'Happy']::app.mood[] AS moods")
+    toml = python.directory / "pipelines.toml"
+    toml.write_text(
+        toml.read_text().replace("SELECT id, name, price, seen FROM app.products", "SELECT * FROM app.moods")
+    )
+    assert counts(reports(python, "replaced")["replaced"])["inserted"] == 1
+    assert sql("SELECT moods::VARCHAR FROM analytics.replaced") == [("[sad, Happy]",)]
+
 
 @pytest.mark.parametrize("name", ["analytics", "ematix_flow"])
 def test_a_file_that_is_called_as_a_schema_is_refused(name: str, python: Interpreter, sql: Sql) -> None:
