@@ -321,6 +321,7 @@ def test_what_is_not_there_yet_is_refused_with_the_reason(python: Interpreter, s
     for dsn, said in [
         ("duckdb:", "in memory only"),
         ("duckdb://warehouse.duckdb", "has no host"),
+        ("duckdb:warehouse.duckdb?access_mode=READ_ONLY", "options of a file"),
     ]:
         (python.directory / "other.toml").write_text(f'[connections.warehouse]\ndsn = "{dsn}"\n')
         assert said in python.flow("validate", "--config", "other.toml", expect=2).stderr
