@@ -424,3 +424,15 @@ def test_a_file_that_is_called_as_a_schema_is_refused(name: str, python: Interpr
     refused = reports(python, "products", expect=2)["products"]["error"]
     assert (refused["code"], name in refused["message"]) == ("invalid_value", True)
     assert refused["hint"] == "rename the file, or choose another schema"
+
+
+def test_numbers_that_are_not_finite_are_shown(python: Interpreter, sql: Sql) -> None:
+    sql("CREATE TABLE app.measured AS SELECT 1 AS id, 'NaN'::DOUBLE AS a, '-inf'::FLOAT AS b, 'NaN' AS c")
+    toml = python.directory / "pipelines.toml"
+    query = "SELECT id, name, price, seen FROM app.products"
+    toml.write_text(toml.read_text().replace(query, "SELECT * FROM app.measured"))
+    reports(python, "history")
+    key = json.loads(python.flow("history", "history", "--key", "1", "--output", "json").stdout)
+    assert key["versions"][0]["values"] == {"a": "NaN", "b": "-Infinity", "c": "NaN"}
+    sql("UPDATE app.measured SET a = 'inf'")
+    assert "Infinity" in python.flow("dry-run", "history", "--sample", "1").stdout

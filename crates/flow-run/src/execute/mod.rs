@@ -9,6 +9,7 @@ pub mod observer;
 mod patience;
 mod questions;
 mod route;
+mod row_json;
 mod run;
 mod supervise;
 mod targets;

@@ -1,8 +1,8 @@
 //! What commands ask of history: runs, steps, watermarks, the versions of a key, what is due.
 
-use super::{Engine, Request};
+use super::{Engine, Request, row_json};
 use crate::history::HistoryStore;
-use crate::session::{Session, nth};
+use crate::session::{Session, nth, unreadable};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -313,8 +313,10 @@ impl Engine {
         let mut versions = Vec::new();
         for row in rows {
             let cell = |index: usize| row.get(index).cloned().flatten();
-            let mut object: serde_json::Map<String, Value> =
-                cell(3).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let text = cell(3).unwrap_or_default();
+            let mut object: serde_json::Map<String, Value> = row_json::read(&text).map_err(|error| {
+                unreadable("read the versions of the key", &format!("a row that is no JSON object: {error}"))
+            })?;
             for managed in [kept.begin, kept.end, kept.current, kept.hash] {
                 object.shift_remove(managed.as_str());
             }
