@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
+from customers import wait_until
 from database import Database
 from flow_binary import Flow
 
@@ -26,9 +30,9 @@ def test_pipelines_of_one_command_share_their_sessions(flow: Flow, database: Dat
     names = [name.split()[1] for _, name, _ in rows]
     assert names == ["a", "b", "c", "d"]
     assert len({memory for _, _, memory in rows}) == 1
-    # It has said good-bye.
+    # It has said good-bye, which the server hears when it gets to it.
     left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ematix-flow%'"
-    assert database.value(left) == 0
+    wait_until(lambda: database.value(left) == 0, "no session is left")
 
 
 def test_a_session_in_which_something_failed_is_not_used_again(flow: Flow, database: Database) -> None:
@@ -61,3 +65,32 @@ def test_run_due_shares_its_sessions(flow: Flow, database: Database) -> None:
     flow("run-due", config=config)
     pids = {database.value(f"SELECT pid FROM public.{name}") for name in "abc"}
     assert len(pids) == 1
+
+
+def test_a_session_that_an_error_left_in_a_transaction_is_not_used_again(
+    flow: Flow, new_database: Callable[[], Database]
+) -> None:
+    shop, warehouse = new_database(), new_database()
+    # The first reads from the shop, sees that it is not the warehouse, and ends; the second loads within the shop.
+    config = """
+    [connections]
+    shop = { dsn = "${env:SHOP}" }
+    warehouse = { dsn = "${env:WAREHOUSE}" }
+    [pipelines.a]
+    source = { connection = "shop", query = "SELECT 1 AS id" }
+    target = "public.a"
+    target_connection = "warehouse"
+    mode = "append"
+    force_path = "same_db"
+    [pipelines.b]
+    source = { connection = "shop", query = "SELECT 1 AS id" }
+    target = "public.b"
+    target_connection = "shop"
+    mode = "append"
+    """
+    places: dict[str, str | None] = {"SHOP": shop.dsn, "WAREHOUSE": warehouse.dsn}
+    done = flow("run", "--all", "--output", "ndjson", config=config, expect={1, 2}, env=places)
+    first, second = (json.loads(line) for line in done.stdout.splitlines()[:2])
+    assert first["error"]["code"] == "path_impossible"
+    assert second["status"] == "success", second
+    assert shop.value("SELECT count(*) FROM public.b") == 1

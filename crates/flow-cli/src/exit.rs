@@ -19,6 +19,15 @@ pub fn of_report(report: &RunReport, stop: Stop) -> ExitCode {
     }
 }
 
+/// The exit code of a command that was asked to stop before all of its runs had begun; success where none is left.
+pub fn of_rest(left: usize, stop: Stop) -> ExitCode {
+    match stop {
+        Stop::Terminate if left > 0 => ExitCode::Terminated,
+        Stop::Interrupt if left > 0 => ExitCode::Interrupted,
+        _ => ExitCode::Success,
+    }
+}
+
 /// The exit code of some errors that kept a command from its work.
 pub fn of_errors(errors: &[FlowError]) -> ExitCode {
     shared(errors.iter().map(|error| error.code.exit()))
@@ -37,6 +46,14 @@ pub fn shared(codes: impl IntoIterator<Item = ExitCode>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_that_leaves_runs_undone_is_no_success() {
+        assert_eq!(of_rest(1, Stop::Terminate), ExitCode::Terminated);
+        assert_eq!(of_rest(2, Stop::Interrupt), ExitCode::Interrupted);
+        assert_eq!(of_rest(1, Stop::No), ExitCode::Success);
+        assert_eq!(of_rest(0, Stop::Terminate), ExitCode::Success, "all have run");
+    }
 
     #[test]
     fn several_failures_end_with_the_code_they_share_else_with_1() {

@@ -5,6 +5,10 @@ Called by the native half alone. The module is imported when the first file is o
 
 from __future__ import annotations
 
+import contextlib
+import os
+import struct
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +29,12 @@ class Connection:
         if version < OLDEST:
             raise ImportError(f"the module duckdb is {duckdb.__version__}, older than {OLDEST[0]}.{OLDEST[1]}")
         self._connection: DuckDBPyConnection = duckdb.connect(file)
+        if sys.platform == "linux":
+            try:
+                refuse_a_second_database(file)
+            except BaseException:
+                self._connection.close()
+                raise
         # As a setting of connect() it fails: the extension that knows zones is loaded afterwards.
         self._connection.execute("SET TimeZone = 'UTC'")
 
@@ -51,6 +61,57 @@ class Connection:
     def close(self) -> None:
         """Rolls back what is open."""
         self._connection.close()
+
+
+class FileError(Exception):
+    """What is written through this connection could be lost; the words are as those of the library."""
+
+
+def refuse_a_second_database(file: str) -> None:
+    """Refuses a file, now open, that this process has open as another database object, too, or since before a fork.
+
+    The lock of a file is one of POSIX: it does not stop the process that holds it, and a child does not have it. Of two
+    objects, each overwrites what the other has written, without a word.
+
+    Raises:
+        FileError: What to do instead.
+    """
+    import fcntl
+
+    open_here = descriptors(file)
+    if len(open_here) > 1:
+        raise FileError(
+            "Second Database Error: this process has the file open as another database: by a hard link, or by another library than "
+            "Python's module duckdb. What one writes, the other would overwrite"
+        )
+    for descriptor in open_here:
+        # Asked on the descriptor that there is: closing one of the file's would let all locks of it go.
+        asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        try:
+            kind, _, _, _, holder = struct.unpack("hhqqi4x", fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+        except OSError:  # A file system without locks.
+            continue
+        if kind != fcntl.F_UNLCK:
+            raise FileError(
+                f"Second Database Error: the file was open when this process was forked, and is that of process {holder}. What "
+                "one writes, the other would overwrite"
+            )
+
+
+def descriptors(file: str) -> list[int]:
+    """The descriptors of this process that write the file."""
+    import fcntl
+
+    of_file = os.stat(file)
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        # The listing's own is gone by now.
+        with contextlib.suppress(OSError):
+            status = os.fstat(int(name))
+            same = (status.st_dev, status.st_ino) == (of_file.st_dev, of_file.st_ino)
+            if same and fcntl.fcntl(int(name), fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+                found.append(int(name))
+    return found
 
 
 def text(value: Any) -> str | None:

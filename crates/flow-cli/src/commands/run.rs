@@ -105,7 +105,17 @@ pub fn perform(
         (ended_runs, stop)
     })?;
     answer(session, command, selection, &ended_runs);
-    Ok(exit::shared(ended_runs.iter().map(|ended| exit::of_report(&ended.report, stop))))
+    let left = &selection.names[ended_runs.len()..];
+    tell_rest(&session.console, left);
+    let codes = ended_runs.iter().map(|ended| exit::of_report(&ended.report, stop));
+    Ok(exit::shared(codes.chain([exit::of_rest(left.len(), stop)])))
+}
+
+/// Names the pipelines that a signal has kept from beginning.
+pub fn tell_rest(console: &Console, left: &[String]) {
+    if !left.is_empty() {
+        console.tell(&format!("asked to stop; not run: {}\n", left.join(", ")));
+    }
 }
 
 /// Runs one pipeline and tells how it ended.

@@ -27,7 +27,7 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
             faults => errors.extend(faults),
         }
     }
-    let (reports, stop) = signals::block_on(async |stop| {
+    let (reports, left, stop) = signals::block_on(async |stop| {
         let (due, faults) = engine.due(&sound).await;
         errors.extend(faults);
         tell_errors(console, &errors);
@@ -35,9 +35,11 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
             console.tell("nothing due\n");
         }
         let mut reports: Vec<RunReport> = Vec::new();
+        let mut left: Vec<String> = Vec::new();
         for (name, slot) in due {
             if *stop.borrow() != Stop::No {
-                break;
+                left.push(name);
+                continue;
             }
             let request = Request {
                 started_by: "run-due".to_owned(),
@@ -52,8 +54,9 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
         }
         engine.close().await;
         let stop = *stop.borrow();
-        (reports, stop)
+        (reports, left, stop)
     })?;
+    run::tell_rest(console, &left);
     match console.format() {
         Format::Json => console.json(&document(&reports, &errors)),
         Format::NdJson if !errors.is_empty() => console.json(&super::errors_document(&errors)),
@@ -62,7 +65,7 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
     }
     let runs = reports.iter().map(|report| exit::of_report(report, stop));
     let faults = errors.iter().map(|error| error.code.exit());
-    Ok(exit::shared(runs.chain(faults)))
+    Ok(exit::shared(runs.chain(faults).chain([exit::of_rest(left.len(), stop)])))
 }
 
 fn document(reports: &[RunReport], errors: &[FlowError]) -> serde_json::Value {

@@ -24,6 +24,12 @@ pub fn duckdb_file(dsn: &str) -> Result<Option<String>> {
         _ if file.starts_with("//") => {
             Err(FlowError::new(ErrorCode::InvalidValue, "a DSN of DuckDB has no host").hint(WRITE))
         }
+        // It would be the file's name: a new, empty file beside the one that is meant.
+        _ if file.contains('?') => Err(FlowError::new(
+            ErrorCode::NotYetSupported,
+            "options of a file of DuckDB are not in this version yet",
+        )
+        .hint("leave out what follows the ?")),
         _ => Ok(Some(file.to_owned())),
     }
 }

@@ -31,6 +31,12 @@ fn system(name: &'static str) -> Sql {
     sql!("system.main.{name}", name = Sql::text(name))
 }
 
+/// An instant in UTC without its zone, or such a time as an instant. Not AT TIME ZONE, which stands for a function of
+/// whatever schema has it, as [] and GREATEST do.
+fn in_utc(value: &Sql) -> Sql {
+    sql!("{timezone}('UTC', {value})", timezone = system("timezone"), value)
+}
+
 impl Quote for DuckDb {
     fn engine(&self) -> &'static str {
         NAME
@@ -99,7 +105,7 @@ impl Dialect for DuckDb {
         match data_type.normal {
             // Without a zone a plain cast would take the session's.
             Some(Normal::AsSent(sent)) if matches!(sent.oid, oid::DATE | oid::TIMESTAMP) => {
-                sql!("(CAST({value} AS TIMESTAMP) AT TIME ZONE 'UTC')", value)
+                in_utc(&self.cast_to(value, "TIMESTAMP"))
             }
             Some(Normal::AsSent(sent)) if sent.oid == oid::TIMESTAMPTZ => value.clone(),
             _ => self.cast_to(value, "TIMESTAMP WITH TIME ZONE"),
@@ -110,7 +116,8 @@ impl Dialect for DuckDb {
         match data_type.normal {
             // The text of an instant is written in the session's zone.
             Some(Normal::AsSent(sent)) if sent.oid == oid::TIMESTAMPTZ => sql!(
-                "CAST({value} AT TIME ZONE 'UTC' AS VARCHAR)\n         || CASE WHEN {isfinite}({value}) THEN '+00' ELSE '' END",
+                "CAST({local} AS VARCHAR)\n         || CASE WHEN {isfinite}({value}) THEN '+00' ELSE '' END",
+                local = in_utc(value),
                 value,
                 isfinite = system("isfinite")
             ),
@@ -153,7 +160,11 @@ impl Dialect for DuckDb {
 
     fn text_list(&self, texts: &[String]) -> Sql {
         let texts = texts.iter().map(|text| sql!("{text}", text = Literal::Text(text.clone())));
-        sql!("CAST([{texts}] AS VARCHAR[])", texts = Sql::join(texts, ", "))
+        sql!(
+            "CAST({list_value}({texts}) AS VARCHAR[])",
+            list_value = system("list_value"),
+            texts = Sql::join(texts, ", ")
+        )
     }
 
     fn json_of_row(&self, alias: &'static str) -> Sql {
@@ -162,7 +173,8 @@ impl Dialect for DuckDb {
 
     fn iso_instant(&self, value: &Sql) -> Sql {
         sql!(
-            "CASE WHEN {isfinite}({value}) THEN {replace}(CAST({value} AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z' ELSE CAST({value} AS VARCHAR) END",
+            "CASE WHEN {isfinite}({value}) THEN {replace}(CAST({local} AS VARCHAR), ' ', 'T') || 'Z' ELSE CAST({value} AS VARCHAR) END",
+            local = in_utc(value),
             value,
             isfinite = system("isfinite"),
             replace = system("replace")
@@ -175,6 +187,25 @@ impl Dialect for DuckDb {
 
     fn function(&self, name: &'static str) -> Sql {
         system(name)
+    }
+
+    fn greatest(&self, values: [&Sql; 2]) -> Sql {
+        sql!("{greatest}({one}, {other})", greatest = system("greatest"), one = values[0], other = values[1])
+    }
+
+    fn least(&self, values: [&Sql; 2]) -> Sql {
+        sql!("{least}({one}, {other})", least = system("least"), one = values[0], other = values[1])
+    }
+
+    fn apart(&self, data_type: &TypeFacts, value: &Sql) -> Option<Sql> {
+        match data_type.normal {
+            // 30 days written over a month stay a month.
+            Some(Normal::AsSent(sent)) if sent.oid == oid::INTERVAL => Some(sql!(
+                "CASE WHEN {value} = INTERVAL '0 days' THEN INTERVAL '1 day' ELSE INTERVAL '0 days' END",
+                value
+            )),
+            _ => None,
+        }
     }
 
     fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql {

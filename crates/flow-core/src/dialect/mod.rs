@@ -1,7 +1,7 @@
 //! The words in which databases differ. A strategy asks for them, so strategies and dialects do not multiply.
 //!
 //! What databases have in common is written in the strategies themselves: SELECT, INSERT … SELECT,
-//! DELETE … WHERE, CASE, GREATEST, IS DISTINCT FROM, window functions, CREATE and ALTER TABLE.
+//! DELETE … WHERE, CASE, IS DISTINCT FROM, window functions, CREATE and ALTER TABLE.
 
 pub mod duckdb;
 pub mod postgres;
@@ -76,6 +76,15 @@ pub trait Dialect: Quote + Send + Sync {
         Sql::text(name)
     }
 
+    /// The greatest of values that are not NULL.
+    fn greatest(&self, values: [&Sql; 2]) -> Sql {
+        sql!("GREATEST({one}, {other})", one = values[0], other = values[1])
+    }
+    /// The least of values that are not NULL.
+    fn least(&self, values: [&Sql; 2]) -> Sql {
+        sql!("LEAST({one}, {other})", one = values[0], other = values[1])
+    }
+
     // Rows.
 
     /// Whether two values of a type differ as their hashes do.
@@ -120,6 +129,11 @@ pub trait Dialect: Quote + Send + Sync {
             from,
             condition
         )
+    }
+    /// A value that is not `=` to this one, for types of which an update leaves a value as it is where the new one is
+    /// only `=` to it; `None` for all others.
+    fn apart(&self, _data_type: &TypeFacts, _value: &Sql) -> Option<Sql> {
+        None
     }
     /// Deletes rows `t` of a table that meet rows of another.
     fn delete_using(&self, target: &QualifiedName, using: Sql, condition: Sql) -> Sql {

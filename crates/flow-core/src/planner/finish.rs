@@ -92,7 +92,7 @@ fn remember_watermark(load: &Resolved<'_>) -> Option<Sql> {
             Some(match stored {
                 Some(stored) => {
                     let stored = load.dialect.typed_literal(stored, &data_type.name);
-                    sql!("GREATEST({bound}, {stored})", bound, stored)
+                    load.dialect.greatest([&bound, &stored])
                 }
                 None => bound,
             })

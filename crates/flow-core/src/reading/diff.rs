@@ -224,6 +224,57 @@ pub fn update_by_address(load: &Resolved<'_>, assignments: Vec<Sql>, kinds: &[&'
     load.dialect.update_from(&load.table.name, assignments, changes, at_address(load, kinds))
 }
 
+/// Sets values apart that an update of the live rows would take for equal to the new ones, before it comes: `kinds`
+/// says which rows of the changes, `when` which number of them has to be there.
+pub fn set_apart(
+    load: &Resolved<'_>,
+    names: &[Ident],
+    kinds: &[&'static str],
+    when: RunValue,
+    builder: &mut PlanBuilder<'_>,
+) {
+    let Some(apart) = Apart::of(load, names, |name| sql!("c.{name}", name)) else { return };
+    let changes = sql!("{changes} AS c", changes = load.changes());
+    let condition = sql!("{at}\n   AND ({equal})", at = at_address(load, kinds), equal = apart.condition);
+    let sql = load.dialect.update_from(&load.table.name, apart.assignments, changes, condition);
+    builder.step_if(when, StepKind::Update, apart.purpose, sql, Answer::Ignore);
+}
+
+/// An update that sets values apart from new ones that are `=` to them.
+pub struct Apart {
+    /// What it does.
+    pub purpose: String,
+    /// What it sets.
+    pub assignments: Vec<Sql>,
+    /// Which rows have such values.
+    pub condition: Sql,
+}
+
+impl Apart {
+    /// The update of those columns whose type needs one; `None` where there is no such column.
+    pub fn of(load: &Resolved<'_>, names: &[Ident], new: impl Fn(&Ident) -> Sql) -> Option<Apart> {
+        let (mut assignments, mut conditions, mut said) = (Vec::new(), Vec::new(), Vec::new());
+        for name in names {
+            let new = new(name);
+            let Some(apart) = load.dialect.apart(load.type_of(name), &new) else { continue };
+            let equal = sql!("t.{name} = {new}", name, new);
+            assignments.push(sql!(
+                "{name} = CASE WHEN {equal} THEN {apart} ELSE t.{name} END",
+                name,
+                equal,
+                apart
+            ));
+            conditions.push(equal);
+            said.push(name.as_str());
+        }
+        (!said.is_empty()).then(|| Apart {
+            purpose: format!("set values apart that an update takes for equal: {}", said.join(", ")),
+            assignments,
+            condition: Sql::join(conditions, "\n    OR "),
+        })
+    }
+}
+
 /// Deletes live rows found by their address: `kinds` says which rows of the changes.
 pub fn delete_by_address(load: &Resolved<'_>, kinds: &[&'static str]) -> Sql {
     let changes = sql!("{changes} AS c", changes = load.changes());

@@ -82,9 +82,7 @@ pub fn lower_bound(
         None => value(read_from),
     };
     Ok(Some(match &stored.covered_from {
-        Some(covered) if lookback.is_some() => {
-            sql!("GREATEST({from}, {covered})", from, covered = value(covered))
-        }
+        Some(covered) if lookback.is_some() => load.dialect.greatest([&from, &value(covered)]),
         _ => from,
     }))
 }
@@ -217,7 +215,7 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let last = stored.and_then(|stored| stored.last_value.as_ref()).map(literal);
     let read_from = stored.and_then(|stored| stored.read_from.as_ref()).map(literal);
     let highest = match &last {
-        Some(last) => sql!("GREATEST(h.highest, {last})", last),
+        Some(last) => load.dialect.greatest([&Sql::text("h.highest"), last]),
         None => Sql::text("h.highest"),
     };
     let safe = match cap(load, incremental, data_type) {
@@ -230,16 +228,16 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
                 }
                 _ => cap,
             };
-            sql!("LEAST({highest}, {cap})", highest, cap)
+            load.dialect.least([&highest, &cap])
         }
         Err(_) => highest.clone(),
     };
     let safe = future::no_later(load, incremental, data_type, safe);
     let next = match &read_from {
         Some(read_from) => sql!(
-            "CASE WHEN h.highest IS NULL\n                    THEN {read_from}\n                    ELSE GREATEST({read_from}, {safe})\n               END",
+            "CASE WHEN h.highest IS NULL\n                    THEN {read_from}\n                    ELSE {greatest}\n               END",
             read_from,
-            safe
+            greatest = load.dialect.greatest([read_from, &safe])
         ),
         None => sql!("CASE WHEN h.highest IS NOT NULL THEN {safe} END", safe),
     };

@@ -189,6 +189,7 @@ fn apply_changes(load: &Resolved<'_>, merge: &Merge, builder: &mut PlanBuilder<'
     if soft {
         assignments.push(sql!("{flag} = FALSE", flag));
     }
+    diff::set_apart(load, &load.compared, &["changed"], RunValue::RowsChanged, builder);
     if let Some(sql) = by_key::update_changed(load, assignments) {
         builder.step_if(
             RunValue::RowsChanged,

@@ -392,6 +392,7 @@ fn overwrite(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     }
     let names: Vec<&str> = scd2.overwrite_columns.iter().map(|name| name.as_str()).collect();
     let assignments = scd2.overwrite_columns.iter().map(|name| sql!("{name} = c.{name}", name)).collect();
+    diff::set_apart(load, &scd2.overwrite_columns, &["overwritten"], RunValue::RowsOverwritten, builder);
     let sql = diff::update_by_address(load, assignments, &["overwritten"]);
     builder.step_if(
         RunValue::RowsOverwritten,

@@ -218,6 +218,7 @@ fn write_what_differs(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
             Answer::ReadExactly(counted.to_vec()),
         ),
         None => {
+            diff::set_apart(load, &load.compared, &["changed"], RunValue::RowsChanged, builder);
             let statements = [
                 (Some(delete), StepKind::Delete, "delete rows that left the source"),
                 (update, StepKind::Update, "update rows that differ"),

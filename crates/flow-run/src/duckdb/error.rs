@@ -7,6 +7,9 @@ use ematix_flow_core::plan::Blame;
 /// The fact of an error that names the class of the library's words.
 const CLASS: &str = "class";
 
+/// The class of the words of `python/ematix_flow/run/duckdb.py` about a file that is open as another database, too.
+const SECOND_DATABASE: &str = "Second Database Error";
+
 /// The error of a statement.
 pub(super) fn statement_error(fault: Fault, blame: Blame, doing: &str) -> FlowError {
     let words = match fault {
@@ -55,6 +58,12 @@ pub(super) fn open_error(fault: Fault, file: &str) -> FlowError {
         Fault::NoLibrary(why) => return no_library(&why),
     };
     let (class, message) = split(&words);
+    if class == SECOND_DATABASE {
+        return FlowError::new(ErrorCode::ConnectFailed, format!("the file {file} cannot be opened safely"))
+            .detail(message)
+            .hint("close the other one first; start processes by spawn, not by fork")
+            .context(CLASS, class);
+    }
     let error = match message.contains("Could not set lock on file") {
         true => FlowError::new(ErrorCode::Locked, format!("another process has the file {file} open"))
             .hint("a file of DuckDB is one process's at a time: run again when the other is done"),
@@ -72,6 +81,12 @@ fn no_library(why: &str) -> FlowError {
 pub(super) fn says_missing(error: &FlowError) -> bool {
     let class = error.context.get(CLASS).and_then(|class| class.as_str());
     matches!(class, Some("Catalog Error" | "Binder Error"))
+}
+
+/// Whether the error is that of a conflict.
+pub(super) fn says_conflict(error: &FlowError) -> bool {
+    let class = error.context.get(CLASS).and_then(|class| class.as_str());
+    error.code == ErrorCode::Locked && class == Some("TransactionContext Error")
 }
 
 /// Whether somebody else has written the same rows meanwhile.
@@ -157,6 +172,17 @@ mod tests {
         }
         assert!(says_missing(&said(missing, Blame::Target)));
         assert!(!says_missing(&said("Constraint Error: x", Blame::Target)));
+    }
+
+    #[test]
+    fn a_conflict_is_told_from_other_locks() {
+        assert!(says_conflict(&said("TransactionContext Error: Conflict on update!", Blame::Target)));
+        assert!(!says_conflict(&said(
+            "TransactionContext Error: Current transaction is aborted",
+            Blame::Target
+        )));
+        let words = "IO Error: Could not set lock on file \"a\": Conflicting lock is held in python (PID 7)";
+        assert!(!says_conflict(&open_error(Fault::Said(words.to_owned()), "a")));
     }
 
     #[test]

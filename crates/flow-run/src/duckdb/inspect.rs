@@ -67,6 +67,9 @@ impl Inspector for DuckDbSession {
     fn table(&self, name: &QualifiedName) -> Question<(bool, Option<LiveTable>)> {
         Question::new(question(name), |answer, doing| {
             let json: TargetJson = parse(answer.only_value(doing)?)?;
+            if let Some(schema) = json.like_the_file {
+                return Err(like_the_file(&schema));
+            }
             Ok((json.schema_exists, json.table()))
         })
     }
@@ -178,6 +181,15 @@ impl DuckDbSession {
     }
 }
 
+/// A file's database has the name of the file without what follows its last dot, and stands where a schema could.
+pub(super) fn like_the_file(schema: &str) -> FlowError {
+    FlowError::new(
+        ErrorCode::InvalidValue,
+        format!("the file and the schema `{schema}` in it have one name, and DuckDB cannot tell them apart"),
+    )
+    .hint("rename the file, or choose another schema")
+}
+
 /// Asks for a table of that name.
 fn question(name: &QualifiedName) -> String {
     let here = |alias: &'static str, column: &'static str| {
@@ -194,6 +206,7 @@ fn question(name: &QualifiedName) -> String {
   'schema_exists', (SELECT system.main.count(*) > 0 FROM system.main.duckdb_schemas() AS s
                      WHERE s.database_name = system.main.current_database()
                        AND system.main.lower(s.schema_name) = system.main.lower({schema})),
+  'like_the_file', (SELECT {schema} WHERE system.main.lower({schema}) = system.main.lower(system.main.current_database())),
   'tables', (SELECT system.main.list(t.estimated_size) FROM system.main.duckdb_tables() AS t WHERE {a_table}),
   'views', (SELECT system.main.list(v.view_name) FROM system.main.duckdb_views() AS v WHERE {a_view}),
   'columns', (SELECT system.main.list(system.main.json_object('name', c.column_name, 'type', c.data_type,
@@ -215,6 +228,7 @@ fn question(name: &QualifiedName) -> String {
 #[derive(Deserialize)]
 struct TargetJson {
     schema_exists: bool,
+    like_the_file: Option<String>,
     tables: Option<Vec<f64>>,
     views: Option<Vec<String>>,
     columns: Option<Vec<ColumnJson>>,

@@ -1,6 +1,7 @@
 //! A session on a file. Its statements run on threads that may block.
 
-use super::error::{is_conflict, says_missing, statement_error};
+use super::error::{is_conflict, says_conflict, says_missing, statement_error};
+use super::inspect::like_the_file;
 use super::library::{Connection, Fault};
 use super::process::{Mark, OpenFile, Taken};
 use crate::session::{
@@ -9,6 +10,7 @@ use crate::session::{
 use async_trait::async_trait;
 use ematix_flow_core::engine::{DUCKDB, EngineFacts};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::history::SCHEMA;
 use ematix_flow_core::plan::Blame;
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,8 +55,13 @@ impl DuckDbSession {
             cancelled: Arc::default(),
         };
         let doing = "ask for the library's version";
-        let answers = session.ask(Blame::Target, doing, "SELECT system.main.version()").await?;
+        let question =
+            "SELECT system.main.version(); SELECT system.main.lower(system.main.current_database())";
+        let answers = session.ask(Blame::Target, doing, question).await?;
         session.version = nth(&answers, 0, doing)?.only_value(doing)?.trim_start_matches('v').to_owned();
+        if nth(&answers, 1, doing)?.only_value(doing)? == SCHEMA {
+            return Err(like_the_file(SCHEMA));
+        }
         Ok(session)
     }
 
@@ -111,6 +118,10 @@ impl Session for DuckDbSession {
 
     fn says_missing(&self, error: &FlowError) -> bool {
         says_missing(error)
+    }
+
+    fn says_conflict(&self, error: &FlowError) -> bool {
+        says_conflict(error)
     }
 
     async fn ask(&self, blame: Blame, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {

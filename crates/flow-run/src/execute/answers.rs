@@ -1,6 +1,7 @@
 //! What a run takes from the answers of its steps. Nothing fails open: a step whose answer cannot be read has failed,
 //! a guard above all.
 
+use super::row_json;
 use super::run::PartProgress;
 use crate::history::lease_lost;
 use crate::session::{ResultSet, unreadable};
@@ -142,7 +143,7 @@ fn sample_row(step: &Step, changed: &str, row: &[Option<String>]) -> Result<Samp
         return Err(unreadable(&step.purpose, &format!("{} columns, not 3", row.len())));
     };
     let object = |cell: &Option<String>| {
-        let parsed = cell.as_deref().map(serde_json::from_str).transpose();
+        let parsed = cell.as_deref().map(row_json::read).transpose();
         parsed.map_err(|error| unreadable(&step.purpose, &format!("a row that is no JSON object: {error}")))
     };
     let change = match kind.as_deref() {

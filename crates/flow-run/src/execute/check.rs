@@ -25,7 +25,8 @@ impl Engine {
     pub async fn check(&self, pipeline: &str) -> Result<Vec<Violation>> {
         let built = Pipeline::build(&self.project, pipeline, &PipelineOptions::default())
             .map_err(|mut errors| errors.remove(0))?;
-        let session = self.open(&built.target_connection, &format!("check {pipeline}")).await?;
+        let session =
+            self.open_in_turn(&built, &built.target_connection, &format!("check {pipeline}"), || ()).await?;
         let name = built.target.name();
         let live = live_table(session.as_ref(), &built).await?;
         let strategy = &built.strategy;

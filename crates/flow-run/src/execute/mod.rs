@@ -8,8 +8,10 @@ mod gather;
 mod keys;
 mod nulls;
 pub mod observer;
+mod patience;
 mod questions;
 mod route;
+mod row_json;
 mod run;
 mod supervise;
 mod targets;
@@ -31,6 +33,7 @@ use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::report::{ConnectionReport, RunReport, Status};
 use ematix_flow_core::run_value::RunValue;
 use observer::Observer;
+use patience::Patience;
 use run::{PartProgress, Progress};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -238,6 +241,28 @@ impl Engine {
         self.drivers.find(&at)?.open(&at, what).await
     }
 
+    /// As [`Engine::open`], but waits for a file that another process has, as a run waits for its target.
+    async fn open_in_turn(
+        &self,
+        pipeline: &Pipeline,
+        connection: &str,
+        what: &str,
+        told: impl Fn(),
+    ) -> Result<Box<dyn Session>> {
+        let mut patience = Patience::of(pipeline, what);
+        loop {
+            match self.open(connection, what).await {
+                Err(error) if error.code == ErrorCode::Locked => {
+                    if !patience.lasts() {
+                        return Err(patience.ended(error));
+                    }
+                    patience.wait(&told).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// The plan from the files alone, with assumed facts: the table is as declared, the query gives
     /// the declared columns.
     ///
@@ -276,7 +301,8 @@ impl Engine {
 
     async fn plan_targets(&self, targets: &Targets, request: &Request) -> Result<Plan> {
         let whole = &targets.whole;
-        let session = self.open(&whole.target_connection, &format!("plan {}", whole.name)).await?;
+        let what = format!("plan {}", whole.name);
+        let session = self.open_in_turn(whole, &whole.target_connection, &what, || ()).await?;
         let exists = HistoryStore::on(session.as_ref()).exists().await?;
         session.begin(Blame::Target, Access::ReadOnly, None).await?;
         let route = self.route(whole, session.as_ref()).await?;

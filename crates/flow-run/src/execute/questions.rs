@@ -1,9 +1,9 @@
 //! What commands ask of history: runs, steps, watermarks, the versions of a key, what is due.
 
-use super::Engine;
 use super::keys::live_table;
+use super::{Engine, row_json};
 use crate::history::HistoryStore;
-use crate::session::{Session, nth};
+use crate::session::{Session, nth, unreadable};
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -189,7 +189,9 @@ impl Engine {
         pipelines: &[Pipeline],
         now: Timestamp,
     ) -> Result<Vec<(String, String)>> {
-        let session = self.open(connection, "run-due").await?;
+        let longest = pipelines.iter().max_by_key(|pipeline| pipeline.limits.lock_timeout.as_std());
+        let Some(longest) = longest else { return Ok(Vec::new()) };
+        let session = self.open_in_turn(longest, connection, "run-due", || ()).await?;
         let history = HistoryStore::on(session.as_ref());
         if !history.is_current().await? {
             history.prepare(true).await?;
@@ -231,7 +233,8 @@ impl Engine {
     pub async fn set_watermark(&self, pipeline: &str, value: &str) -> Result<WatermarkRow> {
         let built = self.built(pipeline)?;
         let Some(incremental) = &built.incremental else { return Err(no_watermark(pipeline)) };
-        let session = self.open(&built.target_connection, &format!("watermark {pipeline}")).await?;
+        let what = format!("watermark {pipeline}");
+        let session = self.open_in_turn(&built, &built.target_connection, &what, || ()).await?;
         let history = HistoryStore::on(session.as_ref());
         if !history.is_current().await? {
             history.prepare(true).await?;
@@ -298,8 +301,10 @@ impl Engine {
         let mut versions = Vec::new();
         for row in rows {
             let cell = |index: usize| row.get(index).cloned().flatten();
-            let mut object: serde_json::Map<String, Value> =
-                cell(3).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let text = cell(3).unwrap_or_default();
+            let mut object: serde_json::Map<String, Value> = row_json::read(&text).map_err(|error| {
+                unreadable("read the versions of the key", &format!("a row that is no JSON object: {error}"))
+            })?;
             for managed in [kept.begin, kept.end, kept.current, kept.hash] {
                 object.shift_remove(managed.as_str());
             }

@@ -40,7 +40,8 @@ impl Engine {
         if source_name == target_name && forced.is_none() {
             return Ok(same(format!("source and target are one connection, {target_name}")));
         }
-        let source = self.open(source_name, &format!("source {}", pipeline.name)).await?;
+        let what = format!("source {}", pipeline.name);
+        let source = self.open_in_turn(pipeline, source_name, &what, || ()).await?;
         source.begin(Blame::Source, Access::ReadOnly, Some(&limits(pipeline))).await?;
         if let Some(stays) = [source.as_ref(), target].into_iter().find(|end| !end.facts().can.moves_rows)
             && (forced.is_some() || !same_database(source.as_ref(), target, key()).await?)

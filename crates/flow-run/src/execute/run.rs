@@ -4,6 +4,7 @@ use super::answers;
 use super::gather::{self, Path};
 use super::nulls;
 use super::observer::Observer;
+use super::patience::Patience;
 use super::route::Route;
 use super::targets::{Targets, of_target};
 use super::transfer::{self, Transferred};
@@ -17,7 +18,7 @@ use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
 use ematix_flow_core::run_value::Values;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// What a run leaves behind, however it ends.
@@ -113,6 +114,25 @@ impl Execution<'_> {
     /// The path comes under the lock: runs that wait would else hold a source's connection each, and behind
     /// a pooler keep all of them from each other.
     pub async fn run(&self, progress: &mut Progress) -> Result<()> {
+        let mut patience = Patience::of(&self.targets.whole, &self.targets.run_id);
+        loop {
+            let error = match self.run_once(progress).await {
+                Err(error) if self.session.says_conflict(&error) => error,
+                done => return done,
+            };
+            // Nothing was written, and a COMMIT that was refused has ended the transaction already.
+            let _ = self.session.end(Blame::Target, "roll the attempt back", End::RollBack).await;
+            progress.commit_sent = false;
+            self.stop_if_asked()?;
+            if !patience.lasts() {
+                return Err(patience.ended(error));
+            }
+            progress.begin_again();
+            patience.wait(|| self.observer.waiting(&self.targets.whole.name)).await;
+        }
+    }
+
+    async fn run_once(&self, progress: &mut Progress) -> Result<()> {
         let history = HistoryStore::on(self.session);
         let prepared = !self.request.dry_run || history.is_current().await?;
         self.take_targets().await?;
@@ -207,37 +227,20 @@ impl Execution<'_> {
         let names: Vec<String> =
             self.targets.each.iter().map(|target| target.pipeline.target_key()).collect();
         let limits = self.limits();
-        let limit = whole.limits.lock_timeout.as_std();
-        let waiting = Instant::now();
-        let mut told = false;
-        let mut pause = Duration::from_millis(20);
+        let mut patience = Patience::of(whole, &self.targets.run_id);
         loop {
             self.stop_if_asked()?;
             if self.session.take_locks(&names, &limits).await? {
                 return Ok(());
             }
-            if waiting.elapsed() >= limit {
-                return Err(FlowError::new(
-                    ErrorCode::Locked,
-                    format!("another run holds {}", whole.target.name()),
-                )
-                .detail(format!(
-                    "waited {} s (lock_timeout)",
-                    whole.limits.lock_timeout.milliseconds() as f64 / 1000.0
-                ))
-                .hint("`flow status` shows which; run again when it is done, or raise lock_timeout"));
+            if !patience.lasts() {
+                let held =
+                    FlowError::new(ErrorCode::Locked, format!("another run holds {}", whole.target.name()));
+                return Err(patience
+                    .ended(held)
+                    .hint("`flow status` shows which; run again when it is done, or raise lock_timeout"));
             }
-            if !told {
-                self.observer.waiting(&whole.name);
-                told = true;
-            }
-            // Jitter from the run's own id keeps waiting runs from stepping on each other's feet.
-            let jitter = u64::from(self.targets.run_id.bytes().last().unwrap_or(0)) % 17;
-            tokio::time::sleep(
-                pause.min(limit.saturating_sub(waiting.elapsed())) + Duration::from_millis(jitter),
-            )
-            .await;
-            pause = (pause * 2).min(Duration::from_millis(250));
+            patience.wait(|| self.observer.waiting(&whole.name)).await;
         }
     }
 

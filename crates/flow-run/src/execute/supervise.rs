@@ -41,11 +41,13 @@ impl Engine {
         }
         let connection = &whole.target_connection;
         let name = format!("{} {}", whole.name, &targets.run_id[targets.run_id.len() - 8..]);
+        let waits = || observer.waiting(&whole.name);
         let (halt, watched) = haltable(request);
         let runs = targets.runs();
         let run_ids: Vec<&str> = runs.iter().map(|(_, run_id, _)| *run_id).collect();
         if request.dry_run {
-            let session = unless_asked(&request.stop, self.open(connection, &name)).await?;
+            let session =
+                unless_asked(&request.stop, self.open_in_turn(whole, connection, &name, waits)).await?;
             let execution =
                 Execution { engine: self, session: session.as_ref(), targets, request: &watched, observer };
             let work = execution.run(progress);
@@ -56,7 +58,10 @@ impl Engine {
         }
         let own_name = format!("history {name}");
         let (load, own) = unless_asked(&request.stop, async {
-            tokio::try_join!(self.open(connection, &name), self.open(connection, &own_name))
+            tokio::try_join!(
+                self.open_in_turn(whole, connection, &name, waits),
+                self.open_in_turn(whole, connection, &own_name, || ())
+            )
         })
         .await?;
         for (pipeline, run_id, parent) in &runs {

@@ -32,14 +32,15 @@ impl Pools {
     /// # Errors
     /// As [`connect`].
     pub async fn open(&self, at: &ConnectionTarget, what: &str) -> Result<Box<dyn Session>> {
-        let session = self.of(at)?.get().await.map_err(|error| match error {
+        let object = self.of(at)?.get().await.map_err(|error| match error {
             PoolError::Backend(error) => error,
             other => FlowError::new(ErrorCode::ConnectFailed, format!("{at} cannot be reached: {other}")),
         })?;
+        let session = Pooled { object: Some(object), unfit: AtomicBool::new(false) };
         let name =
             sql!("SET application_name = {name}", name = text(Parameters::read(at)?.application_name(what)));
         session.ask(Blame::Target, "name the session", &name.to_text(&Postgres)).await?;
-        Ok(Box::new(Pooled { session, unfit: AtomicBool::new(false) }))
+        Ok(Box::new(session))
     }
 
     fn of(&self, at: &ConnectionTarget) -> Result<Pool<Sessions>> {
@@ -88,71 +89,88 @@ impl Manager for Sessions {
     }
 }
 
-/// A session that goes back to its pool when it is closed, unless something may still be open in it.
+/// A session that goes back to its pool when it is closed, unless something may still be open in it: who drops it
+/// instead has met an error, or was stopped, in the middle of something.
 struct Pooled {
-    session: Object<Sessions>,
+    /// There until it is closed.
+    object: Option<Object<Sessions>>,
     /// Whether a transaction has begun that has not ended, or a cancel may still be on its way.
     unfit: AtomicBool,
 }
 
 impl Pooled {
+    fn session(&self) -> &PostgresSession {
+        self.object.as_ref().expect("it is there until it is closed")
+    }
+
+    /// Takes the session out of its pool.
+    fn take(&mut self) -> Option<PostgresSession> {
+        self.object.take().map(Object::take)
+    }
+
     fn begun(&self, begun: bool) {
         self.unfit.fetch_or(begun, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
 
 #[async_trait]
 impl Session for Pooled {
     fn facts(&self) -> &'static EngineFacts {
-        self.session.facts()
+        self.session().facts()
     }
 
     fn server_version(&self) -> &str {
-        self.session.server_version()
+        self.session().server_version()
     }
 
     async fn is_encrypted(&self) -> Result<Option<bool>> {
-        self.session.is_encrypted().await
+        self.session().is_encrypted().await
     }
 
     fn says_missing(&self, error: &FlowError) -> bool {
-        self.session.says_missing(error)
+        self.session().says_missing(error)
     }
 
     async fn ask(&self, blame: Blame, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
-        self.session.ask(blame, doing, sql).await
+        self.session().ask(blame, doing, sql).await
     }
 
     async fn write(&self, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
-        self.session.write(doing, sql).await
+        self.session().write(doing, sql).await
     }
 
     async fn stay_awake(&self) -> Result<()> {
-        self.session.stay_awake().await
+        self.session().stay_awake().await
     }
 
     async fn begin(&self, blame: Blame, access: Access, limits: Option<&Limits>) -> Result<()> {
         self.begun(true);
-        self.session.begin(blame, access, limits).await
+        self.session().begin(blame, access, limits).await
     }
 
     async fn take_locks(&self, targets: &[String], limits: &Limits) -> Result<bool> {
-        let taken = self.session.take_locks(targets, limits).await;
+        let taken = self.session().take_locks(targets, limits).await;
         self.begun(taken != Ok(false));
         taken
     }
 
     async fn wait_for_lock(&self, target: &str, limit: Duration) -> Result<()> {
         self.begun(true);
-        self.session.wait_for_lock(target, limit).await
+        self.session().wait_for_lock(target, limit).await
     }
 
     async fn savepoint(&self, doing: &str) -> Result<()> {
-        self.session.savepoint(doing).await
+        self.session().savepoint(doing).await
     }
 
     async fn end(&self, blame: Blame, doing: &str, end: End) -> Result<()> {
-        self.session.end(blame, doing, end).await?;
+        self.session().end(blame, doing, end).await?;
         if end != End::ToSavepoint {
             self.unfit.store(false, Ordering::Relaxed);
         }
@@ -160,37 +178,41 @@ impl Session for Pooled {
     }
 
     async fn read(&self, blame: Blame, doing: &str, statement: &str) -> Result<RowStream> {
-        self.session.read(blame, doing, statement).await
+        self.session().read(blame, doing, statement).await
     }
 
     async fn accept(&self, doing: &str, statement: &str) -> Result<RowSink> {
-        self.session.accept(doing, statement).await
+        self.session().accept(doing, statement).await
     }
 
     fn inspector(&self) -> &dyn Inspector {
-        self.session.inspector()
+        self.session().inspector()
     }
 
     fn canceller(&self) -> Box<dyn Canceller> {
         self.begun(true);
-        self.session.canceller()
+        self.session().canceller()
     }
 
     async fn complete(&self, error: FlowError, query: &str) -> FlowError {
-        self.session.complete(error, query).await
+        self.session().complete(error, query).await
     }
 
     async fn tidy(&self) -> Result<()> {
-        self.session.tidy().await
+        self.session().tidy().await
     }
 
-    async fn close(self: Box<Self>) {
-        if self.unfit.load(Ordering::Relaxed) {
-            Box::new(Object::take(self.session)).close().await;
+    async fn close(mut self: Box<Self>) {
+        if !self.unfit.load(Ordering::Relaxed) {
+            drop(self.object.take());
+        } else if let Some(session) = self.take() {
+            Box::new(session).close().await;
         }
     }
 
-    async fn abandon(self: Box<Self>) {
-        Box::new(Object::take(self.session)).abandon().await;
+    async fn abandon(mut self: Box<Self>) {
+        if let Some(session) = self.take() {
+            Box::new(session).abandon().await;
+        }
     }
 }

@@ -50,6 +50,12 @@ pub trait Session: Send + Sync {
     /// Whether an error says that a schema, a table or a column is not there.
     fn says_missing(&self, error: &FlowError) -> bool;
 
+    /// Whether an error says that another transaction has written the same, where whoever is second is refused instead
+    /// of waiting: what the run has read is old, and it begins again.
+    fn says_conflict(&self, _error: &FlowError) -> bool {
+        false
+    }
+
     /// Lets the server know that this process is not a paused one.
     ///
     /// # Errors

@@ -156,5 +156,8 @@ fn numeric(value: &str, precision: u16, scale: u16) -> String {
 
 /// An expression in which a name stands for a value. A subquery would be a join.
 fn named(name: &str, value: &str, expression: &str) -> String {
-    format!("system.main.list_transform([{value}], lambda {name}: {expression})[1]")
+    format!(
+        "system.main.list_extract(system.main.list_transform(system.main.list_value({value}), \
+         lambda {name}: {expression}), 1)"
+    )
 }

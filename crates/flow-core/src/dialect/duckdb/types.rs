@@ -114,7 +114,7 @@ pub fn facts_of(name: &str) -> TypeFacts {
 /// What is known of a type by any of its names; `None` for types that somebody has made.
 pub fn known(name: &str) -> Option<TypeFacts> {
     let upper = name.trim().to_ascii_uppercase();
-    if let Some(element) = upper.strip_suffix("[]") {
+    if let Some(element) = name.trim().strip_suffix("[]") {
         let element = known(element)?;
         return Some(own(format!("{}[]", element.name), None));
     }

@@ -96,8 +96,8 @@ SELECT system.main.json_object(
          'ours', coalesce((SELECT system.main.arg_min(h.created, h.recorded_at)
                              FROM ematix_flow.schema_history AS h
                             WHERE h.target = q.target), false),
-         'instant', system.main.replace(CAST(system.main.greatest(system.main.now(), t.last_instant + INTERVAL 1 MICROSECOND)
-                                             AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z')
+         'instant', system.main.replace(CAST(system.main.timezone('UTC', system.main.greatest(system.main.now(), t.last_instant + INTERVAL '1 microsecond'))
+                                             AS VARCHAR), ' ', 'T') || 'Z')
   FROM (SELECT CAST(:target AS VARCHAR) AS target) AS q
   LEFT JOIN ematix_flow.targets AS t ON t.target = q.target;
 
@@ -128,9 +128,9 @@ system.main.json_object(
          'mode', r.mode,
          'path', r.path,
          'target', r.target,
-         'started_at', system.main.replace(CAST(r.started_at AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z',
-         'ended_at', system.main.replace(CAST(r.ended_at AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z',
-         'committed_at', system.main.replace(CAST(r.committed_at AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z',
+         'started_at', system.main.replace(CAST(system.main.timezone('UTC', r.started_at) AS VARCHAR), ' ', 'T') || 'Z',
+         'ended_at', system.main.replace(CAST(system.main.timezone('UTC', r.ended_at) AS VARCHAR), ' ', 'T') || 'Z',
+         'committed_at', system.main.replace(CAST(system.main.timezone('UTC', r.committed_at) AS VARCHAR), ' ', 'T') || 'Z',
          'duration_ms', system.main.date_diff('millisecond', r.started_at, r.ended_at),
          'rows_in', r.rows_in,
          'rows_inserted', r.rows_inserted,
@@ -168,21 +168,22 @@ SELECT system.main.json_object(
  ORDER BY s.n;
 
 -- name: last_slot
-SELECT system.main.replace(CAST(system.main.greatest((SELECT system.main.max(r.slot)
-                                                        FROM ematix_flow.run_history AS r
-                                                       WHERE r.pipeline_name = :pipeline
-                                                         AND r.status <> 'skipped'),
-                                                     (SELECT system.main.max(s.slot)
-                                                        FROM ematix_flow.slots AS s
-                                                       WHERE s.pipeline = :pipeline))
-                                AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z';
+SELECT system.main.replace(CAST(system.main.timezone('UTC', system.main.greatest(
+                                    (SELECT system.main.max(r.slot)
+                                       FROM ematix_flow.run_history AS r
+                                      WHERE r.pipeline_name = :pipeline
+                                        AND r.status <> 'skipped'),
+                                    (SELECT system.main.max(s.slot)
+                                       FROM ematix_flow.slots AS s
+                                      WHERE s.pipeline = :pipeline)))
+                                AS VARCHAR), ' ', 'T') || 'Z';
 
 -- name: watermarks
 SELECT system.main.json_object(
          'pipeline', w.pipeline_name,
          'column', w.column_name,
          'last_value', w.last_value,
-         'updated_at', system.main.replace(CAST(w.updated_at AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z')
+         'updated_at', system.main.replace(CAST(system.main.timezone('UTC', w.updated_at) AS VARCHAR), ' ', 'T') || 'Z')
   FROM ematix_flow.watermarks AS w
  WHERE w.pipeline_name IN (:pipelines)
  ORDER BY w.pipeline_name;

@@ -5,6 +5,7 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
+use crate::reading::diff::Apart;
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::Ident;
@@ -113,12 +114,13 @@ pub fn current_versions(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuil
         );
         let assignments =
             joined.iter().map(|name| sql!("{name} = {value}", name, value = value(name))).collect();
-        let sql = load.dialect.update_from(
-            target,
-            assignments,
-            sql!("{source} AS s", source = load.source()),
-            condition,
-        );
+        let from = sql!("{source} AS s", source = load.source());
+        if let Some(apart) = Apart::of(load, &joined, value) {
+            let equal = sql!("{condition}\n   AND ({equal})", condition, equal = apart.condition);
+            let sql = load.dialect.update_from(target, apart.assignments, from.clone(), equal);
+            builder.step(StepKind::Update, apart.purpose, sql, Answer::Ignore);
+        }
+        let sql = load.dialect.update_from(target, assignments, from, condition);
         builder.step(
             StepKind::Update,
             format!("write {} into current versions in place", names.join(", ")),

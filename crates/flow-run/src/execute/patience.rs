@@ -1,0 +1,51 @@
+//! How long a run waits for what another one holds: it asks again and again, until `lock_timeout`.
+
+use ematix_flow_core::error::FlowError;
+use ematix_flow_core::pipeline::Pipeline;
+use std::time::{Duration, Instant};
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// What is left of the time that a run may wait.
+pub(super) struct Patience {
+    began: Instant,
+    limit: Duration,
+    pause: Duration,
+    jitter: Duration,
+    tried: bool,
+}
+
+impl Patience {
+    /// The patience of a pipeline's run; `id` keeps runs that wait from stepping on each other's feet.
+    pub fn of(pipeline: &Pipeline, id: &str) -> Patience {
+        let jitter = u64::from(id.bytes().last().unwrap_or(0)) % 17;
+        Patience {
+            began: Instant::now(),
+            limit: pipeline.limits.lock_timeout.as_std(),
+            pause: Duration::from_millis(20),
+            jitter: Duration::from_millis(jitter),
+            tried: false,
+        }
+    }
+
+    /// Whether another attempt comes in time.
+    pub fn lasts(&self) -> bool {
+        self.began.elapsed() < self.limit
+    }
+
+    /// Sleeps until the next attempt; `told` is called before the first time.
+    pub async fn wait(&mut self, told: impl FnOnce()) {
+        if !std::mem::replace(&mut self.tried, true) {
+            told();
+        }
+        let left = self.limit.saturating_sub(self.began.elapsed());
+        tokio::time::sleep(self.pause.min(left) + self.jitter).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// An error that says how long was waited.
+    pub fn ended(&self, error: FlowError) -> FlowError {
+        error.detail(format!("waited {} s (lock_timeout)", self.limit.as_millis() as f64 / 1000.0))
+    }
+}
