@@ -100,7 +100,7 @@ pub fn rows(load: &Resolved<'_>, incremental: &Incremental, builder: &mut PlanBu
             message: format!("{{count}} rows of `{name}` have a value of {column} more than a day after the source's clock"),
             one: format!("{{count}} row of `{name}` has a value of {column} more than a day after the source's clock"),
             sample: Vec::new(),
-            hint: "the watermark would pass every row that comes before then: mend them, or set future_watermark = \"include\" to load them and go on reading from the source's clock".to_owned(),
+            hint: "it would pass every row before then: mend them, or load them with future_watermark = \"include\"".to_owned(),
         }),
     );
 }
