@@ -1,5 +1,6 @@
 //! What was read from the databases before a plan is made. Values only: the planner asks nobody.
 
+use crate::markers::Raw;
 use crate::schema::LiveTable;
 use crate::types::TypeFacts;
 use serde::Serialize;
@@ -73,18 +74,30 @@ pub struct RunFacts {
 }
 
 /// What is known of the source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceFacts {
     /// The columns of the query, in their order.
     pub columns: Vec<SourceColumn>,
     /// The one table that a simple query reads, if it is a plain table.
     pub relation: Option<Relation>,
+    /// The columns that markers clean, with the types that they have then.
+    pub cleaned: Vec<SourceColumn>,
 }
 
 impl SourceFacts {
     /// The column of that name.
     pub fn column(&self, name: &str) -> Option<&SourceColumn> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The column of that name as it is loaded: cleaned, where markers clean it.
+    pub fn loaded(&self, name: &str) -> Option<&SourceColumn> {
+        self.cleaned.iter().find(|column| column.name == name).or_else(|| self.column(name))
+    }
+
+    /// The columns as markers see them.
+    pub fn raw(&self) -> Vec<Raw<'_>> {
+        self.columns.iter().map(|column| Raw { name: &column.name, data_type: &column.data_type }).collect()
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Counts {
     pub rejected: i64,
     /// Hashes computed anew.
     pub rehashed: i64,
+    /// Values that markers could not read.
+    pub unread: i64,
 }
 
 impl Counts {
@@ -45,6 +47,7 @@ impl Counts {
             skipped: report.rows_skipped,
             rejected: report.rows_rejected,
             rehashed: report.rows_rehashed,
+            unread: report.parse_failures.values().sum(),
         }
     }
 
@@ -79,6 +82,7 @@ impl Counts {
             (self.skipped, "skipped", false, false),
             (self.rejected, "rejected", true, false),
             (self.rehashed, "rehashed", true, false),
+            (self.unread, "not read", false, false),
         ];
         all.into_iter()
             .filter(

@@ -20,6 +20,7 @@ pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
 pub use project::{Places, ProjectSpec, Tables};
 pub use source::SourceSpec;
 
+use crate::markers::Written;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -217,6 +218,9 @@ pub struct FullColumnSpec {
     /// What the column holds; becomes its comment.
     #[serde(default)]
     pub description: Option<String>,
+    /// How its values are cleaned on their way, from left to right: `["trim", { truncate = 256 }]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalize: Vec<Written>,
 }
 
 /// A column's DEFAULT.

@@ -27,6 +27,7 @@ pub fn infer(pipeline: &Pipeline, name: &QualifiedName, facts: &Facts) -> Result
         indexes: Vec::new(),
         options: Vec::new(),
         description: None,
+        cleaning: Vec::new(),
     };
     let managed: Vec<Ident> =
         strategy.managed_columns(&empty).into_iter().map(|column| column.name).collect();

@@ -66,7 +66,7 @@ fn plan_of_part(
     let facts = Facts {
         path: ExecutionPath::SameDatabase,
         path_reason: format!("one reading for several targets; {}", shared.path_reason),
-        source: SourceFacts { relation: None, columns: facts.source.columns.clone() },
+        source: SourceFacts { relation: None, ..facts.source.clone() },
         ..facts.clone()
     };
     plan(&pipeline, &facts, ends)

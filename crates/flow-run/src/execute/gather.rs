@@ -15,7 +15,7 @@ use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
-use ematix_flow_core::sql::QualifiedName;
+use ematix_flow_core::sql::{QualifiedName, Sql};
 use ematix_flow_core::types::DataType;
 
 /// The path, and why.
@@ -61,6 +61,7 @@ async fn facts(
         (Target::Inferred(_), Some(_)) => with_types_of(session, source, live.is_none()).await?,
         _ => source,
     };
+    let source = cleaned(session, pipeline, route, source).await?;
     let natives = native_names(&pipeline.target, &source.columns);
     let native_types = inspector.native_types(&natives).await?;
     let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.is_some());
@@ -198,7 +199,24 @@ async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) ->
         },
     };
     let relation = read.relation.filter(|relation| names_columns_of(whole, relation));
-    Ok((SourceFacts { columns: read.columns, relation }, read.cap))
+    Ok((SourceFacts { columns: read.columns, relation, cleaned: Vec::new() }, read.cap))
+}
+
+/// The columns that markers clean, as the database says of which types they are that reads the source.
+async fn cleaned(
+    target: &dyn Session,
+    pipeline: &Pipeline,
+    route: &Route,
+    source: SourceFacts,
+) -> Result<SourceFacts> {
+    let Target::Declared(table) = &pipeline.target else { return Ok(source) };
+    let session = route.source.as_deref().unwrap_or(target);
+    let dialect = session.facts().dialect;
+    let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)? else { return Ok(source) };
+    let query = cleaning.types_of(&Sql::user(pipeline.source.query.text())).to_text(dialect);
+    let cleaned = session.inspector().columns(&query).await?;
+    session.tidy().await?;
+    Ok(SourceFacts { cleaned, ..source })
 }
 
 /// A table that is made after a source in another database has types that exist where it is made: an enum that
@@ -273,7 +291,9 @@ fn needed_privileges(
         needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
     }
     let strategy = &pipeline.strategy;
-    let staged = path != ExecutionPath::SameDatabase || strategy.stages() || pipeline.incremental.is_some();
+    let reads = matches!(&pipeline.target, Target::Declared(table) if table.cleaning.iter().any(|(_, chain)| chain.reads()));
+    let staged =
+        path != ExecutionPath::SameDatabase || strategy.stages() || pipeline.incremental.is_some() || reads;
     if staged {
         needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));
     }
