@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ from cleaned import VALUES, Case
 from database import Database
 from flow_binary import Flow
 from project import Project
+
+from ematix_flow import BigInt, normalize
+from ematix_flow.declare import markers
 
 
 def source(database: Database, cases: dict[str, Case]) -> None:
@@ -198,6 +202,11 @@ def test_several_targets_clean_one_reading_each_in_its_way(database: Database, f
         ({"type": "text", "normalize": [{"derive": "a) b"}]}, "invalid_value", "parentheses"),
         ({"type": "text", "normalize": [{"sql": "upper(x)"}]}, "invalid_value", "say where the value stands"),
         ({"type": "bigint", "normalize": ["lower", {"clamp": {"minimum": 1}}]}, "invalid_value", "`lower` gives text"),
+        (
+            {"type": "timestamp", "normalize": [{"derive": "a"}, {"to_timezone": "UTC"}]},
+            "invalid_value",
+            "`to_timezone` has to know of which type its value is, which `derive` does not say",
+        ),
         ({"type": "text", "normalize": [5]}, "invalid_value", "normalize"),
         ({"type": "text", "normalize": [{"trim": "a", "lower": {}}]}, "invalid_value", "one name with its arguments"),
     ],
@@ -237,3 +246,45 @@ def test_the_plan_says_what_is_cleaned_and_where(database: Database, flow: Flow)
     assert "markers clean x around the source's query" in planned.stdout, planned.stdout
     assert "btrim(" in planned.stdout
     assert flow("preview", "p", "--sql").stdout.count("btrim(") == 1
+
+
+# Markers of Python that are nothing without arguments, and a type that takes what each gives.
+FROM_PYTHON: dict[str, tuple[Any, str]] = {
+    "cast": (normalize.cast(BigInt), "bigint?"),
+    "clamp": (normalize.clamp(0, 1), "bigint?"),
+    "date_trunc": (normalize.date_trunc("day", "Europe/Berlin"), "timestamptz?"),
+    "default": (normalize.default("x"), "text?"),
+    "derive": (normalize.derive("id"), "text?"),
+    "map_values": (normalize.map_values({1: "one"}, otherwise="many"), "text?"),
+    "nullif": (normalize.nullif("x"), "text?"),
+    "parse_bool": (normalize.parse_bool(on_failure="default", default=False), "boolean?"),
+    "parse_date": (normalize.parse_date("DD.MM.YYYY"), "date?"),
+    "parse_int": (normalize.parse_int(thousands=","), "bigint?"),
+    "parse_json": (normalize.parse_json(on_failure="default", default={"a": [1]}), "jsonb?"),
+    "parse_numeric": (normalize.parse_numeric(decimal_separator=",", thousands="."), "numeric?"),
+    "parse_timestamp": (normalize.parse_timestamp(tz="Europe/Berlin", day_first=False), "timestamptz?"),
+    "phone_normalize": (normalize.phone_normalize("DE"), "text?"),
+    "regex_replace": (normalize.regex_replace("a", "b", "gi"), "text?"),
+    "replace": (normalize.replace("a", ""), "text?"),
+    "round": (normalize.round(2), "numeric?"),
+    "sql": (normalize.sql("upper({col})"), "text?"),
+    "to_timezone": (normalize.to_timezone("UTC"), "timestamp?"),
+    "trim": (normalize.trim(".,"), "text?"),
+    "truncate": (normalize.truncate(3), "text?"),
+}
+
+
+def test_every_marker_of_python_is_one_that_the_core_reads(flow: Flow, database: Database) -> None:
+    names = [name for name in normalize.__all__ if getattr(normalize, name).__module__ == markers.__name__]
+    cleaning = sorted(set(names) - {"pk", "natural_key", "unique", "column"})
+    columns: dict[str, Any] = {"id": "bigint"}
+    for name in cleaning:
+        marker, declared = FROM_PYTHON[name] if name in FROM_PYTHON else (getattr(normalize, name)(), "text?")
+        columns[name] = {"type": declared, "normalize": [marker.export()]}
+    project = Project()
+    project.table("t", columns, primary_key="id")
+    project.pipeline("p", "SELECT 1 AS id", "t", "merge")
+    flow.project(project.text())
+    flow("validate")
+    known = json.loads(flow("schema").stdout)["$defs"]["Marker"]["anyOf"][0]["enum"]
+    assert sorted(known) == cleaning

@@ -44,6 +44,10 @@ pub trait Marker: fmt::Debug + Send + Sync {
     fn replaces(&self) -> bool {
         false
     }
+    /// Whether its words depend on the type of the value: what an expression gives, only the server knows.
+    fn needs_type(&self) -> bool {
+        false
+    }
     /// Whether some text cannot be read by it, which is counted.
     fn reads(&self) -> bool {
         false
@@ -125,6 +129,7 @@ impl Chain {
         }
         if mistakes.is_empty() {
             mistakes = misfits(&markers, data_type);
+            mistakes.extend(untyped(&markers));
         }
         if mistakes.is_empty() { Ok(Chain { written: written.to_vec(), markers }) } else { Err(mistakes) }
     }
@@ -177,6 +182,28 @@ fn read_one(written: &Written) -> Result<Arc<dyn Marker>> {
         });
     };
     read(&Arguments::new(known, given))
+}
+
+/// Markers whose words depend on a type that only the server knows.
+fn untyped(markers: &[Arc<dyn Marker>]) -> Vec<Mistake> {
+    let mut untyped_by = None;
+    let mut mistakes = Vec::new();
+    for (index, marker) in markers.iter().enumerate() {
+        let name = marker.name();
+        if let Some(before) = untyped_by.filter(|_| marker.needs_type()) {
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("`{name}` has to know of which type its value is, which `{before}` does not say"),
+            );
+            mistakes.push((index, error.hint("put a cast between them: { cast = \"timestamptz\" }")));
+        }
+        if marker.gives().is_some() {
+            untyped_by = None;
+        } else if !marker.keeps_type() {
+            untyped_by = Some(name);
+        }
+    }
+    mistakes
 }
 
 /// Holds markers to the column's type, from the last back to the first.

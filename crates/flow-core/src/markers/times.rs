@@ -41,6 +41,10 @@ impl Marker for ToTimezone {
         Some(Families::any_of(&[Family::Timestamp, Family::Date, Family::Time]))
     }
 
+    fn needs_type(&self) -> bool {
+        true
+    }
+
     fn apply(&self, value: &mut Value<'_>) -> Result<()> {
         value.must_be("to_timezone", instants())?;
         let zone = Literal::Text(self.0.clone());
@@ -105,6 +109,10 @@ impl Marker for DateTrunc {
     }
 
     fn keeps_type(&self) -> bool {
+        true
+    }
+
+    fn needs_type(&self) -> bool {
         true
     }
 
