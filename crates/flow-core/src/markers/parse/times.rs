@@ -210,9 +210,11 @@ fn common(value: &Value<'_>, u: &Sql, day_first: bool) -> Sql {
         sql!("{substr}({u}, {begin}, {length})", substr = value.function("substr"), u, begin, length)
     };
     let rest = sql!("{substr}({u}, 17)", substr = value.function("substr"), u);
+    // Up to the zone, which begins with one of these.
     let second = sql!(
-        "COALESCE({substring}({rest}, '^:[0-9]+[.,]?[0-9]*'), '')",
-        substring = value.function("substring"),
+        "{split_part}({translate}({rest}, 'Z+- ', '||||'), '|', 1)",
+        split_part = value.function("split_part"),
+        translate = value.function("translate"),
         rest
     );
     let mut cases = sql!(
