@@ -350,3 +350,19 @@ def test_two_names_of_one_file_are_one_database(python: Interpreter, sql: Sql) -
     report = reports(python, "two")["two"]
     assert (report["path"], counts(report)["inserted"]) == ("same_db", 2)
     assert "one database (proved)" in report["path_reason"]
+
+
+def test_markers_are_refused_where_duckdb_reads_the_source(python: Interpreter, sql: Sql) -> None:
+    with (python.directory / "pipelines.toml").open("a", encoding="utf-8") as file:
+        file.write("""
+[tables.cleaned]
+primary_key = "id"
+columns = { id = "bigint", name = { type = "text?", normalize = ["trim"] } }
+[pipelines.cleaned]
+source = { connection = "warehouse", query = "SELECT id, name FROM app.products" }
+target = "cleaned"
+target_connection = "warehouse"
+mode = "merge"
+""")
+    refused = python.flow("run", "cleaned", expect=2)
+    assert "error[not_yet_supported]: markers are not supported yet where duckdb reads the source" in refused.stderr

@@ -211,6 +211,10 @@ async fn cleaned(
 ) -> Result<SourceFacts> {
     let Target::Declared(table) = &pipeline.target else { return Ok(source) };
     let session = route.source.as_deref().unwrap_or(target);
+    // Where markers have no words, the planner refuses them.
+    if !session.facts().can.cleans {
+        return Ok(source);
+    }
     let dialect = session.facts().dialect;
     let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)? else { return Ok(source) };
     let query = cleaning.types_of(&Sql::user(pipeline.source.query.text())).to_text(dialect);
