@@ -155,6 +155,44 @@ assert by_mode.rows_inserted == by_class.rows_inserted == 10
     assert database.value("SELECT count(*) FROM public.one") == database.value("SELECT count(*) FROM public.two") == 10
 
 
+# §18.2, but for the helpers across rows.
+NORMALISED = """
+from typing import Annotated
+from ematix_flow import *
+from ematix_flow import normalize
+
+@ematix.table(schema="analytics")
+class Contacts:
+    id: Annotated[BigInt, pk()]
+    email: Annotated[String[256] | None, lower(), trim(), empty_to_null()]
+    ts: Annotated[TimestampTZ | None, parse_timestamp()] # auto-detect catalogue
+    score: Annotated[BigInt, parse_int(on_failure="default", default=0)]
+    region: Annotated[String[8], default("US")]
+    full_name: Annotated[Text, derive("first_name || ' ' || last_name"), trim()]
+
+@ematix.pipeline(target=Contacts, mode="merge")
+def contacts(conn):
+    return "SELECT * FROM raw.contacts"
+"""
+
+
+def test_18_2_markers_clean_what_is_loaded(python: Interpreter, database: Database) -> None:
+    database.execute("""
+        CREATE TABLE raw.contacts (id bigint, email text, ts text, score text, region text, first_name text, last_name text);
+        INSERT INTO raw.contacts VALUES (1, ' A@X.org ', '31/01/2026 12:00', '7', NULL, ' Ada', 'Byron'),
+                                        (2, ' ', '2026-13-45', 'seven', 'EU', 'Charles', 'Babbage ');
+    """)
+    python.write("contacts.py", NORMALISED)
+    report = python.flow("--module", "contacts", "run", "contacts", "--output", "json").json()
+    assert report["parse_failures"] == {"ts": 1, "score": 1}
+    assert database.rows(
+        "SELECT id, email, ts::text, score, region, full_name FROM analytics.contacts ORDER BY id"
+    ) == [
+        (1, "a@x.org", "2026-01-31 12:00:00+00", 7, "US", "Ada Byron"),
+        (2, None, None, 0, "EU", "Charles Babbage"),
+    ]
+
+
 # §11.
 def test_11_a_registry_and_its_commands(python: Interpreter, database: Database) -> None:
     python.write("my_pipelines.py", "from ematix_flow import Pipelines\nflows = Pipelines()\n" + CUSTOMER_DIM + REST)

@@ -24,6 +24,8 @@ pub struct Capabilities {
     pub moves_rows: bool,
     /// Whether the client can name a row of a single table by the six bytes that the engine sends of its address.
     pub addresses: bool,
+    /// Whether markers have words in it.
+    pub cleans: bool,
 }
 
 /// What an engine keeps unique.
@@ -54,13 +56,13 @@ impl<'a> Ends<'a> {
 /// Postgres.
 pub static POSTGRES: EngineFacts = EngineFacts {
     name: postgres::NAME,
-    can: Capabilities { unique: Uniqueness::Partial, moves_rows: true, addresses: true },
+    can: Capabilities { unique: Uniqueness::Partial, moves_rows: true, addresses: true, cleans: true },
     dialect: &Postgres,
 };
 
 /// DuckDB. It has no partial indexes, and a whole one makes a replacement eight times slower.
 pub static DUCKDB: EngineFacts = EngineFacts {
     name: duckdb::NAME,
-    can: Capabilities { unique: Uniqueness::Unenforced, moves_rows: false, addresses: false },
+    can: Capabilities { unique: Uniqueness::Unenforced, moves_rows: false, addresses: false, cleans: false },
     dialect: &DuckDb,
 };

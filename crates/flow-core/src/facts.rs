@@ -1,5 +1,6 @@
 //! What was read from the databases before a plan is made. Values only: the planner asks nobody.
 
+use crate::markers::Raw;
 use crate::schema::LiveTable;
 use crate::types::TypeFacts;
 use serde::Serialize;
@@ -75,7 +76,7 @@ pub struct RunFacts {
 }
 
 /// What is known of the source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceFacts {
     /// The columns of the query, in their order.
     pub columns: Vec<SourceColumn>,
@@ -83,12 +84,24 @@ pub struct SourceFacts {
     pub relation: Option<Relation>,
     /// What its clock said before the reading: ISO 8601, UTC. Asked where there is an incremental column.
     pub clock: Option<String>,
+    /// The columns that markers clean, with the types that they have then.
+    pub cleaned: Vec<SourceColumn>,
 }
 
 impl SourceFacts {
     /// The column of that name.
     pub fn column(&self, name: &str) -> Option<&SourceColumn> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The column of that name as it is loaded: cleaned, where markers clean it.
+    pub fn loaded(&self, name: &str) -> Option<&SourceColumn> {
+        self.cleaned.iter().find(|column| column.name == name).or_else(|| self.column(name))
+    }
+
+    /// The columns as markers see them.
+    pub fn raw(&self) -> Vec<Raw<'_>> {
+        self.columns.iter().map(|column| Raw { name: &column.name, data_type: &column.data_type }).collect()
     }
 }
 

@@ -190,6 +190,31 @@ pub fn filled(
     Ok(out)
 }
 
+/// The names in braces of a statement, `{name}`, in their order.
+///
+/// # Errors
+/// `invalid_value` for a string or a comment that is not closed.
+pub fn names_in_braces(text: &str) -> Result<Vec<String>> {
+    Ok(blanks(text)?.into_iter().filter(|blank| blank.is_name).map(|blank| blank.name.to_owned()).collect())
+}
+
+/// Holds that a text is an expression that ends where it should: it stands in a parenthesis of its own.
+///
+/// # Errors
+/// `invalid_value` for one that is empty, has a semicolon, or parentheses that do not match.
+pub fn check_expression(text: &str) -> Result<()> {
+    let tokens: Vec<Token> = lex(text)?.tokens.into_iter().map(|(_, token)| token).collect();
+    let wrong = |what: &str| FlowError::new(ErrorCode::InvalidValue, what.to_owned());
+    match &tokens {
+        tokens if tokens.is_empty() => Err(wrong("the expression is empty")),
+        tokens if tokens.contains(&Token::Symbol(';')) => {
+            Err(wrong("the expression has a semicolon").hint("it is one expression, not a statement"))
+        }
+        tokens if !balanced(tokens) => Err(wrong("the parentheses of the expression do not match")),
+        _ => Ok(()),
+    }
+}
+
 fn writes(message: impl Into<String>) -> FlowError {
     FlowError::new(ErrorCode::QueryWrites, message)
         .hint("a source query is one statement that only reads; it may end in ; or a comment")

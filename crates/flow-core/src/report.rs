@@ -185,6 +185,11 @@ impl RunReport {
         self.rows_skipped = values.number(RunValue::RowsSkipped);
         self.rows_rejected = values.number(RunValue::RowsRejected);
         self.rows_rehashed = values.number(RunValue::RowsRehashed);
+        let counted: IndexMap<String, i64> = values
+            .text(RunValue::ParseFailures)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        self.parse_failures = counted.into_iter().filter(|(_, count)| *count > 0).collect();
     }
 
     /// The last eight digits of the run's id, as people type them (the first are a clock).

@@ -63,6 +63,8 @@ run_values! {
     Watermark = "watermark",
     /// Where the next reading begins, as text.
     ReadFrom = "read_from",
+    /// How many values of each column could not be read, as a JSON object.
+    ParseFailures = "parse_failures",
 }
 
 impl RunValue {
@@ -82,7 +84,7 @@ impl RunValue {
 
     /// Whether it is a text, which may be NULL, and not a number.
     pub const fn is_text(self) -> bool {
-        matches!(self, RunValue::Watermark | RunValue::ReadFrom)
+        matches!(self, RunValue::Watermark | RunValue::ReadFrom | RunValue::ParseFailures)
     }
 }
 

@@ -237,6 +237,7 @@ fn drift(
         indexes: Vec::new(),
         options: Vec::new(),
         description: None,
+        cleaning: Vec::new(),
     };
     let facts = |data_type: &DataType| Postgres.type_facts(data_type).expect("a type of ours");
     let columns = live.into_iter().map(|(name, data_type, nullable)| LiveColumn {

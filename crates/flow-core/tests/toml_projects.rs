@@ -160,12 +160,7 @@ expect = [{ not_null = "email", policy = "warn" }, { unique = "email" }]
 "#;
     assert_eq!(
         refused(text),
-        [
-            "`normalize` in column `contact_id` of table `contacts`",
-            "`normalize` in column `email` of table `contacts`",
-            "`transforms_pre` in pipeline `contacts`",
-            "`expect` in pipeline `contacts`",
-        ]
+        ["`transforms_pre` in pipeline `contacts`", "`expect` in pipeline `contacts`",]
     );
 }
 

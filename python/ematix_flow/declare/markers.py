@@ -1,6 +1,6 @@
 """What stands beside a type in `Annotated[…]`: keys, names, and how a value is cleaned before it is loaded.
 
-Markers that clean run in the database, from left to right, as one query around the source's. They are exported under
+Markers that clean run in the database, from left to right, as layers around the source's query. They are exported under
 their names in pipelines.toml; what this version of the core cannot do it refuses by name.
 
 >>> from typing import Annotated
@@ -178,6 +178,21 @@ def upper() -> Marker:
     return _text("upper")
 
 
+def title() -> Marker:
+    """Each word with a capital, the rest in lower case."""
+    return _text("title")
+
+
+def normalize_unicode() -> Marker:
+    """Letters with marks as one character each where there is one (NFC), so that what looks alike is equal."""
+    return _text("normalize_unicode")
+
+
+def to_ascii() -> Marker:
+    """Letters of Latin scripts without their marks: `ä` is `a`, `ß` is `ss`; other scripts stay as they are."""
+    return _text("to_ascii")
+
+
 def empty_to_null() -> Marker:
     """`''` becomes NULL."""
     return _text("empty_to_null")
@@ -216,7 +231,10 @@ def email_normalize() -> Marker:
 
 
 def phone_normalize(country: str | None = None) -> Marker:
-    """A telephone number as `+4930123456`; numbers without a country's prefix belong to `country` ("DE")."""
+    """A telephone number as `+4930123456`; numbers without a country's prefix belong to `country` ("DE").
+
+    Without a country such numbers keep their digits alone. What has less than 4 digits or more than 15 becomes NULL.
+    """
     return _text("phone_normalize", country=country)
 
 
@@ -338,10 +356,10 @@ def clamp(minimum: Any = None, maximum: Any = None) -> Marker:
 
 
 def default(value: Any) -> Marker:
-    """NULL from the source becomes `value` (the column's own DEFAULT is `column(default=…)`)."""
+    """NULL from the source becomes `value`, or what `sql("…")` gives (the column's own DEFAULT is `column(default=…)`)."""
     if value is None:
         raise SpecError("default(None) changes nothing", code="invalid_value", hint="give a value, or leave it out")
-    return Marker("default", value.text if isinstance(value, Sql) else plain(value))
+    return Marker("default", {"sql": value.text} if isinstance(value, Sql) else plain(value))
 
 
 def nullif(value: Any) -> Marker:

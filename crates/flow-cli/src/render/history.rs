@@ -147,6 +147,7 @@ fn counts(row: &RunRow) -> Counts {
         skipped: number(row.rows_skipped),
         rejected: number(row.rows_rejected),
         rehashed: number(row.rows_rehashed),
+        unread: 0,
     }
 }
 

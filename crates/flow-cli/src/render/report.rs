@@ -30,6 +30,8 @@ pub struct Counts {
     pub rejected: i64,
     /// Hashes computed anew.
     pub rehashed: i64,
+    /// Values that markers could not read.
+    pub unread: i64,
 }
 
 impl Counts {
@@ -46,6 +48,7 @@ impl Counts {
             skipped: report.rows_skipped,
             rejected: report.rows_rejected,
             rehashed: report.rows_rehashed,
+            unread: report.parse_failures.values().sum(),
         }
     }
 
@@ -80,6 +83,7 @@ impl Counts {
             (self.skipped, "skipped", false, false),
             (self.rejected, "rejected", true, false),
             (self.rehashed, "rehashed", true, false),
+            (self.unread, "not read", false, false),
         ];
         all.into_iter()
             .filter(

@@ -3,6 +3,7 @@
 use super::Check;
 use crate::declare::{ColumnSpec, DefaultSpec, FullColumnSpec, IndexSpec, Places, ScalarSpec, TableSpec};
 use crate::error::{ErrorCode, FlowError};
+use crate::markers::Chain;
 use crate::schema::{Column, ColumnDefault, Index, Table};
 use crate::sql::{Ident, Literal, QualifiedName};
 use crate::types::DataType;
@@ -19,7 +20,7 @@ impl Check<'_> {
         let errors = self.errors.len();
         let schema = self.keep("schema", Ident::new(spec.schema.as_deref().unwrap_or("public")));
         let name = self.keep("name", Ident::new(spec.name.as_deref().unwrap_or(key)));
-        let mut columns = Vec::new();
+        let (mut columns, mut cleaning) = (Vec::new(), Vec::new());
         let (mut primary_key, mut natural_key, mut unique) = (Vec::new(), Vec::new(), Vec::new());
         for (column_name, column) in &spec.columns {
             let part = format!("columns.{column_name}");
@@ -49,6 +50,14 @@ impl Check<'_> {
                 DefaultSpec::Sql { sql } => ColumnDefault::Expression(sql.clone()),
                 DefaultSpec::Value(value) => ColumnDefault::Value(literal(value)),
             });
+            match Chain::read(&full.normalize, &data_type) {
+                Ok(chain) if !full.normalize.is_empty() => cleaning.push((ident.clone(), chain)),
+                Ok(_) => {}
+                Err(mistakes) => mistakes.into_iter().for_each(|(index, error)| {
+                    let error = of_column(error, column_name, key);
+                    self.fail(&format!("{part}.normalize.{index}"), error);
+                }),
+            }
             columns.push(Column {
                 name: ident,
                 data_type,
@@ -127,6 +136,7 @@ impl Check<'_> {
             indexes,
             options,
             description: spec.description.clone(),
+            cleaning,
         };
         let lists = [("primary_key", &table.primary_key), ("natural_key", &table.natural_key)];
         for (part, names) in lists
@@ -138,6 +148,12 @@ impl Check<'_> {
         }
         (self.errors.len() == errors).then_some(table)
     }
+}
+
+/// A mistake in a marker, with the column whose it is.
+fn of_column(error: FlowError, column: &str, table: &str) -> FlowError {
+    let message = format!("{}, in column `{column}` of table `{table}`", error.message);
+    FlowError { message, ..error }
 }
 
 fn literal(value: &ScalarSpec) -> Literal {

@@ -21,6 +21,7 @@ pub use project::{Places, ProjectSpec, Tables};
 pub use sections::keep_sound;
 pub use source::SourceSpec;
 
+use crate::markers::Written;
 use crate::secret::Secret;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -185,6 +186,9 @@ pub struct FullColumnSpec {
     /// What the column holds; becomes its comment.
     #[serde(default)]
     pub description: Option<String>,
+    /// How its values are cleaned on their way, from left to right: `["trim", { truncate = 256 }]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalize: Vec<Written>,
 }
 
 /// A column's DEFAULT.

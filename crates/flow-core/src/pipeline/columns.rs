@@ -87,7 +87,7 @@ pub fn filled(
             .as_ref()
             .and_then(|live| live.column(column.name.as_str()))
             .is_some_and(|c| c.generated);
-        match facts.source.column(column.name.as_str()) {
+        match facts.source.loaded(column.name.as_str()) {
             Some(source) if !generated => {
                 let data_type = types[&column.name].clone();
                 let cast = dialect.cast(&source.data_type, &data_type);

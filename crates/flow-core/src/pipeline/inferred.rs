@@ -42,6 +42,7 @@ pub fn infer(
         indexes: Vec::new(),
         options: Vec::new(),
         description: None,
+        cleaning: Vec::new(),
     };
     let record = facts.target.record.as_ref();
     let mut found = None;

@@ -8,6 +8,7 @@ use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, Relation};
 use crate::history;
+use crate::markers::{Cleaning, Reading};
 use crate::schema::{Column, Table};
 use crate::sql;
 use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
@@ -56,6 +57,8 @@ pub struct Resolved<'a> {
     pub keys_reason: Option<&'static str>,
     /// Columns that the source fills.
     pub columns: Vec<LoadColumn>,
+    /// How columns are cleaned on their way, where markers say so.
+    pub cleaning: Option<Cleaning>,
     /// Columns of the source that the target does not declare.
     pub left_out: Vec<String>,
     /// Columns whose change counts.
@@ -108,6 +111,7 @@ impl<'a> Resolved<'a> {
             (keys, keys_reason) = (Vec::new(), None);
         }
         check_privileges(facts)?;
+        let cleaning = cleaning_of(pipeline, &table, facts, &ends)?;
         let mut load = Resolved {
             creates: facts.target.live.is_none(),
             rows: Rows::Stage(stage_name(pipeline, facts, "stage")),
@@ -122,6 +126,7 @@ impl<'a> Resolved<'a> {
             keys,
             keys_reason,
             columns,
+            cleaning,
             left_out,
             compared: Vec::new(),
             need: ReadingNeed::default(),
@@ -305,6 +310,28 @@ impl<'a> Resolved<'a> {
         }
     }
 
+    /// Rows `q` of the source that meet `range`, cleaned where markers say so; `list` of them.
+    pub fn select(&self, list: Sql, range: &Sql) -> Sql {
+        let query = Sql::user(self.pipeline.source.query.text());
+        match &self.cleaning {
+            Some(cleaning) => cleaning.select(&query, range, list),
+            None => sql!("SELECT {list}\n  FROM {query} AS q{range}", list, query, range),
+        }
+    }
+
+    /// The columns whose text markers read as something else.
+    pub fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.cleaning.iter().flat_map(Cleaning::readings)
+    }
+
+    /// The source's own value of a column in a row `q` of [`Resolved::select`].
+    pub fn raw(&self, name: &Ident) -> Sql {
+        match &self.cleaning {
+            Some(cleaning) => cleaning.raw(name),
+            None => sql!("q.{name}", name),
+        }
+    }
+
     /// The run's instant.
     pub fn instant(&self) -> Sql {
         self.instant_of(&self.facts.run.instant)
@@ -340,6 +367,25 @@ fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> Qualifi
     }
     let name = format!("_ematix_{what}_{}_{batch}", &pipeline.name[..cut]);
     QualifiedName { schema: Ident::fixed(history::SCHEMA), name: Ident::new(name).expect("cut to fit") }
+}
+
+/// What markers lay around the source's query, in the words of the database that runs it.
+fn cleaning_of(
+    pipeline: &Pipeline,
+    table: &Table,
+    facts: &Facts,
+    ends: &Ends<'_>,
+) -> Result<Option<Cleaning>> {
+    let keep_raw = pipeline.incremental.is_some();
+    let cleaning = table.cleaning_of(&facts.source.raw(), keep_raw, ends.source.dialect)?;
+    match cleaning {
+        Some(_) if !ends.source.can.cleans => Err(FlowError::new(
+            ErrorCode::NotYetSupported,
+            format!("markers are not supported yet where {} reads the source", ends.source.name),
+        )
+        .hint("clean the values in the query, and take `normalize` out")),
+        cleaning => Ok(cleaning),
+    }
 }
 
 fn check_privileges(facts: &Facts) -> Result<()> {

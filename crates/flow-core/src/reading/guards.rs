@@ -2,6 +2,7 @@
 
 use super::future;
 use super::stage::{RANK, WATERMARK};
+use super::unread;
 use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::error::ErrorCode;
 use crate::pipeline::Resolved;
@@ -19,6 +20,7 @@ pub const ROWS: &str = "_ematix_rows";
 /// Guards over the stage, then the rows that the strategy shall not see are dropped from it.
 pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let stage = load.source();
+    unread::over_stage(load, builder);
     if let Some(incremental) = &load.pipeline.incremental {
         let watermark = Ident::fixed(WATERMARK);
         match incremental.on_null {

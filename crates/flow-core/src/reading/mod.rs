@@ -8,6 +8,7 @@ mod future;
 pub mod guards;
 mod path;
 pub mod stage;
+mod unread;
 pub mod watermark;
 pub mod written;
 
@@ -17,7 +18,7 @@ use crate::facts::ExecutionPath;
 use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Blame, PhaseName, StepKind};
-use crate::sql::Sql;
+use crate::sql::{Ident, Sql};
 pub use path::choose;
 
 /// Reads the source where the strategy wants it, and asks every guard that needs no target.
@@ -25,6 +26,7 @@ pub use path::choose;
 /// `identity` names the source columns whose hash the stage carries (append's ledger).
 pub fn steps(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     lock_source(load, builder);
+    say_what_is_cleaned(load, builder);
     read(load, identity, builder)?;
     builder.phase(PhaseName::Apply);
     Ok(())
@@ -52,6 +54,19 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
         Rows::Compared => client::steps(load, builder)?,
     }
     Ok(())
+}
+
+/// Says which columns are cleaned, and where.
+pub fn say_what_is_cleaned(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let Some(cleaning) = &load.cleaning else { return };
+    let names: Vec<&str> = cleaning.names().map(Ident::as_str).collect();
+    let place = match load.path {
+        ExecutionPath::SameDatabase => "around the source's query, in the statement that loads it",
+        ExecutionPath::Staging | ExecutionPath::ClientDiff => {
+            "around the source's query, in its database: cleaned values travel and are hashed"
+        }
+    };
+    builder.note(format!("markers clean {} {place}", names.join(", ")));
 }
 
 /// CREATE TABLE AS and COPY take their snapshot before they wait for a lock: what another flow truncates and

@@ -56,6 +56,7 @@ fn rows_at_hand(load: &Resolved<'_>) -> Rows {
     let direct = load.facts.source.relation.as_ref().filter(|relation| {
         load.need.in_place
             && !load.need.twice
+            && load.cleaning.is_none()
             && load.pipeline.incremental.is_none()
             && load.pipeline.on_duplicate == OnDuplicate::Error
             && load.columns.iter().all(|column| column.cast != Cast::ByInsert)

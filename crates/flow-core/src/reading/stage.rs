@@ -6,6 +6,7 @@ use crate::dialect::{Cast, ColumnValue, Crossing, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::hash::{CopyColumn, Normal};
+use crate::markers::Reading;
 use crate::pipeline::strategy::JoinedBy;
 use crate::pipeline::{LoadColumn, Resolved};
 use crate::plan::builder::PlanBuilder;
@@ -57,12 +58,7 @@ pub fn select<'c>(
         let own_name = *value == sql!("q.{name}", name);
         if own_name { value.clone() } else { sql!("{value} AS {name}", value, name) }
     });
-    sql!(
-        "SELECT {list}\n  FROM {query} AS q{range}",
-        list = Sql::join(list, ",\n       "),
-        query = Sql::user(load.pipeline.source.query.text()),
-        range
-    )
+    load.select(Sql::join(list, ",\n       "), range)
 }
 
 fn ours(load: &Resolved<'_>, data_type: &DataType) -> Sql {
@@ -93,6 +89,7 @@ fn within(
         columns.push(Column { name: Ident::fixed(IDENTITY), data_type, value: identity_digest(load, names) });
     }
     columns.extend(rank_column(load));
+    columns.extend(unread_columns(load));
     let purpose = format!("copy the source query into {name}");
     let select = select(load, columns.iter().map(|column| (&column.name, &column.value)), &range);
     if load.columns.iter().any(|column| column.cast == Cast::ByInsert) {
@@ -133,7 +130,7 @@ fn across(
         typed.push((column.name.clone(), target));
         sent.push(Column { name: column.name.clone(), data_type, value });
     }
-    for column in watermark_column(load)?.into_iter().chain(rank_column(load)) {
+    for column in watermark_column(load)?.into_iter().chain(rank_column(load)).chain(unread_columns(load)) {
         typed.push((column.name.clone(), column.data_type.clone()));
         sent.push(column);
     }
@@ -215,7 +212,7 @@ fn statistics(load: &Resolved<'_>, identity: bool, builder: &mut PlanBuilder<'_>
 pub fn crossings(load: &Resolved<'_>) -> Result<Vec<Crossing>> {
     let crossing = |name: &Ident, to: &TypeFacts| {
         let from =
-            &load.facts.source.column(name.as_str()).expect("filled columns are the source's").data_type;
+            &load.facts.source.loaded(name.as_str()).expect("filled columns are the source's").data_type;
         match load.dialect.crossing(from, to) {
             Crossing::Refused(why) => Err(refused(name, from, why)),
             crossing => Ok(crossing),
@@ -278,13 +275,19 @@ fn identity_fields(
         let Some(source) = load.facts.source.column(name) else { continue };
         let loaded = load.columns.iter().position(|column| column.name.as_str() == name);
         // Its bytes are the source's own, or hashed alike.
-        let alike = loaded.filter(|field| match &crossings[*field] {
-            Crossing::AsIs => true,
-            Crossing::ByInsert { cast, .. } => !cast,
-            Crossing::CastAtSource(_) => load.columns[*field].data_type.normal == source.data_type.normal,
-            Crossing::Refused(_) => false,
+        let cleaned = load.cleaning.as_ref().is_some_and(|cleaning| cleaning.has(name));
+        let alike = loaded.filter(|field| {
+            !cleaned
+                && match &crossings[*field] {
+                    Crossing::AsIs => true,
+                    Crossing::ByInsert { cast, .. } => !cast,
+                    Crossing::CastAtSource(_) => {
+                        load.columns[*field].data_type.normal == source.data_type.normal
+                    }
+                    Crossing::Refused(_) => false,
+                }
         });
-        let column = sql!("q.{name}", name = Ident::new(name.clone()).expect("the server gave the name"));
+        let column = load.raw(&Ident::new(name.clone()).expect("the server gave the name"));
         // What has no binary form is known by its text.
         let (value, normal) = match source.data_type.normal {
             Some(normal) => (column, normal),
@@ -305,10 +308,8 @@ fn identity_digest(load: &Resolved<'_>, names: &[String]) -> Sql {
         .iter()
         .filter_map(|name| Some((Ident::new(name).ok()?, &load.facts.source.column(name)?.data_type)))
         .collect();
-    let columns: Vec<_> = idents
-        .iter()
-        .map(|(name, data_type)| ColumnValue { name, sql: sql!("q.{name}", name), data_type })
-        .collect();
+    let columns: Vec<_> =
+        idents.iter().map(|(name, data_type)| ColumnValue { name, sql: load.raw(name), data_type }).collect();
     load.dialect.row_digest(&columns)
 }
 
@@ -321,9 +322,19 @@ fn watermark_column(load: &Resolved<'_>) -> Result<Option<Column>> {
     {
         return Err(refused(&incremental.column, data_type, why));
     }
-    let value = sql!("q.{column}", column = incremental.column);
+    let value = load.raw(&incremental.column);
     let data_type = Sql::from_dialect(data_type.name.clone());
     Ok(Some(Column { name: Ident::fixed(WATERMARK), data_type, value }))
+}
+
+/// Text that markers cannot read, where there are such markers.
+fn unread_columns(load: &Resolved<'_>) -> Vec<Column> {
+    let column = |reading: &Reading| Column {
+        name: reading.unread.clone(),
+        data_type: ours(load, &DataType::Text),
+        value: sql!("q.{unread}", unread = reading.unread),
+    };
+    load.readings().map(column).collect()
 }
 
 /// The number of a row among those of its key, the latest first.
@@ -336,7 +347,7 @@ fn rank_column(load: &Resolved<'_>) -> Option<Column> {
     if let Some(skipping) = &load.pipeline.incremental
         && skipping.on_null == NullWatermark::Skip
     {
-        keys.push(&sql!(", q.{column} IS NULL", column = skipping.column));
+        keys.push(&sql!(", {column} IS NULL", column = load.raw(&skipping.column)));
     }
     let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
     let value = sql!(

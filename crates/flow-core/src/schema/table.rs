@@ -1,5 +1,8 @@
 //! A table as declared and a table as it lives. Values only; nothing is judged here.
 
+use crate::dialect::Dialect;
+use crate::error::Result;
+use crate::markers::{Chain, Cleaning, Raw};
 use crate::sql::{Ident, Literal, QualifiedName};
 use crate::types::{DataType, TypeFacts};
 
@@ -22,12 +25,30 @@ pub struct Table {
     pub options: Vec<(String, String)>,
     /// What it holds.
     pub description: Option<String>,
+    /// How its columns are cleaned on their way, by column.
+    pub cleaning: Vec<(Ident, Chain)>,
 }
 
 impl Table {
     /// The column of that name.
     pub fn column(&self, name: &Ident) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == *name)
+    }
+
+    /// How a query with those columns is cleaned on its way into this table; `None` where no column is. `keep_raw`:
+    /// whether the source's own values are needed beside the cleaned ones.
+    ///
+    /// # Errors
+    /// `invalid_value` for a marker that does not fit the source's type.
+    pub fn cleaning_of(
+        &self,
+        raw: &[Raw<'_>],
+        keep_raw: bool,
+        dialect: &dyn Dialect,
+    ) -> Result<Option<Cleaning>> {
+        let declared = |name: &Ident| &self.column(name).expect("a column that is declared").data_type;
+        let chains = self.cleaning.iter().map(|(name, chain)| (name, declared(name), chain));
+        Cleaning::around(chains, raw, keep_raw, dialect)
     }
 }
 

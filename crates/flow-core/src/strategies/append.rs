@@ -106,8 +106,12 @@ impl LoadStrategy for Append {
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
         match &load.pipeline.incremental {
             Some(incremental) => incremental_steps(load, self, incremental, plan),
-            // One statement tells only what it wrote. A trigger may keep rows back: they are counted before.
-            None if load.path == ExecutionPath::SameDatabase && load.triggers().is_empty() => {
+            // One statement tells only what it wrote. A trigger may keep rows back: they are counted before; and what cannot
+            // be read is counted over a stage.
+            None if load.path == ExecutionPath::SameDatabase
+                && load.triggers().is_empty()
+                && load.readings().next().is_none() =>
+            {
                 full_steps(load, self, plan);
                 Ok(())
             }
@@ -155,9 +159,13 @@ fn insert(load: &Resolved<'_>, append: &Append, alias: &'static str, from: Sql) 
 
 fn full_steps(load: &Resolved<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
     reading::lock_source(load, builder);
+    reading::say_what_is_cleaned(load, builder);
     builder.phase(PhaseName::Apply);
-    let query = Sql::user(load.pipeline.source.query.text());
-    let sql = insert(load, append, "q", sql!("{query} AS q", query));
+    let from = match &load.cleaning {
+        Some(_) => sql!("(\n{cleaned}\n) AS q", cleaned = load.select(load.columns_of("q"), &Sql::empty())),
+        None => sql!("{query} AS q", query = Sql::user(load.pipeline.source.query.text())),
+    };
+    let sql = insert(load, append, "q", from);
     builder.reading_step(
         StepKind::Insert,
         "append every row of the source",

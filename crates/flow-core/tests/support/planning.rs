@@ -83,7 +83,7 @@ impl<'d> Scene<'d> {
             },
             path: ExecutionPath::SameDatabase,
             path_reason: "source and target are one database".to_owned(),
-            source: SourceFacts { columns, relation: None, clock: None },
+            source: SourceFacts { columns, ..SourceFacts::default() },
             client_diff_given_up: None,
             target: TargetFacts { schema_exists: true, ..TargetFacts::default() },
             watermark: None,

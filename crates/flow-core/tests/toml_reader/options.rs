@@ -63,10 +63,6 @@ fn what_a_later_version_will_have_is_refused_by_name() {
             "not_yet_supported 3:1 `password_command` in connection `rds` is not supported yet",
         ),
         (
-            "[tables.t.columns]\nemail = { type = 'text', normalize = ['trim'] }",
-            "not_yet_supported 2:26 `normalize` in column `email` of table `t` is not supported yet",
-        ),
-        (
             "[defaults]\nnotify = [{ on = ['failed'] }]",
             "not_yet_supported 2:1 `notify` in [defaults] is not supported yet",
         ),

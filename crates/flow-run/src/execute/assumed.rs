@@ -9,10 +9,11 @@ use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
+use ematix_flow_core::markers::Families;
 use ematix_flow_core::pipeline::strategy::Unique;
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Plan;
-use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable};
+use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table};
 use ematix_flow_core::sql::Ident;
 use ematix_flow_core::types::{DataType, TypeFacts};
 use std::collections::BTreeMap;
@@ -36,6 +37,25 @@ pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Pla
     gathered.plan(targets, &route, ends)
 }
 
+/// What markers clean has the declared type then. What it has before, the first of them says; an expression needs no
+/// column.
+fn clean(table: Option<&Table>, columns: &mut Vec<SourceColumn>, dialect: &dyn Dialect) -> Vec<SourceColumn> {
+    let chains = table.map_or(&[][..], |table| &table.cleaning);
+    let is = |column: &SourceColumn, name: &Ident| column.name == name.as_str();
+    let cleaned =
+        columns.iter().filter(|column| chains.iter().any(|(name, _)| is(column, name))).cloned().collect();
+    for (name, chain) in chains {
+        if chain.replaces() {
+            columns.retain(|column| !is(column, name));
+        } else if chain.takes() == Some(Families::text())
+            && let Some(column) = columns.iter_mut().find(|column| is(column, name))
+        {
+            column.data_type = dialect.type_facts(&DataType::Text).expect("a type of ours");
+        }
+    }
+    cleaned
+}
+
 /// Facts for a preview: the table lives as it is declared, and the query gives its columns.
 fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts {
     let table = match &pipeline.target {
@@ -57,6 +77,7 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
             inferred: None,
         })
         .collect();
+    let cleaned = clean(table, &mut columns, dialect);
     if let Some(incremental) = &pipeline.incremental
         && !columns.iter().any(|column| column.name == incremental.column.as_str())
     {
@@ -126,7 +147,7 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
         } else {
             "assumed: a preview asks no database".to_owned()
         },
-        source: SourceFacts { columns, relation: None, clock: None },
+        source: SourceFacts { columns, relation: None, clock: None, cleaned },
         target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
         watermark: None,
         has_ledger: false,

@@ -16,7 +16,7 @@ use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::schema::LiveTable;
-use ematix_flow_core::sql::QualifiedName;
+use ematix_flow_core::sql::{QualifiedName, Sql};
 use ematix_flow_core::types::DataType;
 
 /// The path, and why.
@@ -74,6 +74,7 @@ async fn facts(
         }
         _ => source,
     };
+    let source = cleaned(session, pipeline, route, source).await?;
     let natives = native_names(&pipeline.target, &source.columns);
     let native_types = inspector.native_types(&natives).await?;
     let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.as_ref());
@@ -212,7 +213,28 @@ async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) ->
         },
     };
     let relation = read.relation.filter(|relation| names_columns_of(whole, relation));
-    Ok((SourceFacts { columns: read.columns, relation, clock: read.clock }, read.cap))
+    Ok((SourceFacts { columns: read.columns, relation, clock: read.clock, cleaned: Vec::new() }, read.cap))
+}
+
+/// The columns that markers clean, as the database says of which types they are that reads the source.
+async fn cleaned(
+    target: &dyn Session,
+    pipeline: &Pipeline,
+    route: &Route,
+    source: SourceFacts,
+) -> Result<SourceFacts> {
+    let Target::Declared(table) = &pipeline.target else { return Ok(source) };
+    let session = route.source.as_deref().unwrap_or(target);
+    // Where markers have no words, the planner refuses them.
+    if !session.facts().can.cleans {
+        return Ok(source);
+    }
+    let dialect = session.facts().dialect;
+    let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)? else { return Ok(source) };
+    let query = cleaning.types_of(&Sql::user(pipeline.source.query.text())).to_text(dialect);
+    let cleaned = session.inspector().columns(&query).await?;
+    session.tidy().await?;
+    Ok(SourceFacts { cleaned, ..source })
 }
 
 /// A column that is made after a source in another database has a type that exists where it is made: an enum that
@@ -288,8 +310,12 @@ fn needed_privileges(
     }
     let strategy = &pipeline.strategy;
     let watched = live.is_some_and(|live| !live.triggers.is_empty());
-    let staged =
-        path != ExecutionPath::SameDatabase || strategy.stages() || watched || pipeline.incremental.is_some();
+    let reads = matches!(&pipeline.target, Target::Declared(table) if table.cleaning.iter().any(|(_, chain)| chain.reads()));
+    let staged = path != ExecutionPath::SameDatabase
+        || strategy.stages()
+        || watched
+        || reads
+        || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));
     }

@@ -126,7 +126,6 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
         Kind::Pipeline | Kind::Defaults => {
             option_info(name).is_some_and(|info| info.support == Support::NotYet)
         }
-        Kind::Column => name == "normalize",
         Kind::Connection => name == "password_command" || libpq::is_refused(name),
         Kind::Source => matches!(
             name,
@@ -135,7 +134,7 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
         Kind::Table => {
             matches!(name, "feature_version" | "event_timestamp_column" | "ttl" | "online" | "partition_by")
         }
-        Kind::Columns | Kind::Other => false,
+        Kind::Column | Kind::Columns | Kind::Other => false,
     };
     if !known {
         return None;

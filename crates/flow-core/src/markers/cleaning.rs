@@ -1,0 +1,203 @@
+//! How the columns of a query are cleaned: layers around it, each a list of expressions under names. A layer is fenced
+//! off where a later one says its expressions more than once, so that they are computed once.
+
+use super::Chain;
+use super::family::Family;
+use super::parse::OnFailure;
+use super::range;
+use super::value::{Layer, Value};
+use crate::dialect::Dialect;
+use crate::error::Result;
+use crate::sql;
+use crate::sql::{Ident, Sql};
+use crate::types::{DataType, TypeFacts};
+
+/// A column of the source's query.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its type.
+    pub data_type: &'a TypeFacts,
+}
+
+/// A column that is cleaned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cleaned {
+    /// Its name.
+    pub name: Ident,
+    /// Its value in the last layer.
+    value: Sql,
+    /// The name under which the source's own value is kept; `None` where it has none.
+    raw: Option<Ident>,
+    /// What of it cannot be read.
+    reading: Option<(Reading, Sql)>,
+}
+
+/// A column whose text is read as something else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The column.
+    pub column: Ident,
+    /// The column beside it that holds text which cannot be read.
+    pub unread: Ident,
+    /// What it is read as.
+    pub kind: &'static str,
+    /// Whether the run ends if there is any.
+    pub ends_the_run: bool,
+}
+
+/// The columns of a query and how they are cleaned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cleaning {
+    layers: Vec<Layer>,
+    columns: Vec<Cleaned>,
+    untouched: Vec<Ident>,
+}
+
+/// What of a value cannot be read, in a column of its own.
+fn reading(value: &Value<'_>, number: usize) -> Option<(Reading, Sql)> {
+    let first = value.unread.first()?;
+    let texts: Vec<Sql> = value.unread.iter().map(|unread| unread.text.clone()).collect();
+    let text = sql!("COALESCE({texts})", texts = Sql::join(texts, ", "));
+    let reading = Reading {
+        column: value.column.clone(),
+        unread: Ident::new(format!("_ematix_unread_{}", number + 1)).expect("a short name"),
+        kind: first.kind,
+        ends_the_run: value.unread.iter().any(|unread| unread.on_failure == OnFailure::Error),
+    };
+    Some((reading, text))
+}
+
+/// The name of the last layer, whose columns have their own names.
+const CLEANED: &str = "cleaned";
+
+impl Cleaning {
+    /// Lays markers around the columns of a query; `None` where no column is cleaned.
+    ///
+    /// # Errors
+    /// `invalid_value` for a marker that does not fit the source's type.
+    pub fn around<'t>(
+        chains: impl Iterator<Item = (&'t Ident, &'t DataType, &'t Chain)>,
+        raw: &[Raw<'_>],
+        keep_raw: bool,
+        dialect: &dyn Dialect,
+    ) -> Result<Option<Cleaning>> {
+        let (mut layers, mut columns) = (Vec::new(), Vec::new());
+        for (number, (name, declared, chain)) in chains.enumerate() {
+            let found = raw.iter().find(|raw| raw.name == name.as_str());
+            // A column that nobody gives is the error of whoever needs it.
+            if found.is_none() && !chain.replaces() {
+                continue;
+            }
+            let mut value = Value {
+                dialect,
+                column: name,
+                family: found.map(|raw| Family::of(raw.data_type)),
+                declared,
+                sql: sql!("q.{name}", name),
+                facts: found.map(|raw| raw.data_type),
+                is_name: true,
+                ends_in_declared: false,
+                unread: Vec::new(),
+                number: number + 1,
+                depth: 0,
+                layers: &mut layers,
+            };
+            let markers = chain.markers();
+            for (index, marker) in markers.iter().enumerate() {
+                value.ends_in_declared = markers[index + 1..].iter().all(|marker| marker.keeps_type());
+                marker.apply(&mut value)?;
+            }
+            range::hold(&mut value)?;
+            let reading = reading(&value, number);
+            let raw = found
+                .filter(|_| keep_raw)
+                .map(|_| Ident::new(format!("_ematix_raw_{}", number + 1)).expect("a short name"));
+            columns.push(Cleaned { name: name.clone(), value: value.sql(), raw, reading });
+        }
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let is_cleaned = |name: &str| columns.iter().any(|column: &Cleaned| column.name.as_str() == name);
+        let untouched = raw
+            .iter()
+            .filter(|column| !is_cleaned(column.name))
+            // What has its name twice cannot be named.
+            .filter(|column| raw.iter().filter(|other| other.name == column.name).count() == 1)
+            .map(|column| Ident::new(column.name))
+            .collect::<Result<_>>()?;
+        Ok(Some(Cleaning { layers, columns, untouched }))
+    }
+
+    /// The names of the cleaned columns.
+    pub fn names(&self) -> impl Iterator<Item = &Ident> {
+        self.columns.iter().map(|column| &column.name)
+    }
+
+    /// The columns whose text is read.
+    pub fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.columns.iter().filter_map(|column| column.reading.as_ref().map(|(reading, _)| reading))
+    }
+
+    /// Whether the column of that name is cleaned.
+    pub fn has(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name.as_str() == name)
+    }
+
+    /// The source's own value of a column, in a row `q` of [`Cleaning::select`].
+    pub fn raw(&self, name: &Ident) -> Sql {
+        let kept =
+            self.columns.iter().find(|column| column.name == *name).and_then(|column| column.raw.as_ref());
+        sql!("q.{name}", name = kept.unwrap_or(name))
+    }
+
+    /// A query over rows `q` of the cleaned columns: `list` of those rows of the user's query that meet `range`.
+    pub fn select(&self, user: &Sql, range: &Sql, list: Sql) -> Sql {
+        let mut out = sql!("WITH source AS {user}", user);
+        let mut from = Ident::fixed("source");
+        let mut range = range.clone();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let name = Ident::new(format!("step_{}", index + 1)).expect("a short name");
+            let values = Sql::join(
+                layer.iter().map(|(name, value)| sql!("{value} AS {name}", value, name)),
+                ",\n       ",
+            );
+            // OFFSET 0 keeps the planner from writing an expression wherever its name stands.
+            out.push(&sql!(
+                ",\n{name} AS (\nSELECT q.*,\n       {values}\n  FROM {from} AS q{range}\nOFFSET 0\n)",
+                name,
+                values,
+                from,
+                range
+            ));
+            from = name;
+            range = Sql::empty();
+        }
+        let mut values: Vec<Sql> = self.untouched.iter().map(|name| sql!("q.{name}", name)).collect();
+        for column in &self.columns {
+            values.push(sql!("{value} AS {name}", value = column.value, name = column.name));
+            if let Some(raw) = &column.raw {
+                values.push(sql!("q.{name} AS {raw}", name = column.name, raw));
+            }
+            if let Some((reading, text)) = &column.reading {
+                values.push(sql!("{text} AS {unread}", text, unread = reading.unread));
+            }
+        }
+        out.push(&sql!(
+            ",\n{cleaned} AS (\nSELECT {values}\n  FROM {from} AS q{range}\n)\nSELECT {list}\n  FROM {cleaned} AS q",
+            cleaned = Ident::fixed(CLEANED),
+            values = Sql::join(values, ",\n       "),
+            from,
+            range,
+            list
+        ));
+        out
+    }
+
+    /// The cleaned columns of a query, for whoever asks of which types they are.
+    pub fn types_of(&self, user: &Sql) -> Sql {
+        let list = Sql::join(self.names().map(|name| sql!("q.{name}", name)), ", ");
+        self.select(user, &Sql::empty(), list)
+    }
+}
