@@ -12,7 +12,7 @@ use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn,
 use ematix_flow_core::pipeline::strategy::Unique;
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Plan;
-use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable};
+use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, ddl};
 use ematix_flow_core::sql::Ident;
 use ematix_flow_core::types::{DataType, TypeFacts};
 use std::collections::BTreeMap;
@@ -103,7 +103,9 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
                 })
                 .collect(),
             indexes,
-            checks: vec!["_period".to_owned(), "_open".to_owned()],
+            checks: ["period", "open"]
+                .map(|suffix| ddl::object_name(&table.name.name, suffix).to_string())
+                .into(),
             triggers: Vec::new(),
             ours: true,
             estimated_rows: 0.0,
