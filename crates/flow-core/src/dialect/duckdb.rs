@@ -114,13 +114,16 @@ impl Dialect for DuckDb {
 
     fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
         match data_type.normal {
-            // The text of an instant is written in the session's zone.
-            Some(Normal::AsSent(sent)) if sent.oid == oid::TIMESTAMPTZ => sql!(
-                "CAST({local} AS VARCHAR)\n         || CASE WHEN {isfinite}({value}) THEN '+00' ELSE '' END",
-                local = in_utc(value),
-                value,
-                isfinite = system("isfinite")
-            ),
+            // The text of an instant is written in the session's zone. A NULL that has no type is of several.
+            Some(Normal::AsSent(sent)) if sent.oid == oid::TIMESTAMPTZ => {
+                let instant = self.cast_to(value, "TIMESTAMP WITH TIME ZONE");
+                sql!(
+                    "CAST({local} AS VARCHAR)\n         || CASE WHEN {isfinite}({instant}) THEN '+00' ELSE '' END",
+                    local = in_utc(&instant),
+                    instant,
+                    isfinite = system("isfinite")
+                )
+            }
             _ => self.cast_to(value, "VARCHAR"),
         }
     }

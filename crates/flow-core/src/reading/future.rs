@@ -111,7 +111,7 @@ pub fn no_later(load: &Resolved<'_>, incremental: &Incremental, data_type: &Type
     let exact = matches!(load.dialect.measure(data_type), Measure::Instant { .. });
     match clock(load, data_type) {
         Some(clock) if exact || incremental.on_future == FutureWatermark::Include => {
-            sql!("LEAST({bound}, {clock})", bound, clock)
+            load.dialect.least([&bound, &clock])
         }
         _ => bound,
     }

@@ -13,7 +13,7 @@ use ematix_flow_core::markers::Families;
 use ematix_flow_core::pipeline::strategy::Unique;
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Plan;
-use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table};
+use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, ddl};
 use ematix_flow_core::sql::Ident;
 use ematix_flow_core::types::{DataType, TypeFacts};
 use std::collections::BTreeMap;
@@ -124,7 +124,9 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
                 })
                 .collect(),
             indexes,
-            checks: vec!["_period".to_owned(), "_open".to_owned()],
+            checks: ["period", "open"]
+                .map(|suffix| ddl::object_name(&table.name.name, suffix).to_string())
+                .into(),
             triggers: Vec::new(),
             ours: true,
             estimated_rows: 0.0,

@@ -36,7 +36,8 @@ impl Pools {
             PoolError::Backend(error) => error,
             other => FlowError::new(ErrorCode::ConnectFailed, format!("{at} cannot be reached: {other}")),
         })?;
-        let session = Pooled { object: Some(object), unfit: AtomicBool::new(false) };
+        let session =
+            Pooled { object: Some(object), unfit: AtomicBool::new(false), untidy: AtomicBool::new(false) };
         let name =
             sql!("SET application_name = {name}", name = text(Parameters::read(at)?.application_name(what)));
         session.ask(Blame::Target, "name the session", &name.to_text(&Postgres)).await?;
@@ -96,6 +97,8 @@ struct Pooled {
     object: Option<Object<Sessions>>,
     /// Whether a transaction has begun that has not ended, or a cancel may still be on its way.
     unfit: AtomicBool,
+    /// Whether statements were dropped that the driver believes to be there still.
+    untidy: AtomicBool,
 }
 
 impl Pooled {
@@ -199,11 +202,14 @@ impl Session for Pooled {
     }
 
     async fn tidy(&self) -> Result<()> {
-        self.session().tidy().await
+        if self.session().drop_prepared().await? {
+            self.untidy.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn close(mut self: Box<Self>) {
-        if !self.unfit.load(Ordering::Relaxed) {
+        if !self.unfit.load(Ordering::Relaxed) && !self.untidy.load(Ordering::Relaxed) {
             drop(self.object.take());
         } else if let Some(session) = self.take() {
             Box::new(session).close().await;

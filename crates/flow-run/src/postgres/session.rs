@@ -94,6 +94,22 @@ impl PostgresSession {
         Ok(sets)
     }
 
+    /// The driver looks up types that it does not know by named statements, which a pooler's connection would
+    /// keep for whoever comes next. Whether there were any: the driver goes on believing in them.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    pub async fn drop_prepared(&self) -> Result<bool> {
+        let question = "SELECT pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql AND name ~ '^s[0-9]+$'";
+        let answers = self.ask(Blame::Target, "look for the driver's statements", question).await?;
+        let names = answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.as_deref());
+        let drops: Vec<String> = names.map(|name| format!("DEALLOCATE {name}")).collect();
+        if !drops.is_empty() {
+            self.ask(Blame::Target, "drop the driver's statements", &drops.join("; ")).await?;
+        }
+        Ok(!drops.is_empty())
+    }
+
     /// The driver's client, for the few questions that need types.
     pub fn client(&self) -> &Client {
         &self.client
@@ -207,17 +223,8 @@ impl Session for PostgresSession {
         grants::complete(error, self, query).await
     }
 
-    /// The driver looks up types that it does not know by named statements, which a pooler's connection would
-    /// keep for whoever comes next.
     async fn tidy(&self) -> Result<()> {
-        let question = "SELECT pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql AND name ~ '^s[0-9]+$'";
-        let answers = self.ask(Blame::Target, "look for the driver's statements", question).await?;
-        let names = answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.as_deref());
-        let drops: Vec<String> = names.map(|name| format!("DEALLOCATE {name}")).collect();
-        if !drops.is_empty() {
-            self.ask(Blame::Target, "drop the driver's statements", &drops.join("; ")).await?;
-        }
-        Ok(())
+        self.drop_prepared().await.map(|_| ())
     }
 
     async fn close(self: Box<Self>) {
