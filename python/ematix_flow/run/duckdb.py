@@ -9,6 +9,7 @@ import contextlib
 import os
 import struct
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,13 +29,7 @@ class Connection:
         version = tuple(int(part) for part in duckdb.__version__.split(".")[:2])
         if version < OLDEST:
             raise ImportError(f"the module duckdb is {duckdb.__version__}, older than {OLDEST[0]}.{OLDEST[1]}")
-        self._connection: DuckDBPyConnection = duckdb.connect(file)
-        if sys.platform == "linux":
-            try:
-                refuse_a_second_database(file)
-            except BaseException:
-                self._connection.close()
-                raise
+        self._connection: DuckDBPyConnection = opened_alone(file)
         # As a setting of connect() it fails: the extension that knows zones is loaded afterwards.
         self._connection.execute("SET TimeZone = 'UTC'")
 
@@ -61,6 +56,25 @@ class Connection:
     def close(self) -> None:
         """Rolls back what is open."""
         self._connection.close()
+
+
+def opened_alone(file: str) -> DuckDBPyConnection:
+    """Opens a file; another database object of this process that is just being closed is waited for."""
+    import duckdb
+
+    attempts = 40
+    while True:
+        connection = duckdb.connect(file)
+        try:
+            if sys.platform == "linux":
+                refuse_a_second_database(file)
+            return connection
+        except BaseException as error:
+            connection.close()
+            attempts -= 1
+            if attempts == 0 or not isinstance(error, FileError):
+                raise
+        time.sleep(0.025)
 
 
 class FileError(Exception):
