@@ -72,13 +72,18 @@ def opened_alone(file: str) -> DuckDBPyConnection:
         except BaseException as error:
             connection.close()
             attempts -= 1
-            if attempts == 0 or not isinstance(error, FileError):
+            # What was open before a fork stays so.
+            if attempts == 0 or not isinstance(error, SecondDatabaseError):
                 raise
         time.sleep(0.025)
 
 
 class FileError(Exception):
     """What is written through this connection could be lost; the words are as those of the library."""
+
+
+class SecondDatabaseError(FileError):
+    """The process has another database object on the file, which may be just being closed."""
 
 
 def refuse_a_second_database(file: str) -> None:
@@ -94,7 +99,7 @@ def refuse_a_second_database(file: str) -> None:
 
     open_here = descriptors(file)
     if len(open_here) > 1:
-        raise FileError(
+        raise SecondDatabaseError(
             "Second Database Error: this process has the file open as another database: by a hard link, or by another library than "
             "Python's module duckdb. What one writes, the other would overwrite"
         )
