@@ -1,7 +1,7 @@
 //! What was read from the databases before a plan is made. Values only: the planner asks nobody.
 
 use crate::markers::Raw;
-use crate::schema::LiveTable;
+use crate::schema::{LiveIndex, LiveTable};
 use crate::types::TypeFacts;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -140,6 +140,30 @@ pub struct Relation {
     pub estimated_rows: f64,
     /// How far the table's order follows a column that leads an index, by column.
     pub correlation: BTreeMap<String, f64>,
+}
+
+impl Relation {
+    /// The table of that name, by its columns that may not be NULL and its indexes.
+    pub fn of(sql: String, not_null: Vec<String>, indexes: &[LiveIndex], estimated_rows: f64) -> Relation {
+        let is_not_null = |name: &String| not_null.contains(name);
+        let unique = indexes
+            .iter()
+            .filter(|index| index.is_unique_where(None) && index.columns.iter().all(is_not_null));
+        let correlation =
+            indexes.iter().filter_map(|index| Some((index.columns.first()?.clone(), index.correlation?)));
+        Relation {
+            sql,
+            unique: unique.map(|index| index.columns.clone()).collect(),
+            primary_key: indexes
+                .iter()
+                .find(|index| index.primary)
+                .map(|index| index.columns.clone())
+                .unwrap_or_default(),
+            estimated_rows,
+            correlation: correlation.collect(),
+            not_null,
+        }
+    }
 }
 
 /// What is known of the target.

@@ -9,6 +9,7 @@ import contextlib
 import os
 import struct
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,13 +29,7 @@ class Connection:
         version = tuple(int(part) for part in duckdb.__version__.split(".")[:2])
         if version < OLDEST:
             raise ImportError(f"the module duckdb is {duckdb.__version__}, older than {OLDEST[0]}.{OLDEST[1]}")
-        self._connection: DuckDBPyConnection = duckdb.connect(file)
-        if sys.platform == "linux":
-            try:
-                refuse_a_second_database(file)
-            except BaseException:
-                self._connection.close()
-                raise
+        self._connection: DuckDBPyConnection = opened_alone(file)
         # As a setting of connect() it fails: the extension that knows zones is loaded afterwards.
         self._connection.execute("SET TimeZone = 'UTC'")
 
@@ -63,8 +58,32 @@ class Connection:
         self._connection.close()
 
 
+def opened_alone(file: str) -> DuckDBPyConnection:
+    """Opens a file; another database object of this process that is just being closed is waited for."""
+    import duckdb
+
+    attempts = 40
+    while True:
+        connection = duckdb.connect(file)
+        try:
+            if sys.platform == "linux":
+                refuse_a_second_database(file)
+            return connection
+        except BaseException as error:
+            connection.close()
+            attempts -= 1
+            # What was open before a fork stays so.
+            if attempts == 0 or not isinstance(error, SecondDatabaseError):
+                raise
+        time.sleep(0.025)
+
+
 class FileError(Exception):
     """What is written through this connection could be lost; the words are as those of the library."""
+
+
+class SecondDatabaseError(FileError):
+    """The process has another database object on the file, which may be just being closed."""
 
 
 def refuse_a_second_database(file: str) -> None:
@@ -80,7 +99,7 @@ def refuse_a_second_database(file: str) -> None:
 
     open_here = descriptors(file)
     if len(open_here) > 1:
-        raise FileError(
+        raise SecondDatabaseError(
             "Second Database Error: this process has the file open as another database: by a hard link, or by another library than "
             "Python's module duckdb. What one writes, the other would overwrite"
         )

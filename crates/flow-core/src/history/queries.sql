@@ -105,7 +105,7 @@ UPDATE ematix_flow.run_history
  WHERE run_id IN (:run_ids)
    AND status = 'running';
 
--- name: fail(run_id text, status text, error text, error_code text, path text?, rows_in integer)
+-- name: fail(run_id text, status text, error text, error_code text, path text?, counts sql)
 -- Whatever the run counted, nothing of it stands.
 UPDATE ematix_flow.run_history
    SET status = :status,
@@ -114,16 +114,7 @@ UPDATE ematix_flow.run_history
        error = :error,
        error_code = :error_code,
        path = :path,
-       rows_in = :rows_in,
-       rows_inserted = 0,
-       rows_updated = 0,
-       rows_unchanged = 0,
-       rows_closed_out = 0,
-       rows_deleted = 0,
-       rows_deduplicated = 0,
-       rows_skipped = 0,
-       rows_rejected = 0,
-       rows_rehashed = 0
+       {counts}
  WHERE run_id = :run_id
    AND status = 'running';
 
@@ -291,7 +282,7 @@ UPDATE ematix_flow.run_history AS r
 
 -- ------------------------------------------------------------------------------------------ what commands ask
 
--- name: run_row(alone_since text?)
+-- name: run_row(alone_since text?, counts sql)
 -- A run that gives no sign of life until its lease has run out is shown as lost, whoever sweeps it.
 pg_catalog.json_build_object(
          'pipeline', r.pipeline_name,
@@ -306,16 +297,7 @@ pg_catalog.json_build_object(
          'ended_at', (pg_catalog.to_json(r.ended_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
          'committed_at', (pg_catalog.to_json(r.committed_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
          'duration_ms', (EXTRACT(EPOCH FROM r.ended_at - r.started_at) * 1000)::bigint,
-         'rows_in', r.rows_in,
-         'rows_inserted', r.rows_inserted,
-         'rows_updated', r.rows_updated,
-         'rows_unchanged', r.rows_unchanged,
-         'rows_closed_out', r.rows_closed_out,
-         'rows_deleted', r.rows_deleted,
-         'rows_deduplicated', r.rows_deduplicated,
-         'rows_skipped', r.rows_skipped,
-         'rows_rejected', r.rows_rejected,
-         'rows_rehashed', r.rows_rehashed,
+         {counts},
          'watermark_before', r.watermark_before,
          'watermark_after', r.watermark_after,
          'error_code', r.error_code,

@@ -5,7 +5,7 @@ use crate::dialect::{Dialect, Merged, Upsert};
 use crate::hash::ENCODING_VERSION;
 use crate::run_value::RunValue;
 use crate::sql;
-use crate::sql::{Ident, QualifiedName, Sql};
+use crate::sql::{Ident, Literal, QualifiedName, Sql, text};
 use crate::types::{DataType, TypeFacts};
 
 fn table(name: &'static str) -> QualifiedName {
@@ -177,6 +177,25 @@ fn recorded_counts() -> Sql {
         .iter()
         .map(|value| sql!("{name} = {value}", name = Sql::text(value.name()), value));
     Sql::join(counts, ",\n       ")
+}
+
+/// Every recorded number of a run that did not succeed, as an assignment: whatever it counted but the rows that it read,
+/// nothing of it stands.
+pub fn counts_of_failure(rows_in: i64) -> Sql {
+    let counts = RunValue::RECORDED.iter().map(|value| {
+        let count = if *value == RunValue::RowsIn { rows_in } else { 0 };
+        sql!("{name} = {count}", name = Sql::text(value.name()), count = Literal::Integer(count))
+    });
+    Sql::join(counts, ",\n       ")
+}
+
+/// Every recorded number of a row `r`, as names and values of a JSON object.
+pub fn counts_as_json() -> Sql {
+    let counts = RunValue::RECORDED.iter().map(|value| {
+        let name = Sql::text(value.name());
+        sql!("{key}, r.{name}", key = text(value.name()), name)
+    });
+    Sql::join(counts, ",\n         ")
 }
 
 /// Finds a target that another run has written since its generation was read.

@@ -161,23 +161,10 @@ impl DuckDbSession {
         let answers = self.ask(Blame::Source, doing, &question).await?;
         let json: TargetJson = parse(nth(&answers, 0, doing)?.only_value(doing)?)?;
         let Some(live) = json.table().filter(|live| live.kind == 'r') else { return Ok(None) };
-        let not_null: Vec<String> =
-            live.columns.iter().filter(|column| !column.nullable).map(|column| column.name.clone()).collect();
-        let unique = live.indexes.iter().filter(|index| index.unique);
-        let unique = unique.filter(|index| index.columns.iter().all(|column| not_null.contains(column)));
-        Ok(Some(Relation {
-            sql: sql!("{name}", name).to_text(&DuckDb),
-            unique: unique.map(|index| index.columns.clone()).collect(),
-            primary_key: live
-                .indexes
-                .iter()
-                .find(|index| index.primary)
-                .map(|index| index.columns.clone())
-                .unwrap_or_default(),
-            not_null,
-            estimated_rows: live.estimated_rows,
-            correlation: BTreeMap::new(),
-        }))
+        let not_null =
+            live.columns.iter().filter(|column| !column.nullable).map(|column| column.name.clone());
+        let sql = sql!("{name}", name).to_text(&DuckDb);
+        Ok(Some(Relation::of(sql, not_null.collect(), &live.indexes, live.estimated_rows)))
     }
 }
 

@@ -95,13 +95,10 @@ fn count_exactly(step: &Step, path: ExecutionPath, touched: i64, expected: i64) 
 
 /// What a report says of the rows that were counted, where there are any.
 fn warned(step: &Step, warning: &Warning, answer: &ResultSet) -> Result<Option<String>> {
-    let [cell] = answer.only_row(1, &step.purpose)? else {
-        return Err(unreadable(&step.purpose, "no single value"));
-    };
-    let count: i64 = cell
-        .as_deref()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| unreadable(&step.purpose, "a count that is no number"))?;
+    let count: i64 = answer
+        .only_value(&step.purpose)?
+        .parse()
+        .map_err(|_| unreadable(&step.purpose, "a count that is no number"))?;
     Ok(match count {
         0 => None,
         1 => Some(warning.one.clone()),

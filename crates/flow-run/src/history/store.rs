@@ -7,7 +7,7 @@ use crate::session::{ResultSet, Session, nth, unreadable};
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::hash::ENCODING_VERSION;
-use ematix_flow_core::history::{MIGRATIONS, Migration, version_after};
+use ematix_flow_core::history::{MIGRATIONS, Migration, counts_as_json, counts_of_failure, version_after};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::{ExecutionPath, RunRow, Status, StepReport, WatermarkRow};
 use ematix_flow_core::sql;
@@ -167,7 +167,7 @@ impl<'a> HistoryStore<'a> {
             error = &lines.join("\n"),
             error_code = failure.error.code.name(),
             path = failure.path.map(|path| path.name()),
-            rows_in = failure.rows_in
+            counts = counts_of_failure(failure.rows_in)
         );
         self.session.write("record how the run ended", &self.text(&sql)).await.map(|_| ())
     }
@@ -239,7 +239,7 @@ impl<'a> HistoryStore<'a> {
     }
 
     fn run_row(&self) -> Sql {
-        statement!("run_row", alone_since = self.alone_since().as_deref())
+        statement!("run_row", alone_since = self.alone_since().as_deref(), counts = counts_as_json())
     }
 
     /// The steps of a run.

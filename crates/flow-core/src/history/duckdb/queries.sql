@@ -48,16 +48,7 @@ UPDATE ematix_flow.run_history AS r
        error = :error,
        error_code = :error_code,
        path = :path,
-       rows_in = :rows_in,
-       rows_inserted = 0,
-       rows_updated = 0,
-       rows_unchanged = 0,
-       rows_closed_out = 0,
-       rows_deleted = 0,
-       rows_deduplicated = 0,
-       rows_skipped = 0,
-       rows_rejected = 0,
-       rows_rehashed = 0
+       {counts}
  WHERE r.run_id = :run_id
    AND r.status = 'running';
 
@@ -132,16 +123,7 @@ system.main.json_object(
          'ended_at', system.main.replace(CAST(system.main.timezone('UTC', r.ended_at) AS VARCHAR), ' ', 'T') || 'Z',
          'committed_at', system.main.replace(CAST(system.main.timezone('UTC', r.committed_at) AS VARCHAR), ' ', 'T') || 'Z',
          'duration_ms', system.main.date_diff('millisecond', r.started_at, r.ended_at),
-         'rows_in', r.rows_in,
-         'rows_inserted', r.rows_inserted,
-         'rows_updated', r.rows_updated,
-         'rows_unchanged', r.rows_unchanged,
-         'rows_closed_out', r.rows_closed_out,
-         'rows_deleted', r.rows_deleted,
-         'rows_deduplicated', r.rows_deduplicated,
-         'rows_skipped', r.rows_skipped,
-         'rows_rejected', r.rows_rejected,
-         'rows_rehashed', r.rows_rehashed,
+         {counts},
          'watermark_before', r.watermark_before,
          'watermark_after', r.watermark_after,
          'error_code', r.error_code,

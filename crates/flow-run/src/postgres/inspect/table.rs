@@ -7,7 +7,6 @@ use ematix_flow_core::facts::Relation;
 use ematix_flow_core::schema::{LiveColumn, LiveIndex, LiveTable};
 use ematix_flow_core::sql::QualifiedName;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 const INDEXES: &str = "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
         'name', i.relname, 'unique', x.indisunique, 'primary', x.indisprimary,
@@ -168,32 +167,6 @@ struct RelationJson {
 /// Reads the answer to [`relation_question`].
 pub(super) fn read_relation(answer: &str) -> Result<Relation> {
     let json: RelationJson = parse(answer)?;
-    let full = |index: &&IndexJson| {
-        index.unique && index.usable && index.predicate.is_none() && !index.columns.is_empty()
-    };
-    let not_null = |index: &&IndexJson| index.columns.iter().all(|column| json.not_null.contains(column));
-    let correlation: BTreeMap<String, f64> = json
-        .indexes
-        .iter()
-        .filter_map(|index| Some((index.columns.first()?.clone(), index.correlation?)))
-        .collect();
-    Ok(Relation {
-        unique: json
-            .indexes
-            .iter()
-            .filter(full)
-            .filter(not_null)
-            .map(|index| index.columns.clone())
-            .collect(),
-        primary_key: json
-            .indexes
-            .iter()
-            .find(|index| index.primary)
-            .map(|index| index.columns.clone())
-            .unwrap_or_default(),
-        not_null: json.not_null,
-        sql: json.sql,
-        estimated_rows: json.estimated_rows,
-        correlation,
-    })
+    let indexes: Vec<LiveIndex> = json.indexes.into_iter().map(LiveIndex::from).collect();
+    Ok(Relation::of(json.sql, json.not_null, &indexes, json.estimated_rows))
 }

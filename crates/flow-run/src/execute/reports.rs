@@ -1,0 +1,91 @@
+//! What a run reports, from what it has come to.
+
+use super::run::{PartProgress, Progress};
+use super::targets::Targets;
+use super::{About, Engine, Request};
+use ematix_flow_core::error::Result;
+use ematix_flow_core::pipeline::Pipeline;
+use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_core::run_value::RunValue;
+
+impl Engine {
+    /// The report of a run of several targets, with those of its parts.
+    pub(super) fn report_of_several(
+        &self,
+        targets: &Targets,
+        about: About,
+        progress: &Progress,
+        outcome: Result<()>,
+        request: &Request,
+    ) -> RunReport {
+        let mut reports = Vec::new();
+        for (place, target) in targets.each.iter().enumerate() {
+            let pipeline = &target.pipeline;
+            let own = About { run_id: target.run_id.clone(), ..about.clone() };
+            let mut report = self.report(&pipeline.name, &own, Some(pipeline), progress, &outcome, request);
+            let part = &progress.parts[place];
+            let planned = progress.plan.as_ref().map(|plan| &plan.parts[place]);
+            report.path = planned.map(|part| part.path).or(report.path);
+            report.warnings = planned.map(|part| part.warnings.clone()).unwrap_or_default();
+            count(&mut report, part.clone(), request);
+            reports.push(report);
+        }
+        let whole = &targets.whole;
+        let mut report = self.report(&whole.name, &about, Some(whole), progress, &outcome, request);
+        let all =
+            PartProgress { values: progress.total(), steps: progress.all_steps(), ..PartProgress::default() };
+        count(&mut report, all, request);
+        report.watermark_after = None;
+        report.target = reports.iter().map(|part| part.target.as_str()).collect::<Vec<_>>().join(", ");
+        report.warnings = reports.iter().flat_map(|part| part.warnings.clone()).collect();
+        report.targets = reports;
+        report
+    }
+
+    /// What a report says but for what was counted.
+    pub(super) fn report(
+        &self,
+        pipeline: &str,
+        about: &About,
+        built: Option<&Pipeline>,
+        progress: &Progress,
+        outcome: &Result<()>,
+        request: &Request,
+    ) -> RunReport {
+        let spec = self.project.pipelines.get(pipeline);
+        let declared = spec.and_then(|spec| spec.options.mode);
+        let mode = built.map(|built| built.strategy.mode()).or(declared);
+        let of_built = |text: fn(&Pipeline) -> String| built.map(text).unwrap_or_default();
+        RunReport {
+            run_id: about.run_id.clone(),
+            status: match outcome {
+                Ok(()) if progress.slot_taken => Status::Skipped,
+                Ok(()) => Status::Success,
+                Err(error) => Status::of_error(error),
+            },
+            committed: outcome.is_ok() && !request.dry_run && !progress.slot_taken,
+            mode: mode.map_or("", |mode| mode.name()).to_owned(),
+            path: progress.path.as_ref().map(|path| path.path),
+            path_reason: progress.path.as_ref().map(|path| path.reason.clone()),
+            dry_run: request.dry_run,
+            source_connection: of_built(|built| built.source.connection.clone()),
+            target_connection: of_built(|built| built.target_connection.clone()),
+            target: of_built(|built| built.target.name().to_string()),
+            started_at: format!("{:.6}", about.started_at),
+            ended_at: format!("{:.6}", jiff::Timestamp::now()),
+            duration_ms: about.started.elapsed().as_millis() as u64,
+            error: outcome.as_ref().err().cloned(),
+            ..RunReport::of(pipeline)
+        }
+    }
+}
+
+/// Enters what was counted.
+pub fn count(report: &mut RunReport, part: PartProgress, request: &Request) {
+    report.count(&part.values);
+    report.watermark_before = part.watermark_before;
+    report.watermark_after = part.values.text(RunValue::Watermark).map(str::to_owned);
+    report.warnings.extend(part.warnings);
+    report.sample = (request.sample > 0).then_some(part.sample);
+    report.steps = part.steps;
+}
