@@ -30,7 +30,7 @@ pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Pla
     let gathered = match targets.are_several() {
         true => {
             let source = each[0].source.clone();
-            Gathered::Several(each, source)
+            Gathered::Several(each, Box::new(source))
         }
         false => Gathered::One(Box::new(each.remove(0))),
     };

@@ -109,7 +109,7 @@ pub enum Gathered {
     /// Of one target.
     One(Box<Facts>),
     /// Of several, with the source as it is read for all of them.
-    Several(Vec<Facts>, SourceFacts),
+    Several(Vec<Facts>, Box<SourceFacts>),
 }
 
 impl Gathered {
@@ -193,7 +193,7 @@ pub async fn all(
             }
         }
     }
-    Ok(Gathered::Several(each, source))
+    Ok(Gathered::Several(each, Box::new(source)))
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.
