@@ -267,3 +267,21 @@ def test_a_new_column_of_the_source_under_a_name_of_the_strategy_is_told_and_not
         "columns of the source that are not loaded, because the load strategy keeps its own under their names: valid_to"
     ]
     assert counts(report) == {"in": 5, "unchanged": 5}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_several_named_targets_take_the_keys_of_the_source_each(
+    path: str, flow: Flow, database: Database, new_database: Any
+) -> None:
+    at = ends(flow, database, new_database(), path)
+    source(at, ["id", "Region"])
+    made = Across()
+    made.pipeline("people", "app.people", "mart.now", "merge")
+    several = made.pipelines["people"]
+    del several["target"], several["mode"]
+    several["targets"] = [{"target": "mart.now", "mode": "merge"}, {"target": "mart.then", "mode": "scd2"}]
+    made.run(flow)
+    at.execute("UPDATE app.people SET age = 0 WHERE id = 1; INSERT INTO app.people VALUES (1, 'us', 'other', 1)")
+    made.run(flow)
+    assert database.rows("SELECT count(*) FROM mart.now") == [(6,)]
+    assert database.rows("SELECT count(*) FROM mart.then") == [(7,)]

@@ -49,7 +49,7 @@ class Step(NamedTuple):
     @classmethod
     def read(cls, step: dict[str, Any], targets: Sequence[str] = ()) -> Step:
         """A step of the JSON; tables of the run alone go without the run's id, and the target is taken off in front."""
-        purpose = re.sub(r"_[0-9a-f]{32}\b|_<batch>", "_RUN", step["purpose"])
+        purpose = re.sub(r"_[0-9a-f]{32}\b|_<batch(?: [0-9])?>", "_RUN", step["purpose"])
         target = next((name for name in targets if purpose.startswith(f"{name}: ")), "")
         return cls(step["n"], step["kind"], purpose.removeprefix(f"{target}: "), target)
 
@@ -280,6 +280,9 @@ def test_a_run_of_several_targets_does_the_steps_of_its_plan(
         named = {(part, target) for part, target in parts if target}
         assert {target for _, target in named} == set(TARGETS)
         assert len({part for part, _ in named}) == len(named) == len(TARGETS)
+        # What a plan makes has a name of its own, so that it could be run as printed.
+        made = re.findall(r'CREATE (?:UNLOGGED )?TABLE (".*?"\.".*?") ', "\n".join(step["sql"] for step in plan["steps"]))
+        assert len(set(made)) == len(made) > 1, made
 
 
 # --- a difference is seen -----------------------------------------------------------------------------------------

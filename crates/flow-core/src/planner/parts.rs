@@ -5,7 +5,7 @@ use super::{finish, plan};
 use crate::dialect::{Crossing, Dialect};
 use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::{ExecutionPath, Facts, SourceColumn, SourceFacts};
+use crate::facts::{ExecutionPath, Facts, Relation, SourceColumn, SourceFacts};
 use crate::pipeline::Pipeline;
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Action, Answer, Blame, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind};
@@ -66,10 +66,15 @@ fn plan_of_part(
     let facts = Facts {
         path: ExecutionPath::SameDatabase,
         path_reason: format!("one reading for several targets; {}", shared.path_reason),
-        source: SourceFacts { relation: None, ..facts.source.clone() },
+        source: SourceFacts { relation: copied(facts), ..facts.source.clone() },
         ..facts.clone()
     };
     plan(&pipeline, &facts, ends)
+}
+
+/// What holds of the source's table holds of the rows that were read from it, but no index of theirs says so.
+fn copied(facts: &Facts) -> Option<Relation> {
+    facts.source.relation.clone().map(|relation| Relation { unique: Vec::new(), ..relation })
 }
 
 /// The table of the reading.

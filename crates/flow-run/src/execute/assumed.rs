@@ -3,7 +3,7 @@
 use super::Request;
 use super::gather::{Gathered, Path};
 use super::route::Route;
-use super::targets::{PLANNED, Targets};
+use super::targets::{Target as Planned, Targets};
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
@@ -11,7 +11,7 @@ use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
 use ematix_flow_core::markers::Families;
 use ematix_flow_core::pipeline::strategy::Unique;
-use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
+use ematix_flow_core::pipeline::{Target, declared_keys};
 use ematix_flow_core::plan::Plan;
 use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, ddl};
 use ematix_flow_core::sql::Ident;
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 /// As planning, and where only a database knows the columns.
 pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Plan> {
     let mut each: Vec<Facts> =
-        targets.each.iter().map(|target| facts(&target.pipeline, request, ends.target.dialect)).collect();
+        targets.each.iter().map(|target| facts(target, request, ends.target.dialect)).collect();
     let path = Path { path: each[0].path, reason: each[0].path_reason.clone() };
     let route = Route { path, source: None };
     let gathered = match targets.are_several() {
@@ -57,7 +57,8 @@ fn clean(table: Option<&Table>, columns: &mut Vec<SourceColumn>, dialect: &dyn D
 }
 
 /// Facts for a preview: the table lives as it is declared, and the query gives its columns.
-fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts {
+fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Facts {
+    let pipeline = &of.pipeline;
     let table = match &pipeline.target {
         Target::Declared(table) => Some(table),
         Target::Inferred(_) => None,
@@ -136,7 +137,7 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
         && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
     Facts {
         run: RunFacts {
-            id: PLANNED.to_owned(),
+            id: of.run_id.clone(),
             instant: "2000-01-01T00:00:00Z".to_owned(),
             dry_run: false,
             sample: 0,

@@ -102,9 +102,9 @@ impl About {
         About { run_id: PLANNED.to_owned(), ..About::now() }
     }
 
-    /// The id of one of several runs.
-    fn next_run_id(&self) -> String {
-        if self.run_id == PLANNED { PLANNED.to_owned() } else { Uuid::now_v7().to_string() }
+    /// The id of one of several runs, by its number from 1.
+    fn part_run_id(&self, number: usize) -> String {
+        if self.run_id == PLANNED { format!("<batch {number}>") } else { Uuid::now_v7().to_string() }
     }
 
     fn now() -> About {

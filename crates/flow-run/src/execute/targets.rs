@@ -54,7 +54,8 @@ impl Engine {
         let of_whole = |pipeline| Target { pipeline, run_id: about.run_id.clone() };
         let each = match several {
             Some(parts) if parts.len() > 1 => {
-                parts.into_iter().map(|pipeline| Target { pipeline, run_id: about.next_run_id() }).collect()
+                let numbered = parts.into_iter().zip(1..);
+                numbered.map(|(pipeline, n)| Target { pipeline, run_id: about.part_run_id(n) }).collect()
             }
             Some(parts) => parts.into_iter().map(of_whole).collect(),
             None => vec![of_whole(whole.clone())],
