@@ -40,8 +40,8 @@ Run = Callable[..., tuple[str, str]]
 def command(request: pytest.FixtureRequest, database: Database, flow: Flow, tmp_path: Path) -> Run:
     interpreter = Interpreter(tmp_path, {"EMATIX_FLOW_DSN": database.dsn})
 
-    def run(*arguments: str, expect: int, modules: tuple[str, ...] = ("broken",)) -> tuple[str, str]:
-        flow.project(PROJECT.replace("MODULES", ", ".join(f'"{name}"' for name in modules)))
+    def run(*arguments: str, expect: int, modules: tuple[str, ...] = ("broken",), more: str = "") -> tuple[str, str]:
+        flow.project(PROJECT.replace("MODULES", ", ".join(f'"{name}"' for name in modules)) + more)
         if request.param == "wheel":
             done = interpreter.flow(*arguments, expect=expect)
             return done.stdout, done.stderr
@@ -178,3 +178,17 @@ def test_no_python_at_all_stops_no_pipeline_of_toml(flow: Flow, database: Databa
     due = flow("run-due", "--output", "json", env=nowhere, expect=2).json()
     assert [run["pipeline"] for run in due["runs"]] == ["of_toml"]
     assert len(due["errors"]) == 1
+
+
+def test_a_name_of_a_file_and_of_python_stops_nothing_but_what_uses_it(
+    command: Run, tmp_path: Path, database: Database
+) -> None:
+    own = '[pipelines.mirror]\nevery = "1d"\nfirst_run = "now"\nsource = { query = "SELECT 1 AS id" }\ntarget = "dw.mirror"\nmode = "append"\n'
+    second = SOUND.split("flows = Pipelines()\n")[1].replace("of_python", "mirror")
+    (tmp_path / "shop.py").write_text(SOUND + second)
+    stdout, stderr = command("run-due", "--output", "json", expect=2, modules=("shop",), more=own)
+    document = json.loads(stdout)
+    assert [run["pipeline"] for run in document["runs"]] == ["of_toml", "of_python"]
+    assert [error["code"] for error in document["errors"]] == ["duplicate_name"]
+    assert "the pipeline `mirror` is declared twice" in stderr
+    assert database.value("SELECT to_regclass('dw.mirror')") is None

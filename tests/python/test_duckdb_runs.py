@@ -436,6 +436,8 @@ def test_numbers_that_are_not_finite_are_shown(python: Interpreter, sql: Sql) ->
     assert key["versions"][0]["values"] == {"a": "NaN", "b": "-Infinity", "c": "NaN"}
     sql("UPDATE app.measured SET a = 'inf'")
     assert "Infinity" in python.flow("dry-run", "history", "--sample", "1").stdout
+
+
 def test_markers_are_refused_where_duckdb_reads_the_source(python: Interpreter, sql: Sql) -> None:
     with (python.directory / "pipelines.toml").open("a", encoding="utf-8") as file:
         file.write("""

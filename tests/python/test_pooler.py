@@ -179,3 +179,17 @@ def test_ctrl_c_reaches_the_server_behind_a_pooler(database: Database, flow_ther
         assert database.value(gone, [sleeping]) == 0
     # PgBouncer 1.18 dies of a client that goes before its request was passed on.
     assert "FATAL" not in pooler.log()
+
+
+def test_a_command_that_uses_its_sessions_again_takes_turns_with_others(database: Database, flow_there: Flow) -> None:
+    many = "".join(
+        f"[pipelines.p{n}]\nsource = {{ query = \"SELECT 'p{n}' AS name, {n} AS n\" }}\n"
+        f'target = "public.to_{n % 2}_{n // 2}"\nmode = "{("append", "scd2")[n % 2]}"\n'
+        + ('keys = "name"\n' if n % 2 else "")
+        for n in range(10)
+    )
+    config = flow_there.project(many)
+    beside = [flow_there.start("run", "--all", "--output", "ndjson", config=config) for _ in range(2)]
+    assert [each.finish(None).code for each in beside] == [0, 0]
+    for n in range(10):
+        assert database.value(f"SELECT count(*) FROM public.to_{n % 2}_{n // 2}") == (1 if n % 2 else 2)

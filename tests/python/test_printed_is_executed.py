@@ -281,7 +281,9 @@ def test_a_run_of_several_targets_does_the_steps_of_its_plan(
         assert {target for _, target in named} == set(TARGETS)
         assert len({part for part, _ in named}) == len(named) == len(TARGETS)
         # What a plan makes has a name of its own, so that it could be run as printed.
-        made = re.findall(r'CREATE (?:UNLOGGED )?TABLE (".*?"\.".*?") ', "\n".join(step["sql"] for step in plan["steps"]))
+        made = re.findall(
+            r'CREATE (?:UNLOGGED )?TABLE (".*?"\.".*?") ', "\n".join(step["sql"] for step in plan["steps"])
+        )
         assert len(set(made)) == len(made) > 1, made
 
 

@@ -9,7 +9,9 @@ use crate::signals;
 use crate::workspace::Workspace;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::registry::{read_registry, read_sound_registry};
-use ematix_flow_core::declare::{PipelineOptions, PipelineSpec, ProjectSpec, keep_sound, toml_file};
+use ematix_flow_core::declare::{
+    PipelineOptions, PipelineSpec, ProjectSpec, add_sound, keep_sound, toml_file,
+};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use ematix_flow_run::execute::{Engine, Request, Stop};
 use indexmap::IndexMap;
@@ -148,8 +150,11 @@ impl Session {
             },
         };
         if let Some(python) = &python {
-            match declared_by(python.as_ref(), &modules, sound).and_then(|(declared, mistakes)| {
-                project.add(declared)?;
+            match declared_by(python.as_ref(), &modules, sound).and_then(|(declared, mut mistakes)| {
+                match sound {
+                    true => mistakes.extend(add_sound(&mut project, declared)),
+                    false => project.add(declared)?,
+                }
                 Ok(mistakes)
             }) {
                 Ok(mistakes) => {

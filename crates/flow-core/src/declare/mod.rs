@@ -18,7 +18,7 @@ pub mod toml;
 pub use self::toml as toml_file;
 pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
 pub use project::{Places, ProjectSpec, Tables};
-pub use sections::keep_sound;
+pub use sections::{add_sound, keep_sound};
 pub use source::SourceSpec;
 
 use crate::markers::Written;

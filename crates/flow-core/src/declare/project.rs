@@ -149,38 +149,51 @@ impl IntoIterator for Tables {
     }
 }
 
+/// A name that two projects declare: its sections, the name, the mistake.
+type Clash = (&'static str, String, FlowError);
+
 impl ProjectSpec {
     /// Adds what another project declares.
     ///
     /// # Errors
     /// `duplicate_name` for every name that both declare.
     pub fn add(&mut self, other: ProjectSpec) -> Result<(), Vec<FlowError>> {
-        let mut errors = Vec::new();
-        let mut clash = |kind: &str, name: &str, mine: &Places| {
-            let path = Places::path(&format!("{kind}s"), name);
-            let first = mine.find(&path);
+        let clashes = self.clashes(&other);
+        if !clashes.is_empty() {
+            return Err(clashes.into_iter().map(|(_, _, error)| error).collect());
+        }
+        self.take(other);
+        Ok(())
+    }
+
+    /// Every name that both declare.
+    pub(crate) fn clashes(&self, other: &ProjectSpec) -> Vec<Clash> {
+        let clash = |sections: &'static str, name: &String| {
+            let path = Places::path(sections, name);
+            let kind = sections.trim_end_matches('s');
             let mut error =
                 FlowError::new(ErrorCode::DuplicateName, format!("the {kind} `{name}` is declared twice"));
-            if let Some(first) = first {
+            if let Some(first) = self.places.find(&path) {
                 error = error.detail(format!("first at {}:{}", first.file, first.line));
             }
-            errors.push(match other.places.find(&path) {
+            error = match other.places.find(&path) {
                 Some(place) => error.at(place.clone()),
                 None => error,
-            });
+            };
+            (sections, name.clone(), error)
         };
-        for name in other.connections.keys().filter(|name| self.connections.contains_key(*name)) {
-            clash("connection", name, &self.places);
-        }
-        for name in other.tables.keys().filter(|name| self.tables.contains_key(*name)) {
-            clash("table", name, &self.places);
-        }
-        for name in other.pipelines.keys().filter(|name| self.pipelines.contains_key(*name)) {
-            clash("pipeline", name, &self.places);
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        let connections = other.connections.keys().filter(|name| self.connections.contains_key(*name));
+        let tables = other.tables.keys().filter(|name| self.tables.contains_key(*name));
+        let pipelines = other.pipelines.keys().filter(|name| self.pipelines.contains_key(*name));
+        connections
+            .map(|name| clash("connections", name))
+            .chain(tables.map(|name| clash("tables", name)))
+            .chain(pipelines.map(|name| clash("pipelines", name)))
+            .collect()
+    }
+
+    /// Adds what another project declares, none of whose names is declared here.
+    pub(crate) fn take(&mut self, other: ProjectSpec) {
         self.connections.extend(other.connections);
         self.tables.extend(other.tables);
         self.pipelines.extend(other.pipelines);
@@ -189,7 +202,6 @@ impl ProjectSpec {
         self.together.extend(other.together);
         self.called.extend(other.called);
         self.places.extend(other.places);
-        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ mod words;
 pub(crate) use check::{Checker, Mistake};
 pub(crate) use connections::hide_secrets;
 pub(crate) use finish::Reader;
-pub use sound::keep_sound;
+pub use sound::{add_sound, keep_sound};
 pub(crate) use words::{Kind, Owner, kind, not_yet_supported, section};
 
 use super::Places;

@@ -13,13 +13,25 @@ pub fn keep_sound(project: &mut ProjectSpec, errors: &[FlowError]) -> bool {
     if !errors.iter().all(|error| faulty.add(error)) {
         return false;
     }
-    let sound: Vec<bool> =
-        project.pipelines.iter().map(|(name, pipeline)| !faulty.concerns(project, name, pipeline)).collect();
-    let mut sound = sound.into_iter();
-    project.pipelines.retain(|_, _| sound.next().unwrap_or_default());
-    let left = &project.pipelines;
-    project.together.retain(|name, _| left.contains_key(name));
+    faulty.leave_nothing_of(project);
     true
+}
+
+/// Adds what another project declares. Of a name that both declare nobody knows which is meant, so nothing that uses
+/// it is left.
+pub fn add_sound(project: &mut ProjectSpec, mut other: ProjectSpec) -> Vec<FlowError> {
+    let (mut faulty, mut errors) = (Faulty::default(), Vec::new());
+    for (sections, name, error) in project.clashes(&other) {
+        faulty.insert(sections, name);
+        errors.push(error);
+    }
+    other.connections.retain(|name, _| !project.connections.contains_key(name));
+    other.tables.retain(|name, _| !project.tables.contains_key(name));
+    other.pipelines.retain(|name, _| !project.pipelines.contains_key(name));
+    other.together.retain(|name, _| !project.together.contains_key(name));
+    project.take(other);
+    faulty.leave_nothing_of(project);
+    errors
 }
 
 /// The parts of a project that mistakes stand in.
@@ -38,6 +50,11 @@ impl Faulty {
         }
         let section = error.location.as_ref().and_then(|location| location.section.as_deref());
         let Some((kind, name)) = section.and_then(kind_and_name) else { return false };
+        self.insert(kind, name)
+    }
+
+    /// Adds a part by its kind; `false` where it is not a kind that pipelines use.
+    fn insert(&mut self, kind: &str, name: String) -> bool {
         match kind {
             "pipelines" => self.pipelines.insert(name),
             "tables" => self.tables.insert(name),
@@ -45,6 +62,19 @@ impl Faulty {
             _ => return false,
         };
         true
+    }
+
+    /// Takes out the pipelines that use a faulty part.
+    fn leave_nothing_of(&self, project: &mut ProjectSpec) {
+        let sound: Vec<bool> = project
+            .pipelines
+            .iter()
+            .map(|(name, pipeline)| !self.concerns(project, name, pipeline))
+            .collect();
+        let mut sound = sound.into_iter();
+        project.pipelines.retain(|_, _| sound.next().unwrap_or_default());
+        let left = &project.pipelines;
+        project.together.retain(|name, _| left.contains_key(name));
     }
 
     fn concerns(&self, project: &ProjectSpec, name: &str, pipeline: &PipelineSpec) -> bool {
