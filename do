@@ -245,20 +245,23 @@ need_python_tests() {
 # --- the tests' server -----------------------------------------------------------------------------------------------
 
 server_directory=
+files_directory=
 stop_server() {
     [ -z "$server_directory" ] || "$venv/bin/python" tests/python/server.py stop "$server_directory"
+    [ -z "$files_directory" ] || rm -rf "$files_directory"
     server_directory=
+    files_directory=
 }
 
 start_server() {
-    [ -z "${EMATIX_FLOW_TEST_DSN:-}" ] || return 0
     trap stop_server EXIT
     # A signal must pass by EXIT, or the server outlives us.
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    # Below /tmp: the server's user cannot enter root's TMPDIR, and a socket's path has 107 bytes.
-    server_directory=$(mktemp -d /tmp/ematix-flow-test.XXXXXX)
+    files_directory=$("$venv/bin/python" tests/python/server.py directory)
+    [ -z "${EMATIX_FLOW_TEST_DSN:-}" ] || return 0
+    server_directory=$("$venv/bin/python" tests/python/server.py directory)
     EMATIX_FLOW_TEST_DSN=$("$venv/bin/python" tests/python/server.py start "$server_directory")
     export EMATIX_FLOW_TEST_DSN
 }
@@ -342,7 +345,8 @@ run_soak() {
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     start_server
     build_flow
-    EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest -m slow "$@"
+    EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest -m slow \
+        --basetemp "$files_directory/pytest" "$@"
 }
 
 cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; }
@@ -361,7 +365,8 @@ run_tests() {
     say "pytest"
     # Last, so that its closing line is the last line. One worker more than there are cores: many tests wait.
     EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest \
-        -n "$(($(cores) + 1))" --dist worksteal --durations 25 --durations-min 5 "$@"
+        -n "$(($(cores) + 1))" --dist worksteal --durations 25 --durations-min 5 \
+        --basetemp "$files_directory/pytest" "$@"
 }
 
 run_fmt() {
