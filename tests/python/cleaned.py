@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import hmac
 from dataclasses import dataclass
 from typing import Any
 
 NUMBER = decimal.Decimal
+# More than a block of SHA-256, and not ASCII.
+KEY = "klü" * 30
+
+
+def hashed(text: str) -> str:
+    return hmac.new(KEY.encode(), text.encode(), "sha256").hexdigest()
+
+
 # The white space of Unicode, but for the line breaks.
 SPACES = "\t\x0b\x0c \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
@@ -54,6 +63,20 @@ VALUES = {
         [{"phone_normalize": {"country": "US"}}], ("(212) 555-0100", "+12125550100"), ("1-212-555-0100 x5", "+12125550100")
     ),
     "phone_of_italy": text([{"phone_normalize": "IT"}], ("06 1234567", "+39061234567")),
+    "hash": text(
+        ["lower", {"hash": {"key": "${env:PII_KEY}"}}], ("Ada", hashed("ada")), ("", hashed("")), ("ä'", hashed("ä'"))
+    ),
+    "hash_of_an_instant": Case(
+        "timestamptz", "text?", [{"hash": {"key": "${env:PII_KEY}"}}],
+        [("2026-07-01 12:00+02", hashed("2026-07-01T10:00:00Z")), (None, None)],
+    ),
+    "mask": text(["mask"], ("Ada ü", "*****"), ("", "")),
+    "mask_all_but_the_last": text(
+        [{"mask": 4}], ("DE02 1203 0000 0000 2020 51", "*" * 23 + "0 51"), ("1234", "****"), ("12", "**"), ("12345", "*2345")
+    ),
+    "mask_all_but_the_ends": text(
+        [{"mask": {"keep_first": 1, "keep_last": 1, "character": "·", "length": 3}}], ("Ada Byron", "A···n"), ("Ad", "···"), ("", "···")
+    ),
     "empty_to_null": text(["empty_to_null"], ("", None), (" ", " ")),
     "whitespace_to_null": text(["whitespace_to_null"], ("", None), (f"{SPACES}\n", None), (" a ", " a ")),
     "collapse_whitespace": text(["collapse_whitespace"], ("\u3000a \t\n b  ", "a b"), (" ", "")),

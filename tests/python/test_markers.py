@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from across import Across, connect
-from cleaned import VALUES, Case
+from cleaned import KEY, VALUES, Case
 from database import Database
 from flow_binary import Flow
 from project import Project
 
 from ematix_flow import BigInt, normalize
 from ematix_flow.declare import markers
+
+
+@pytest.fixture(autouse=True)
+def known_key(flow: Flow) -> None:
+    flow.variables["PII_KEY"] = KEY
 
 
 def source(database: Database, cases: dict[str, Case]) -> None:
@@ -255,6 +261,7 @@ FROM_PYTHON: dict[str, tuple[Any, str]] = {
     "date_trunc": (normalize.date_trunc("day", "Europe/Berlin"), "timestamptz?"),
     "default": (normalize.default("x"), "text?"),
     "derive": (normalize.derive("id"), "text?"),
+    "hash": (normalize.hash(key="${env:PII_KEY}"), "text?"),
     "map_values": (normalize.map_values({1: "one"}, otherwise="many"), "text?"),
     "nullif": (normalize.nullif("x"), "text?"),
     "parse_bool": (normalize.parse_bool(on_failure="default", default=False), "boolean?"),
@@ -288,3 +295,60 @@ def test_every_marker_of_python_is_one_that_the_core_reads(flow: Flow, database:
     flow("validate")
     known = json.loads(flow("schema").stdout)["$defs"]["Marker"]["anyOf"][0]["enum"]
     assert sorted(known) == cleaning
+
+
+# --- keys that nobody sees ------------------------------------------------------------------------------------------
+
+
+def hashing(key: str) -> Project:
+    project = Project()
+    project.table(
+        "t", {"id": "bigint", "email": {"type": "text?", "normalize": [{"hash": {"key": key}}]}}, primary_key="id"
+    )
+    project.pipeline("p", "app.people", "t", "scd2")
+    return project
+
+
+def test_the_key_of_a_hash_is_sent_and_never_shown(database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.people AS SELECT 1::bigint AS id, 'a@x.org'::text AS email")
+    flow.project(hashing("${env:PII_KEY}").text())
+    flow.variables["PII_KEY"] = "a-very-secret-key"
+    said = []
+    for command in ("preview", "plan", "dry-run", "run", "plan"):
+        for more in ((), ("--output", "json"), ("-v",)):
+            done = flow(command, "p", *more)
+            said.append(done.stdout + done.stderr)
+    assert any("${env:PII_KEY}" in text for text in said)
+    for query in ("run_history", "run_steps", "schema_history", "targets"):
+        said.append(str(database.rows(f"SELECT to_jsonb(t) FROM ematix_flow.{query} AS t")))
+    inner = "".join(f"{byte ^ 0x36:02x}" for byte in b"a-very-secret-key")
+    assert not [text for text in said if "a-very-secret-key" in text or inner in text]
+    assert database.value("SELECT length(email) FROM public.t") == 64
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_key_that_is_not_there_ends_the_run_and_no_preview(key: str | None, database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.people AS SELECT 1::bigint AS id, 'a@x.org'::text AS email")
+    flow.project(hashing("${env:PII_KEY}").text())
+    del flow.variables["PII_KEY"]
+    flow("preview", "p")
+    flow("validate", "--connect")
+    report = flow("run", "p", "--output", "json", env={"PII_KEY": key}, expect=2).json()
+    assert report["error"]["code"] == "missing_variable"
+    assert report["error"]["location"]["file"] == "pipelines.toml"
+    assert database.value("SELECT to_regclass('public.t')") is None
+
+
+@pytest.mark.parametrize("key", ["hunter2", "${env:1X}", "x${env:X}", "${file:rel}", "${env:X}${env:Y}"])
+def test_a_key_that_is_written_is_refused_and_not_shown(key: str, flow: Flow) -> None:
+    flow.project(hashing(key).text())
+    done = flow("validate", expect=2)
+    assert "takes where its key is to be found" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_key_of_a_file(database: Database, flow: Flow, tmp_path: Any) -> None:
+    (tmp_path / "key").write_text("k\n")
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.people AS SELECT 1::bigint AS id, 'a'::text AS email")
+    hashing(f"${{file:{tmp_path}/key}}").run(flow)
+    assert database.value("SELECT email FROM public.t") == hmac.new(b"k", b"a", "sha256").hexdigest()

@@ -4,7 +4,9 @@
 //! becomes text only in [`Sql::render`], by whoever knows how to [`Quote`].
 
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::hash::hmac::KeyBlock;
 use crate::run_value::{RunValue, Values};
+use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -161,12 +163,23 @@ pub enum Literal {
     Null,
 }
 
+/// A block of a secret key, as text of hexadecimal digits. No plan holds the key: what is printed is where it is to be
+/// found, and it is asked for when the statement is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SealedKey {
+    /// Where the key is to be found: `${env:NAME}`.
+    pub written: String,
+    /// Which block.
+    pub block: KeyBlock,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(String),
     Name(Ident),
     Literal(Literal),
     RunValue(RunValue),
+    Sealed(SealedKey),
     /// What one engine words in its own way, and all others alike.
     Worded {
         common: Sql,
@@ -274,6 +287,7 @@ impl Sql {
                 Part::Name(name) => statement.push_text(&quote.quote(name)),
                 Part::Literal(literal) => statement.push_text(&quote.literal(literal)),
                 Part::RunValue(value) => statement.pieces.push(Piece::RunValue(*value)),
+                Part::Sealed(key) => statement.pieces.push(Piece::Sealed(key.clone(), None)),
                 Part::Worded { engine, own, .. } if *engine == quote.engine() => {
                     own.render_into(quote, statement)
                 }
@@ -326,6 +340,12 @@ impl Hole for RunValue {
     }
 }
 
+impl Hole for SealedKey {
+    fn fill(&self, out: &mut Sql) {
+        out.parts.push(Part::Sealed(self.clone()));
+    }
+}
+
 /// Names with commas between them.
 impl Hole for [Ident] {
     fn fill(&self, out: &mut Sql) {
@@ -369,6 +389,8 @@ macro_rules! sql {
 enum Piece {
     Text(String),
     RunValue(RunValue),
+    /// A key, and its block once it is known.
+    Sealed(SealedKey, Option<Secret>),
 }
 
 /// The text of a statement, with the numbers that only the run knows still open.
@@ -385,13 +407,33 @@ impl Statement {
         }
     }
 
+    /// Asks for the keys that are not known yet; they are sent, and never printed.
+    ///
+    /// # Errors
+    /// What the answers say.
+    pub fn unseal(&mut self, key_of: &mut dyn FnMut(&str) -> Result<Secret>) -> Result<()> {
+        for piece in &mut self.pieces {
+            if let Piece::Sealed(sealed, known) = piece {
+                *known = Some(sealed.block.of(key_of(&sealed.written)?.reveal().as_bytes()).into());
+            }
+        }
+        Ok(())
+    }
+
     /// The text to send, with every value of the run filled in.
+    ///
+    /// # Panics
+    /// Where a key is asked for that [`Statement::unseal`] has not found.
     pub fn fill(&self, values: &Values, quote: &dyn Quote) -> String {
         self.pieces
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => text.clone(),
                 Piece::RunValue(value) => quote.literal(&known(values, *value)),
+                Piece::Sealed(_, block) => {
+                    let block = block.as_ref().expect("keys are asked for before a statement is sent");
+                    quote.literal(&Literal::Text(block.reveal().to_owned()))
+                }
             })
             .collect()
     }
@@ -411,6 +453,7 @@ impl fmt::Display for Statement {
             match piece {
                 Piece::Text(text) => f.write_str(text)?,
                 Piece::RunValue(value) => write!(f, ":{}", value.name())?,
+                Piece::Sealed(key, _) => write!(f, "'{}'", key.written.replace('\'', "''"))?,
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ their names in pipelines.toml; what this version of the core cannot do it refuse
 
 from __future__ import annotations
 
+import builtins
 import datetime as dt
 import decimal
 from collections.abc import Mapping
@@ -74,7 +75,7 @@ class Marker:
         return type(other) is type(self) and self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        return builtins.hash(self.name)
 
     def __repr__(self) -> str:
         return f"{self.name}({'' if self.arguments is None else repr(self.arguments)})"
@@ -236,6 +237,29 @@ def phone_normalize(country: str | None = None) -> Marker:
     Without a country such numbers keep their digits alone. What has less than 4 digits or more than 15 becomes NULL.
     """
     return _text("phone_normalize", country=country)
+
+
+def hash(*, key: str) -> Marker:
+    """HMAC-SHA-256 of the value's text, as 64 hexadecimal digits: the same for the same value and key, everywhere.
+
+    `key` says where the key is to be found, "${env:NAME}" or "${file:/path}"; the key itself stands in no file and no
+    plan. Python's `hmac.new(key, value.encode(), "sha256").hexdigest()` gives the same.
+    """
+    return Marker("hash", {"key": key}, gives=_TEXT)
+
+
+def mask(*, keep_last: int = 0, keep_first: int = 0, character: str = "*", length: int | None = None) -> Marker:
+    """Every character becomes `character`, but for so many at the ends; all of them where that would be the whole value.
+
+    With `length` there are always so many, so that not even the length of a value is told.
+    """
+    said = {
+        "keep_last": keep_last or None,
+        "keep_first": keep_first or None,
+        "character": None if character == "*" else character,
+        "length": length,
+    }
+    return _text("mask", **said)
 
 
 # --- text that becomes something else ---------------------------------------------------------------------------

@@ -52,6 +52,7 @@ WORDS: dict[str, Any] = {
     "default": normalize.default("x"),
     "derive": normalize.derive("id"),
     "filter_where": normalize.filter_where("true"),
+    "hash": normalize.hash(key="${env:X}"),
     "limit": normalize.limit(1),
     "map_values": normalize.map_values({"a": "b"}),
     "nullif": normalize.nullif("x"),

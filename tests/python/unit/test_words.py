@@ -29,6 +29,10 @@ EXPORTED: list[tuple[Any, Any]] = [
     (ef.truncate(3), {"truncate": 3}),
     (ef.email_normalize(), "email_normalize"),
     (ef.phone_normalize("DE"), {"phone_normalize": {"country": "DE"}}),
+    (ef.hash(key="${env:PII_KEY}"), {"hash": {"key": "${env:PII_KEY}"}}),
+    (ef.mask(), "mask"),
+    (ef.mask(keep_last=4, keep_first=1), {"mask": {"keep_last": 4, "keep_first": 1}}),
+    (ef.mask(character="x", length=8), {"mask": {"character": "x", "length": 8}}),
     (ef.parse_timestamp(), "parse_timestamp"),
     (
         ef.parse_timestamp("YYYY", tz="Europe/Paris", day_first=False, on_failure="error"),

@@ -18,6 +18,7 @@
 
 pub mod canonical;
 pub mod digest_sql;
+pub mod hmac;
 pub mod normal;
 
 pub use canonical::{CopyColumn, RowHasher};

@@ -11,6 +11,7 @@ mod missing;
 mod numbers;
 mod parse;
 mod personal;
+mod pseudonyms;
 mod range;
 mod text;
 mod times;
@@ -85,6 +86,8 @@ const ALL: &[(&str, Read)] = &[
     ("truncate", text::truncate),
     ("email_normalize", personal::email_normalize),
     ("phone_normalize", personal::phone_normalize),
+    ("hash", pseudonyms::hash),
+    ("mask", pseudonyms::mask),
     ("parse_timestamp", parse::parse_timestamp),
     ("parse_date", parse::parse_date),
     ("parse_int", parse::parse_int),

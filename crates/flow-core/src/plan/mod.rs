@@ -3,13 +3,15 @@
 
 pub mod builder;
 
-use crate::error::{ErrorCode, FlowError};
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::hash::CopyColumn;
 pub use crate::marks::{Mark, MarkKind, Risk, Subject};
 use crate::run_value::RunValue;
+use crate::secret::Secret;
 use crate::sql::{QualifiedName, Statement};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Everything one run will do.
@@ -92,6 +94,26 @@ impl Plan {
     /// The steps in their order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.phases.iter().flat_map(|phase| &phase.steps)
+    }
+
+    /// Asks for the keys that its statements send and nobody prints; each once.
+    ///
+    /// # Errors
+    /// What the answers say.
+    pub fn unseal(&mut self, key_of: impl Fn(&str) -> Result<Secret>) -> Result<()> {
+        let mut known: BTreeMap<String, Secret> = BTreeMap::new();
+        let mut once = |written: &str| match known.get(written) {
+            Some(key) => Ok(key.clone()),
+            None => {
+                let key = key_of(written)?;
+                known.insert(written.to_owned(), key.clone());
+                Ok(key)
+            }
+        };
+        for step in self.phases.iter_mut().flat_map(|phase| &mut phase.steps) {
+            step.action.statements_mut().into_iter().try_for_each(|statement| statement.unseal(&mut once))?;
+        }
+        Ok(())
     }
 
     /// Whether it loads several targets.
@@ -285,6 +307,17 @@ pub struct Compare {
     pub compared: Vec<CopyColumn>,
     /// Whether current versions whose key left the source are changes.
     pub gone: bool,
+}
+
+impl Action {
+    /// What it sends.
+    fn statements_mut(&mut self) -> Vec<&mut Statement> {
+        match self {
+            Action::Execute(statement) | Action::AskSource(statement) => vec![statement],
+            Action::Copy(Copy { read, write, .. }) => vec![read, write],
+            Action::Compare(Compare { known, read, write, .. }) => vec![known, read, write],
+        }
+    }
 }
 
 impl fmt::Display for Action {

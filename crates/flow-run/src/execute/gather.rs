@@ -15,7 +15,9 @@ use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
+use ematix_flow_core::run_value::Values;
 use ematix_flow_core::schema::LiveTable;
+use ematix_flow_core::secret::Secret;
 use ematix_flow_core::sql::{QualifiedName, Sql};
 use ematix_flow_core::types::DataType;
 
@@ -231,7 +233,10 @@ async fn cleaned(
     }
     let dialect = session.facts().dialect;
     let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)? else { return Ok(source) };
-    let query = cleaning.types_of(&Sql::user(pipeline.source.query.text())).to_text(dialect);
+    let mut query = cleaning.types_of(&Sql::user(pipeline.source.query.text())).render(dialect);
+    // A type depends on no key.
+    query.unseal(&mut |_| Ok(Secret::from("")))?;
+    let query = query.fill(&Values::default(), dialect);
     let cleaned = session.inspector().columns(&query).await?;
     session.tidy().await?;
     Ok(SourceFacts { cleaned, ..source })

@@ -14,6 +14,7 @@ mod reports;
 mod route;
 mod row_json;
 mod run;
+mod sealed;
 mod supervise;
 mod targets;
 mod transfer;

@@ -200,7 +200,7 @@ impl Execution<'_> {
         for (part, facts) in progress.parts.iter_mut().zip(gathered.each()) {
             part.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         }
-        let plan = gathered.plan(self.targets, route, &route.ends(self.session))?;
+        let mut plan = gathered.plan(self.targets, route, &route.ends(self.session))?;
         if let Some(drift) = &plan.refused {
             return Err(drift.clone());
         }
@@ -210,6 +210,7 @@ impl Execution<'_> {
         if plan.header.path == ExecutionPath::ClientDiff {
             self.session.savepoint("mark where the run begins").await?;
         }
+        plan.unseal(|written| self.engine.key(&self.targets.whole.name, written))?;
         self.observer.planned(&self.targets.whole.name, &plan);
         progress.plan = Some(plan.clone());
         for step in plan.steps() {
@@ -315,7 +316,7 @@ impl Execution<'_> {
             }
             Action::AskSource(statement) => {
                 let source = transfer::source_of(source, &step.action)?;
-                let sql = statement.to_string();
+                let sql = statement.fill(&part.values, source.facts().dialect);
                 let doing = step.doing();
                 let asked = source.ask(Blame::Source, &doing, &sql);
                 unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;

@@ -26,7 +26,8 @@ pub async fn copy_rows(
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Transferred> {
-    let (read, write) = (plan.read.to_string(), plan.write.to_string());
+    let (from, to) = (source.facts().dialect, target.facts().dialect);
+    let (read, write) = (plan.read.fill(values, from), plan.write.fill(values, to));
     let mut tell = |passed| observer.passing(passed);
     let passed = match copy(source, target, plan, &read, &write, &mut tell).await {
         Ok(passed) => passed,
@@ -44,7 +45,9 @@ pub async fn compare_rows(
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Transferred> {
-    let (known, read, write) = (plan.known.to_string(), plan.read.to_string(), plan.write.to_string());
+    let (from, to) = (source.facts().dialect, target.facts().dialect);
+    let (known, read, write) =
+        (plan.known.fill(values, to), plan.read.fill(values, from), plan.write.fill(values, to));
     let statements = Statements { known: &known, read: &read, write: &write };
     let mut tell = |passed| observer.passing(passed);
     let compared = match compare(source, target, plan, &statements, &mut tell).await {

@@ -45,6 +45,28 @@ pub(crate) fn hide_secrets(source: &mut SourceText<'_>, file: &Table) {
     if let Some(connections) = file.get("connections") {
         hide(source, connections, 0);
     }
+    // Somebody may write a key where its place belongs.
+    for hash in file.get("tables").into_iter().flat_map(hashes) {
+        hide(source, hash, 0);
+    }
+}
+
+/// What is written of every marker `hash` of a file's tables.
+fn hashes(tables: &Node) -> Vec<&Node> {
+    fn inside<'n>(node: &'n Node, name: Option<&str>) -> Vec<&'n Node> {
+        let Value::Table(table) = &node.value else { return Vec::new() };
+        let named = |found: &&str| name.is_none_or(|name| name == *found);
+        table.iter().filter(|(found, _)| named(found)).map(|(_, field)| &field.node).collect()
+    }
+    let columns = inside(tables, None).into_iter().flat_map(|table| inside(table, Some("columns")));
+    let chains = columns
+        .flat_map(|columns| inside(columns, None))
+        .flat_map(|column| inside(column, Some("normalize")));
+    let markers = chains.flat_map(|chain| match &chain.value {
+        Value::List(markers) => markers.as_slice(),
+        _ => &[],
+    });
+    markers.flat_map(|marker| inside(marker, Some("hash"))).collect()
 }
 
 impl Document<'_, '_> {
