@@ -1,6 +1,7 @@
 //! Markers that read text as something else. None ever ends a statement: a value is looked at before it is cast, by
 //! expressions that every Postgres from 15 on answers alike.
 
+mod iso;
 mod json;
 mod numbers;
 mod template;

@@ -3,6 +3,7 @@
 
 use super::super::family::Family;
 use super::super::value::Value;
+use super::iso::Iso;
 use super::template::{MONTH, Template, ZONE};
 use crate::sql;
 use crate::sql::{Literal, Sql};
@@ -267,10 +268,25 @@ fn common(value: &Value<'_>, u: &Sql, day_first: bool) -> Sql {
     cases
 }
 
-/// The fields of the text `v`, under a name; NULL where no pattern takes it. Answers the text in capitals too.
-fn matched(value: &mut Value<'_>, v: &Sql, text: &Text) -> (Sql, Sql) {
+/// What the patterns make of a text.
+struct Matched {
+    /// The text in capitals.
+    text: Sql,
+    /// The value, under a name, where the text is written as most are; else NULL.
+    common: Option<Sql>,
+    /// The fields, under a name; NULL where no pattern takes it, or none was asked.
+    fields: Sql,
+}
+
+/// Asks the patterns about the text `v`, unless it is written as most are, of which `of_iso` makes the value.
+fn matched(value: &mut Value<'_>, v: &Sql, text: &Text, of_iso: impl Fn(&Iso) -> Sql) -> Matched {
     value.set(sql!("{upper}({v})", upper = value.function("upper"), v), Some(Family::Text));
     let u = value.named();
+    let is_common = matches!(text, Text::Usual { .. }).then(|| {
+        let iso = Iso::of(value, &u);
+        value.set(sql!("CASE WHEN {is} THEN {made} END", is = iso.is_right, made = of_iso(&iso)), None);
+        value.named()
+    });
     let (to_array, regexp_replace) = (value.function("string_to_array"), value.function("regexp_replace"));
     let usual_ones;
     let templates = match text {
@@ -280,10 +296,13 @@ fn matched(value: &mut Value<'_>, v: &Sql, text: &Text) -> (Sql, Sql) {
         }
         Text::Template(template) => std::slice::from_ref(template),
     };
-    let mut cases = match text {
-        Text::Usual { day_first } => common(value, &u, *day_first),
-        Text::Template(_) => Sql::empty(),
-    };
+    let mut cases = Sql::empty();
+    if let Some(common) = &is_common {
+        cases.push(&sql!(" WHEN {common} IS NOT NULL THEN NULL", common));
+    }
+    if let Text::Usual { day_first } = text {
+        cases.push(&common(value, &u, *day_first));
+    }
     for Template { pattern, fields } in templates {
         let (pattern, fields) = (Literal::Text(pattern.clone()), Literal::Text(fields.clone()));
         cases.push(&sql!(
@@ -296,7 +315,14 @@ fn matched(value: &mut Value<'_>, v: &Sql, text: &Text) -> (Sql, Sql) {
         ));
     }
     value.set(sql!("CASE{cases}\n       END", cases), None);
-    (u, value.named())
+    Matched { text: u, common: is_common, fields: value.named() }
+}
+
+/// The value where it is known already.
+fn known(common: Option<Sql>) -> Sql {
+    common.map_or_else(Sql::empty, |common| {
+        sql!(" WHEN {common} IS NOT NULL THEN {common}\n           ", common)
+    })
 }
 
 /// The time of a text that is a number, as UTC.
@@ -334,7 +360,7 @@ fn besides(
 
 /// An instant, or what its column makes of it: a clock of the zone, or its day.
 pub fn timestamp(value: &mut Value<'_>, v: &Sql, text: &Text, zone: &str) {
-    let (u, c) = matched(value, v, text);
+    let Matched { text: u, common, fields: c } = matched(value, v, text, |iso| iso.instant(zone));
     let Fields { are_right, local, offset, has_zone, .. } = fields(value, &c);
     let besides = besides(
         value,
@@ -345,7 +371,8 @@ pub fn timestamp(value: &mut Value<'_>, v: &Sql, text: &Text, zone: &str) {
     );
     value.set(
         sql!(
-            "CASE WHEN {c} IS NOT NULL THEN\n            CASE WHEN {are_right}\n             THEN CASE WHEN {has_zone} THEN ({local} - {make}(mins => {offset})) AT TIME ZONE 'UTC'\n                       ELSE {local} AT TIME ZONE {zone} END\n            END{besides}\n       END",
+            "CASE{known} WHEN {c} IS NOT NULL THEN\n            CASE WHEN {are_right}\n             THEN CASE WHEN {has_zone} THEN ({local} - {make}(mins => {offset})) AT TIME ZONE 'UTC'\n                       ELSE {local} AT TIME ZONE {zone} END\n            END{besides}\n       END",
+            known = known(common),
             c,
             are_right,
             has_zone,
@@ -362,7 +389,8 @@ pub fn timestamp(value: &mut Value<'_>, v: &Sql, text: &Text, zone: &str) {
 
 /// A day, as it is written.
 pub fn date(value: &mut Value<'_>, v: &Sql, text: &Text) {
-    let (u, c) = matched(value, v, text);
+    let of_day = |iso: &Iso| sql!("{day}::date", day = iso.day);
+    let Matched { text: u, common, fields: c } = matched(value, v, text, of_day);
     let Fields { are_right, year, month, day, .. } = fields(value, &c);
     let besides = besides(
         value,
@@ -373,7 +401,8 @@ pub fn date(value: &mut Value<'_>, v: &Sql, text: &Text) {
     );
     value.set(
         sql!(
-            "CASE WHEN {c} IS NOT NULL THEN\n            CASE WHEN {are_right} THEN {make}({year}, {month}, {day}) END{besides}\n       END",
+            "CASE{known} WHEN {c} IS NOT NULL THEN\n            CASE WHEN {are_right} THEN {make}({year}, {month}, {day}) END{besides}\n       END",
+            known = known(common),
             c,
             are_right,
             make = value.function("make_date"),
