@@ -3,7 +3,7 @@
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What commands print their answers as.
@@ -125,9 +125,31 @@ impl Console {
 
     /// Prints one JSON document on a line of its own.
     pub fn json(&self, value: &impl Serialize) {
-        let mut text = serde_json::to_string(value).expect("answers are plain data, which JSON can hold");
-        text.push('\n');
-        self.out(&text);
+        self.documents(|out| {
+            serde_json::to_writer(&mut *out, value)?;
+            out.write_all(b"\n")
+        });
+    }
+
+    /// Begins a document with a list: its items are printed as they come, and none is kept.
+    pub fn listing(&self, schema: &str, name: &str) -> Listing<'_> {
+        let lines = self.manner.format == Format::NdJson;
+        if !lines {
+            let (schema, name) = (serde_json::json!(schema), serde_json::json!(name));
+            self.documents(|out| write!(out, "{{\"schema\":{schema},{name}:["));
+        }
+        Listing { console: self, lines, empty: true }
+    }
+
+    /// Prints what has no colour that a terminal might not want.
+    fn documents(&self, print: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
+        if self.stdout_closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut stdout = BufWriter::new(std::io::stdout().lock());
+        if print(&mut stdout).and_then(|()| stdout.flush()).is_err() {
+            self.stdout_closed.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Tells what a person should see whatever happens.
@@ -151,5 +173,41 @@ impl Console {
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+}
+
+/// A JSON document with a list that is being printed, or the lines that stand for it.
+#[derive(Debug)]
+pub struct Listing<'c> {
+    console: &'c Console,
+    lines: bool,
+    empty: bool,
+}
+
+impl Listing<'_> {
+    /// Prints an item.
+    pub fn add(&mut self, item: &impl Serialize) {
+        if self.lines {
+            return self.console.json(item);
+        }
+        let between = if std::mem::replace(&mut self.empty, false) { "" } else { "," };
+        self.console.documents(|out| {
+            out.write_all(between.as_bytes())?;
+            Ok(serde_json::to_writer(out, item)?)
+        });
+    }
+
+    /// Ends the document with what stands behind the list.
+    pub fn end(self, rest: &[(&str, serde_json::Value)]) {
+        if self.lines {
+            return;
+        }
+        self.console.documents(|out| {
+            out.write_all(b"]")?;
+            for (name, value) in rest {
+                write!(out, ",{}:{value}", serde_json::json!(name))?;
+            }
+            out.write_all(b"}\n")
+        });
     }
 }

@@ -178,15 +178,9 @@ pub fn log_line(console: &Console, level: &str, message: &str, fields: serde_jso
 
 /// Prints a list: one document, or one line an item.
 pub fn print_items<T: serde::Serialize>(console: &Console, schema: &str, name: &str, items: &[T]) {
-    match console.format() {
-        Format::NdJson => items.iter().for_each(|item| console.json(item)),
-        _ => {
-            let mut document = serde_json::Map::new();
-            document.insert("schema".to_owned(), json!(schema));
-            document.insert(name.to_owned(), json!(items));
-            console.json(&document);
-        }
-    }
+    let mut listing = console.listing(schema, name);
+    items.iter().for_each(|item| listing.add(item));
+    listing.end(&[]);
 }
 
 /// Ends a command that answered as far as it could.

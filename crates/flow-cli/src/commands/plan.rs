@@ -1,8 +1,8 @@
 //! `flow plan` and `flow preview`: two readers of the same plan, with and without the databases.
 
-use super::{print_items, tell_errors, validate};
+use super::{tell_errors, validate};
 use crate::args::PlanArgs;
-use crate::console::Format;
+use crate::console::{Format, Listing};
 use crate::exit;
 use crate::project::{self, Outcome, Session};
 use crate::render::github::Annotations;
@@ -19,24 +19,25 @@ use serde_json::json;
 /// Plans with the facts of the databases.
 pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
     let (engine, selection) = prepared(session, args)?;
-    let report = signals::block_on(async |stop| {
+    let answer = signals::block_on(async |stop| {
         let request =
             Request { full_scan: args.full_scan, ..project::request(args.overrides.options(), stop) };
-        let mut planned = Vec::new();
+        let mut answer = Answer::to(session, args, &engine, "plan");
         for name in &selection.names {
-            planned.push((name.clone(), engine.plan(name, &request).await));
+            answer.add(name, engine.plan(name, &request).await);
         }
-        summed(planned)
+        answer
     })?;
-    answer(session, args, &engine, &selection, &report, "plan")
+    answer.end(&selection)
 }
 
 /// Plans from the files alone.
 pub fn preview(session: &Session, args: &PlanArgs) -> Outcome {
     let (engine, selection) = prepared(session, args)?;
     let request = Request { full_scan: args.full_scan, ..project::offline_request(args.overrides.options()) };
-    let planned = selection.names.iter().map(|name| (name.clone(), engine.preview(name, &request))).collect();
-    answer(session, args, &engine, &selection, &summed(planned), "preview")
+    let mut answer = Answer::to(session, args, &engine, "preview");
+    selection.names.iter().for_each(|name| answer.add(name, engine.preview(name, &request)));
+    answer.end(&selection)
 }
 
 fn prepared(session: &Session, args: &PlanArgs) -> Result<(Engine, Selection), project::Failure> {
@@ -46,60 +47,70 @@ fn prepared(session: &Session, args: &PlanArgs) -> Result<(Engine, Selection), p
     if faults.is_empty() { Ok((engine, selection)) } else { Err(faults.into()) }
 }
 
-fn summed(planned: Vec<(String, Result<Plan>)>) -> PlanReport {
-    let mut report = PlanReport::default();
-    for (pipeline, plan) in planned {
-        let planned = PlannedPipeline::of(pipeline, plan);
-        let has = |kind| planned.plan.iter().flat_map(|plan| &plan.marks).any(|mark| mark.mark == kind);
-        report.create += usize::from(has(MarkKind::Create));
-        report.change += usize::from(has(MarkKind::Change));
-        report.drifted += usize::from(has(MarkKind::Drift));
-        report.pipelines.push(planned);
-    }
-    report
+/// What is answered, plan by plan. A document is printed as it goes; ten thousand plans need not be kept for it.
+struct Answer<'a> {
+    session: &'a Session,
+    args: &'a PlanArgs,
+    engine: &'a Engine,
+    command: &'static str,
+    listing: Option<Listing<'a>>,
+    /// The sums, and the plans of what is shown as one page.
+    report: PlanReport,
+    faults: Vec<ExitCode>,
 }
 
-fn answer(
-    session: &Session,
-    args: &PlanArgs,
-    engine: &Engine,
-    selection: &Selection,
-    report: &PlanReport,
-    command: &str,
-) -> Outcome {
-    let console = &session.console;
-    let schema = &format!("ematix.{command}.v1");
-    let detail =
-        Detail { sql: args.sql, unmarked: selection.names.len() == 1 || args.sql || console.verbose() > 0 };
-    match console.format() {
-        Format::Human => console.out(&render::report(report, detail)),
-        Format::Markdown => {
-            session.page(command, |about| markdown::plan(about, report, detail));
-            for planned in report.pipelines.iter().filter(|planned| !planned.faults().is_empty()) {
-                tell_errors(console, planned.faults());
-            }
-            console.tell(&render::last_line(report));
-        }
-        Format::Github => {
-            let (places, workspace) = (&engine.project().places, &session.workspace());
-            let annotations = Annotations { places, workspace };
-            report.pipelines.iter().for_each(|planned| console.out(&annotations.plan(planned)));
-            console.tell(&render::last_line(report));
-        }
-        Format::NdJson => print_items(console, schema, "pipelines", &report.pipelines),
-        Format::Json => console.json(&json!({
-            "schema": schema,
-            "pipelines": report.pipelines,
-            "create": report.create,
-            "change": report.change,
-            "drifted": report.drifted,
-        })),
+impl<'a> Answer<'a> {
+    fn to(session: &'a Session, args: &'a PlanArgs, engine: &'a Engine, command: &'static str) -> Answer<'a> {
+        let console = &session.console;
+        let is_document = matches!(console.format(), Format::Json | Format::NdJson);
+        let listing = is_document.then(|| console.listing(&format!("ematix.{command}.v1"), "pipelines"));
+        Answer { session, args, engine, command, listing, report: PlanReport::default(), faults: Vec::new() }
     }
-    let errors = report.pipelines.iter().flat_map(PlannedPipeline::faults).map(|error| error.code.exit());
-    match exit::shared(errors) {
-        ExitCode::Success if args.exit_code && report.create + report.change + report.drifted > 0 => {
-            Ok(ExitCode::Changed)
+
+    fn add(&mut self, pipeline: &str, plan: Result<Plan>) {
+        let planned = PlannedPipeline::of(pipeline.to_owned(), plan);
+        let has = |kind| planned.plan.iter().flat_map(|plan| &plan.marks).any(|mark| mark.mark == kind);
+        self.report.create += usize::from(has(MarkKind::Create));
+        self.report.change += usize::from(has(MarkKind::Change));
+        self.report.drifted += usize::from(has(MarkKind::Drift));
+        self.faults.extend(planned.faults().iter().map(|error| error.code.exit()));
+        match &mut self.listing {
+            Some(listing) => listing.add(&planned),
+            None => self.report.pipelines.push(planned),
         }
-        code => Ok(code),
+    }
+
+    fn end(self, selection: &Selection) -> Outcome {
+        let Answer { session, args, engine, command, listing, report, faults } = self;
+        let console = &session.console;
+        let unmarked = selection.names.len() == 1 || args.sql || console.verbose() > 0;
+        let detail = Detail { sql: args.sql, unmarked };
+        match (listing, console.format()) {
+            (Some(listing), _) => listing.end(&[
+                ("create", json!(report.create)),
+                ("change", json!(report.change)),
+                ("drifted", json!(report.drifted)),
+            ]),
+            (None, Format::Markdown) => {
+                session.page(command, |about| markdown::plan(about, &report, detail));
+                for planned in report.pipelines.iter().filter(|planned| !planned.faults().is_empty()) {
+                    tell_errors(console, planned.faults());
+                }
+                console.tell(&render::last_line(&report));
+            }
+            (None, Format::Github) => {
+                let (places, workspace) = (&engine.project().places, &session.workspace());
+                let annotations = Annotations { places, workspace };
+                report.pipelines.iter().for_each(|planned| console.out(&annotations.plan(planned)));
+                console.tell(&render::last_line(&report));
+            }
+            (None, _) => console.out(&render::report(&report, detail)),
+        }
+        match exit::shared(faults) {
+            ExitCode::Success if args.exit_code && report.create + report.change + report.drifted > 0 => {
+                Ok(ExitCode::Changed)
+            }
+            code => Ok(code),
+        }
     }
 }
