@@ -232,6 +232,19 @@ plans! {
     scd2_dry_run_with_a_sample => scene("mode = 'scd2'\nhandle_deletes = 'soft'").existing().plain_table(&["customer_id"]).dry_run(3);
 }
 
+// expectations
+plans! {
+    merge_with_expectations => scene(
+        "mode = 'merge'\nexpect = [{ not_null = 'email' }, { unique = ['name', 'email'], policy = 'warn' }, { unique = 'customer_id' }, { accepted_values = { column = 'name', values = ['a', \"b's\"] } }, { in_range = { column = 'score', min = 0, max = 9.5 } }, { matches = { column = 'email', pattern = '^.+@.+$' } }, { row_count = { min = 1 } }, { freshness = { column = 'updated_at', max_age = '2h' } }, { references = { columns = 'name', table = 'app.names', to = 'id' } }, { sql = 'score >= 0 -- never less' }]",
+    ).existing().plain_table(&["customer_id"]);
+    append_with_an_expectation_of_rows_without_keys => of(
+        "",
+        "source = { table = 'app.events' }\ntarget = 'mirror.events'\nmode = 'append'\nexpect = [{ not_null = 'what' }]",
+    )
+    .source("id", "bigint")
+    .source("what", "text");
+}
+
 // names and inferred targets
 plans! {
     odd_names => of(

@@ -91,6 +91,8 @@ pub trait Dialect: Quote + Send + Sync {
     fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql;
     /// The row hash.
     fn row_digest(&self, columns: &[ColumnValue<'_>]) -> Sql;
+    /// Whether a part of a text matches a regular expression.
+    fn matches(&self, value: &Sql, pattern: &str) -> Sql;
     /// How many rows of a group meet a condition.
     fn count_where(&self, condition: &Sql) -> Sql;
     /// Where a row of the target lies, until it is written again.

@@ -253,6 +253,10 @@ impl Dialect for Postgres {
         }
     }
 
+    fn matches(&self, value: &Sql, pattern: &str) -> Sql {
+        sql!("{value} ~ {pattern}", value, pattern = Literal::Text(pattern.to_owned()))
+    }
+
     fn count_where(&self, condition: &Sql) -> Sql {
         sql!("pg_catalog.count(*) FILTER (WHERE {condition})", condition)
     }

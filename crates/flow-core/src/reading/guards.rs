@@ -2,9 +2,9 @@
 
 use super::future;
 use super::stage::{RANK, WATERMARK};
-use super::unread;
+use super::{expected, unread};
 use crate::declare::options::{NullWatermark, OnDuplicate};
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, Result};
 use crate::pipeline::Resolved;
 use crate::pipeline::strategy::KeyNeed;
 use crate::plan::builder::PlanBuilder;
@@ -17,8 +17,11 @@ use crate::types::DataType;
 /// How many rows a repeated key has.
 pub const ROWS: &str = "_ematix_rows";
 
-/// Guards over the stage, then the rows that the strategy shall not see are dropped from it.
-pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+/// Guards over the stage; the rows that the strategy shall not see are dropped from it.
+///
+/// # Errors
+/// An expectation that cannot be asked of its columns.
+pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let stage = load.source();
     unread::over_stage(load, builder);
     if let Some(incremental) = &load.pipeline.incremental {
@@ -56,13 +59,29 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
         future::rows(load, incremental, builder);
     }
     empty_source(load, builder);
+    if has_key_guards(load) {
+        count_keys(load, builder);
+        no_null_keys(load, builder);
+        if load.pipeline.on_duplicate == OnDuplicate::Latest {
+            keep_latest(load, builder);
+        }
+    }
+    // Of what is about to stand, and before a repeated key ends the run: whoever expects it to be unique says so.
+    expected::over_stage(load, builder)?;
     match (load.pipeline.strategy.keys(), &load.pipeline.keys) {
         // A ledger knows rows by their keys: two without one would be taken for the same row.
         (KeyNeed::None, Some(keys)) => null_key_guard(load, keys, builder),
-        (KeyNeed::None, None) => {}
-        _ if !load.keys.is_empty() => key_guards(load, builder),
+        _ if has_key_guards(load) && load.pipeline.on_duplicate == OnDuplicate::Error => {
+            repeated_key_guard(load, builder);
+        }
         _ => {}
     }
+    Ok(())
+}
+
+/// Whether NULL and repeated keys are counted.
+pub fn has_key_guards(load: &Resolved<'_>) -> bool {
+    load.pipeline.strategy.keys() != KeyNeed::None && !load.keys.is_empty()
 }
 
 fn null_key_guard(load: &Resolved<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>) {
@@ -110,7 +129,7 @@ pub fn empty_source(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     );
 }
 
-fn key_guards(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+fn count_keys(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let stage = load.source();
     let list = key_list(load);
     let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
@@ -136,19 +155,21 @@ fn key_guards(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
         ),
         Answer::Read(vec![RunValue::RowsNullKey, RunValue::RowsRepeated]),
     );
-    no_null_keys(load, builder);
-    if load.pipeline.on_duplicate == OnDuplicate::Latest {
-        let rank = Ident::fixed(RANK);
-        builder.step_if(
-            RunValue::RowsRepeated,
-            StepKind::Stage,
-            format!("keep the latest row of each key ({list}) by {}", load.pipeline.order_by.join(", ")),
-            sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage, rank),
-            Answer::Count(vec![RunValue::RowsDeduplicated]),
-        );
-        return;
-    }
-    let rows = Ident::fixed(ROWS);
+}
+
+fn keep_latest(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let order = load.pipeline.order_by.join(", ");
+    builder.step_if(
+        RunValue::RowsRepeated,
+        StepKind::Stage,
+        format!("keep the latest row of each key ({}) by {order}", key_list(load)),
+        sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage = load.source(), rank = Ident::fixed(RANK)),
+        Answer::Count(vec![RunValue::RowsDeduplicated]),
+    );
+}
+
+fn repeated_key_guard(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let (stage, count, rows) = (load.source(), load.dialect.function("count"), Ident::fixed(ROWS));
     let groups = sql!(
         "SELECT {keys}, {count}(*) AS {rows}\n          FROM {stage} AS s\n         GROUP BY {keys}\n        HAVING {count}(*) > 1",
         keys = load.keys,

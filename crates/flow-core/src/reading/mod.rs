@@ -4,6 +4,7 @@
 pub mod changes;
 pub mod client;
 pub mod diff;
+mod expected;
 mod future;
 pub mod guards;
 mod path;
@@ -49,7 +50,7 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
                 None => None,
             };
             stage::steps(load, identity, range, builder)?;
-            guards::over_stage(load, builder);
+            guards::over_stage(load, builder)?;
         }
         Rows::Compared => client::steps(load, builder)?,
     }

@@ -30,7 +30,7 @@ pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Pla
     let gathered = match targets.are_several() {
         true => {
             let source = each[0].source.clone();
-            Gathered::Several(each, source)
+            Gathered::Several(each, Box::new(source))
         }
         false => Gathered::One(Box::new(each.remove(0))),
     };
@@ -150,7 +150,7 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
             "assumed: a preview asks no database".to_owned()
         },
         source: SourceFacts { columns, relation: None, clock: None, cleaned },
-        target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
+        target: TargetFacts { schema_exists: true, live, ..TargetFacts::default() },
         watermark: None,
         has_ledger: false,
         cap: Cap::Unknown("a preview asks no database".to_owned()),

@@ -94,7 +94,7 @@ async fn facts(
         path: route.path.path,
         path_reason: route.path.reason.clone(),
         source,
-        target: TargetFacts { schema_exists, live, record, missing_privileges },
+        target: TargetFacts { schema_exists, live, record, missing_privileges, rejected: None },
         watermark,
         has_ledger: ledger,
         cap,
@@ -109,7 +109,7 @@ pub enum Gathered {
     /// Of one target.
     One(Box<Facts>),
     /// Of several, with the source as it is read for all of them.
-    Several(Vec<Facts>, SourceFacts),
+    Several(Vec<Facts>, Box<SourceFacts>),
 }
 
 impl Gathered {
@@ -193,7 +193,7 @@ pub async fn all(
             }
         }
     }
-    Ok(Gathered::Several(each, source))
+    Ok(Gathered::Several(each, Box::new(source)))
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.
@@ -310,7 +310,8 @@ fn needed_privileges(
     }
     let strategy = &pipeline.strategy;
     let watched = live.is_some_and(|live| !live.triggers.is_empty());
-    let reads = matches!(&pipeline.target, Target::Declared(table) if table.cleaning.iter().any(|(_, chain)| chain.reads()));
+    let reads = matches!(&pipeline.target, Target::Declared(table) if table.cleaning.iter().any(|(_, chain)| chain.reads()))
+        || !pipeline.expectations.is_empty();
     let staged = path != ExecutionPath::SameDatabase
         || strategy.stages()
         || watched
