@@ -3,9 +3,9 @@
 use super::{Check, Target};
 use crate::declare::options::PipelineOptions;
 use crate::error::{ErrorCode, FlowError, did_you_mean};
-use crate::expectations::Expected;
+use crate::expectations::{Expected, Policy};
 use crate::markers::Family;
-use crate::schema::Table;
+use crate::schema::{Table, rejected_rows};
 use crate::sql::QualifiedName;
 
 impl Check<'_> {
@@ -30,7 +30,20 @@ impl Check<'_> {
             }
             found.push(expected);
         }
+        let first = found.iter().position(|expected| expected.policy == Policy::Quarantine);
+        if let (Some(index), Some(target)) = (first, target) {
+            self.has_room_for_rejected_rows(&format!("expect.{index}"), target);
+        }
         found
+    }
+
+    /// The table beside the target can have its name, and its own columns beside those of the target.
+    fn has_room_for_rejected_rows(&mut self, part: &str, target: &Target) {
+        let Some(name) = self.keep(part, rejected_rows::table_of(target.name())) else { return };
+        let Target::Declared(table) = target else { return };
+        for column in table.columns.iter().filter(|column| rejected_rows::is_own(column.name.as_str())) {
+            self.fail(part, rejected_rows::own_name(&column.name, &name));
+        }
     }
 
     /// Its columns are declared, and of types that it can be asked of.

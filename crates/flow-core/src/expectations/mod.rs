@@ -143,11 +143,6 @@ impl Expected {
             )
             .hint("write policy = \"fail\" or \"warn\""));
         }
-        if parts.policy == Policy::Quarantine {
-            let error =
-                FlowError::new(ErrorCode::NotYetSupported, "policy = \"quarantine\" is not supported yet");
-            return Err(error.hint("write policy = \"fail\" or \"warn\""));
-        }
         Ok(Expected { kind, text: parts.text(), policy: parts.policy, expectation, place: None })
     }
 

@@ -1,7 +1,7 @@
 //! Expectations as steps over the stage: one reading counts the rows that are suspected to fail each, and only where
 //! there are any they are looked at.
 
-use super::guards;
+use super::{guards, rejected};
 use crate::declare::options::OnDuplicate;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::expectations::{Expected, Policy, Question, Rows};
@@ -31,6 +31,7 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<
         return Ok(());
     }
     builder.note("expectations are asked of the rows in the stage, before one is written");
+    rejected::table_of_run(load, builder)?;
     count(load, &asked, builder);
     for (place, (expected, question)) in asked.iter().enumerate() {
         let ends_the_run = match expected.policy {
@@ -52,7 +53,7 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<
         });
         builder.step_if_suspects(vec![place], StepKind::Guard, purpose, sql, answer);
     }
-    Ok(())
+    rejected::take_out(load, &asked, builder)
 }
 
 /// What each expectation asks of the stage.

@@ -59,15 +59,23 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<
         future::rows(load, incremental, builder);
     }
     empty_source(load, builder);
+    // Rows that will be put aside end no run by their keys.
+    let quarantines = load.pipeline.quarantines();
     if has_key_guards(load) {
         count_keys(load, builder);
-        no_null_keys(load, builder);
+        if !quarantines {
+            no_null_keys(load, builder);
+        }
         if load.pipeline.on_duplicate == OnDuplicate::Latest {
             keep_latest(load, builder);
         }
     }
     // Of what is about to stand, and before a repeated key ends the run: whoever expects it to be unique says so.
     expected::over_stage(load, builder)?;
+    if quarantines && has_key_guards(load) {
+        recount_keys(load, builder);
+        no_null_keys(load, builder);
+    }
     match (load.pipeline.strategy.keys(), &load.pipeline.keys) {
         // A ledger knows rows by their keys: two without one would be taken for the same row.
         (KeyNeed::None, Some(keys)) => null_key_guard(load, keys, builder),
@@ -130,8 +138,27 @@ pub fn empty_source(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
 }
 
 fn count_keys(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    builder.step(
+        StepKind::Guard,
+        format!("count NULL and duplicate keys ({})", key_list(load)),
+        null_and_repeated_keys(load),
+        Answer::Read(vec![RunValue::RowsNullKey, RunValue::RowsRepeated]),
+    );
+}
+
+/// Once rows were put aside.
+fn recount_keys(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    builder.step_if(
+        RunValue::RowsRejected,
+        StepKind::Guard,
+        format!("count NULL and duplicate keys of the rest ({})", key_list(load)),
+        null_and_repeated_keys(load),
+        Answer::Read(vec![RunValue::RowsNullKey, RunValue::RowsRepeated]),
+    );
+}
+
+fn null_and_repeated_keys(load: &Resolved<'_>) -> Sql {
     let stage = load.source();
-    let list = key_list(load);
     let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
     let count = load.dialect.function("count");
     // Counting is several times cheaper than grouping, and nearly always all that is needed.
@@ -144,26 +171,34 @@ fn count_keys(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
             stage
         ),
     };
-    builder.step(
-        StepKind::Guard,
-        format!("count NULL and duplicate keys ({list})"),
-        sql!(
-            "SELECT {null} AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
-            null = load.dialect.count_where(&null),
-            repeated,
-            stage
-        ),
-        Answer::Read(vec![RunValue::RowsNullKey, RunValue::RowsRepeated]),
-    );
+    sql!(
+        "SELECT {null} AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
+        null = load.dialect.count_where(&null),
+        repeated,
+        stage
+    )
 }
 
 fn keep_latest(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let order = load.pipeline.order_by.join(", ");
+    // Rows without a key are not one key: whoever puts them aside sees each.
+    let has_key = match load.pipeline.quarantines() {
+        true => {
+            let given = load.keys.iter().map(|key| sql!(" AND s.{key} IS NOT NULL", key));
+            Sql::join(given, "")
+        }
+        false => Sql::empty(),
+    };
     builder.step_if(
         RunValue::RowsRepeated,
         StepKind::Stage,
         format!("keep the latest row of each key ({}) by {order}", key_list(load)),
-        sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage = load.source(), rank = Ident::fixed(RANK)),
+        sql!(
+            "DELETE FROM {stage} AS s WHERE s.{rank} > 1{has_key}",
+            stage = load.source(),
+            rank = Ident::fixed(RANK),
+            has_key
+        ),
         Answer::Count(vec![RunValue::RowsDeduplicated]),
     );
 }

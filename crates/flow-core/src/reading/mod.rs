@@ -8,6 +8,7 @@ mod expected;
 mod future;
 pub mod guards;
 mod path;
+pub mod rejected;
 pub mod stage;
 mod unread;
 pub mod watermark;
@@ -30,7 +31,7 @@ pub fn steps(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut Pla
     say_what_is_cleaned(load, builder);
     read(load, identity, builder)?;
     builder.phase(PhaseName::Apply);
-    Ok(())
+    rejected::keep(load, builder)
 }
 
 fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {

@@ -217,7 +217,7 @@ fn incremental_steps(
     builder.step(
         StepKind::Finish,
         "enter them into the ledger",
-        history::enter_into_ledger(load.dialect, &load.pipeline.name, &fresh, &hash, &value, text),
+        history::enter_into_ledger(load.dialect, &load.pipeline.name, &fresh, &hash, &value, text, true),
         Answer::Ignore,
     );
     builder.step(
