@@ -305,7 +305,7 @@ def test_a_plan_shows_how_rows_are_put_aside(database: Database, flow: Flow) -> 
     purposes = [step["purpose"] for step in steps]
     for purpose in (
         f"put aside the rows that fail: {NOT_NULL}; {IN_RANGE}; {UNIQUE}",
-        "create the table dw.t__rejected",
+        "make the table of rejected rows: dw.t__rejected",
         "keep in dw.t__rejected what it does not have yet",
     ):
         assert purpose in purposes, purposes

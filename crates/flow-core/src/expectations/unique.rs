@@ -2,6 +2,7 @@
 //! fails: which of them is right, nobody knows. NULL is like no other NULL.
 
 use super::{Arguments, Expectation, Question, Rows, column, comparable};
+use crate::dialect::ColumnValue;
 use crate::error::Result;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
@@ -48,15 +49,28 @@ impl Expectation for Unique {
         let counted = rows.repeated.as_ref().filter(|(keys, _)| {
             keys.len() == self.columns.len() && keys.iter().all(|key| self.columns.contains(key))
         });
-        let suspects = match (counted, self.columns.as_slice()) {
-            (Some((_, repeated)), _) => repeated.clone(),
-            (None, [name]) => sql!(
+        let values: Vec<ColumnValue<'_>> = self
+            .columns
+            .iter()
+            .map(|name| ColumnValue { name, sql: sql!("d.{name}", name), data_type: (rows.type_of)(name) })
+            .collect();
+        let suspects = match (counted, rows.dialect.fingerprint(&values), self.columns.as_slice()) {
+            (Some((_, repeated)), ..) => repeated.clone(),
+            // Two that happen to have one are suspects, and no more.
+            (None, Some(fingerprint), _) => sql!(
+                "(SELECT {count}(*) - {count}(DISTINCT {fingerprint}) FROM {table} AS d WHERE {given})",
+                count,
+                fingerprint,
+                table,
+                given
+            ),
+            (None, None, [name]) => sql!(
                 "(SELECT {count}(d.{name}) - {count}(DISTINCT d.{name}) FROM {table} AS d)",
                 count,
                 name,
                 table
             ),
-            (None, _) => sql!(
+            (None, None, _) => sql!(
                 "(SELECT {count}(*) - (SELECT {count}(*) FROM (SELECT DISTINCT {names} FROM {table} AS d WHERE {given}) AS v) FROM {table} AS d WHERE {given})",
                 count,
                 names = listed("d"),

@@ -337,7 +337,7 @@ pub fn keep(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         builder.step_if(
             RunValue::RowsRejected,
             StepKind::Ddl,
-            format!("create the table {name}"),
+            format!("make the table of rejected rows: {name}"),
             sql!("{create};\n{remember}", create, remember),
             Answer::Ignore,
         );
