@@ -452,3 +452,46 @@ mode = "merge"
 """)
     refused = python.flow("run", "cleaned", expect=2)
     assert "error[not_yet_supported]: markers are not supported yet where duckdb reads the source" in refused.stderr
+
+
+def test_rows_are_expected_to_hold_what_they_must(python: Interpreter, sql: Sql) -> None:
+    """Every expectation in DuckDB's words, and rows that are put aside there."""
+    source = 'source = { connection = "warehouse", query = "SELECT id, name, price, seen FROM app.products" }'
+    expect = [
+        '{ not_null = "price" }', '{ unique = "name" }', '{ unique = ["id", "name"], policy = "warn" }',
+        '{ accepted_values = { column = "name", values = ["Pen", "Ink"] } }', '{ in_range = { column = "price", min = 1 } }',
+        '{ matches = { column = "name", pattern = "^[A-Z]" } }', '{ sql = "price < 100" }',
+        '{ references = { columns = "id", table = "app.products" } }', '{ row_count = { min = 1 } }',
+        '{ freshness = { column = "seen", max_age = "9999d" } }',
+    ]  # fmt: skip
+    path = python.directory / "pipelines.toml"
+
+    def declare(mode: str, expected: list[str], options: str = "") -> None:
+        project = PIPELINES.split("[defaults]")[0]
+        project += f'[pipelines.p]\n{source}\ntarget = "analytics.{mode}"\nmode = "{mode}"\n{options}\n'
+        path.write_text(project + f"expect = [{', '.join(expected)}]\n", encoding="utf-8")
+
+    declare("merge", expect, 'keys = "id"')
+    error = reports(python, "p", expect=4)["p"]["error"]
+    assert (error["code"], error["context"]["sample"]) == ("expectation_failed", [{"id": "2"}]), error
+    for mode, options in [
+        ("merge", 'keys = "id"\nhandle_deletes = "soft"'), ("scd2", 'keys = "id"\nhandle_deletes = "soft"'),
+        ("truncate", ""), ("append", 'incremental_column = "seen"'),
+    ]:  # fmt: skip
+        sql("UPDATE app.products SET price = NULL WHERE id = 2")
+        declare(
+            mode,
+            ['{ not_null = "price", policy = "quarantine" }', '{ unique = "name", policy = "quarantine" }'],
+            options,
+        )
+        for _ in range(2):
+            report = reports(python, "p")["p"]
+            assert report["rows_rejected"] == 1, report
+            assert sql(f"SELECT id, reason FROM analytics.{mode}__rejected") == [(2, 'not_null = "price"')]
+        listed = json.loads(python.flow("rejected", "p", "--output", "json").stdout)
+        assert (listed["count"], listed["rows"][0]["values"]["name"]) == (1, "Ink"), listed
+        sql("UPDATE app.products SET price = 2 WHERE id = 2")
+        report = reports(python, "p")["p"]
+        assert (report["rows_rejected"], report["rows_deleted"]) == (0, 0), report
+        if mode != "append":
+            assert sql(f"SELECT count(*) FROM analytics.{mode}__rejected") == [(0,)]

@@ -33,9 +33,21 @@ CONDITIONAL = (
     "update: overwrite",
     "delete: delete rows whose key left the source",
     "close: close out the current versions",
+    "guard: expected: ",
+    "guard: expected, or a warning: ",
+    "guard: count NULL and duplicate keys of the rest",
+    "guard: say that rows are put aside",
+    "stage: put aside the rows that fail",
+    "stage: take them out of the stage",
+    "ddl: make the table of rejected rows",
+    "insert: keep in",
+    "finish: enter rows that were put aside",
 )
 # The same words without a condition: append by keys does not count NULL keys beforehand.
-WITHOUT_CONDITION_TOO = ("append_incremental_by_keys: 4 guard",)
+WITHOUT_CONDITION_TOO = (
+    "append_incremental_by_keys: 4 guard",
+    "append_incremental_puts_rows_aside: 10 guard",
+)
 
 
 class Step(NamedTuple):
@@ -106,6 +118,10 @@ LOADS: dict[str, dict[str, Any]] = {
     "scd2 latest": {"mode": "scd2", "on_duplicate": "latest", "order_by": "seen_at DESC"},
     "scd2 grows": {"mode": "scd2", "incremental_column": "seen_at"},
     "scd2 staged": {"mode": "scd2", "force_path": "staging", "handle_deletes": "soft"},
+    "expected": {"mode": "scd2", "expect": [{"not_null": "name"}, {"unique": "name", "policy": "warn"}]},
+    "put aside": {"mode": "merge", "handle_deletes": "soft", "expect": [{"sql": "visits = 0", "policy": "quarantine"}]},
+    "grows aside": {"mode": "append", "incremental_column": "seen_at",
+                    "expect": [{"sql": "visits = 0", "policy": "quarantine"}]},
 }  # fmt: skip
 
 

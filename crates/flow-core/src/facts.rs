@@ -177,6 +177,8 @@ pub struct TargetFacts {
     pub record: Option<TargetRecord>,
     /// Privileges that the role lacks, as GRANT statements.
     pub missing_privileges: Vec<MissingPrivilege>,
+    /// The table of its rejected rows, if it exists; looked for where rows may be put aside.
+    pub rejected: Option<Box<LiveTable>>,
 }
 
 /// A privilege that the role lacks.

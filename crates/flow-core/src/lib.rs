@@ -15,6 +15,7 @@ pub mod dialect;
 pub mod engine;
 pub mod query;
 pub mod markers;
+pub mod expectations;
 pub mod schema;
 pub mod history;
 pub mod libpq;

@@ -309,6 +309,34 @@ pub struct RunLog {
     pub steps: Vec<StepReport>,
 }
 
+/// The rows that a pipeline has put aside beside one target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RejectedRows {
+    /// The table that has them.
+    pub table: String,
+    /// Whether it is there: no row was ever put aside otherwise.
+    pub exists: bool,
+    /// How many there are.
+    pub count: i64,
+    /// The last of them.
+    pub rows: Vec<RejectedRow>,
+}
+
+/// A row that was put aside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RejectedRow {
+    /// The table that has it.
+    pub table: String,
+    /// Every expectation that it fails.
+    pub reason: String,
+    /// The run that put it aside.
+    pub run_id: String,
+    /// When that was, RFC 3339 in UTC.
+    pub rejected_at: String,
+    /// The row.
+    pub values: IndexMap<String, serde_json::Value>,
+}
+
 /// A stored watermark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WatermarkRow {

@@ -93,6 +93,7 @@ impl RunValue {
 pub struct Values {
     numbers: BTreeMap<RunValue, i64>,
     texts: BTreeMap<RunValue, String>,
+    suspects: Vec<i64>,
 }
 
 impl Values {
@@ -125,6 +126,16 @@ impl Values {
     /// Sets a number.
     pub fn set(&mut self, value: RunValue, number: i64) {
         self.numbers.insert(value, number);
+    }
+
+    /// How many rows are suspected to fail an expectation, by its place; 0 where nobody has asked.
+    pub fn suspects(&self, place: usize) -> i64 {
+        self.suspects.get(place).copied().unwrap_or(0)
+    }
+
+    /// Keeps what was asked of every expectation.
+    pub fn set_suspects(&mut self, suspects: Vec<i64>) {
+        self.suspects = suspects;
     }
 
     /// The text; `None` where there is none.

@@ -10,8 +10,10 @@ mod planning;
 #[macro_use]
 mod snapshots;
 
+use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::engine::POSTGRES;
+use ematix_flow_core::schema::{LiveColumn, rejected_rows};
 use planning::Scene;
 use snapshots::{LAST, READ_FROM};
 
@@ -230,6 +232,37 @@ plans! {
     scd2_shown_differences =>
         scene("mode = 'scd2'").existing().live(|live| live.columns[1].nullable = false).source("extra", "text");
     scd2_dry_run_with_a_sample => scene("mode = 'scd2'\nhandle_deletes = 'soft'").existing().plain_table(&["customer_id"]).dry_run(3);
+}
+
+// expectations
+plans! {
+    merge_with_expectations => scene(
+        "mode = 'merge'\nexpect = [{ not_null = 'email' }, { unique = ['name', 'email'], policy = 'warn' }, { unique = 'customer_id' }, { accepted_values = { column = 'name', values = ['a', \"b's\"] } }, { in_range = { column = 'score', min = 0, max = 9.5 } }, { matches = { column = 'email', pattern = '^.+@.+$' } }, { row_count = { min = 1 } }, { freshness = { column = 'updated_at', max_age = '2h' } }, { references = { columns = 'name', table = 'app.names', to = 'id' } }, { sql = 'score >= 0 -- never less' }]",
+    ).existing().plain_table(&["customer_id"]);
+    merge_puts_rows_aside => scene(
+        "mode = 'merge'\nhandle_deletes = 'soft'\non_duplicate = 'latest'\norder_by = 'updated_at'\nexpect = [{ not_null = 'email', policy = 'quarantine' }, { unique = 'email', policy = 'quarantine' }, { sql = 'score > 0', policy = 'quarantine' }]",
+    ).existing();
+    append_incremental_puts_rows_aside => scene(
+        "mode = 'append'\nkeys = 'customer_id'\nincremental_column = 'updated_at'\nexpect = [{ not_null = 'email', policy = 'quarantine' }]",
+    )
+    .existing()
+    .watermark(LAST, READ_FROM)
+    .facts(|facts| {
+        let mut live = facts.target.live.clone().expect("the target exists");
+        live.columns.retain(|column| !column.name.starts_with('_') && column.name != "name");
+        for (name, data_type) in rejected_rows::own_columns() {
+            let data_type = Postgres.type_facts(&data_type).expect("a type of ours");
+            let name = name.to_string();
+            live.columns.push(LiveColumn { name, data_type, nullable: false, default: None, generated: false });
+        }
+        facts.target.rejected = Some(Box::new(live));
+    });
+    append_with_an_expectation_of_rows_without_keys => of(
+        "",
+        "source = { table = 'app.events' }\ntarget = 'mirror.events'\nmode = 'append'\nexpect = [{ not_null = 'what' }]",
+    )
+    .source("id", "bigint")
+    .source("what", "text");
 }
 
 // names and inferred targets

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from ..ground.errors import SpecError
-from ..ground.values import Names, names, plain
+from ..ground.values import Duration, Names, duration, names, plain
 
 Policy: TypeAlias = Literal["fail", "warn", "quarantine"]
 
@@ -45,8 +45,7 @@ class Expect:
 
     def unique(self, columns: Names, *, policy: Policy = "fail") -> Expectation:
         """No two rows have the same values there."""
-        found = names(columns, "expect.unique")
-        return _expect("unique", found[0] if len(found) == 1 else found, policy)
+        return _expect("unique", _names("unique", columns), policy)
 
     def accepted_values(self, column: str, values: Sequence[Any], *, policy: Policy = "fail") -> Expectation:
         """Every value is one of these; NULL is let through."""
@@ -58,6 +57,14 @@ class Expect:
         """Every value lies between the bounds, both included; NULL is let through."""
         return _expect("in_range", {"column": column, **_bounds("in_range", min, max)}, policy)
 
+    def matches(self, column: str, pattern: str, *, policy: Policy = "fail") -> Expectation:
+        """A part of every text matches a regular expression of the target's; NULL is let through.
+
+        >>> expect.matches("email", "^.+@.+$")
+        expect.matches({'column': 'email', 'pattern': '^.+@.+$'})
+        """
+        return _expect("matches", {"column": column, "pattern": pattern}, policy)
+
     def row_count(
         self, min: int | None = None, max: int | None = None, *, policy: Literal["fail", "warn"] = "fail"
     ) -> Expectation:
@@ -66,12 +73,42 @@ class Expect:
             raise SpecError("expect.row_count: there is no row to put in quarantine", code="invalid_value")
         return _expect("row_count", _bounds("row_count", min, max), policy)
 
+    def freshness(self, column: str, max_age: Duration, *, policy: Literal["fail", "warn"] = "fail") -> Expectation:
+        """The newest value is not older than so long, by the target's clock.
+
+        >>> expect.freshness("updated_at", "2h", policy="warn").export()
+        {'freshness': {'column': 'updated_at', 'max_age': '2h'}, 'policy': 'warn'}
+        """
+        if policy not in ("fail", "warn"):
+            raise SpecError("expect.freshness: there is no row to put in quarantine", code="invalid_value")
+        return _expect("freshness", {"column": column, "max_age": duration(max_age, "expect.freshness")}, policy)
+
+    def references(
+        self, columns: Names, table: str, to: Names | None = None, *, policy: Policy = "fail"
+    ) -> Expectation:
+        """Every row finds its values in a table of the target's database; `to` names the columns there.
+
+        A row with NULL in one of them refers to nothing, and is let through.
+
+        >>> expect.references("customer_id", "analytics.customers", to="id").export()
+        {'references': {'columns': 'customer_id', 'table': 'analytics.customers', 'to': 'id'}}
+        """
+        said = {"columns": _names("references", columns), "table": table}
+        if to is not None:
+            said["to"] = _names("references", to)
+        return _expect("references", said, policy)
+
     def sql(self, condition: str, *, policy: Policy = "fail") -> Expectation:
         """Every row meets an SQL condition."""
         return _expect("sql", condition, policy)
 
     def __repr__(self) -> str:
         return "expect"
+
+
+def _names(name: str, said: Names) -> str | list[str]:
+    found = names(said, f"expect.{name}")
+    return found[0] if len(found) == 1 else found
 
 
 def _bounds(name: str, minimum: Any, maximum: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ TYPES: dict[str, Callable[[dict[str, Any]], str]] = {
     "length": lambda _: "Duration",
     "number_or_length": lambda _: "Duration | int",
     "names": lambda _: "Names",
+    "expectations": lambda _: "Sequence[Expectation]",
     "name_or_off": lambda _: "str | Literal[False]",
 }
 

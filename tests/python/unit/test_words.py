@@ -82,6 +82,10 @@ EXPORTED: list[tuple[Any, Any]] = [
     (expect.unique(["a", "b"], policy="warn"), {"unique": ["a", "b"], "policy": "warn"}),
     (expect.accepted_values("a", (1, 2)), {"accepted_values": {"column": "a", "values": [1, 2]}}),
     (expect.in_range("a", max=dt.date(2026, 1, 2)), {"in_range": {"column": "a", "max": "2026-01-02"}}),
+    (expect.matches("a", "^x"), {"matches": {"column": "a", "pattern": "^x"}}),
+    (expect.freshness("a", dt.timedelta(hours=2)), {"freshness": {"column": "a", "max_age": "7200s"}}),
+    (expect.references("a", "s.t", to="id"), {"references": {"columns": "a", "table": "s.t", "to": "id"}}),
+    (expect.references(["a", "b"], "s.t"), {"references": {"columns": ["a", "b"], "table": "s.t"}}),
     (expect.row_count(1), {"row_count": {"min": 1}}),
     (expect.sql("a > 0", policy="quarantine"), {"sql": "a > 0", "policy": "quarantine"}),
     (Source.parquet("a.parquet"), {"parquet": "a.parquet"}),
@@ -127,6 +131,7 @@ def test_the_sources_of_a_union_are_all_its_connections() -> None:
         lambda: ef.deduplicate_by([], order_by=" "),
         lambda: expect.row_count(),
         lambda: expect.row_count(1, policy="quarantine"),  # type: ignore[arg-type]
+        lambda: expect.freshness("a", "2h", policy="quarantine"),  # type: ignore[arg-type]
         lambda: expect.not_null("a", policy="x"),  # type: ignore[arg-type]
         lambda: expect.accepted_values("a", "abc"),
         lambda: Source.postgres_query("a", " "),

@@ -127,6 +127,7 @@ mod tests {
         ("tells pipelines of a project apart", &["description", "owner", "tags"]),
         ("what a pipeline that comes again reads", &["incremental_column", "late_commits"]),
         ("the executor's own", &["lease"]),
+        ("tables of their own, which a line has no form for", &["expect"]),
         (
             "how a table looks that many pipelines and people share",
             &[

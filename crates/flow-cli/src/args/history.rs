@@ -23,6 +23,14 @@ pub(super) const LOGS_EXAMPLES: &str = "\
 Examples:
   flow logs 5d21c0fe                    the digits that a run prints last";
 
+pub(super) const REJECTED_EXAMPLES: &str = "\
+Rows that fail an expectation with policy = \"quarantine\" stand in the table
+TARGET__rejected until their source brings them good.
+
+Examples:
+  flow rejected customers
+  flow rejected customers --limit 1000 --output ndjson";
+
 pub(super) const CHECK_EXAMPLES: &str = "\
 Ends with 1 if anything is wrong, and names the keys.
 
@@ -60,6 +68,17 @@ impl std::str::FromStr for KeyPart {
         let (column, value) = text.split_once('=').unwrap_or(("", text));
         Ok(KeyPart { column: column.to_owned(), value: value.to_owned() })
     }
+}
+
+/// Arguments of `rejected`.
+#[derive(Clone, Debug, Args)]
+pub struct RejectedArgs {
+    /// The pipeline
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Show so many rows
+    #[arg(long, value_name = "ROWS", default_value_t = 20)]
+    pub limit: usize,
 }
 
 /// Arguments of `logs`.

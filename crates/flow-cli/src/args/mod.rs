@@ -8,7 +8,7 @@ mod run;
 mod watermark;
 
 pub use copy::CopyArgs;
-pub use history::{HistoryArgs, KeyPart, LogsArgs};
+pub use history::{HistoryArgs, KeyPart, LogsArgs, RejectedArgs};
 pub use overrides::OverrideArgs;
 pub use project::{
     CompletionsArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, InitArgs, ManArgs, SchemaArgs,
@@ -272,6 +272,9 @@ pub enum Command {
     /// Show the steps of one run, with rows and milliseconds
     #[command(after_help = history::LOGS_EXAMPLES)]
     Logs(LogsArgs),
+    /// List the rows that a pipeline has put aside, and why
+    #[command(after_help = history::REJECTED_EXAMPLES)]
+    Rejected(RejectedArgs),
     /// Verify a table's history: one current version a key, no overlaps
     #[command(after_help = history::CHECK_EXAMPLES)]
     Check(SelectionArgs),

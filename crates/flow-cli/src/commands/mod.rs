@@ -13,6 +13,7 @@ pub mod list;
 pub mod logs;
 pub mod man;
 pub mod plan;
+pub mod rejected;
 pub mod run;
 pub mod run_due;
 pub mod schema;
@@ -94,6 +95,7 @@ fn perform(session: &Session, command: Command) -> Outcome {
         Command::Status(selection) => status::status(session, &selection),
         Command::History(args) => history::history(session, &args),
         Command::Logs(args) => logs::logs(session, &args),
+        Command::Rejected(args) => rejected::rejected(session, &args),
         Command::Check(selection) => check::check(session, &selection),
         Command::Watermark(command) => watermark::watermark(session, &command),
         Command::Connections(command) => connections::connections(session, &command),

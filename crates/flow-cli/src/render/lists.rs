@@ -1,9 +1,9 @@
 //! Pipelines, their state, watermarks, connections and findings, a line each.
 
-use super::number::{duration, instant};
+use super::number::{counted, duration, instant, thousands};
 use super::style::{self, ERROR, FAINT, GOOD, STRONG, paint};
-use super::table::Table;
-use ematix_flow_core::report::{ConnectionReport, StatusRow, Violation, WatermarkRow};
+use super::table::{Table, cut};
+use ematix_flow_core::report::{ConnectionReport, RejectedRows, StatusRow, Violation, WatermarkRow};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -122,6 +122,43 @@ pub fn watermarks(rows: &[WatermarkRow], zone: &TimeZone) -> String {
         ]);
     }
     table.render()
+}
+
+/// How much of a row is shown.
+const ROW_COLUMNS: usize = 100;
+/// How many digits of a run's id people type.
+const RUN_DIGITS: usize = 8;
+
+/// `REJECTED RUN REASON ROW`.
+pub fn rejected(pipeline: &str, found: &RejectedRows, zone: &TimeZone) -> String {
+    let (name, at) = (paint(STRONG, pipeline), &found.table);
+    if !found.exists {
+        return format!("{name}  no row was ever put aside: there is no table {at}\n");
+    }
+    let rows = match found.count {
+        0 => return format!("{name}  no rejected rows in {at}\n"),
+        count => counted(count, "rejected row", "rejected rows"),
+    };
+    let mut table = Table::new(&["REJECTED", "RUN", "REASON", "ROW"]);
+    for row in &found.rows {
+        let values: Vec<String> = row
+            .values
+            .iter()
+            .map(|(name, value)| format!("{name} = {}", super::report::cell(value)))
+            .collect();
+        table.row([
+            instant(&row.rejected_at, zone),
+            row.run_id[row.run_id.len().saturating_sub(RUN_DIGITS)..].to_owned(),
+            row.reason.clone(),
+            cut(&values.join(", "), ROW_COLUMNS),
+        ]);
+    }
+    let shown = i64::try_from(found.rows.len()).unwrap_or(i64::MAX);
+    let more = match found.count - shown {
+        0 => String::new(),
+        more => format!("{} more; --limit {} shows them\n", thousands(more), found.count),
+    };
+    format!("{name}  {rows} in {at}\n{}{more}", table.render())
 }
 
 /// Connections, opened or not.

@@ -3,6 +3,7 @@
 
 mod columns;
 mod ends;
+mod expectations;
 mod options;
 mod tables;
 

@@ -17,6 +17,7 @@ pub use values::*;
 
 use super::Names;
 use crate::duration::Duration;
+use crate::expectations::Written;
 
 options! {
     /// The load strategy.
@@ -100,6 +101,8 @@ options! {
     /// How the rows of a table are replaced: all of them, or by keys what differs.
     replace_method: ReplaceMethod, for [Truncate], default "truncate",
         copy "WORD" "truncate: how the rows are replaced: truncate, delete or diff";
+    /// What the rows must hold before the load is committed: `[{ not_null = "email" }, { unique = "id", policy = "warn" }]`.
+    expect: Vec<Written>, default [];
     /// Takes a path instead of the one found.
     force_path: ForcePath,
         flag "PATH" "Take this path: same_db, staging or client_diff";
@@ -137,7 +140,6 @@ options! {
         delete_when;
         transforms_pre default [];
         transforms_post default [];
-        expect default [];
         notify default [];
         for_each;
         overrides;

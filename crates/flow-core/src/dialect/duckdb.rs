@@ -233,6 +233,15 @@ impl Dialect for DuckDb {
         Sql::from_dialect(digest::row(&fields))
     }
 
+    fn matches(&self, value: &Sql, pattern: &str) -> Sql {
+        sql!(
+            "{regexp_matches}({value}, {pattern})",
+            regexp_matches = system("regexp_matches"),
+            value,
+            pattern = Literal::Text(pattern.to_owned())
+        )
+    }
+
     fn count_where(&self, condition: &Sql) -> Sql {
         sql!("{count}(*) FILTER (WHERE {condition})", count = system("count"), condition)
     }

@@ -91,6 +91,13 @@ pub trait Dialect: Quote + Send + Sync {
     fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql;
     /// The row hash.
     fn row_digest(&self, columns: &[ColumnValue<'_>]) -> Sql;
+    /// Whether a part of a text matches a regular expression.
+    fn matches(&self, value: &Sql, pattern: &str) -> Sql;
+    /// A number that equal rows of these values have alike and others nearly never, which is quicker to count than the
+    /// values; `None` where there is none, or it would be no quicker.
+    fn fingerprint(&self, _values: &[ColumnValue<'_>]) -> Option<Sql> {
+        None
+    }
     /// How many rows of a group meet a condition.
     fn count_where(&self, condition: &Sql) -> Sql;
     /// Where a row of the target lies, until it is written again.

@@ -253,6 +253,32 @@ impl Dialect for Postgres {
         }
     }
 
+    fn matches(&self, value: &Sql, pattern: &str) -> Sql {
+        sql!("{value} ~ {pattern}", value, pattern = Literal::Text(pattern.to_owned()))
+    }
+
+    fn fingerprint(&self, values: &[ColumnValue<'_>]) -> Option<Sql> {
+        // Of a collation that takes different texts for equal, and of types without a hash, nothing is known here.
+        let has_hash = |data_type: &TypeFacts| match data_type.normal {
+            Some(Normal::Text) => data_type.deterministic,
+            Some(Normal::Int8 | Normal::Bool | Normal::Float8 | Normal::Numeric | Normal::Enum) => true,
+            Some(Normal::AsSent(sent)) => matches!(sent.oid, DATE | TIMESTAMP | TIMESTAMPTZ),
+            Some(Normal::BlankPadded | Normal::Json | Normal::Array { .. } | Normal::Opaque) | None => false,
+        };
+        if !values.iter().all(|value| has_hash(value.data_type)) {
+            return None;
+        }
+        match values {
+            // Sorting texts is slow, numbers are sorted as they are.
+            [only] => (only.data_type.normal == Some(Normal::Text))
+                .then(|| sql!("pg_catalog.hashtextextended({value}, 0)", value = only.sql)),
+            several => {
+                let values = Sql::join(several.iter().map(|value| value.sql.clone()), ", ");
+                Some(sql!("pg_catalog.hash_record_extended(ROW({values}), 0)", values))
+            }
+        }
+    }
+
     fn count_where(&self, condition: &Sql) -> Sql {
         sql!("pg_catalog.count(*) FILTER (WHERE {condition})", condition)
     }

@@ -189,6 +189,9 @@ SELECT pg_catalog.json_build_object(
   FROM ematix_flow.watermarks AS w
  WHERE w.pipeline_name = :pipeline;
 
+-- name: runs_of(pipeline text)
+SELECT r.run_id FROM ematix_flow.run_history AS r WHERE r.pipeline_name = :pipeline;
+
 -- name: has_ledger(pipeline text)
 SELECT EXISTS (SELECT 1 FROM ematix_flow.append_seen AS l
                 WHERE l.pipeline_name = :pipeline
@@ -216,10 +219,10 @@ SELECT s.*
   LEFT JOIN ematix_flow.append_seen AS l ON l.pipeline_name = :pipeline AND l.row_hash = s.{hash}
  WHERE {fresh};
 
--- name: rows_of_the_ledger(pipeline text, hash sql, value sql, count sql, fresh sql, watermark sql)
+-- name: rows_of_the_ledger(pipeline text, hash sql, value sql, loaded sql, fresh sql, watermark sql)
 SELECT :pipeline, f.{hash},
        {value},
-       {count}(*)
+       {loaded}
   FROM {fresh} AS f
  GROUP BY f.{hash}, f.{watermark};
 

@@ -222,7 +222,7 @@ pub fn fresh_rows(dialect: &dyn Dialect, fresh: Fresh<'_>) -> Sql {
     let Fresh { pipeline, stage, hash, number, keyed } = fresh;
     // By keys, a second row of one key and value is the same row; by the whole row, equal rows count.
     let is_fresh = match keyed {
-        true => sql!("l.n IS NULL AND s.{number} = 1", number),
+        true => sql!("coalesce(l.n, 0) = 0 AND s.{number} = 1", number),
         false => sql!("s.{number} > coalesce(l.n, 0)", number),
     };
     statement!(
@@ -236,7 +236,8 @@ pub fn fresh_rows(dialect: &dyn Dialect, fresh: Fresh<'_>) -> Sql {
     )
 }
 
-/// Enters rows `f` into the ledger; `value` is the text of their watermark column.
+/// Enters rows `f` into the ledger; `value` is the text of their watermark column. Rows that were read and not loaded
+/// are there as often as they were loaded: not once.
 pub fn enter_into_ledger(
     dialect: &dyn Dialect,
     pipeline: &str,
@@ -244,6 +245,7 @@ pub fn enter_into_ledger(
     hash: &Ident,
     watermark: &Ident,
     value: Sql,
+    loaded: bool,
 ) -> Sql {
     dialect.upsert(Upsert {
         table: &table("append_seen"),
@@ -253,13 +255,21 @@ pub fn enter_into_ledger(
             pipeline = pipeline,
             hash = hash,
             value = value,
-            count = dialect.function("count"),
+            loaded = match loaded {
+                true => sql!("{count}(*)", count = dialect.function("count")),
+                false => Sql::text("0"),
+            },
             fresh = fresh,
             watermark = watermark
         ),
         keys: &["pipeline_name", "row_hash"].map(Ident::fixed),
         updates: &[(Ident::fixed("n"), Merged::Added)],
     })
+}
+
+/// The runs of a pipeline, as a query.
+pub fn runs_of(pipeline: &str) -> Sql {
+    statement!("runs_of", pipeline = pipeline)
 }
 
 /// Forgets every row that was loaded.

@@ -52,7 +52,7 @@ impl JsonSchema for Written {
     }
 }
 
-/// The arguments of a marker.
+/// The arguments of a marker, or of whatever else has a name and values behind it.
 pub struct Arguments<'a> {
     marker: &'static str,
     given: Option<&'a Json>,
@@ -67,6 +67,11 @@ impl<'a> Arguments<'a> {
     /// An error of this marker.
     pub fn wrong(&self, what: impl std::fmt::Display) -> FlowError {
         FlowError::new(ErrorCode::InvalidValue, format!("`{}` {what}", self.marker))
+    }
+
+    /// An error of this marker that was found in one of its arguments.
+    pub fn of_this(&self, error: FlowError) -> FlowError {
+        FlowError { message: format!("`{}`: {}", self.marker, error.message), ..error }
     }
 
     /// Nothing.
@@ -90,6 +95,14 @@ impl<'a> Arguments<'a> {
             Json::String(text) if !text.trim().is_empty() => Ok(text.clone()),
             _ => Err(self.wrong("takes text").hint(format!("write {{ {} = \"…\" }}", self.marker))),
         }
+    }
+
+    /// The one argument, which is a name or a list of names.
+    pub fn only_names(&self) -> Result<Vec<String>> {
+        names(self.only()?).ok_or_else(|| {
+            let form = format!("write {{ {0} = \"…\" }}, or {{ {0} = [\"…\", \"…\"] }}", self.marker);
+            self.wrong("takes a name or a list of names").hint(form)
+        })
     }
 
     /// Arguments by name. One value without a name is the first.
@@ -153,11 +166,30 @@ impl<'a> Named<'a> {
         }
     }
 
+    /// A name or a list of names, where it was written.
+    pub fn names(&self, name: &'static str) -> Result<Option<Vec<String>>> {
+        let wrong = || self.wrong(format!("`{name}` is a name or a list of names"));
+        self.get(name).map(|value| names(value).ok_or_else(wrong)).transpose()
+    }
+
     /// Text that must have been written.
     pub fn needed_text(&self, name: &'static str) -> Result<String> {
         self.needed(name)?;
         Ok(self.text(name)?.expect("it is there"))
     }
+}
+
+/// A name, or several different ones.
+fn names(value: &Json) -> Option<Vec<String>> {
+    let names: Vec<String> = match value {
+        Json::String(name) => vec![name.clone()],
+        Json::Array(items) => {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<_>>()?
+        }
+        _ => return None,
+    };
+    let distinct = names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
+    (distinct && !names.is_empty() && !names.iter().any(String::is_empty)).then_some(names)
 }
 
 /// A value as it stands in SQL: text where the types of both sides say the rest.

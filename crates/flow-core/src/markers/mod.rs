@@ -17,14 +17,13 @@ mod text;
 mod times;
 mod value;
 
-pub use arguments::Written;
+pub use arguments::{Arguments, Written, literal, literal_fits};
 pub use cleaning::{Cleaned, Cleaning, Raw, Reading};
 pub use family::{Families, Family};
 pub use parse::OnFailure;
 
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::types::DataType;
-use arguments::Arguments;
 use std::fmt;
 use std::sync::Arc;
 use value::Value;

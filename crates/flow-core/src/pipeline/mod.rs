@@ -14,6 +14,7 @@ pub use columns::declared_type;
 pub use resolved::{LoadColumn, Resolved, Rows};
 
 use crate::declare::options::{ForcePath, OnDrift, OnDuplicate};
+use crate::expectations::{Expected, Policy};
 use crate::schedule::Schedule;
 use crate::sql::Ident;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Pipeline {
     pub migrate: bool,
     /// How the source is read from a watermark on.
     pub incremental: Option<Incremental>,
+    /// What its rows must hold before they stand.
+    pub expectations: Vec<Expected>,
     /// A forced path.
     pub force_path: Option<ForcePath>,
     /// Time limits.
@@ -62,5 +65,10 @@ impl Pipeline {
     /// The name under which this target is locked and remembered.
     pub fn target_key(&self) -> String {
         self.target.name().to_string()
+    }
+
+    /// Whether rows that fail an expectation are put aside.
+    pub fn quarantines(&self) -> bool {
+        self.expectations.iter().any(|expected| expected.policy == Policy::Quarantine)
     }
 }

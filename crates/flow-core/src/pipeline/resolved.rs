@@ -319,6 +319,12 @@ impl<'a> Resolved<'a> {
         }
     }
 
+    /// Whether the rows are looked at before one is written: markers may not be able to read them, or something is expected
+    /// of them.
+    pub fn looks_at_rows(&self) -> bool {
+        self.readings().next().is_some() || !self.pipeline.expectations.is_empty()
+    }
+
     /// The columns whose text markers read as something else.
     pub fn readings(&self) -> impl Iterator<Item = &Reading> {
         self.cleaning.iter().flat_map(Cleaning::readings)

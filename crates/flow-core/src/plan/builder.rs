@@ -117,6 +117,18 @@ impl<'a> PlanBuilder<'a> {
         self.execute(kind, purpose, sql, answer, Some(Condition::AnyPositive(values)));
     }
 
+    /// Adds a step that runs only if one of several expectations has suspects, each by its place.
+    pub fn step_if_suspects(
+        &mut self,
+        places: Vec<usize>,
+        kind: StepKind,
+        purpose: impl Into<String>,
+        sql: Sql,
+        answer: Answer,
+    ) {
+        self.execute(kind, purpose, sql, answer, Some(Condition::AnySuspects(places)));
+    }
+
     fn execute(
         &mut self,
         kind: StepKind,

@@ -3,7 +3,7 @@
 
 pub mod builder;
 
-use crate::error::{ErrorCode, FlowError, Result};
+use crate::error::{ErrorCode, FlowError, Location, Result};
 use crate::facts::ExecutionPath;
 use crate::hash::CopyColumn;
 pub use crate::marks::{Mark, MarkKind, Risk, Subject};
@@ -349,6 +349,8 @@ pub enum Condition {
     Positive(RunValue),
     /// One of several numbers counted earlier is.
     AnyPositive(Vec<RunValue>),
+    /// One of several expectations has suspects, each by its place.
+    AnySuspects(Vec<usize>),
 }
 
 /// What the executor does with a statement's answer.
@@ -375,6 +377,10 @@ pub enum Answer {
     Read(Vec<RunValue>),
     /// Every row is a violation: the run ends with this error.
     NoRows(GuardFailure),
+    /// Reads one row of as many numbers as there are expectations: how many rows are suspected to fail each.
+    Suspects(usize),
+    /// Every row fails an expectation: the run ends, or its report says so.
+    Expectation(ExpectationFailure),
     /// The last statement must touch exactly one row, else the run was taken over.
     ExactlyOne,
 }
@@ -386,6 +392,21 @@ pub struct Warning {
     pub many: String,
     /// The sentence where the count is one.
     pub one: String,
+}
+
+/// What is said of rows that fail an expectation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectationFailure {
+    /// The words.
+    pub failure: GuardFailure,
+    /// Whether the run ends.
+    pub ends_the_run: bool,
+    /// The kind of the expectation.
+    pub kind: &'static str,
+    /// The columns that it names.
+    pub columns: Vec<String>,
+    /// Where it is written.
+    pub place: Option<Location>,
 }
 
 /// What a guard says when it finds something.

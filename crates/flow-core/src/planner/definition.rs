@@ -10,6 +10,7 @@ use crate::pipeline::strategy::{Requirement, Unique};
 use crate::pipeline::{Resolved, Target, declared_type};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind, Subject};
+use crate::reading::rejected;
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::{Column, LiveTable, ddl};
 use crate::sql::{Ident, Sql};
@@ -20,6 +21,7 @@ pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result
         None => create(load, builder),
         Some(live) => adopt(load, live, builder)?,
     }
+    rejected::prepare(load, builder)?;
     for column in &load.table.columns {
         if let Some(loss) = load.dialect.type_loss(&column.data_type) {
             let (name, declared) = (&column.name, &column.data_type);

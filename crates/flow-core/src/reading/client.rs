@@ -49,6 +49,9 @@ pub fn fits(load: &Resolved<'_>) -> std::result::Result<String, String> {
     if load.readings().next().is_some() {
         return Err("values that markers cannot read are counted in the stage".to_owned());
     }
+    if !load.pipeline.expectations.is_empty() {
+        return Err("expectations are asked of rows in the stage".to_owned());
+    }
     if load.need.in_full {
         return Err("the stored hashes are not of these compare columns".to_owned());
     }

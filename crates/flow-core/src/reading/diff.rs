@@ -1,7 +1,7 @@
 //! The comparison of merge and scd2 in the target: fills the table of changes, counts it, and addresses the
 //! live rows that it touches.
 
-use super::{changes, client, guards, stage};
+use super::{changes, client, guards, rejected, stage};
 use crate::dialect::RowOrder;
 use crate::error::ErrorCode;
 use crate::pipeline::{Resolved, Rows};
@@ -85,8 +85,17 @@ fn diff(load: &Resolved<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     let nulls = || Sql::join(load.columns.iter().map(|_| Sql::text("NULL")), ", ");
     if let Some(gone) = &comparison.gone {
         let found = load.keys_equal("t", |key| load.key_value(key));
+        // The source has a row that was put aside: its key is not gone.
+        let aside = match rejected::of_run(load) {
+            Some(rejects) => sql!(
+                "\n   AND NOT EXISTS (SELECT 1 FROM {rejects} AS c WHERE {same})",
+                rejects,
+                same = load.keys_equal("t", |key| sql!("c.{key}", key))
+            ),
+            None => Sql::empty(),
+        };
         select.push(&sql!(
-            "\nUNION ALL\nSELECT {nulls}{no_hash}, {row}, 'gone'{counted}\n  FROM {target} AS t\n WHERE {gone}\n   AND NOT EXISTS (SELECT 1 FROM {source} AS s WHERE {found})",
+            "\nUNION ALL\nSELECT {nulls}{no_hash}, {row}, 'gone'{counted}\n  FROM {target} AS t\n WHERE {gone}\n   AND NOT EXISTS (SELECT 1 FROM {source} AS s WHERE {found}){aside}",
             nulls = nulls(),
             no_hash,
             row = load.row_address(),
@@ -94,7 +103,8 @@ fn diff(load: &Resolved<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
             target,
             gone,
             source = load.source(),
-            found
+            found,
+            aside
         ));
     }
     if direct {

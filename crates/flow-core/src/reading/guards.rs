@@ -2,9 +2,9 @@
 
 use super::future;
 use super::stage::{RANK, WATERMARK};
-use super::unread;
+use super::{expected, unread};
 use crate::declare::options::{NullWatermark, OnDuplicate};
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, Result};
 use crate::pipeline::Resolved;
 use crate::pipeline::strategy::KeyNeed;
 use crate::plan::builder::PlanBuilder;
@@ -17,8 +17,11 @@ use crate::types::DataType;
 /// How many rows a repeated key has.
 pub const ROWS: &str = "_ematix_rows";
 
-/// Guards over the stage, then the rows that the strategy shall not see are dropped from it.
-pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+/// Guards over the stage; the rows that the strategy shall not see are dropped from it.
+///
+/// # Errors
+/// An expectation that cannot be asked of its columns.
+pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let stage = load.source();
     unread::over_stage(load, builder);
     if let Some(incremental) = &load.pipeline.incremental {
@@ -56,13 +59,37 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
         future::rows(load, incremental, builder);
     }
     empty_source(load, builder);
+    // Rows that will be put aside end no run by their keys.
+    let quarantines = load.pipeline.quarantines();
+    if has_key_guards(load) {
+        count_keys(load, builder);
+        if !quarantines {
+            no_null_keys(load, builder);
+        }
+        if load.pipeline.on_duplicate == OnDuplicate::Latest {
+            keep_latest(load, builder);
+        }
+    }
+    // Of what is about to stand, and before a repeated key ends the run: whoever expects it to be unique says so.
+    expected::over_stage(load, builder)?;
+    if quarantines && has_key_guards(load) {
+        recount_keys(load, builder);
+        no_null_keys(load, builder);
+    }
     match (load.pipeline.strategy.keys(), &load.pipeline.keys) {
         // A ledger knows rows by their keys: two without one would be taken for the same row.
         (KeyNeed::None, Some(keys)) => null_key_guard(load, keys, builder),
-        (KeyNeed::None, None) => {}
-        _ if !load.keys.is_empty() => key_guards(load, builder),
+        _ if has_key_guards(load) && load.pipeline.on_duplicate == OnDuplicate::Error => {
+            repeated_key_guard(load, builder);
+        }
         _ => {}
     }
+    Ok(())
+}
+
+/// Whether NULL and repeated keys are counted.
+pub fn has_key_guards(load: &Resolved<'_>) -> bool {
+    load.pipeline.strategy.keys() != KeyNeed::None && !load.keys.is_empty()
 }
 
 fn null_key_guard(load: &Resolved<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>) {
@@ -110,9 +137,28 @@ pub fn empty_source(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     );
 }
 
-fn key_guards(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+fn count_keys(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    builder.step(
+        StepKind::Guard,
+        format!("count NULL and duplicate keys ({})", key_list(load)),
+        null_and_repeated_keys(load),
+        Answer::Read(vec![RunValue::RowsNullKey, RunValue::RowsRepeated]),
+    );
+}
+
+/// Once rows were put aside.
+fn recount_keys(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    builder.step_if(
+        RunValue::RowsRejected,
+        StepKind::Guard,
+        format!("count NULL and duplicate keys of the rest ({})", key_list(load)),
+        null_and_repeated_keys(load),
+        Answer::Read(vec![RunValue::RowsNullKey, RunValue::RowsRepeated]),
+    );
+}
+
+fn null_and_repeated_keys(load: &Resolved<'_>) -> Sql {
     let stage = load.source();
-    let list = key_list(load);
     let null = Sql::join(load.keys.iter().map(|key| sql!("s.{key} IS NULL", key)), " OR ");
     let count = load.dialect.function("count");
     // Counting is several times cheaper than grouping, and nearly always all that is needed.
@@ -125,30 +171,40 @@ fn key_guards(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
             stage
         ),
     };
-    builder.step(
-        StepKind::Guard,
-        format!("count NULL and duplicate keys ({list})"),
+    sql!(
+        "SELECT {null} AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
+        null = load.dialect.count_where(&null),
+        repeated,
+        stage
+    )
+}
+
+fn keep_latest(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let order = load.pipeline.order_by.join(", ");
+    // Rows without a key are not one key: whoever puts them aside sees each.
+    let has_key = match load.pipeline.quarantines() {
+        true => {
+            let given = load.keys.iter().map(|key| sql!(" AND s.{key} IS NOT NULL", key));
+            Sql::join(given, "")
+        }
+        false => Sql::empty(),
+    };
+    builder.step_if(
+        RunValue::RowsRepeated,
+        StepKind::Stage,
+        format!("keep the latest row of each key ({}) by {order}", key_list(load)),
         sql!(
-            "SELECT {null} AS rows_null_key,\n       {repeated} AS rows_repeated\n  FROM {stage} AS s",
-            null = load.dialect.count_where(&null),
-            repeated,
-            stage
+            "DELETE FROM {stage} AS s WHERE s.{rank} > 1{has_key}",
+            stage = load.source(),
+            rank = Ident::fixed(RANK),
+            has_key
         ),
-        Answer::Read(vec![RunValue::RowsNullKey, RunValue::RowsRepeated]),
+        Answer::Count(vec![RunValue::RowsDeduplicated]),
     );
-    no_null_keys(load, builder);
-    if load.pipeline.on_duplicate == OnDuplicate::Latest {
-        let rank = Ident::fixed(RANK);
-        builder.step_if(
-            RunValue::RowsRepeated,
-            StepKind::Stage,
-            format!("keep the latest row of each key ({list}) by {}", load.pipeline.order_by.join(", ")),
-            sql!("DELETE FROM {stage} AS s WHERE s.{rank} > 1", stage, rank),
-            Answer::Count(vec![RunValue::RowsDeduplicated]),
-        );
-        return;
-    }
-    let rows = Ident::fixed(ROWS);
+}
+
+fn repeated_key_guard(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let (stage, count, rows) = (load.source(), load.dialect.function("count"), Ident::fixed(ROWS));
     let groups = sql!(
         "SELECT {keys}, {count}(*) AS {rows}\n          FROM {stage} AS s\n         GROUP BY {keys}\n        HAVING {count}(*) > 1",
         keys = load.keys,

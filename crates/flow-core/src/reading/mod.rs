@@ -4,9 +4,11 @@
 pub mod changes;
 pub mod client;
 pub mod diff;
+mod expected;
 mod future;
 pub mod guards;
 mod path;
+pub mod rejected;
 pub mod stage;
 mod unread;
 pub mod watermark;
@@ -29,7 +31,7 @@ pub fn steps(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut Pla
     say_what_is_cleaned(load, builder);
     read(load, identity, builder)?;
     builder.phase(PhaseName::Apply);
-    Ok(())
+    rejected::keep(load, builder)
 }
 
 fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
@@ -49,7 +51,7 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
                 None => None,
             };
             stage::steps(load, identity, range, builder)?;
-            guards::over_stage(load, builder);
+            guards::over_stage(load, builder)?;
         }
         Rows::Compared => client::steps(load, builder)?,
     }

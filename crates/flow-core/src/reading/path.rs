@@ -57,6 +57,7 @@ fn rows_at_hand(load: &Resolved<'_>) -> Rows {
         load.need.in_place
             && !load.need.twice
             && load.cleaning.is_none()
+            && !load.looks_at_rows()
             && load.pipeline.incremental.is_none()
             && load.pipeline.on_duplicate == OnDuplicate::Error
             && load.columns.iter().all(|column| column.cast != Cast::ByInsert)

@@ -1,7 +1,7 @@
 //! The watermark: where a reading begins, how far rows that commit late are covered, and what it leaves.
 
-use super::future;
 use super::stage::WATERMARK;
+use super::{future, rejected};
 use crate::declare::options::{LateCommits, Lookback};
 use crate::dialect::Measure;
 use crate::error::{ErrorCode, FlowError, Result};
@@ -208,8 +208,16 @@ fn explain_late_commits(
 pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let Some(incremental) = &load.pipeline.incremental else { return Ok(()) };
     let data_type = load.watermark_type(incremental)?;
-    let stage = load.source();
     let column = Ident::fixed(WATERMARK);
+    let stage = match rejected::of_run(load) {
+        Some(rejects) => sql!(
+            "(SELECT s.{column} FROM {stage} AS s UNION ALL SELECT c.{column} FROM {rejects} AS c)",
+            column,
+            stage = load.source(),
+            rejects
+        ),
+        None => load.source(),
+    };
     let literal = |text: &String| load.dialect.typed_literal(text, &data_type.name);
     let stored = load.facts.watermark.as_ref();
     let last = stored.and_then(|stored| stored.last_value.as_ref()).map(literal);
@@ -259,5 +267,5 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
         ),
         Answer::Read(vec![RunValue::Watermark, RunValue::ReadFrom]),
     );
-    Ok(())
+    rejected::enter_into_ledger(load, incremental, builder)
 }

@@ -2,6 +2,7 @@
 
 pub mod ddl;
 pub mod drift;
+pub mod rejected_rows;
 pub mod table;
 
 pub use crate::types::TypeFacts;

@@ -106,11 +106,11 @@ impl LoadStrategy for Append {
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
         match &load.pipeline.incremental {
             Some(incremental) => incremental_steps(load, self, incremental, plan),
-            // One statement tells only what it wrote. A trigger may keep rows back: they are counted before; and what cannot
-            // be read is counted over a stage.
+            // One statement tells only what it wrote. A trigger may keep rows back: they are counted before; and what is
+            // looked at before it is written is looked at in a stage.
             None if load.path == ExecutionPath::SameDatabase
                 && load.triggers().is_empty()
-                && load.readings().next().is_none() =>
+                && !load.looks_at_rows() =>
             {
                 full_steps(load, self, plan);
                 Ok(())
@@ -217,7 +217,7 @@ fn incremental_steps(
     builder.step(
         StepKind::Finish,
         "enter them into the ledger",
-        history::enter_into_ledger(load.dialect, &load.pipeline.name, &fresh, &hash, &value, text),
+        history::enter_into_ledger(load.dialect, &load.pipeline.name, &fresh, &hash, &value, text, true),
         Answer::Ignore,
     );
     builder.step(

@@ -85,6 +85,7 @@ impl Check<'_> {
             Some(list) => self.keep("order_by", latest_first(list)).unwrap_or_default(),
             None => Vec::new(),
         };
+        let expectations = self.expectations(options, target.as_ref());
         if let (Some(Target::Declared(table)), true) = (&target, self.errors.is_empty()) {
             self.columns(table, keys.as_deref(), strategy.as_ref(), options);
         }
@@ -118,6 +119,7 @@ impl Check<'_> {
             on_drift: options.on_drift(),
             migrate: options.migrate(),
             incremental,
+            expectations,
             force_path: options.force_path,
             limits,
             schedule,

@@ -359,6 +359,10 @@ fn remarks(step: &Step) -> Vec<String> {
     match &step.when {
         Some(Condition::Positive(value)) => out.push(format!("only if {} > 0", value.name())),
         Some(Condition::AnyPositive(values)) => out.push(format!("only if {} > 0", names(values))),
+        Some(Condition::AnySuspects(places)) => {
+            let places: Vec<String> = places.iter().map(|place| (place + 1).to_string()).collect();
+            out.push(format!("only if there are suspects of expectation {}", places.join(", ")));
+        }
         None => {}
     }
     match &step.answer {
@@ -384,6 +388,14 @@ fn remarks(step: &Step) -> Vec<String> {
                 out.push(format!("with sample keys: {}", failure.sample.join(", ")));
             }
             out.push(format!("hint: {}", failure.hint));
+        }
+        Answer::Suspects(expectations) => {
+            out.push(format!("answers the suspects of {expectations} expectations"))
+        }
+        Answer::Expectation(expectation) => {
+            let end = if expectation.ends_the_run { "else" } else { "else warns of" };
+            out.push(format!("{end} {}: {}", expectation.failure.code, expectation.failure.message));
+            out.push(format!("with a sample of: {}", expectation.failure.sample.join(", ")));
         }
         Answer::ExactlyOne => out.push("touches exactly one row".to_owned()),
     }

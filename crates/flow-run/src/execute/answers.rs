@@ -7,7 +7,7 @@ use crate::history::lease_lost;
 use crate::session::{ResultSet, unreadable};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::ExecutionPath;
-use ematix_flow_core::plan::{Answer, GuardFailure, Step, StepKind, Warning};
+use ematix_flow_core::plan::{Answer, ExpectationFailure, GuardFailure, Step, StepKind, Warning};
 use ematix_flow_core::report::SampleRow;
 use ematix_flow_core::run_value::{RunValue, Values};
 
@@ -65,23 +65,72 @@ pub fn take(
             }
             Ok(None)
         }
-        Answer::NoRows(failure) => {
-            let columns = failure.columns();
-            if last.columns.len() != columns || last.rows.iter().any(|row| row.len() != columns) {
-                return Err(unreadable(
-                    &step.purpose,
-                    &format!("{} columns, not {columns}", last.columns.len()),
-                ));
-            }
-            match last.rows.is_empty() {
-                true => Ok(Some(0)),
-                false => Err(found(failure, &last.rows)),
-            }
+        Answer::NoRows(failure) => match violations(step, failure, last)? {
+            [] => Ok(Some(0)),
+            rows => Err(found(failure, rows, "keys")),
+        },
+        Answer::Suspects(expectations) => {
+            values.set_suspects(suspects(step, *expectations, last)?);
+            Ok(None)
         }
+        Answer::Expectation(expectation) => match violations(step, &expectation.failure, last)? {
+            [] => Ok(Some(0)),
+            rows => {
+                let failure = failed(expectation, rows);
+                if expectation.ends_the_run {
+                    return Err(failure);
+                }
+                part.warnings.push(in_one_line(&failure));
+                Ok(None)
+            }
+        },
         Answer::ExactlyOne => match last.affected {
             1 => Ok(None),
             _ => Err(lease_lost()),
         },
+    }
+}
+
+/// The rows that break a promise, if the answer has the form that was asked for.
+fn violations<'a>(
+    step: &Step,
+    failure: &GuardFailure,
+    answer: &'a ResultSet,
+) -> Result<&'a [Vec<Option<String>>]> {
+    let columns = failure.columns();
+    if answer.columns.len() != columns || answer.rows.iter().any(|row| row.len() != columns) {
+        return Err(unreadable(&step.purpose, &format!("{} columns, not {columns}", answer.columns.len())));
+    }
+    Ok(&answer.rows)
+}
+
+/// How many rows are suspected to fail each expectation.
+fn suspects(step: &Step, expectations: usize, answer: &ResultSet) -> Result<Vec<i64>> {
+    let number = |cell: &Option<String>| {
+        cell.as_deref()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| unreadable(&step.purpose, "a count that is no number"))
+    };
+    answer.only_row(expectations, &step.purpose)?.iter().map(number).collect()
+}
+
+/// What is said of rows that fail an expectation.
+fn failed(expectation: &ExpectationFailure, rows: &[Vec<Option<String>>]) -> FlowError {
+    let error = found(&expectation.failure, rows, "sample")
+        .context("expectation", expectation.kind)
+        .context("columns", expectation.columns.clone());
+    match &expectation.place {
+        Some(place) => error.at(place.clone()),
+        None => error,
+    }
+}
+
+/// An error that is none, as a report says it.
+fn in_one_line(error: &FlowError) -> String {
+    let details: Vec<&str> = error.details.iter().map(|detail| detail.trim()).collect();
+    match details.is_empty() {
+        true => error.message.clone(),
+        false => format!("{} ({})", error.message, details.join("; ")),
     }
 }
 
@@ -153,8 +202,8 @@ fn sample_row(step: &Step, changed: &str, row: &[Option<String>]) -> Result<Samp
     Ok(SampleRow { change: change.to_owned(), old: object(old)?, new: object(new)? })
 }
 
-/// What a guard found, in its words.
-fn found(failure: &GuardFailure, rows: &[Vec<Option<String>>]) -> FlowError {
+/// What a guard found, in its words; `sampled` is what its sample is called in the context.
+fn found(failure: &GuardFailure, rows: &[Vec<Option<String>>], sampled: &'static str) -> FlowError {
     let cell = |row: &[Option<String>], index: usize| row[index].clone().unwrap_or_default();
     let count = cell(&rows[0], 0);
     // The numbers stand in front: a pipeline's name further on may have braces of its own.
@@ -176,11 +225,14 @@ fn found(failure: &GuardFailure, rows: &[Vec<Option<String>>]) -> FlowError {
     let mut shown = Vec::new();
     let mut keys = Vec::new();
     for row in rows {
-        let values: Vec<String> = (0..failure.sample.len()).map(|index| cell(row, index + 1)).collect();
-        let times = cell(row, failure.sample.len() + 1);
-        let value = if values.len() == 1 { values[0].clone() } else { format!("({})", values.join(", ")) };
-        shown.push(format!("{value} ({times} rows)"));
-        let named = failure.sample.iter().cloned().zip(values.into_iter().map(serde_json::Value::from));
+        let values = &row[1..=failure.sample.len()];
+        let texts: Vec<&str> = values.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
+        let value = if texts.len() == 1 { texts[0].to_owned() } else { format!("({})", texts.join(", ")) };
+        shown.push(match cell(row, failure.sample.len() + 1).as_str() {
+            "1" => value,
+            times => format!("{value} ({times} rows)"),
+        });
+        let named = failure.sample.iter().cloned().zip(values.iter().cloned().map(serde_json::Value::from));
         keys.push(serde_json::Value::from(named.collect::<serde_json::Map<_, _>>()));
     }
     let names = if failure.sample.len() == 1 {
@@ -188,7 +240,7 @@ fn found(failure: &GuardFailure, rows: &[Vec<Option<String>>]) -> FlowError {
     } else {
         format!("({})", failure.sample.join(", "))
     };
-    error.detail(format!("  {names}: {}", shown.join(", "))).context("keys", keys)
+    error.detail(format!("  {names}: {}", shown.join(", "))).context(sampled, keys)
 }
 
 #[cfg(test)]

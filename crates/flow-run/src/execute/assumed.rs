@@ -151,7 +151,7 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Facts {
             "assumed: a preview asks no database".to_owned()
         },
         source: SourceFacts { columns, relation: None, clock: None, cleaned },
-        target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
+        target: TargetFacts { schema_exists: true, live, ..TargetFacts::default() },
         watermark: None,
         has_ledger: false,
         cap: Cap::Unknown("a preview asks no database".to_owned()),

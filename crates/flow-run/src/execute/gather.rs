@@ -16,7 +16,7 @@ use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::run_value::Values;
-use ematix_flow_core::schema::LiveTable;
+use ematix_flow_core::schema::{LiveTable, rejected_rows};
 use ematix_flow_core::secret::Secret;
 use ematix_flow_core::sql::{QualifiedName, Sql};
 use ematix_flow_core::types::DataType;
@@ -53,6 +53,19 @@ async fn facts(
     if let Some((record, watermark, ledger)) = &remembered {
         questions.extend([record.sql.clone(), watermark.sql.clone(), ledger.sql.clone()]);
     }
+    // Beside the target, where rows may be put aside.
+    let rejected = match pipeline.quarantines() {
+        true => Some(rejected_rows::table_of(name)?),
+        false => None,
+    };
+    let beside = rejected
+        .as_ref()
+        .map(|name| (inspector.table(name), metadata_exists.then(|| record_of(dialect, &name.to_string()))));
+    let first_beside = questions.len();
+    if let Some((table, record)) = &beside {
+        questions.push(table.sql.clone());
+        questions.extend(record.iter().map(|record| record.sql.clone()));
+    }
     let doing = "look at the target";
     let answers = session.ask(Blame::Target, doing, &questions.join(";\n")).await?;
     let (schema_exists, live) = table.read(nth(&answers, 0, doing)?, doing)?;
@@ -62,6 +75,18 @@ async fn facts(
         watermark = stored.read(nth(&answers, 2, doing)?, doing)?;
         ledger = loaded.read(nth(&answers, 3, doing)?, doing)?;
     }
+    let rejected_live = match beside {
+        Some((table, record)) => {
+            let (_, live) = table.read(nth(&answers, first_beside, doing)?, doing)?;
+            let record = record
+                .map(|record| record.read(nth(&answers, first_beside + 1, doing)?, doing))
+                .transpose()?;
+            // What a pipeline loads has a record of its runs, too.
+            let ours = record.is_some_and(|known| known.ours && known.record.fingerprint.is_none());
+            live.map(|live| Box::new(LiveTable { ours, ..live }))
+        }
+        None => None,
+    };
     let (record, instant, ours) = match known {
         Some(KnownTarget { record, instant, ours }) => (Some(record), Some(instant), ours),
         None => (None, None, false),
@@ -79,7 +104,10 @@ async fn facts(
     let source = cleaned(session, pipeline, route, source).await?;
     let natives = native_names(&pipeline.target, &source.columns);
     let native_types = inspector.native_types(&natives).await?;
-    let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.as_ref());
+    let mut privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.as_ref());
+    if let Some(name) = rejected {
+        privileges.extend(privileges_beside(name, schema_exists, rejected_live.as_deref()));
+    }
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
     let doing = "look up privileges";
     let answers = session.ask(Blame::Target, doing, &format!("{};\n{}", missing.sql, clock.sql)).await?;
@@ -96,7 +124,7 @@ async fn facts(
         path: route.path.path,
         path_reason: route.path.reason.clone(),
         source,
-        target: TargetFacts { schema_exists, live, record, missing_privileges },
+        target: TargetFacts { schema_exists, live, record, missing_privileges, rejected: rejected_live },
         watermark,
         has_ledger: ledger,
         cap,
@@ -300,6 +328,18 @@ fn native_names(target: &Target, columns: &[ematix_flow_core::facts::SourceColum
     names
 }
 
+/// What a run needs of the table of rejected rows.
+fn privileges_beside(name: QualifiedName, schema_exists: bool, live: Option<&LiveTable>) -> Vec<Privilege> {
+    match live {
+        Some(live) if live.ours => {
+            ["SELECT", "INSERT", "DELETE"].map(|word| Privilege::Table(word, name.clone())).into()
+        }
+        None if schema_exists => vec![Privilege::Schema("CREATE", name.schema.to_string())],
+        // It is refused, or its schema is made first.
+        Some(_) | None => Vec::new(),
+    }
+}
+
 fn needed_privileges(
     pipeline: &Pipeline,
     path: ExecutionPath,
@@ -315,7 +355,8 @@ fn needed_privileges(
     }
     let strategy = &pipeline.strategy;
     let watched = live.is_some_and(|live| !live.triggers.is_empty());
-    let reads = matches!(&pipeline.target, Target::Declared(table) if table.cleaning.iter().any(|(_, chain)| chain.reads()));
+    let reads = matches!(&pipeline.target, Target::Declared(table) if table.cleaning.iter().any(|(_, chain)| chain.reads()))
+        || !pipeline.expectations.is_empty();
     let staged = path != ExecutionPath::SameDatabase
         || strategy.stages()
         || watched

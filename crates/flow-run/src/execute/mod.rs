@@ -10,6 +10,7 @@ mod nulls;
 pub mod observer;
 mod patience;
 mod questions;
+mod rejected;
 mod reports;
 mod route;
 mod row_json;

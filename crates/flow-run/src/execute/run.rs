@@ -296,6 +296,9 @@ impl Execution<'_> {
             None => true,
             Some(Condition::Positive(value)) => part.values.number(*value) > 0,
             Some(Condition::AnyPositive(values)) => values.iter().any(|value| part.values.number(*value) > 0),
+            Some(Condition::AnySuspects(places)) => {
+                places.iter().any(|place| part.values.suspects(*place) > 0)
+            }
         };
         if !holds {
             return Ok(None);

@@ -85,6 +85,8 @@ pub enum Kind {
     Text,
     /// A list of texts.
     Texts,
+    /// A list of expectations.
+    Expectations,
     /// One of these words.
     Words(Vec<&'static str>),
     /// A length of time.
@@ -105,6 +107,7 @@ impl Kind {
             Kind::Whole => "whole",
             Kind::Text => "text",
             Kind::Texts => "texts",
+            Kind::Expectations => "expectations",
             Kind::Words(_) => "word",
             Kind::Length => "length",
             Kind::NumberOrLength => "number_or_length",
@@ -138,7 +141,10 @@ impl OptionInfo {
             (_, Some("boolean")) => Kind::Truth,
             (_, Some("number")) => Kind::Number { least: bound("minimum"), most: bound("maximum") },
             (_, Some("integer")) => Kind::Whole,
-            (_, Some("array")) => Kind::Texts,
+            (_, Some("array")) => match schema.get("items").and_then(|items| dereference(items).0) {
+                Some("Expectation") => Kind::Expectations,
+                _ => Kind::Texts,
+            },
             (_, Some("string")) => Kind::Text,
             _ => {
                 let words = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();

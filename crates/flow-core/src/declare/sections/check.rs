@@ -79,8 +79,13 @@ impl Checker<'_> {
         if reference == Some("Duration") {
             return self.duration(item, name, owner);
         }
-        // Which markers there are, and what each takes, whoever reads them knows.
-        if reference == Some("Marker") && matches!(item.value, Value::Text(_) | Value::Table(_)) {
+        // Which markers and expectations there are, and what each takes, whoever reads them knows.
+        let read_later = match reference {
+            Some("Marker") => matches!(item.value, Value::Text(_) | Value::Table(_)),
+            Some("Expectation") => matches!(item.value, Value::Table(_)),
+            _ => false,
+        };
+        if read_later {
             return Some(item.clone());
         }
         if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
