@@ -110,6 +110,7 @@ class RunReport(Report):
     warnings: list[ErrorInfo]
     error: ErrorInfo | None
     sample: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
     targets: list[RunReport]
 
     def _read(self, data: dict[str, Any]) -> None:
@@ -129,6 +130,7 @@ class RunReport(Report):
         self.warnings = [ErrorInfo.from_dict(item) for item in data.get("warnings") or []]
         self.error = ErrorInfo.from_dict(data["error"]) if data.get("error") else None
         self.sample = list(data.get("sample") or [])
+        self.layers = list(data.get("layers") or [])
         self.targets = [RunReport(item) for item in data.get("targets") or []]
 
     def _html(self) -> list[str]:

@@ -127,6 +127,7 @@ mod tests {
         ("tells pipelines of a project apart", &["description", "owner", "tags"]),
         ("what a pipeline that comes again reads", &["incremental_column", "late_commits"]),
         ("the executor's own", &["lease"]),
+        ("steps with arguments: --query does the same", &["transforms_pre"]),
         (
             "how a table looks that many pipelines and people share",
             &[

@@ -3,6 +3,7 @@
 
 mod columns;
 mod ends;
+mod helpers;
 mod options;
 mod tables;
 

@@ -4,6 +4,7 @@ mod columns;
 mod inferred;
 pub mod kept;
 pub mod keys;
+pub mod prepared;
 mod resolved;
 pub mod strategy;
 
@@ -14,6 +15,7 @@ pub use columns::declared_type;
 pub use resolved::{LoadColumn, Resolved, Rows};
 
 use crate::declare::options::{ForcePath, OnDrift, OnDuplicate};
+use crate::helpers::Step;
 use crate::schedule::Schedule;
 use crate::sql::Ident;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub struct Pipeline {
     pub target_connection: String,
     /// Where they go.
     pub target: Target,
+    /// What is done with all rows of the source before.
+    pub helpers: Vec<Step>,
     /// How they get there.
     pub strategy: Arc<dyn LoadStrategy>,
     /// The keys that the pipeline itself says.

@@ -79,6 +79,7 @@ impl Check<'_> {
         let keys = self.names("keys", &options.keys);
         let strategy = super::declared(mode, self, options);
         let incremental = self.incremental(options);
+        let helpers = self.helpers(options);
         let schedule = self.schedule(options);
         let limits = self.limits(options);
         let order_by = match &options.order_by {
@@ -108,6 +109,7 @@ impl Check<'_> {
             source: source?,
             target_connection,
             target: target?,
+            helpers,
             keys,
             on_duplicate: options.on_duplicate(),
             order_by,

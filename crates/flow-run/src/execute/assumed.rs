@@ -10,6 +10,7 @@ use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
 use ematix_flow_core::markers::Families;
+use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight};
 use ematix_flow_core::pipeline::strategy::Unique;
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Plan;
@@ -23,14 +24,17 @@ use std::collections::BTreeMap;
 /// # Errors
 /// As planning, and where only a database knows the columns.
 pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Plan> {
-    let mut each: Vec<Facts> =
-        targets.each.iter().map(|target| facts(&target.pipeline, request, ends.target.dialect)).collect();
+    let mut each: Vec<Facts> = targets
+        .each
+        .iter()
+        .map(|target| facts(&target.pipeline, request, ends.target.dialect))
+        .collect::<Result<_>>()?;
     let path = Path { path: each[0].path, reason: each[0].path_reason.clone() };
     let route = Route { path, source: None };
     let gathered = match targets.are_several() {
         true => {
             let source = each[0].source.clone();
-            Gathered::Several(each, source)
+            Gathered::Several(each, Box::new(source))
         }
         false => Gathered::One(Box::new(each.remove(0))),
     };
@@ -56,8 +60,52 @@ fn clean(table: Option<&Table>, columns: &mut Vec<SourceColumn>, dialect: &dyn D
     cleaned
 }
 
+/// The columns that the query gives where helpers make others of them. What nobody declares may be anything: it is
+/// assumed to be what a helper can look into.
+fn before_helpers(pipeline: &Pipeline, columns: &mut Vec<SourceColumn>, dialect: &dyn Dialect) {
+    if pipeline.helpers.is_empty() {
+        return;
+    }
+    let mut names: Vec<Ident> = columns.iter().filter_map(|column| Ident::new(&column.name).ok()).collect();
+    pipeline.helpers.iter().rev().for_each(|step| step.helper.before(&mut names));
+    let of = |name: Ident| {
+        let declared = columns.iter().find(|column| column.name == name.as_str()).cloned();
+        declared.unwrap_or_else(|| undeclared(&name, dialect))
+    };
+    *columns = names.into_iter().map(of).collect();
+}
+
+fn undeclared(name: &Ident, dialect: &dyn Dialect) -> SourceColumn {
+    let data_type =
+        dialect.type_facts(&DataType::Jsonb).unwrap_or_else(|| TypeFacts::assumed("jsonb".into()));
+    SourceColumn { name: name.to_string(), data_type, stamped: false, inferred: None }
+}
+
+/// The columns behind each helper; those that are declared have their types then.
+fn helped(
+    pipeline: &Pipeline,
+    given: &[SourceColumn],
+    mut source: SourceFacts,
+    dialect: &dyn Dialect,
+) -> Result<SourceFacts> {
+    let table = declared(&pipeline.target);
+    let mut columns = source.loaded_columns();
+    for count in 1..=pipeline.helpers.len() {
+        let prepared = Prepared::of(pipeline, table, &pipeline.helpers[..count], &source, false, dialect)?;
+        let Some(helping) = prepared.helping else { continue };
+        for name in helping.added() {
+            let declared = given.iter().find(|column| column.name == name.as_str()).cloned();
+            columns.retain(|column| column.name != name.as_str());
+            columns.push(declared.unwrap_or_else(|| undeclared(name, dialect)));
+        }
+        source.shown = Some(in_sight(&helping, &columns));
+        source.helped.push(columns.clone());
+    }
+    Ok(source)
+}
+
 /// Facts for a preview: the table lives as it is declared, and the query gives its columns.
-fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts {
+fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Result<Facts> {
     let table = match &pipeline.target {
         Target::Declared(table) => Some(table),
         Target::Inferred(_) => None,
@@ -77,6 +125,8 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
             inferred: None,
         })
         .collect();
+    let given = columns.clone();
+    before_helpers(pipeline, &mut columns, dialect);
     let cleaned = clean(table, &mut columns, dialect);
     if let Some(incremental) = &pipeline.incremental
         && !columns.iter().any(|column| column.name == incremental.column.as_str())
@@ -134,7 +184,7 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
     });
     let one_connection = pipeline.source.connection == pipeline.target_connection
         && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
-    Facts {
+    Ok(Facts {
         run: RunFacts {
             id: PLANNED.to_owned(),
             instant: "2000-01-01T00:00:00Z".to_owned(),
@@ -149,7 +199,12 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
         } else {
             "assumed: a preview asks no database".to_owned()
         },
-        source: SourceFacts { columns, relation: None, clock: None, cleaned },
+        source: helped(
+            pipeline,
+            &given,
+            SourceFacts { columns, cleaned, ..SourceFacts::default() },
+            dialect,
+        )?,
         target: TargetFacts { schema_exists: true, live, record: None, missing_privileges: Vec::new() },
         watermark: None,
         has_ledger: false,
@@ -157,5 +212,5 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Facts
         client_diff_given_up: None,
         native_types: BTreeMap::new(),
         assumed: true,
-    }
+    })
 }

@@ -9,7 +9,9 @@ use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceFacts, TargetFacts};
 use ematix_flow_core::hash::Normal;
+use ematix_flow_core::helpers::at_step;
 use ematix_flow_core::history::SCHEMA;
+use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight, without_ours};
 use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
@@ -75,7 +77,11 @@ async fn facts(
         _ => source,
     };
     let source = cleaned(session, pipeline, route, source).await?;
-    let natives = native_names(&pipeline.target, &source.columns);
+    let source = match (&pipeline.target, &route.source) {
+        (Target::Inferred(_), Some(_)) => with_types_of_shown(session, source).await?,
+        _ => source,
+    };
+    let natives = native_names(&pipeline.target, source.given());
     let native_types = inspector.native_types(&natives).await?;
     let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.as_ref());
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
@@ -109,7 +115,7 @@ pub enum Gathered {
     /// Of one target.
     One(Box<Facts>),
     /// Of several, with the source as it is read for all of them.
-    Several(Vec<Facts>, SourceFacts),
+    Several(Vec<Facts>, Box<SourceFacts>),
 }
 
 impl Gathered {
@@ -193,7 +199,7 @@ pub async fn all(
             }
         }
     }
-    Ok(Gathered::Several(each, source))
+    Ok(Gathered::Several(each, Box::new(source)))
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.
@@ -213,28 +219,60 @@ async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) ->
         },
     };
     let relation = read.relation.filter(|relation| names_columns_of(whole, relation));
-    Ok((SourceFacts { columns: read.columns, relation, clock: read.clock, cleaned: Vec::new() }, read.cap))
+    let source = SourceFacts { columns: read.columns, relation, clock: read.clock, ..SourceFacts::default() };
+    Ok((source, read.cap))
 }
 
-/// The columns that markers clean, as the database says of which types they are that reads the source.
+/// The columns that markers clean and those behind each helper, as the database says of which types they are that
+/// reads the source.
 async fn cleaned(
     target: &dyn Session,
     pipeline: &Pipeline,
     route: &Route,
-    source: SourceFacts,
+    mut source: SourceFacts,
 ) -> Result<SourceFacts> {
-    let Target::Declared(table) = &pipeline.target else { return Ok(source) };
+    let table = declared(&pipeline.target);
     let session = route.source.as_deref().unwrap_or(target);
-    // Where markers have no words, the planner refuses them.
+    // Where markers and helpers have no words, the planner refuses them.
     if !session.facts().can.cleans {
         return Ok(source);
     }
     let dialect = session.facts().dialect;
-    let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)? else { return Ok(source) };
-    let query = cleaning.types_of(&Sql::user(pipeline.source.query.text())).to_text(dialect);
-    let cleaned = session.inspector().columns(&query).await?;
-    session.tidy().await?;
-    Ok(SourceFacts { cleaned, ..source })
+    let query = Sql::user(pipeline.source.query.text());
+    if let Some(table) = table
+        && let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)?
+    {
+        let query = cleaning.types_of(&query).to_text(dialect);
+        source.cleaned = session.inspector().columns(&query).await?;
+        session.tidy().await?;
+    }
+    let steps = &pipeline.helpers;
+    for count in 1..=steps.len() {
+        let prepared = Prepared::of(pipeline, table, &steps[..count], &source, false, dialect)?;
+        let Some(query) = prepared.types_of(&query) else { continue };
+        // One by one, so that what a helper says wrongly is told at its line.
+        let found = session.inspector().columns(&query.to_text(dialect)).await;
+        let columns = without_ours(found.map_err(|error| at_step(error, &steps[count - 1]))?);
+        session.tidy().await?;
+        source.shown = prepared.helping.as_ref().map(|helping| in_sight(helping, &columns));
+        source.helped.push(columns);
+    }
+    if let (Some(shown), Some(relation)) = (&source.shown, &mut source.relation) {
+        // What the table promises of its rows holds of them no longer.
+        relation.not_null.clear();
+        relation.unique.clear();
+        relation.primary_key.retain(|name| shown.iter().any(|column| column.name == *name));
+    }
+    Ok(source)
+}
+
+/// As [`with_types_of`], of the columns behind the last helper.
+async fn with_types_of_shown(target: &dyn Session, mut source: SourceFacts) -> Result<SourceFacts> {
+    if let Some(columns) = source.shown.take() {
+        let shown = SourceFacts { columns, ..SourceFacts::default() };
+        source.shown = Some(with_types_of(target, shown, |_| true).await?.columns);
+    }
+    Ok(source)
 }
 
 /// A column that is made after a source in another database has a type that exists where it is made: an enum that
@@ -310,11 +348,14 @@ fn needed_privileges(
     }
     let strategy = &pipeline.strategy;
     let watched = live.is_some_and(|live| !live.triggers.is_empty());
-    let reads = matches!(&pipeline.target, Target::Declared(table) if table.cleaning.iter().any(|(_, chain)| chain.reads()));
+    let table = declared(&pipeline.target);
+    let reads = table.is_some_and(|table| table.cleaning.iter().any(|(_, chain)| chain.reads()));
+    let counts = pipeline.helpers.iter().any(|step| step.helper.counts());
     let staged = path != ExecutionPath::SameDatabase
         || strategy.stages()
         || watched
         || reads
+        || counts
         || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));

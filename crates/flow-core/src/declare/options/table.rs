@@ -95,6 +95,8 @@ pub enum Kind {
     Names,
     /// A name, or `false` for none.
     NameOrOff,
+    /// A list of helpers.
+    Helpers,
 }
 
 impl Kind {
@@ -110,6 +112,7 @@ impl Kind {
             Kind::NumberOrLength => "number_or_length",
             Kind::Names => "names",
             Kind::NameOrOff => "name_or_off",
+            Kind::Helpers => "helpers",
         }
     }
 }
@@ -138,6 +141,7 @@ impl OptionInfo {
             (_, Some("boolean")) => Kind::Truth,
             (_, Some("number")) => Kind::Number { least: bound("minimum"), most: bound("maximum") },
             (_, Some("integer")) => Kind::Whole,
+            (Some("Helpers"), _) => Kind::Helpers,
             (_, Some("array")) => Kind::Texts,
             (_, Some("string")) => Kind::Text,
             _ => {

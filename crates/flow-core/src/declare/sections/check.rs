@@ -79,8 +79,10 @@ impl Checker<'_> {
         if reference == Some("Duration") {
             return self.duration(item, name, owner);
         }
-        // Which markers there are, and what each takes, whoever reads them knows.
-        if reference == Some("Marker") && matches!(item.value, Value::Text(_) | Value::Table(_)) {
+        // Which markers and helpers there are, and what each takes, whoever reads them knows.
+        if matches!(reference, Some("Marker" | "Helper"))
+            && matches!(item.value, Value::Text(_) | Value::Table(_))
+        {
             return Some(item.clone());
         }
         if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
