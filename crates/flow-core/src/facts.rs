@@ -31,6 +31,8 @@ pub struct Facts {
     pub client_diff_given_up: Option<String>,
     /// Whether everything was assumed, without a server.
     pub assumed: bool,
+    /// The path on which the rows came into the target's database, where that was before this load reads them.
+    pub came_by: Option<ExecutionPath>,
 }
 
 /// Where the rows are compared.

@@ -100,6 +100,17 @@ impl ReadQuery {
         ReadQuery { text: format!("SELECT * FROM {quoted}"), simple: Some(simple) }
     }
 
+    /// A query that reads all that some queries read, whatever their columns are.
+    pub fn over_all(queries: &[&ReadQuery]) -> ReadQuery {
+        ReadQuery::united(queries, "1 AS one")
+    }
+
+    /// The rows of several queries, `list` of the rows `q` of each.
+    pub fn united(queries: &[&ReadQuery], list: &str) -> ReadQuery {
+        let each = queries.iter().map(|query| format!("SELECT {list}\n  FROM (\n{}\n) AS q", query.text));
+        ReadQuery { text: each.collect::<Vec<_>>().join("\n UNION ALL\n"), simple: None }
+    }
+
     /// The text, without a trailing `;` or comment.
     pub fn text(&self) -> &str {
         &self.text

@@ -91,8 +91,7 @@ EXPORTED: list[tuple[Any, Any]] = [
     (
         Source.union_all(Source.postgres_query("a", "SELECT 1"), Source.postgres_table("b", "s", 't"t')),
         {
-            "connection": "a",
-            "union_all": [
+            "union": [
                 {"connection": "a", "query": "SELECT 1"},
                 {"connection": "b", "table": 's."t""t"'},
             ],

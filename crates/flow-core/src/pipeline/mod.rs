@@ -7,6 +7,7 @@ pub mod keys;
 pub mod prepared;
 mod resolved;
 pub mod strategy;
+pub mod united;
 
 pub use crate::check::{
     DEFAULT_CONNECTION, Incremental, Limits, Source, Target, declared_keys, unknown_pipeline,

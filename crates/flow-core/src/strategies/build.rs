@@ -62,7 +62,7 @@ impl Pipeline {
 
 impl Check<'_> {
     fn pipeline(&mut self, name: &str, spec: &PipelineSpec, options: &PipelineOptions) -> Option<Pipeline> {
-        let source = self.source(spec);
+        let source = self.source(spec, options);
         let target = self.target(&spec.target);
         let mode = match options.mode {
             Some(mode) => mode,
@@ -92,7 +92,7 @@ impl Check<'_> {
         let target_connection = options
             .target_connection
             .clone()
-            .or_else(|| spec.source.connection.clone())
+            .or_else(|| spec.source.first_connection().map(str::to_owned))
             .unwrap_or_else(|| DEFAULT_CONNECTION.to_owned());
         if self.project.connections.get(&target_connection).is_some_and(|connection| connection.read_only) {
             let error = FlowError::new(

@@ -4,6 +4,7 @@ use super::Request;
 use super::gather::{Gathered, Path};
 use super::route::Route;
 use super::targets::{PLANNED, Targets};
+use super::united::with_query;
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
@@ -12,8 +13,9 @@ use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn,
 use ematix_flow_core::markers::Families;
 use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight};
 use ematix_flow_core::pipeline::strategy::Unique;
-use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
+use ematix_flow_core::pipeline::{Pipeline, Source, Target, declared_keys, united};
 use ematix_flow_core::plan::Plan;
+use ematix_flow_core::planner::parts::OneReading;
 use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, ddl};
 use ematix_flow_core::sql::Ident;
 use ematix_flow_core::types::{DataType, TypeFacts};
@@ -29,16 +31,47 @@ pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Pla
         .iter()
         .map(|target| facts(&target.pipeline, request, ends.target.dialect))
         .collect::<Result<_>>()?;
+    let united = united_by(&each[0].source, targets, ends)?;
+    let targets = united.as_ref().unwrap_or(targets);
     let path = Path { path: each[0].path, reason: each[0].path_reason.clone() };
-    let route = Route { path, source: None };
-    let gathered = match targets.are_several() {
+    let route = Route { path, source: None, several: Vec::new() };
+    let readings = readings_of(&each[0].source, targets, ends)?;
+    let mut gathered = match targets.are_several() {
         true => {
             let source = each[0].source.clone();
-            Gathered::Several(each, Box::new(source))
+            Gathered::Several(each, Box::new(source), Vec::new())
         }
         false => Gathered::One(Box::new(each.remove(0))),
     };
+    gathered.readings(&readings);
     gathered.plan(targets, &route, ends)
+}
+
+/// A union whose members all have those columns.
+fn united_by(source: &SourceFacts, targets: &Targets, ends: &Ends<'_>) -> Result<Option<Targets>> {
+    let union = &targets.whole.source;
+    if union.union.is_empty() {
+        return Ok(None);
+    }
+    let names = source.columns.iter().map(|column| Ident::new(&column.name)).collect::<Result<Vec<_>>>()?;
+    Ok(Some(with_query(targets, &united::query(union, &names, ends.source.dialect))))
+}
+
+/// What each of several connections reads; those of the target's own name are taken for its database.
+fn readings_of(source: &SourceFacts, targets: &Targets, ends: &Ends<'_>) -> Result<Vec<OneReading>> {
+    let whole = &targets.whole;
+    let readings = whole.source.readings();
+    if readings.len() == 1 {
+        return Ok(Vec::new());
+    }
+    let names = source.columns.iter().map(|column| Ident::new(&column.name)).collect::<Result<Vec<_>>>()?;
+    let one = |reading: &Source| OneReading {
+        connection: reading.connection.clone(),
+        query: united::query(reading, &names, ends.source.dialect),
+        columns: source.columns.clone(),
+        within: reading.connection == whole.target_connection,
+    };
+    Ok(readings.iter().map(one).collect())
 }
 
 /// What markers clean has the declared type then. What it has before, the first of them says; an expression needs no
@@ -182,8 +215,9 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Resul
             estimated_rows: 0.0,
         }
     });
-    let one_connection = pipeline.source.connection == pipeline.target_connection
-        && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
+    let one_connection =
+        pipeline.source.members().iter().all(|member| member.connection == pipeline.target_connection)
+            && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
     Ok(Facts {
         run: RunFacts {
             id: PLANNED.to_owned(),
@@ -212,5 +246,6 @@ fn facts(pipeline: &Pipeline, request: &Request, dialect: &dyn Dialect) -> Resul
         client_diff_given_up: None,
         native_types: BTreeMap::new(),
         assumed: true,
+        came_by: None,
     })
 }

@@ -15,7 +15,7 @@ use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight, without
 use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
-use ematix_flow_core::planner::parts::{Reading, plan_together};
+use ematix_flow_core::planner::parts::{OneReading, Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::schema::LiveTable;
 use ematix_flow_core::sql::{QualifiedName, Sql};
@@ -83,7 +83,7 @@ async fn facts(
     };
     let natives = native_names(&pipeline.target, source.given());
     let native_types = inspector.native_types(&natives).await?;
-    let privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.as_ref());
+    let privileges = needed_privileges(pipeline, route.path.path, run.dry_run, schema_exists, live.as_ref());
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
     let doing = "look up privileges";
     let answers = session.ask(Blame::Target, doing, &format!("{};\n{}", missing.sql, clock.sql)).await?;
@@ -107,6 +107,7 @@ async fn facts(
         native_types,
         client_diff_given_up: None,
         assumed: false,
+        came_by: None,
     })
 }
 
@@ -114,8 +115,9 @@ async fn facts(
 pub enum Gathered {
     /// Of one target.
     One(Box<Facts>),
-    /// Of several, with the source as it is read for all of them.
-    Several(Vec<Facts>, Box<SourceFacts>),
+    /// Of several, or from several connections: with the source as it is read for all of them, and what each connection
+    /// reads where there are several.
+    Several(Vec<Facts>, Box<SourceFacts>, Vec<OneReading>),
 }
 
 impl Gathered {
@@ -123,8 +125,17 @@ impl Gathered {
     pub fn each(&self) -> &[Facts] {
         match self {
             Gathered::One(facts) => std::slice::from_ref(facts),
-            Gathered::Several(facts, _) => facts,
+            Gathered::Several(facts, ..) => facts,
         }
+    }
+
+    /// Says what each of several connections reads.
+    pub fn readings(&mut self, readings: &[OneReading]) {
+        if readings.is_empty() {
+            return;
+        }
+        let source = Box::new(self.each()[0].source.clone());
+        *self = Gathered::Several(self.each().to_vec(), source, readings.to_vec());
     }
 
     /// Says why a comparison in the client had begun and was given up.
@@ -139,9 +150,9 @@ impl Gathered {
     /// # Errors
     /// As [`planner::plan`].
     pub fn plan(&self, targets: &Targets, route: &Route, ends: &Ends<'_>) -> Result<Plan> {
-        let (facts, source) = match self {
+        let (facts, source, readings) = match self {
             Gathered::One(facts) => return planner::plan(&targets.each[0].pipeline, facts, ends),
-            Gathered::Several(facts, source) => (facts, source),
+            Gathered::Several(facts, source, readings) => (facts, source, readings),
         };
         let parts: Vec<(Pipeline, Facts)> =
             targets.each.iter().map(|target| target.pipeline.clone()).zip(facts.iter().cloned()).collect();
@@ -151,6 +162,7 @@ impl Gathered {
             path: route.path.path,
             path_reason: &route.path.reason,
             source,
+            readings,
             dry_run: facts[0].run.dry_run,
         };
         plan_together(&reading, &parts, ends)
@@ -199,7 +211,7 @@ pub async fn all(
             }
         }
     }
-    Ok(Gathered::Several(each, Box::new(source)))
+    Ok(Gathered::Several(each, Box::new(source), Vec::new()))
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.
@@ -336,6 +348,7 @@ fn native_names(target: &Target, columns: &[ematix_flow_core::facts::SourceColum
 fn needed_privileges(
     pipeline: &Pipeline,
     path: ExecutionPath,
+    dry_run: bool,
     schema_exists: bool,
     live: Option<&LiveTable>,
 ) -> Vec<Privilege> {
@@ -350,7 +363,9 @@ fn needed_privileges(
     let watched = live.is_some_and(|live| !live.triggers.is_empty());
     let table = declared(&pipeline.target);
     let reads = table.is_some_and(|table| table.cleaning.iter().any(|(_, chain)| chain.reads()));
-    let counts = pipeline.helpers.iter().any(|step| step.helper.counts());
+    let prepares = !pipeline.helpers.is_empty() || table.is_some_and(|table| !table.cleaning.is_empty());
+    // Who only tries counts every layer.
+    let counts = pipeline.helpers.iter().any(|step| step.helper.counts()) || (dry_run && prepares);
     let staged = path != ExecutionPath::SameDatabase
         || strategy.stages()
         || watched
