@@ -468,6 +468,29 @@ def test_a_dry_run_counts_what_each_layer_left_and_changed(
         assert "layers" not in project.run(flow)["p"]
 
 
+def test_a_sample_shows_what_markers_changed_before_beside_after(database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.x (id int, name text, n text)")
+    database.execute("INSERT INTO app.x VALUES (1, ' Ada', '7'), (2, 'bob', '07'), (3, 'cy', '3')")
+    project = Project()
+    columns = {
+        "name": {"type": "text", "normalize": ["trim", "lower"]},
+        "n": {"type": "bigint", "normalize": ["parse_int"]},
+    }
+    project.table("t", {"id": "integer", **columns}, primary_key="id")
+    project.pipeline("p", "app.x", "t", "merge")
+    flow.project(project.text())
+    report = json.loads(flow("dry-run", "p", "--sample", "5", "--output", "json").stdout)
+    markers = report["layers"][1]
+    assert markers["changed"] == {"name": 1, "n": 1}
+    assert sorted(markers["sample"], key=lambda row: row["after"]["id"]) == [
+        {"before": {"id": 1, "name": " Ada", "n": "7"}, "after": {"id": 1, "name": "ada", "n": 7}},
+        {"before": {"id": 2, "name": "bob", "n": "07"}, "after": {"id": 2, "name": "bob", "n": 7}},
+    ]
+    shown = flow("dry-run", "p", "--sample", "5").stdout
+    assert "name:  Ada → ada" in shown and "id: 2" in shown and "n: 07 → 7" in shown, shown
+    assert len(json.loads(flow("dry-run", "p", "--sample", "1", "--output", "json").stdout)["layers"][1]["sample"]) == 1
+
+
 def test_a_role_needs_no_more_than_it_has_where_nothing_is_counted(database: Database, flow: Flow) -> None:
     """Nothing is created for a helper, but for the stage in which deduplicate_by counts."""
     database.execute(TABLE)

@@ -224,6 +224,18 @@ pub struct LayerReport {
     /// How many values of each column markers changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<IndexMap<String, i64>>,
+    /// Some rows that markers changed (`--sample`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Vec<ChangedRow>>,
+}
+
+/// A row that markers changed: its keys, and the columns that they clean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangedRow {
+    /// As the source has it.
+    pub before: serde_json::Map<String, serde_json::Value>,
+    /// As it is loaded.
+    pub after: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A row that would change.

@@ -146,6 +146,8 @@ class RunReport(Report):
         shown = [(name, count) for name, count in counts if count or name == "in"]
         parts = [notebook.title(heading), notebook.table([], [(name, value) for name, value in about if value])]
         parts.append(notebook.table([name for name, _ in shown], [[count for _, count in shown]]))
+        if self.layers:
+            parts.append(notebook.table(["layer", "rows"], [[each["layer"], each["rows"]] for each in self.layers]))
         if self.parse_failures:
             parts.append(notebook.table(["column", "not parsed"], list(self.parse_failures.items())))
         parts += notebook.warned(self.warnings)

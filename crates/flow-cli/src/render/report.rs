@@ -200,6 +200,16 @@ pub fn layers(layers: &[LayerReport]) -> String {
             changed.map(|(column, count)| format!("{column}: {} changed", thousands(*count))).collect();
         words.extend(columns);
         text.push_str(&format!("  {:<width$}  {}\n", layer.layer, words.join("  ")));
+        for row in layer.sample.iter().flatten() {
+            // A number that was a text looks the same.
+            let shown =
+                row.after.iter().map(|(name, after)| match (row.before.get(name).map(cell), cell(after)) {
+                    (Some(before), after) if before != after => format!("{name}: {before} → {after}"),
+                    (_, after) => format!("{name}: {after}"),
+                });
+            let parts: Vec<String> = shown.collect();
+            text.push_str(&format!("  {:<width$}    {}\n", "", parts.join("  ")));
+        }
         before = Some(layer.rows);
     }
     text

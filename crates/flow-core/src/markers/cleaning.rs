@@ -197,18 +197,56 @@ impl Cleaning {
         })
     }
 
+    /// The columns that the source has too, each with the source's own, and whether a row `l` of a layer has another
+    /// value there than the source had.
+    fn compared(&self, dialect: &dyn Dialect) -> impl Iterator<Item = (&Ident, &Ident, Sql)> {
+        let text = dialect.type_name(&DataType::Text);
+        self.columns.iter().filter_map(move |column| {
+            let raw = column.raw.as_ref()?;
+            let as_text = |name: &Ident| dialect.cast_to(&sql!("l.{name}", name), &text);
+            let (after, before) = (as_text(&column.name), as_text(raw));
+            Some((&column.name, raw, sql!("{after} IS DISTINCT FROM {before}", after, before)))
+        })
+    }
+
+    /// Some rows of a layer with values that are not what the source had, before and after, as a JSON array: with the
+    /// columns that `keys` name.
+    pub fn sample(&self, layer: &Ident, keys: &[Ident], rows: usize, dialect: &dyn Dialect) -> Sql {
+        let object = dialect.function("jsonb_build_object");
+        let pair = |name: &Ident, value: &Ident| {
+            sql!("{text}, l.{value}", text = Literal::Text(name.to_string()), value)
+        };
+        let keys: Vec<Sql> =
+            keys.iter().filter(|key| !self.has(key.as_str())).map(|key| pair(key, key)).collect();
+        let of = |values: Vec<Sql>| {
+            sql!("{object}({pairs})", object, pairs = Sql::join(keys.iter().cloned().chain(values), ", "))
+        };
+        let before = of(self.compared(dialect).map(|(name, raw, _)| pair(name, raw)).collect());
+        let after = of(self.compared(dialect).map(|(name, ..)| pair(name, name)).collect());
+        let differs: Vec<Sql> = self.compared(dialect).map(|(_, _, differs)| differs).collect();
+        if differs.is_empty() {
+            return Sql::text("NULL");
+        }
+        sql!(
+            "(SELECT {array}(s.row) FROM (SELECT {object}('before', {before}, 'after', {after}) AS row\n                    FROM {layer} AS l WHERE {differs} LIMIT {rows}) AS s)",
+            array = dialect.function("jsonb_agg"),
+            object,
+            before,
+            after,
+            layer,
+            differs = Sql::join(differs, " OR "),
+            rows = Literal::Integer(rows as i64)
+        )
+    }
+
     /// How many values of each column are not what the source had, as a JSON object over the rows of a layer.
     pub fn changed(&self, layer: &Ident, dialect: &dyn Dialect) -> Sql {
-        let text = dialect.type_name(&DataType::Text);
-        let pairs = self.columns.iter().filter_map(|column| {
-            let as_text = |name: &Ident| dialect.cast_to(&sql!("l.{name}", name), &text);
-            let (cleaned, raw) = (as_text(&column.name), as_text(column.raw.as_ref()?));
-            let differs = sql!("{cleaned} IS DISTINCT FROM {raw}", cleaned, raw);
-            Some(sql!(
+        let pairs = self.compared(dialect).map(|(name, _, differs)| {
+            sql!(
                 "{name}, {count}",
-                name = Literal::Text(column.name.to_string()),
+                name = Literal::Text(name.to_string()),
                 count = dialect.count_where(&differs)
-            ))
+            )
         });
         sql!(
             "(SELECT {object}({pairs}) FROM {layer} AS l)",

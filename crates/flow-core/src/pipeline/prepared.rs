@@ -48,6 +48,8 @@ pub struct Prepared {
     pub cleaning: Option<Cleaning>,
     /// What helpers do, where there are any.
     pub helping: Option<Helping>,
+    /// The keys by which the pipeline knows its rows, as far as the source has them.
+    keys: Vec<Ident>,
 }
 
 impl Prepared {
@@ -77,32 +79,26 @@ impl Prepared {
             Some(table) => table.cleaning_of(&raw, keep_raw, dialect)?,
             None => None,
         };
-        let mut prepared = Prepared { own, cleaning, helping: None };
+        let known = pipeline.keys.clone().or_else(|| Some(declared_keys(table?).0)).unwrap_or_default();
+        let mut prepared = Prepared { own, cleaning, helping: None, keys: known };
         if !steps.is_empty() {
             prepared.cleans_what_is_there(pipeline, table, source)?;
-            prepared.helping = Some(prepared.helped(pipeline, table, steps, source, dialect)?);
+            prepared.helping = Some(prepared.helped(steps, source, dialect)?);
         }
+        prepared.keys.retain(|key| source.column(key.as_str()).is_some());
         Ok(prepared)
     }
 
-    fn helped(
-        &self,
-        pipeline: &Pipeline,
-        table: Option<&Table>,
-        steps: &[Step],
-        source: &SourceFacts,
-        dialect: &dyn Dialect,
-    ) -> Result<Helping> {
+    fn helped(&self, steps: &[Step], source: &SourceFacts, dialect: &dyn Dialect) -> Result<Helping> {
         let columns = source.loaded_columns();
         let mut hidden: Vec<Ident> = self.cleaning.iter().flat_map(Cleaning::beside).cloned().collect();
         hidden.extend(self.own.iter().map(|_| Ident::fixed(OWN)));
-        let keys = pipeline.keys.clone().or_else(|| Some(declared_keys(table?).0)).unwrap_or_default();
         let found: Vec<Vec<Raw<'_>>> = source.helped.iter().map(|columns| raw_of(columns)).collect();
         let base = Base {
             from: &self.before_helpers(),
             columns: &raw_of(&columns),
             hidden: &hidden,
-            keys: &keys,
+            keys: &self.keys,
             dialect,
         };
         Helping::around(steps, &base, &found)
@@ -194,8 +190,9 @@ impl Prepared {
         }
     }
 
-    /// The numbers of the layers, as one row: how many rows helpers dropped, and with `every_layer` what each left.
-    pub fn account(&self, every_layer: bool, dialect: &dyn Dialect) -> Sql {
+    /// The numbers of the layers, as one row: how many rows helpers dropped, and with `every_layer` what each left, with
+    /// so many rows of a sample of what markers changed.
+    pub fn account(&self, every_layer: bool, sample: usize, dialect: &dyn Dialect) -> Sql {
         let mut sum = self.helping.as_ref().map_or(Sql::empty(), |helping| helping.all_dropped(dialect));
         if sum.is_empty() {
             sum = sql!("{none}", none = Literal::Integer(0));
@@ -204,7 +201,7 @@ impl Prepared {
         if every_layer {
             list.push(&sql!(
                 ",\n               {layers}::text AS {name}",
-                layers = self.every_layer(dialect),
+                layers = self.every_layer(sample, dialect),
                 name = Ident::fixed(LAYERS)
             ));
         }
@@ -212,7 +209,7 @@ impl Prepared {
     }
 
     /// What every layer left and changed, as a JSON array.
-    fn every_layer(&self, dialect: &dyn Dialect) -> Sql {
+    fn every_layer(&self, sample: usize, dialect: &dyn Dialect) -> Sql {
         let count = dialect.function("count");
         let object = dialect.function("jsonb_build_object");
         let rows = |name: &Ident| sql!("(SELECT {count}(*) FROM {name} AS l)", count, name);
@@ -234,10 +231,17 @@ impl Prepared {
         if let Some(cleaning) = &self.cleaning {
             let name = Ident::fixed(CLEANED);
             layers.push(sql!(
-                "{object}('layer', 'markers', 'rows', {rows}, 'changed', {changed})",
+                "{object}('layer', 'markers', 'rows', {rows}, 'changed', {changed}{sample})",
                 object,
                 rows = rows(&name),
-                changed = cleaning.changed(&name, dialect)
+                changed = cleaning.changed(&name, dialect),
+                sample = match sample {
+                    0 => Sql::empty(),
+                    rows => sql!(
+                        ", 'sample', {sample}",
+                        sample = cleaning.sample(&name, &self.keys, rows, dialect)
+                    ),
+                }
             ));
         }
         for name in self.helping.iter().flat_map(Helping::names) {

@@ -323,7 +323,7 @@ impl<'a> Resolved<'a> {
             // ON FALSE: the numbers come once, beside no row.
             Counting::Account { every_layer } => sql!(
                 "\n  FULL JOIN {account} AS {name} ON FALSE",
-                account = self.prepared.account(every_layer, self.ends.source.dialect),
+                account = self.prepared.account(every_layer, self.facts.run.sample, self.ends.source.dialect),
                 name = Ident::fixed(ACCOUNT)
             ),
             Counting::Nothing | Counting::Carried(_) => Sql::empty(),
