@@ -36,7 +36,18 @@ from .declare.columns import Column
 from .declare.decorators import Ematix, ematix
 from .declare.expectations import Expectation, expect
 from .declare.features import FeatureView
-from .declare.helpers import PreHelper, deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
+from .declare.helpers import (
+    PreHelper,
+    deduplicate_by,
+    explode,
+    filter_where,
+    flatten,
+    limit,
+    rename,
+    sample_pct,
+    select,
+    with_column,
+)
 from .declare.markers import (
     Marker,
     Sql,
@@ -209,7 +220,9 @@ __all__ = [
     "ematix",
     "empty_to_null",
     "expect",
+    "explode",
     "filter_where",
+    "flatten",
     "hash",
     "limit",
     "lower",

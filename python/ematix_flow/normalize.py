@@ -5,7 +5,17 @@
 trim()
 """
 
-from .declare.helpers import deduplicate_by, filter_where, limit, rename, sample_pct, select, with_column
+from .declare.helpers import (
+    deduplicate_by,
+    explode,
+    filter_where,
+    flatten,
+    limit,
+    rename,
+    sample_pct,
+    select,
+    with_column,
+)
 from .declare.markers import (
     cast,
     clamp,
@@ -56,7 +66,9 @@ __all__ = [
     "derive",
     "email_normalize",
     "empty_to_null",
+    "explode",
     "filter_where",
+    "flatten",
     "hash",
     "limit",
     "lower",

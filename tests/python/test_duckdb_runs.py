@@ -438,7 +438,7 @@ def test_numbers_that_are_not_finite_are_shown(python: Interpreter, sql: Sql) ->
     assert "Infinity" in python.flow("dry-run", "history", "--sample", "1").stdout
 
 
-def test_markers_are_refused_where_duckdb_reads_the_source(python: Interpreter, sql: Sql) -> None:
+def test_markers_and_helpers_are_refused_where_duckdb_reads_the_source(python: Interpreter, sql: Sql) -> None:
     with (python.directory / "pipelines.toml").open("a", encoding="utf-8") as file:
         file.write("""
 [tables.cleaned]
@@ -452,6 +452,12 @@ mode = "merge"
 """)
     refused = python.flow("run", "cleaned", expect=2)
     assert "error[not_yet_supported]: markers are not supported yet where duckdb reads the source" in refused.stderr
+    with (python.directory / "pipelines.toml").open("a", encoding="utf-8") as file:
+        file.write("transforms_pre = [{ filter_where = 'id > 0' }, { limit = 5 }]\n")
+    for command in ("run", "preview"):
+        refused = python.flow(command, "cleaned", expect=2)
+        said = refused.stdout + refused.stderr
+        assert "error[not_yet_supported]: helpers are not supported yet where duckdb reads the source" in said
 
 
 def test_rows_are_expected_to_hold_what_they_must(python: Interpreter, sql: Sql) -> None:

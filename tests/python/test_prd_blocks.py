@@ -3,6 +3,7 @@ undefined, or needs a table, the test makes it around the block and says so."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,50 @@ assert sync_customers(None).startswith("SELECT")
     assert versions(database, "analytics.customer_dim") == 10
     not_null = "SELECT attname FROM pg_attribute WHERE attrelid = 'analytics.customer_dim'::regclass AND NOT attnotnull"
     assert [name for (name,) in database.rows(f"{not_null} AND attnum > 0 ORDER BY attnum")] == ["name", "valid_to"]
+
+
+# §18.2, with the class, the rest of its columns and the pipeline around the two blocks.
+def test_18_2_rows_are_cleaned_and_helped(python: Interpreter, database: Database) -> None:
+    database.execute("""
+        CREATE TABLE raw.people (customer_id bigint, email text, ts text, score text, region text, first_name text,
+                                 last_name text, updated_at timestamptz);
+        INSERT INTO raw.people
+        SELECT n / 2, ' A' || n || '@X.org ', '2026-01-01T00:00:00Z', 'n/a', NULLIF('eu', repeat('eu', n % 5)), 'Ada', n || ' ',
+               timestamptz '2026-01-01' + n * interval '1 s'
+          FROM generate_series(2, 401) AS n;
+    """)
+    python.run("""
+from typing import Annotated
+from ematix_flow import *
+from ematix_flow.types import BigInt, String, Text, TimestampTZ
+
+@ematix.table(schema="analytics")
+class Customers:
+    customer_id: Annotated[BigInt, pk()]
+    email: Annotated[String[256] | None, lower(), trim(), empty_to_null()]
+    ts: Annotated[TimestampTZ | None, parse_timestamp()] # auto-detect catalogue
+    score: Annotated[BigInt, parse_int(on_failure="default", default=0)]
+    region: Annotated[String[8], default("US")]
+    full_name: Annotated[Text, derive("first_name || ' ' || last_name"), trim()]
+
+@ematix.pipeline(target=Customers, mode="merge", transforms_pre=[
+deduplicate_by("customer_id", order_by="updated_at DESC"),
+filter_where("region IS NOT NULL"), limit(1000), sample_pct(0.1)])
+def customers(conn):
+    return "SELECT * FROM raw.people"
+
+report = customers.run()
+assert report.rows_deduplicated == 200, report
+assert 5 < report.rows_inserted < 40 and report.rows_in == report.rows_inserted + 200, report
+assert customers.run().rows_unchanged == report.rows_inserted
+tried = customers.dry_run()
+assert [layer["layer"] for layer in tried.layers] == ["source", "markers", "deduplicate_by", "filter_where", "limit", "sample_pct"]
+assert tried.layers[1]["changed"]["score"] == 400 and [layer["rows"] for layer in tried.layers[:3]] == [400, 400, 200]
+""")
+    assert database.rows(
+        "SELECT DISTINCT email = format('a%s@x.org', 2 * customer_id + 1), ts, score, full_name = format('Ada %s', 2 * customer_id + 1)"
+        " FROM analytics.customers"
+    ) == [(True, dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc), 0, True)]
 
 
 # §18.6.

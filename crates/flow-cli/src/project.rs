@@ -210,7 +210,7 @@ pub fn offline_request(overrides: PipelineOptions) -> Request {
 
 /// The connection that a pipeline reads from.
 pub fn source_connection(spec: &PipelineSpec) -> &str {
-    spec.source.connection.as_deref().unwrap_or("default")
+    spec.source.first_connection().unwrap_or("default")
 }
 
 /// The connection that a pipeline writes to: the source's unless said.

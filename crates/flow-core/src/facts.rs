@@ -31,6 +31,8 @@ pub struct Facts {
     pub client_diff_given_up: Option<String>,
     /// Whether everything was assumed, without a server.
     pub assumed: bool,
+    /// The path on which the rows came into the target's database, where that was before this load reads them.
+    pub came_by: Option<ExecutionPath>,
 }
 
 /// Where the rows are compared.
@@ -86,6 +88,10 @@ pub struct SourceFacts {
     pub clock: Option<String>,
     /// The columns that markers clean, with the types that they have then.
     pub cleaned: Vec<SourceColumn>,
+    /// The columns behind each helper, in their order; those out of sight too.
+    pub helped: Vec<Vec<SourceColumn>>,
+    /// The columns in sight behind the last helper, where there are helpers.
+    pub shown: Option<Vec<SourceColumn>>,
 }
 
 impl SourceFacts {
@@ -94,8 +100,21 @@ impl SourceFacts {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The column of that name as it is loaded: cleaned, where markers clean it.
+    /// The columns that reach the load, as far as markers do not clean them.
+    pub fn given(&self) -> &[SourceColumn] {
+        self.shown.as_deref().unwrap_or(&self.columns)
+    }
+
+    /// The names of columns.
+    pub fn names(columns: &[SourceColumn]) -> Vec<&str> {
+        columns.iter().map(|column| column.name.as_str()).collect()
+    }
+
+    /// The column of that name as it is loaded: behind the last helper, or cleaned, where markers clean it.
     pub fn loaded(&self, name: &str) -> Option<&SourceColumn> {
+        if let Some(shown) = &self.shown {
+            return shown.iter().find(|column| column.name == name);
+        }
         self.cleaned.iter().find(|column| column.name == name).or_else(|| self.column(name))
     }
 

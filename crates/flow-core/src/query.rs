@@ -3,7 +3,10 @@
 //! Reads tokens, not grammar: strings, quoted names, dollar quotes and comments are told apart, so
 //! that a semicolon inside one of them is not taken for an end. What a query means is the server's.
 
+mod order;
+
 use crate::error::{ErrorCode, FlowError, Result};
+pub use order::{latest_first, nulls_last};
 
 /// A query that may stand in a parenthesis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +98,17 @@ impl ReadQuery {
     pub fn of_table(quoted: &str) -> ReadQuery {
         let simple = SimpleSelect { relation: quoted.to_owned(), columns: None };
         ReadQuery { text: format!("SELECT * FROM {quoted}"), simple: Some(simple) }
+    }
+
+    /// A query that reads all that some queries read, whatever their columns are.
+    pub fn over_all(queries: &[&ReadQuery]) -> ReadQuery {
+        ReadQuery::united(queries, "1 AS one")
+    }
+
+    /// The rows of several queries, `list` of the rows `q` of each.
+    pub fn united(queries: &[&ReadQuery], list: &str) -> ReadQuery {
+        let each = queries.iter().map(|query| format!("SELECT {list}\n  FROM (\n{}\n) AS q", query.text));
+        ReadQuery { text: each.collect::<Vec<_>>().join("\n UNION ALL\n"), simple: None }
     }
 
     /// The text, without a trailing `;` or comment.
@@ -196,6 +210,16 @@ pub fn filled(
 /// `invalid_value` for a string or a comment that is not closed.
 pub fn names_in_braces(text: &str) -> Result<Vec<String>> {
     Ok(blanks(text)?.into_iter().filter(|blank| blank.is_name).map(|blank| blank.name.to_owned()).collect())
+}
+
+/// Whether an expression says a name outside of its strings and comments.
+pub fn says(expression: &str, name: &str) -> bool {
+    let is_said = |token: &Token| match token {
+        Token::Word(word) => word == name,
+        Token::QuotedName(quoted) => quoted == name,
+        Token::Symbol(_) | Token::Other => false,
+    };
+    lex(expression).is_ok_and(|lexed| lexed.tokens.iter().any(|(_, token)| is_said(token)))
 }
 
 /// Holds that a text is an expression that ends where it should: it stands in a parenthesis of its own.
@@ -475,67 +499,3 @@ const CLAUSES: &[&str] = &[
     "tablesample",
     "as",
 ];
-
-/// `a NULLS FIRST` counts down as `a DESC NULLS FIRST`.
-fn descending_before_nulls(item: &str) -> String {
-    let nulls = lex(item).ok().and_then(|lexed| {
-        let word = |token: &Token| matches!(token, Token::Word(word) if word == "nulls");
-        lexed.tokens.iter().rev().find(|(_, token)| word(token)).map(|(at, _)| *at)
-    });
-    match nulls {
-        Some(at) => format!("{}DESC {}", &item[..at], &item[at..]),
-        None => format!("{item} DESC NULLS LAST"),
-    }
-}
-
-/// The items of an ORDER BY list, so that the latest row comes first: a bare expression counts down,
-/// one with a direction is kept, and NULL is never the latest.
-///
-/// ```
-/// use ematix_flow_core::query::latest_first;
-/// assert_eq!(latest_first("updated_at, id ASC").unwrap(), ["updated_at DESC NULLS LAST", "id ASC"]);
-/// ```
-///
-/// # Errors
-/// `invalid_value` where a string, a quoted name or a comment is not closed, or nothing is said.
-pub fn latest_first(list: &str) -> Result<Vec<String>> {
-    let lexed = lex(list)?;
-    let mut items = Vec::new();
-    let (mut depth, mut start) = (0, 0);
-    let mut words: Vec<String> = Vec::new();
-    let tokens = lexed.tokens.len();
-    let comma_at_end = matches!(lexed.tokens.last(), Some((_, Token::Symbol(','))));
-    let whole = !comma_at_end && balanced(lexed.tokens.iter().map(|(_, token)| token));
-    for (index, (at, token)) in lexed.tokens.into_iter().enumerate() {
-        match &token {
-            Token::Symbol(';') => return Err(writes("the ORDER BY list has a semicolon")),
-            Token::Symbol('(' | '[') => depth += 1,
-            Token::Symbol(')' | ']') => depth -= 1,
-            _ => {}
-        }
-        let comma = depth == 0 && token == Token::Symbol(',');
-        if let (Token::Word(word), 0) = (&token, depth) {
-            words.push(word.clone());
-        }
-        if comma || index + 1 == tokens {
-            let end = if comma { at } else { lexed.end };
-            items.push((list[start..end].trim().to_owned(), std::mem::take(&mut words)));
-            start = at + 1;
-        }
-    }
-    if items.is_empty() || items.iter().any(|(text, _)| text.is_empty()) || !whole {
-        return Err(FlowError::new(ErrorCode::InvalidValue, format!("`{list}` is not an ORDER BY list")));
-    }
-    Ok(items
-        .into_iter()
-        .map(|(text, words)| {
-            let says = |word: &str| words.iter().any(|said| said == word);
-            match (says("asc") || says("using"), says("desc"), says("nulls")) {
-                (true, _, _) | (_, true, true) => text,
-                (_, true, false) => format!("{text} NULLS LAST"),
-                (_, false, false) => format!("{text} DESC NULLS LAST"),
-                (_, false, true) => descending_before_nulls(&text),
-            }
-        })
-        .collect())
-}

@@ -124,6 +124,9 @@ pub struct RunReport {
     /// Rows that would change, old beside new (`dry-run --sample`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<Vec<SampleRow>>,
+    /// What each layer around the source's query left and changed (`dry-run`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerReport>,
     /// The run of each target, where one reading loaded several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<RunReport>,
@@ -168,6 +171,7 @@ impl RunReport {
             warnings: Vec::new(),
             error: None,
             sample: None,
+            layers: Vec::new(),
             targets: Vec::new(),
             steps: Vec::new(),
         }
@@ -190,6 +194,10 @@ impl RunReport {
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default();
         self.parse_failures = counted.into_iter().filter(|(_, count)| *count > 0).collect();
+        self.layers = values
+            .text(RunValue::Layers)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
     }
 
     /// The last eight digits of the run's id, as people type them (the first are a clock).
@@ -204,6 +212,30 @@ impl RunReport {
             None => Ok(self),
         }
     }
+}
+
+/// What a layer around the source's query left and changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerReport {
+    /// `source`, `watermark`, `markers`, or the helper.
+    pub layer: String,
+    /// Rows that leave it.
+    pub rows: i64,
+    /// How many values of each column markers changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<IndexMap<String, i64>>,
+    /// Some rows that markers changed (`--sample`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Vec<ChangedRow>>,
+}
+
+/// A row that markers changed: its keys, and the columns that they clean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangedRow {
+    /// As the source has it.
+    pub before: serde_json::Map<String, serde_json::Value>,
+    /// As it is loaded.
+    pub after: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A row that would change.

@@ -65,6 +65,8 @@ run_values! {
     ReadFrom = "read_from",
     /// How many values of each column could not be read, as a JSON object.
     ParseFailures = "parse_failures",
+    /// What each layer around the source's query left and changed, as a JSON array.
+    Layers = "layers",
 }
 
 impl RunValue {
@@ -84,7 +86,7 @@ impl RunValue {
 
     /// Whether it is a text, which may be NULL, and not a number.
     pub const fn is_text(self) -> bool {
-        matches!(self, RunValue::Watermark | RunValue::ReadFrom | RunValue::ParseFailures)
+        matches!(self, RunValue::Watermark | RunValue::ReadFrom | RunValue::ParseFailures | RunValue::Layers)
     }
 }
 

@@ -101,6 +101,11 @@ plans! {
     truncate_dry_run_of_a_first_load => scene("mode = 'truncate'").dry_run(0);
 }
 
+/// A scene whose two helpers leave the columns as they are.
+fn helped(options: &str) -> Scene<'static> {
+    scene(options).existing().facts(|facts| facts.source.helped = vec![facts.source.columns.clone(); 2])
+}
+
 // merge
 plans! {
     merge_first_load_read_in_place => scene("mode = 'merge'").plain_table(&["customer_id"]);
@@ -125,6 +130,15 @@ plans! {
         scene("mode = 'merge'\non_duplicate = 'latest'\norder_by = 'updated_at, name ASC'")
             .existing()
             .plain_table(&["customer_id"]);
+    merge_of_deduplicated_rows =>
+        helped("mode = 'merge'\ntransforms_pre = [{ filter_where = 'score > 0' }, { deduplicate_by = { keys = 'customer_id', order_by = 'updated_at DESC' } }]");
+    merge_of_rows_filtered_behind_a_count =>
+        helped("mode = 'merge'\ntransforms_pre = [{ deduplicate_by = { keys = 'customer_id', order_by = 'updated_at DESC' } }, { filter_where = 'score > 0' }]");
+    merge_incremental_of_helped_rows =>
+        helped("mode = 'merge'\nincremental_column = 'updated_at'\ntransforms_pre = [{ sample_pct = 0.1 }, { filter_where = 'score > 0' }]")
+            .watermark(LAST, READ_FROM);
+    merge_dry_run_counts_every_layer =>
+        helped("mode = 'merge'\ntransforms_pre = [{ filter_where = 'score > 0' }, { limit = 5 }]").dry_run(0);
     merge_incremental =>
         scene("mode = 'merge'\nincremental_column = 'updated_at'\nlookback = '90s'").existing().watermark(LAST, READ_FROM);
     merge_incremental_skips_null =>

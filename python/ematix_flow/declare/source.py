@@ -19,10 +19,13 @@ class Source:
     Source.postgres_table('crm', 'app.customers')
     """
 
-    def __init__(self, connection: str | None, said: Mapping[str, Any], kind: str) -> None:
+    def __init__(
+        self, connection: str | None, said: Mapping[str, Any], kind: str, members: Sequence[Source] = ()
+    ) -> None:
         self.connection = connection
         self._said = dict(said)
         self._kind = kind
+        self._union = list(members)
 
     @staticmethod
     @told_at_the_line
@@ -60,10 +63,16 @@ class Source:
     @staticmethod
     @told_at_the_line
     def union_all(*sources: Source) -> Source:
-        """The rows of several sources, one after the other. This version refuses it at the run."""
+        """The rows of several sources, by the names of their columns; from one or from several connections.
+
+        >>> Source.union_all(Source.postgres_table("eu", "app", "o"), Source.postgres_table("us", "app", "o"))
+        Source.union_all(Source.postgres_table('eu', 'app.o'), Source.postgres_table('us', 'app.o'))
+        """
         if not sources or not all(isinstance(source, Source) for source in sources):
             raise SpecError("Source.union_all: give one or more sources", code="invalid_value")
-        return Source(sources[0].connection, {"union_all": [source.export() for source in sources]}, "union_all")
+        members = [member for source in sources for member in source._members()]
+        said = {"union": [member.export() for member in members]}
+        return Source(None, said, "union_all", members)
 
     @staticmethod
     @told_at_the_line
@@ -85,9 +94,15 @@ class Source:
     def connections(self) -> set[str]:
         """The names of the connections that it reads."""
         found = {self.connection} if self.connection else set()
-        return found | {inner["connection"] for inner in self._said.get("union_all", []) if "connection" in inner}
+        return found.union(*(member.connections() for member in self._union))
+
+    def _members(self) -> Sequence[Source]:
+        """The sources that it consists of: a union's, else itself."""
+        return self._union or [self]
 
     def __repr__(self) -> str:
+        if self._union:
+            return f"Source.{self._kind}({', '.join(map(repr, self._union))})"
         shown = next(iter(self._said.values()))
         first = "" if self.connection is None else f"{self.connection!r}, "
         return f"Source.{self._kind}({first}{shown!r})"

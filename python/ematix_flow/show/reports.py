@@ -110,6 +110,7 @@ class RunReport(Report):
     warnings: list[ErrorInfo]
     error: ErrorInfo | None
     sample: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
     targets: list[RunReport]
 
     def _read(self, data: dict[str, Any]) -> None:
@@ -129,6 +130,7 @@ class RunReport(Report):
         self.warnings = [ErrorInfo.from_dict(item) for item in data.get("warnings") or []]
         self.error = ErrorInfo.from_dict(data["error"]) if data.get("error") else None
         self.sample = list(data.get("sample") or [])
+        self.layers = list(data.get("layers") or [])
         self.targets = [RunReport(item) for item in data.get("targets") or []]
 
     def _html(self) -> list[str]:
@@ -144,6 +146,8 @@ class RunReport(Report):
         shown = [(name, count) for name, count in counts if count or name == "in"]
         parts = [notebook.title(heading), notebook.table([], [(name, value) for name, value in about if value])]
         parts.append(notebook.table([name for name, _ in shown], [[count for _, count in shown]]))
+        if self.layers:
+            parts.append(notebook.table(["layer", "rows"], [[each["layer"], each["rows"]] for each in self.layers]))
         if self.parse_failures:
             parts.append(notebook.table(["column", "not parsed"], list(self.parse_failures.items())))
         parts += notebook.warned(self.warnings)

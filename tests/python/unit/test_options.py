@@ -33,6 +33,7 @@ TYPES: dict[str, Callable[[dict[str, Any]], str]] = {
     "names": lambda _: "Names",
     "expectations": lambda _: "Sequence[Expectation]",
     "name_or_off": lambda _: "str | Literal[False]",
+    "helpers": lambda _: "Sequence[PreHelper]",
 }
 
 

@@ -76,6 +76,12 @@ EXPORTED: list[tuple[Any, Any]] = [
     (ef.sample_pct(0.1), {"sample_pct": 0.1}),
     (ef.sample_pct(1, seed=7), {"sample_pct": {"fraction": 1, "seed": 7}}),
     (ef.rename(new="old"), {"rename": {"new": "old"}}),
+    (ef.explode("tags"), {"explode": "tags"}),
+    (
+        ef.explode("tags", into="tag", keep_empty=True),
+        {"explode": {"column": "tags", "into": "tag", "keep_empty": True}},
+    ),
+    (ef.flatten("o", {"a": "b.c"}), {"flatten": {"column": "o", "into": {"a": "b.c"}}}),
     (ef.select("a", "b"), {"select": ["a", "b"]}),
     (ef.with_column("a", "b + 1"), {"with_column": {"name": "a", "expression": "b + 1"}}),
     (expect.not_null("a"), {"not_null": "a"}),
@@ -93,8 +99,7 @@ EXPORTED: list[tuple[Any, Any]] = [
     (
         Source.union_all(Source.postgres_query("a", "SELECT 1"), Source.postgres_table("b", "s", 't"t')),
         {
-            "connection": "a",
-            "union_all": [
+            "union": [
                 {"connection": "a", "query": "SELECT 1"},
                 {"connection": "b", "table": 's."t""t"'},
             ],
@@ -128,6 +133,8 @@ def test_the_sources_of_a_union_are_all_its_connections() -> None:
         lambda: ef.filter_where(""),
         lambda: ef.limit(True),
         lambda: ef.sample_pct(-0.1),
+        lambda: ef.sample_pct(0),
+        lambda: ef.flatten("a", {}),
         lambda: ef.deduplicate_by([], order_by=" "),
         lambda: expect.row_count(),
         lambda: expect.row_count(1, policy="quarantine"),  # type: ignore[arg-type]

@@ -128,6 +128,7 @@ mod tests {
         ("what a pipeline that comes again reads", &["incremental_column", "late_commits"]),
         ("the executor's own", &["lease"]),
         ("tables of their own, which a line has no form for", &["expect"]),
+        ("steps with arguments: --query does the same", &["transforms_pre"]),
         (
             "how a table looks that many pipelines and people share",
             &[

@@ -123,6 +123,7 @@ fn parser_of(kind: Kind) -> ValueParser {
             .into(),
         Kind::Length => text.try_map(|text| length(&text)).into(),
         Kind::NumberOrLength => text.try_map(|text| number_or_length(&text)).into(),
+        Kind::Helpers => unreachable!("helpers have no flag"),
         Kind::Text => text.map(Value::from).into(),
         Kind::Texts | Kind::Names => text.map(|text| Value::from(text.trim())).into(),
         Kind::NameOrOff => text

@@ -127,6 +127,12 @@ pub async fn one(session: &Session, engine: &Engine, name: &str, request: &Reque
     progress.finish(&report);
     tell_end(console, &report);
     let keys = progress.keys();
+    if console.is_human() {
+        for part in std::iter::once(&report).chain(&report.targets).filter(|part| !part.layers.is_empty()) {
+            let name = if report.targets.is_empty() { name } else { &part.target };
+            console.out(&format!("{}\n{}", paint(STRONG, name), render::layers(&part.layers)));
+        }
+    }
     if let Some(sample) = report.sample.as_ref().filter(|_| console.is_human()) {
         console.out(&format!("{}\n{}", paint(STRONG, name), render::sample(sample, &keys)));
     }

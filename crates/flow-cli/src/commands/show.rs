@@ -6,7 +6,7 @@ use crate::project::{self, Outcome, Session};
 use crate::render::show::{Setting, settings};
 use crate::selection;
 use ematix_flow_core::declare::options::{OPTIONS, Support};
-use ematix_flow_core::declare::{OptionInfo, PipelineSpec, Places, ProjectSpec};
+use ematix_flow_core::declare::{OptionInfo, PipelineSpec, Places, ProjectSpec, SourceSpec};
 use ematix_flow_core::error::Location;
 use serde_json::{Map, Value, json};
 
@@ -87,10 +87,22 @@ fn of_part(project: &ProjectSpec, part: &PipelineSpec, from: &str) -> Vec<Settin
 
 fn source(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> String {
     let connection = project::source_connection(spec);
-    let source = &spec.source;
     if project.called.iter().any(|called| called == name) {
         return format!("{connection}: what its function answers");
     }
+    let own = |source: &SourceSpec| {
+        rows_of(
+            source,
+            source.connection.as_deref().or(spec.source.connection.as_deref()).unwrap_or("default"),
+        )
+    };
+    match spec.source.union.is_empty() {
+        true => rows_of(&spec.source, connection),
+        false => spec.source.union.iter().map(own).collect::<Vec<_>>().join(", and "),
+    }
+}
+
+fn rows_of(source: &SourceSpec, connection: &str) -> String {
     match (&source.table, &source.query_file, &source.query) {
         (Some(table), ..) => format!("{connection} {table}"),
         (_, Some(file), _) => format!("{connection} {file}"),

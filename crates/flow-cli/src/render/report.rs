@@ -4,7 +4,7 @@ use super::number::{counted, duration, thousands};
 use super::style::{self, FAINT, STRONG, paint};
 use ematix_flow_core::declare::Mode;
 use ematix_flow_core::error::ExitCode;
-use ematix_flow_core::report::{RunReport, SampleRow, Status};
+use ematix_flow_core::report::{LayerReport, RunReport, SampleRow, Status};
 use serde_json::Value;
 
 /// The counts of a run, as its mode has them.
@@ -179,6 +179,38 @@ pub fn sample(rows: &[SampleRow], keys: &[String]) -> String {
     }
     if rows.is_empty() {
         text.push_str("  no row would change\n");
+    }
+    text
+}
+
+/// What each layer left: rows fewer or more than before, and the values that markers changed.
+pub fn layers(layers: &[LayerReport]) -> String {
+    let width = layers.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    let mut before = None;
+    for layer in layers {
+        let mut words = vec![counted(layer.rows, "row", "rows")];
+        match before.map(|before: i64| layer.rows - before) {
+            Some(difference) if difference < 0 => words.push(format!("{} dropped", thousands(-difference))),
+            Some(difference) if difference > 0 => words.push(format!("{} more", thousands(difference))),
+            _ => {}
+        }
+        let changed = layer.changed.iter().flatten().filter(|(_, count)| **count > 0);
+        let columns: Vec<String> =
+            changed.map(|(column, count)| format!("{column}: {} changed", thousands(*count))).collect();
+        words.extend(columns);
+        text.push_str(&format!("  {:<width$}  {}\n", layer.layer, words.join("  ")));
+        for row in layer.sample.iter().flatten() {
+            // A number that was a text looks the same.
+            let shown =
+                row.after.iter().map(|(name, after)| match (row.before.get(name).map(cell), cell(after)) {
+                    (Some(before), after) if before != after => format!("{name}: {before} → {after}"),
+                    (_, after) => format!("{name}: {after}"),
+                });
+            let parts: Vec<String> = shown.collect();
+            text.push_str(&format!("  {:<width$}    {}\n", "", parts.join("  ")));
+        }
+        before = Some(layer.rows);
     }
     text
 }

@@ -4,6 +4,7 @@
 mod columns;
 mod ends;
 mod expectations;
+mod helpers;
 mod options;
 mod tables;
 
@@ -23,8 +24,43 @@ pub const DEFAULT_CONNECTION: &str = "default";
 pub struct Source {
     /// The connection's name.
     pub connection: String,
-    /// The query, over a whole table where one was named.
+    /// The query, over a whole table where one was named. Of a union: one that reads all that its members read, until
+    /// their columns are known.
     pub query: ReadQuery,
+    /// The members of a union, none of which is one itself.
+    pub union: Vec<Source>,
+}
+
+impl Source {
+    /// The source of one query.
+    pub fn of(connection: String, query: ReadQuery) -> Source {
+        Source { connection, query, union: Vec::new() }
+    }
+
+    /// Several sources as one.
+    pub fn of_union(union: Vec<Source>) -> Source {
+        let queries: Vec<&ReadQuery> = union.iter().map(|member| &member.query).collect();
+        let connection = union.first().map(|member| member.connection.clone()).unwrap_or_default();
+        Source { connection, query: ReadQuery::over_all(&queries), union }
+    }
+
+    /// The sources that it consists of: itself, where it is no union.
+    pub fn members(&self) -> &[Source] {
+        if self.union.is_empty() { std::slice::from_ref(self) } else { &self.union }
+    }
+
+    /// What is read by one connection each, in the order of its members: one statement reads it.
+    pub fn readings(&self) -> Vec<Source> {
+        let mut found: Vec<Vec<Source>> = Vec::new();
+        for member in self.members() {
+            match found.iter_mut().find(|of| of[0].connection == member.connection) {
+                Some(of) => of.push(member.clone()),
+                None => found.push(vec![member.clone()]),
+            }
+        }
+        let one = |mut of: Vec<Source>| if of.len() == 1 { of.remove(0) } else { Source::of_union(of) };
+        found.into_iter().map(one).collect()
+    }
 }
 
 /// Where rows go.

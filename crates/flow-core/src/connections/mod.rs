@@ -217,8 +217,9 @@ fn names(project: &ProjectSpec, user_file: &UserFile, environment: &dyn Environm
     let mut names: Vec<String> =
         project.connections.keys().chain(user_file.connections().keys()).cloned().collect();
     let uses_default = project.pipelines.values().any(|pipeline| {
-        let source = pipeline.source.connection.as_deref().unwrap_or(DEFAULT);
-        source == DEFAULT || pipeline.options.target_connection.as_deref() == Some(DEFAULT)
+        let mut sources = pipeline.source.connections().into_iter();
+        sources.any(|source| source.unwrap_or(DEFAULT) == DEFAULT)
+            || pipeline.options.target_connection.as_deref() == Some(DEFAULT)
     });
     let sets_default = PG_VARIABLES.iter().map(|(variable, _)| *variable).chain([DSN_VARIABLE]);
     if uses_default || sets_default.into_iter().any(|variable| set_variable(variable, environment).is_some())

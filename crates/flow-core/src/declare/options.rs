@@ -60,6 +60,8 @@ options! {
     /// ORDER BY list that decides which row of a key is kept.
     order_by: String, for [Truncate, Merge, Scd2],
         copy "ITEMS" "Which row of a key --on-duplicate latest keeps: updated_at DESC";
+    /// Steps over all rows of the source before the load, in their order: deduplicate_by, filter_where and others.
+    transforms_pre: Helpers, default [];
     /// What a live table unlike its declaration means.
     on_drift: OnDrift, default "error",
         flag "WORD" "What a table unlike its declaration means: error or ignore";
@@ -138,7 +140,6 @@ options! {
         ttl;
         on_same_time default "replace";
         delete_when;
-        transforms_pre default [];
         transforms_post default [];
         notify default [];
         for_each;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A source as written: a connection and one of `query`, `query_file`, `table`.
+/// A source as written: a connection and one of `query`, `query_file`, `table`, or a `union` of such sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceSpec {
@@ -20,4 +20,30 @@ pub struct SourceSpec {
     /// A table or view: `schema.table`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
+    /// The rows of several sources, by the names of their columns; each has a connection of its own, or this one's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub union: Vec<SourceSpec>,
+}
+
+impl SourceSpec {
+    /// The connections that it reads, as they are written: each once.
+    pub fn connections(&self) -> Vec<Option<&str>> {
+        let own = self.connection.as_deref();
+        if self.union.is_empty() {
+            return vec![own];
+        }
+        let mut found: Vec<Option<&str>> = Vec::new();
+        for member in &self.union {
+            let connection = member.connection.as_deref().or(own);
+            if !found.contains(&connection) {
+                found.push(connection);
+            }
+        }
+        found
+    }
+
+    /// The first connection that it reads, as it is written.
+    pub fn first_connection(&self) -> Option<&str> {
+        self.connections()[0]
+    }
 }

@@ -76,6 +76,11 @@ pub trait Dialect: Quote + Send + Sync {
         Sql::text(name)
     }
 
+    /// A text as it stands in ORDER BY where its bytes decide, whatever the collation.
+    fn by_bytes(&self, text: &Sql) -> Sql {
+        sql!("{text}", text)
+    }
+
     /// The greatest of values that are not NULL.
     fn greatest(&self, values: [&Sql; 2]) -> Sql {
         sql!("GREATEST({one}, {other})", one = values[0], other = values[1])

@@ -431,6 +431,10 @@ impl Dialect for Postgres {
         sql!("ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL", table, column)
     }
 
+    fn by_bytes(&self, text: &Sql) -> Sql {
+        sql!("({text}) COLLATE pg_catalog.\"C\"", text)
+    }
+
     fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
         let path = Literal::Text("{}".to_owned());
         match data_type.normal {

@@ -16,9 +16,10 @@ mod written;
 
 pub use written::{Policy, Written};
 
+use crate::arguments::Arguments;
 use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError, Location, Result, did_you_mean};
-use crate::markers::{Arguments, Family};
+use crate::markers::Family;
 use crate::sql::{Ident, QualifiedName, Sql};
 use crate::types::TypeFacts;
 use std::fmt;

@@ -8,8 +8,9 @@ use super::range;
 use super::value::{Layer, Value};
 use crate::dialect::Dialect;
 use crate::error::Result;
+use crate::layers::Layers;
 use crate::sql;
-use crate::sql::{Ident, Sql};
+use crate::sql::{Ident, Literal, Sql};
 use crate::types::{DataType, TypeFacts};
 
 /// A column of the source's query.
@@ -70,7 +71,7 @@ fn reading(value: &Value<'_>, number: usize) -> Option<(Reading, Sql)> {
 }
 
 /// The name of the last layer, whose columns have their own names.
-const CLEANED: &str = "cleaned";
+pub const CLEANED: &str = "cleaned";
 
 impl Cleaning {
     /// Lays markers around the columns of a query; `None` where no column is cleaned.
@@ -145,17 +146,15 @@ impl Cleaning {
         self.columns.iter().any(|column| column.name.as_str() == name)
     }
 
-    /// The source's own value of a column, in a row `q` of [`Cleaning::select`].
+    /// The source's own value of a column, in a row `q` of the cleaned columns.
     pub fn raw(&self, name: &Ident) -> Sql {
         let kept =
             self.columns.iter().find(|column| column.name == *name).and_then(|column| column.raw.as_ref());
         sql!("q.{name}", name = kept.unwrap_or(name))
     }
 
-    /// A query over rows `q` of the cleaned columns: `list` of those rows of the user's query that meet `range`.
-    pub fn select(&self, user: &Sql, range: &Sql, list: Sql) -> Sql {
-        let mut out = sql!("WITH source AS {user}", user);
-        let mut from = Ident::fixed("source");
+    /// Lays the cleaning around those rows that meet `range`.
+    pub fn lay(&self, layers: &mut Layers, range: &Sql) {
         let mut range = range.clone();
         for (index, layer) in self.layers.iter().enumerate() {
             let name = Ident::new(format!("step_{}", index + 1)).expect("a short name");
@@ -164,14 +163,14 @@ impl Cleaning {
                 ",\n       ",
             );
             // OFFSET 0 keeps the planner from writing an expression wherever its name stands.
-            out.push(&sql!(
-                ",\n{name} AS (\nSELECT q.*,\n       {values}\n  FROM {from} AS q{range}\nOFFSET 0\n)",
-                name,
+            let from = layers.last().clone();
+            let query = sql!(
+                "SELECT q.*,\n       {values}\n  FROM {from} AS q{range}\nOFFSET 0",
                 values,
                 from,
                 range
-            ));
-            from = name;
+            );
+            layers.lay(name, &query);
             range = Sql::empty();
         }
         let mut values: Vec<Sql> = self.untouched.iter().map(|name| sql!("q.{name}", name)).collect();
@@ -184,20 +183,84 @@ impl Cleaning {
                 values.push(sql!("{text} AS {unread}", text, unread = reading.unread));
             }
         }
-        out.push(&sql!(
-            ",\n{cleaned} AS (\nSELECT {values}\n  FROM {from} AS q{range}\n)\nSELECT {list}\n  FROM {cleaned} AS q",
-            cleaned = Ident::fixed(CLEANED),
-            values = Sql::join(values, ",\n       "),
-            from,
-            range,
-            list
-        ));
-        out
+        let (values, from) = (Sql::join(values, ",\n       "), layers.last().clone());
+        layers.lay(
+            Ident::fixed(CLEANED),
+            &sql!("SELECT {values}\n  FROM {from} AS q{range}", values, from, range),
+        );
+    }
+
+    /// The columns beside those of the rows: what the source had, and text that cannot be read.
+    pub fn beside(&self) -> impl Iterator<Item = &Ident> {
+        self.columns.iter().flat_map(|column| {
+            column.raw.iter().chain(column.reading.as_ref().map(|(reading, _)| &reading.unread))
+        })
+    }
+
+    /// The columns that the source has too, each with the source's own, and whether a row `l` of a layer has another
+    /// value there than the source had.
+    fn compared(&self, dialect: &dyn Dialect) -> impl Iterator<Item = (&Ident, &Ident, Sql)> {
+        let text = dialect.type_name(&DataType::Text);
+        self.columns.iter().filter_map(move |column| {
+            let raw = column.raw.as_ref()?;
+            let as_text = |name: &Ident| dialect.cast_to(&sql!("l.{name}", name), &text);
+            let (after, before) = (as_text(&column.name), as_text(raw));
+            Some((&column.name, raw, sql!("{after} IS DISTINCT FROM {before}", after, before)))
+        })
+    }
+
+    /// Some rows of a layer with values that are not what the source had, before and after, as a JSON array: with the
+    /// columns that `keys` name.
+    pub fn sample(&self, layer: &Ident, keys: &[Ident], rows: usize, dialect: &dyn Dialect) -> Sql {
+        let object = dialect.function("jsonb_build_object");
+        let pair = |name: &Ident, value: &Ident| {
+            sql!("{text}, l.{value}", text = Literal::Text(name.to_string()), value)
+        };
+        let keys: Vec<Sql> =
+            keys.iter().filter(|key| !self.has(key.as_str())).map(|key| pair(key, key)).collect();
+        let of = |values: Vec<Sql>| {
+            sql!("{object}({pairs})", object, pairs = Sql::join(keys.iter().cloned().chain(values), ", "))
+        };
+        let before = of(self.compared(dialect).map(|(name, raw, _)| pair(name, raw)).collect());
+        let after = of(self.compared(dialect).map(|(name, ..)| pair(name, name)).collect());
+        let differs: Vec<Sql> = self.compared(dialect).map(|(_, _, differs)| differs).collect();
+        if differs.is_empty() {
+            return Sql::text("NULL");
+        }
+        sql!(
+            "(SELECT {array}(s.row) FROM (SELECT {object}('before', {before}, 'after', {after}) AS row\n                    FROM {layer} AS l WHERE {differs} LIMIT {rows}) AS s)",
+            array = dialect.function("jsonb_agg"),
+            object,
+            before,
+            after,
+            layer,
+            differs = Sql::join(differs, " OR "),
+            rows = Literal::Integer(rows as i64)
+        )
+    }
+
+    /// How many values of each column are not what the source had, as a JSON object over the rows of a layer.
+    pub fn changed(&self, layer: &Ident, dialect: &dyn Dialect) -> Sql {
+        let pairs = self.compared(dialect).map(|(name, _, differs)| {
+            sql!(
+                "{name}, {count}",
+                name = Literal::Text(name.to_string()),
+                count = dialect.count_where(&differs)
+            )
+        });
+        sql!(
+            "(SELECT {object}({pairs}) FROM {layer} AS l)",
+            object = dialect.function("jsonb_build_object"),
+            pairs = Sql::join(pairs, ", "),
+            layer
+        )
     }
 
     /// The cleaned columns of a query, for whoever asks of which types they are.
     pub fn types_of(&self, user: &Sql) -> Sql {
         let list = Sql::join(self.names().map(|name| sql!("q.{name}", name)), ", ");
-        self.select(user, &Sql::empty(), list)
+        let mut layers = Layers::over(user);
+        self.lay(&mut layers, &Sql::empty());
+        layers.select(&list, &Sql::empty())
     }
 }

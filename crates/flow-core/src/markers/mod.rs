@@ -17,12 +17,13 @@ mod text;
 mod times;
 mod value;
 
-pub use arguments::{Arguments, Written, literal, literal_fits};
-pub use cleaning::{Cleaned, Cleaning, Raw, Reading};
+pub use arguments::{Written, literal, literal_fits};
+pub use cleaning::{CLEANED, Cleaned, Cleaning, Raw, Reading};
 pub use family::{Families, Family};
 pub use parse::OnFailure;
 
-use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
+use crate::arguments::{Arguments, known};
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::types::DataType;
 use std::fmt;
 use std::sync::Arc;
@@ -175,15 +176,8 @@ impl fmt::Debug for Chain {
 
 fn read_one(written: &Written) -> Result<Arc<dyn Marker>> {
     let (name, given) = written.parts()?;
-    let Some((known, read)) = ALL.iter().find(|(known, _)| *known == name) else {
-        let error = FlowError::new(ErrorCode::InvalidValue, format!("there is no marker `{name}`"));
-        let names = ALL.iter().map(|(name, _)| *name);
-        return Err(match did_you_mean(name, names.clone()) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint(format!("the markers are {}", names.collect::<Vec<_>>().join(", "))),
-        });
-    };
-    read(&Arguments::new(known, given))
+    let (name, read) = known(name, ALL, "marker")?;
+    read(&Arguments::new(name, given))
 }
 
 /// Markers whose words depend on a type that only the server knows.

@@ -1,9 +1,9 @@
 //! Markers that hide what is personal: a keyed hash, by which the same value is known again, and stars.
 
 use super::Marker;
-use super::arguments::Arguments;
 use super::family::{Families, Family};
 use super::value::Value;
+use crate::arguments::Arguments;
 use crate::error::Result;
 use crate::hash::hmac::KeyBlock;
 use crate::sql;

@@ -5,7 +5,7 @@ use super::{LoadColumn, Pipeline, Target};
 use crate::declare::options::OnDrift;
 use crate::dialect::{Cast, Dialect};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::facts::{Facts, SourceColumn};
+use crate::facts::{Facts, SourceColumn, SourceFacts};
 use crate::schema::{Column, Table};
 use crate::sql;
 use crate::sql::{Ident, Sql};
@@ -100,7 +100,7 @@ pub fn filled(
     }
     let left_out = facts
         .source
-        .columns
+        .given()
         .iter()
         .filter(|source| !columns.iter().any(|column| column.name.as_str() == source.name))
         .map(|source| source.name.clone())
@@ -117,17 +117,14 @@ pub fn filled(
             ErrorCode::UnknownColumn,
             format!("the source has no column of {}", table.name),
         )
-        .detail(format!(
-            "it has: {}",
-            facts.source.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
-        )));
+        .detail(format!("it has: {}", SourceFacts::names(facts.source.given()).join(", "))));
     }
     Ok((columns, left_out))
 }
 
 /// The error for a column that the source lacks.
 pub fn lacks_column(pipeline: &Pipeline, column: &Ident, facts: &Facts, dialect: &dyn Dialect) -> FlowError {
-    let names: Vec<&str> = facts.source.columns.iter().map(|column| column.name.as_str()).collect();
+    let names = SourceFacts::names(facts.source.given());
     let (who, declared) = match &pipeline.target {
         Target::Declared(_) => ("which the target declares".to_owned(), true),
         Target::Inferred(name) => (format!("which {name} has"), false),
@@ -170,7 +167,7 @@ fn how_to_follow(pipeline: &Pipeline, column: &Ident, facts: &Facts, dialect: &d
     let is_alike = |source: &&SourceColumn| {
         is_new(&source.name) && lost.is_some_and(|lost| lost.data_type.name == source.data_type.name)
     };
-    let mut alike = facts.source.columns.iter().filter(is_alike);
+    let mut alike = facts.source.given().iter().filter(is_alike);
     match (alike.next().map(|column| Ident::new(column.name.clone())), alike.next()) {
         (Some(Ok(renamed)), None) => {
             let table = pipeline.target.name();

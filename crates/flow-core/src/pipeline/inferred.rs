@@ -53,7 +53,7 @@ pub fn infer(
         }
         None => {
             let relation = facts.source.relation.as_ref();
-            for source in &facts.source.columns {
+            for source in facts.source.given() {
                 let not_null = relation.is_some_and(|relation| relation.not_null.contains(&source.name));
                 table.columns.push(column(&source.name, source.inferred_type(), !not_null)?);
             }
@@ -100,7 +100,7 @@ fn columns_of_live(
     let is_ours = |live: &LiveColumn| has(&own, &live.name) || is_kept(facts, live, dialect);
     let mut columns = Vec::new();
     for live in live.columns.iter().filter(|live| !live.generated) {
-        let source = facts.source.column(&live.name);
+        let source = facts.source.loaded(&live.name);
         if source.is_none() && is_ours(live) {
             continue;
         }
@@ -115,7 +115,7 @@ fn columns_of_live(
         columns.push(column);
     }
     if pipeline.migrate {
-        for source in facts.source.columns.iter().filter(|source| live.column(&source.name).is_none()) {
+        for source in facts.source.given().iter().filter(|source| live.column(&source.name).is_none()) {
             columns.push(column(&source.name, source.inferred_type(), true)?);
         }
     }

@@ -4,8 +4,10 @@ mod columns;
 mod inferred;
 pub mod kept;
 pub mod keys;
+pub mod prepared;
 mod resolved;
 pub mod strategy;
+pub mod united;
 
 pub use crate::check::{
     DEFAULT_CONNECTION, Incremental, Limits, Source, Target, declared_keys, unknown_pipeline,
@@ -15,6 +17,7 @@ pub use resolved::{LoadColumn, Resolved, Rows};
 
 use crate::declare::options::{ForcePath, OnDrift, OnDuplicate};
 use crate::expectations::{Expected, Policy};
+use crate::helpers::Step;
 use crate::schedule::Schedule;
 use crate::sql::Ident;
 use std::sync::Arc;
@@ -31,6 +34,8 @@ pub struct Pipeline {
     pub target_connection: String,
     /// Where they go.
     pub target: Target,
+    /// What is done with all rows of the source before.
+    pub helpers: Vec<Step>,
     /// How they get there.
     pub strategy: Arc<dyn LoadStrategy>,
     /// The keys that the pipeline itself says.

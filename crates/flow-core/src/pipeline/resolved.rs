@@ -1,12 +1,14 @@
 //! What a pipeline means in the light of the facts: the table, the keys, the columns that are
 //! filled and from where, and the form in which the source can be read.
 
+use super::prepared::{ACCOUNT, Counting, Prepared};
 use super::strategy::{KeyNeed, ReadingNeed};
 use super::{Incremental, Pipeline, Target, columns, inferred, keys};
 use crate::dialect::{Cast, ColumnValue, Dialect};
 use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, Relation};
+use crate::helpers::Helping;
 use crate::history;
 use crate::markers::{Cleaning, Reading};
 use crate::schema::{Column, Table};
@@ -57,8 +59,8 @@ pub struct Resolved<'a> {
     pub keys_reason: Option<&'static str>,
     /// Columns that the source fills.
     pub columns: Vec<LoadColumn>,
-    /// How columns are cleaned on their way, where markers say so.
-    pub cleaning: Option<Cleaning>,
+    /// What lies between the source's query and the load.
+    pub prepared: Prepared,
     /// Columns of the source that the target does not declare.
     pub left_out: Vec<String>,
     /// Columns whose change counts.
@@ -111,7 +113,7 @@ impl<'a> Resolved<'a> {
             (keys, keys_reason) = (Vec::new(), None);
         }
         check_privileges(facts)?;
-        let cleaning = cleaning_of(pipeline, &table, facts, &ends)?;
+        let prepared = prepared(pipeline, &table, facts, &ends)?;
         let mut load = Resolved {
             creates: facts.target.live.is_none(),
             rows: Rows::Stage(stage_name(pipeline, facts, "stage")),
@@ -126,7 +128,7 @@ impl<'a> Resolved<'a> {
             keys,
             keys_reason,
             columns,
-            cleaning,
+            prepared,
             left_out,
             compared: Vec::new(),
             need: ReadingNeed::default(),
@@ -310,12 +312,34 @@ impl<'a> Resolved<'a> {
         }
     }
 
-    /// Rows `q` of the source that meet `range`, cleaned where markers say so; `list` of them.
+    /// Rows `q` of the source that meet `range`, behind all layers; `list` of them. Where layers are counted, a row of
+    /// nothing else has their numbers.
     pub fn select(&self, list: Sql, range: &Sql) -> Sql {
         let query = Sql::user(self.pipeline.source.query.text());
-        match &self.cleaning {
-            Some(cleaning) => cleaning.select(&query, range, list),
-            None => sql!("SELECT {list}\n  FROM {query} AS q{range}", list, query, range),
+        let Some(layers) = self.prepared.layers(&query, range) else {
+            return sql!("SELECT {list}\n  FROM {query} AS q{range}", list, query, range);
+        };
+        let beside = match self.counting() {
+            // ON FALSE: the numbers come once, beside no row.
+            Counting::Account { every_layer } => sql!(
+                "\n  FULL JOIN {account} AS {name} ON FALSE",
+                account = self.prepared.account(every_layer, self.facts.run.sample, self.ends.source.dialect),
+                name = Ident::fixed(ACCOUNT)
+            ),
+            Counting::Nothing | Counting::Carried(_) => Sql::empty(),
+        };
+        layers.select(&list, &beside)
+    }
+
+    /// How the numbers of the layers come with the rows.
+    pub fn counting(&self) -> Counting {
+        let every_layer = self.facts.run.dry_run && !self.prepared.is_empty();
+        let carried = self.prepared.helping.as_ref().and_then(Helping::carried);
+        match carried {
+            _ if self.rows == Rows::Compared => Counting::Nothing,
+            Some(column) if !every_layer => Counting::Carried(column.clone()),
+            _ if every_layer || self.prepared.counts() => Counting::Account { every_layer },
+            _ => Counting::Nothing,
         }
     }
 
@@ -327,14 +351,21 @@ impl<'a> Resolved<'a> {
 
     /// The columns whose text markers read as something else.
     pub fn readings(&self) -> impl Iterator<Item = &Reading> {
-        self.cleaning.iter().flat_map(Cleaning::readings)
+        self.prepared.cleaning.iter().flat_map(Cleaning::readings)
     }
 
-    /// The source's own value of a column in a row `q` of [`Resolved::select`].
-    pub fn raw(&self, name: &Ident) -> Sql {
-        match &self.cleaning {
-            Some(cleaning) => cleaning.raw(name),
-            None => sql!("q.{name}", name),
+    /// The source's own value of a column in a row `q` of [`Resolved::select`], with its type; behind helpers, of
+    /// another than the incremental column the one that they made.
+    pub fn own_value(&self, name: &Ident) -> Option<(Sql, &TypeFacts)> {
+        let source = &self.facts.source;
+        let is_incremental = self.pipeline.incremental.as_ref().is_some_and(|found| found.column == *name);
+        match (&self.prepared.helping, &self.prepared.cleaning) {
+            _ if is_incremental => {
+                Some((self.prepared.watermark(name), &source.column(name.as_str())?.data_type))
+            }
+            (Some(_), _) => Some((sql!("q.{name}", name), &source.loaded(name.as_str())?.data_type)),
+            (None, Some(cleaning)) => Some((cleaning.raw(name), &source.column(name.as_str())?.data_type)),
+            (None, None) => Some((sql!("q.{name}", name), &source.column(name.as_str())?.data_type)),
         }
     }
 
@@ -375,22 +406,21 @@ fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> Qualifi
     QualifiedName { schema: Ident::fixed(history::SCHEMA), name: Ident::new(name).expect("cut to fit") }
 }
 
-/// What markers lay around the source's query, in the words of the database that runs it.
-fn cleaning_of(
-    pipeline: &Pipeline,
-    table: &Table,
-    facts: &Facts,
-    ends: &Ends<'_>,
-) -> Result<Option<Cleaning>> {
-    let keep_raw = pipeline.incremental.is_some();
-    let cleaning = table.cleaning_of(&facts.source.raw(), keep_raw, ends.source.dialect)?;
-    match cleaning {
-        Some(_) if !ends.source.can.cleans => Err(FlowError::new(
-            ErrorCode::NotYetSupported,
-            format!("markers are not supported yet where {} reads the source", ends.source.name),
-        )
-        .hint("clean the values in the query, and take `normalize` out")),
-        cleaning => Ok(cleaning),
+/// What lies around the source's query, in the words of the database that runs it.
+fn prepared(pipeline: &Pipeline, table: &Table, facts: &Facts, ends: &Ends<'_>) -> Result<Prepared> {
+    let (steps, source) = (&pipeline.helpers, ends.source);
+    let refused = |what: &str, remedy: &str| {
+        let message = format!("{what} are not supported yet where {} reads the source", source.name);
+        Err(FlowError::new(ErrorCode::NotYetSupported, message).hint(remedy))
+    };
+    if !source.can.cleans && !steps.is_empty() {
+        return refused("helpers", "do the same in the query, and take `transforms_pre` out");
+    }
+    let keep_raw = pipeline.incremental.is_some() || facts.run.dry_run;
+    let prepared = Prepared::of(pipeline, Some(table), steps, &facts.source, keep_raw, source.dialect)?;
+    match prepared.is_empty() || source.can.cleans {
+        true => Ok(prepared),
+        false => refused("markers", "clean the values in the query, and take `normalize` out"),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct PlanBuilder<'a> {
     pub warnings: Vec<String>,
     /// Intermediate tables that nobody needs after the last step.
     pub leftovers: Vec<QualifiedName>,
+    /// Which of several sources the steps read that are added from here on.
+    pub from: usize,
 }
 
 impl<'a> PlanBuilder<'a> {
@@ -30,6 +32,7 @@ impl<'a> PlanBuilder<'a> {
             notes: Vec::new(),
             warnings: Vec::new(),
             leftovers: Vec::new(),
+            from: 0,
         }
     }
 
@@ -151,7 +154,8 @@ impl<'a> PlanBuilder<'a> {
         when: Option<Condition>,
     ) {
         let n = self.phases.iter().map(|phase| phase.steps.len()).sum::<usize>() + 1;
-        self.steps().push(Step { when, ..Step::new(n, kind, purpose, action, answer) });
+        let from = self.from;
+        self.steps().push(Step { when, from, ..Step::new(n, kind, purpose, action, answer) });
     }
 
     /// Adds a mark.

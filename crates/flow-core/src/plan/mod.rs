@@ -231,6 +231,9 @@ pub struct Step {
     /// The part whose values it counts and uses; `None`: of all parts together.
     #[serde(skip)]
     pub part: Option<PartId>,
+    /// Which of several sources it reads, by its place among them.
+    #[serde(skip)]
+    pub from: usize,
 }
 
 impl Step {
@@ -240,7 +243,7 @@ impl Step {
             StepKind::Stage => Blame::Source,
             _ => Blame::Target,
         };
-        Step { n, kind, purpose: purpose.into(), action, answer, when: None, blame, part: Some(0) }
+        Step { n, kind, purpose: purpose.into(), action, answer, when: None, blame, part: Some(0), from: 0 }
     }
 
     /// What it does, behind "to": some purposes name what is made, others what is done.

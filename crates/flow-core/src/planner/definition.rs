@@ -37,7 +37,7 @@ pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result
 fn tell_what_is_narrower(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let follows = matches!(load.pipeline.target, Target::Inferred(_)) && !load.creates;
     for column in load.columns.iter().filter(|column| follows && column.cast == Cast::ByInsert) {
-        let Some(source) = load.facts.source.column(column.name.as_str()) else { continue };
+        let Some(source) = load.facts.source.loaded(column.name.as_str()) else { continue };
         if load.dialect.cast(&column.data_type, &source.data_type) == Cast::Widening {
             builder.warn(format!(
                 "the column {} is {} in the source and {} in {}: a value that does not fit ends the run; run with --migrate to widen it",

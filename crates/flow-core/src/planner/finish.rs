@@ -33,6 +33,12 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     builder.step(StepKind::Finish, purpose, Sql::join(statements, ";\n"), Answer::ExactlyOne);
 }
 
+/// Drops the table of a reading for one target, before its run succeeds.
+pub fn of_reading(reading: &QualifiedName, builder: &mut PlanBuilder<'_>) {
+    let sql = sql!("DROP TABLE {reading}", reading);
+    builder.step(StepKind::Finish, "drop the rows that were read", sql, Answer::Ignore);
+}
+
 /// What is remembered of a run of several targets, after what is remembered of each.
 pub fn of_all(
     run_id: &str,
@@ -112,7 +118,8 @@ fn remember_watermark(load: &Resolved<'_>) -> Option<Sql> {
 
 fn success(load: &Resolved<'_>) -> Sql {
     let before = load.facts.watermark.as_ref().and_then(|stored| stored.last_value.as_deref());
-    history::success(load.dialect, &load.facts.run.id, load.path.name(), before)
+    let path = load.facts.came_by.unwrap_or(load.path);
+    history::success(load.dialect, &load.facts.run.id, path.name(), before)
 }
 
 /// The declaration as it is recorded.

@@ -1,5 +1,6 @@
-//! Several targets from one reading: parts of one plan. The source is read once into a table of its own, each
-//! target is loaded from there, and all of it stands or nothing.
+//! Several targets from one reading, and one reading of several connections: the source is read once into a table of its
+//! own, by each connection that it has, and each target is loaded from there as a part of one plan. All of it stands or
+//! nothing.
 
 use super::{finish, plan};
 use crate::dialect::{Crossing, Dialect};
@@ -14,6 +15,19 @@ use crate::reading;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 
+/// What one connection reads of it, in one statement.
+#[derive(Clone, Debug)]
+pub struct OneReading {
+    /// The connection.
+    pub connection: String,
+    /// The query.
+    pub query: ReadQuery,
+    /// Its columns, in the order of those of the whole.
+    pub columns: Vec<SourceColumn>,
+    /// Whether it is in the target's own database, and read there.
+    pub within: bool,
+}
+
 /// The reading that several targets share.
 pub struct Reading<'a> {
     /// The pipeline.
@@ -26,6 +40,8 @@ pub struct Reading<'a> {
     pub path_reason: &'a str,
     /// The source, with the types of another database where the target's does not have its own.
     pub source: &'a SourceFacts,
+    /// What each connection reads, where there are several.
+    pub readings: &'a [OneReading],
     /// Whether the plan will be rolled back.
     pub dry_run: bool,
 }
@@ -38,19 +54,30 @@ pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &E
     let table = shared_table(shared.run_id)?;
     let mut plans = Vec::new();
     for (pipeline, facts) in parts {
-        plans.push(
-            plan_of_part(shared, pipeline, facts, &table, ends)
-                .map_err(|error| error.context("target", pipeline.target.name().to_string()))?,
-        );
+        plans.push(plan_of_part(shared, pipeline, facts, &table, ends).map_err(
+            |error| match parts.len() {
+                1 => error,
+                _ => error.context("target", pipeline.target.name().to_string()),
+            },
+        )?);
     }
     let mut builder = PlanBuilder::new(*ends);
     builder.phase(PhaseName::Read);
     read_once(shared, &table, parts.len(), ends, &mut builder)?;
     if !shared.dry_run {
         builder.phase(PhaseName::Record);
-        finish::of_all(shared.run_id, shared.path, &table, ends.target.dialect, &mut builder);
+        match parts.len() {
+            1 => finish::of_reading(&table, &mut builder),
+            _ => finish::of_all(shared.run_id, shared.path, &table, ends.target.dialect, &mut builder),
+        }
     }
-    Ok(combined(plans, builder.take_phases()))
+    let mut plan = combined(plans, builder.take_phases());
+    if parts.len() == 1 {
+        plan.header.path = shared.path;
+        shared.path_reason.clone_into(&mut plan.header.path_reason);
+        plan.parts[0].path = shared.path;
+    }
+    Ok(plan)
 }
 
 /// The plan of one target, from the table of the reading.
@@ -64,16 +91,20 @@ fn plan_of_part(
     let mut pipeline = pipeline.clone();
     pipeline.source.query = ReadQuery::of_table(&sql!("{table}", table).to_text(ends.target.dialect));
     let facts = Facts {
+        came_by: (!shared.readings.is_empty()).then_some(shared.path),
         path: ExecutionPath::SameDatabase,
-        path_reason: format!("one reading for several targets; {}", shared.path_reason),
-        source: SourceFacts { relation: copied(facts), ..facts.source.clone() },
+        path_reason: match shared.readings.is_empty() {
+            true => format!("one reading for several targets; {}", shared.path_reason),
+            false => shared.path_reason.to_owned(),
+        },
+        source: SourceFacts { relation: relation_of_copy(facts), ..facts.source.clone() },
         ..facts.clone()
     };
     plan(&pipeline, &facts, ends)
 }
 
 /// What holds of the source's table holds of the rows that were read from it, but no index of theirs says so.
-fn copied(facts: &Facts) -> Option<Relation> {
+fn relation_of_copy(facts: &Facts) -> Option<Relation> {
     facts.source.relation.clone().map(|relation| Relation { unique: Vec::new(), ..relation })
 }
 
@@ -93,6 +124,9 @@ fn read_once(
     ends: &Ends<'_>,
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
+    if !shared.readings.is_empty() {
+        return read_several(shared, table, ends, builder);
+    }
     let (from, dialect) = (ends.source.dialect, ends.target.dialect);
     let query = Sql::user(shared.pipeline.source.query.text());
     let purpose = format!("read the source once, for {targets} targets");
@@ -106,6 +140,20 @@ fn read_once(
         builder.reading_step(StepKind::Stage, purpose, create, Answer::Ignore, Blame::Source);
         return Ok(());
     }
+    let (names, values) = table_of(shared, table, dialect, builder)?;
+    let select =
+        sql!("SELECT {values}\n  FROM {query} AS q", values = Sql::join(values, ",\n       "), query);
+    builder.transfer(StepKind::Stage, purpose, copied(&select, table, &names, from, dialect));
+    Ok(())
+}
+
+/// Makes the table of the reading; the names of its columns, and their values in a row `q` of the source.
+fn table_of(
+    shared: &Reading<'_>,
+    table: &QualifiedName,
+    dialect: &dyn Dialect,
+    builder: &mut PlanBuilder<'_>,
+) -> Result<(Vec<Ident>, Vec<Sql>)> {
     let mut columns: Vec<(Ident, Sql)> = Vec::new();
     let mut values: Vec<Sql> = Vec::new();
     for column in &shared.source.columns {
@@ -116,15 +164,69 @@ fn read_once(
     let names: Vec<Ident> = columns.iter().map(|(name, _)| name.clone()).collect();
     let create = dialect.create_stage(table, columns);
     builder.step(StepKind::Stage, format!("a table for the rows: {table}"), create, Answer::Ignore);
-    let select =
-        sql!("SELECT {values}\n  FROM {query} AS q", values = Sql::join(values, ",\n       "), query);
-    let copy = Copy {
-        read: from.copy_out(&select).render(from),
-        write: dialect.copy_in(table, &names).render(dialect),
+    Ok((names, values))
+}
+
+fn copied(
+    select: &Sql,
+    table: &QualifiedName,
+    names: &[Ident],
+    from: &dyn Dialect,
+    dialect: &dyn Dialect,
+) -> Action {
+    Action::Copy(Copy {
+        read: from.copy_out(select).render(from),
+        write: dialect.copy_in(table, names).render(dialect),
         kept: names.len(),
         digests: Vec::new(),
+    })
+}
+
+/// Each connection reads by one statement, which is its own snapshot; all rows come into one table.
+fn read_several(
+    shared: &Reading<'_>,
+    table: &QualifiedName,
+    ends: &Ends<'_>,
+    builder: &mut PlanBuilder<'_>,
+) -> Result<()> {
+    let dialect = ends.target.dialect;
+    let path = |one: &OneReading| match one.within {
+        true => ExecutionPath::SameDatabase,
+        false => ExecutionPath::Staging,
     };
-    builder.transfer(StepKind::Stage, purpose, Action::Copy(copy));
+    for (index, one) in shared.readings.iter().enumerate() {
+        builder.from = index;
+        reading::lock_query(ends, &Sql::user(one.query.text()), path(one), builder);
+    }
+    let (names, _) = table_of(shared, table, dialect, builder)?;
+    for (index, one) in shared.readings.iter().enumerate() {
+        builder.from = index;
+        let values = shared.source.columns.iter().zip(&one.columns).map(|(whole, own)| {
+            let name = Ident::new(own.name.clone())?;
+            let value = sql!("q.{name}", name);
+            let same = whole.inferred_type() == own.data_type.name;
+            Ok(if same {
+                value
+            } else {
+                sql!("{cast} AS {name}", cast = dialect.cast_to(&value, whole.inferred_type()), name)
+            })
+        });
+        let values = Sql::join(values.collect::<Result<Vec<_>>>()?, ",\n       ");
+        let select =
+            sql!("SELECT {values}\n  FROM {query} AS q", values, query = Sql::user(one.query.text()));
+        let purpose = format!("read {} into {table}", one.connection);
+        if one.within {
+            let insert = sql!("INSERT INTO {table} ({names})\n{select}", table, names, select);
+            builder.reading_step(StepKind::Stage, purpose, insert, Answer::Ignore, Blame::Source);
+        } else {
+            builder.transfer(
+                StepKind::Stage,
+                purpose,
+                copied(&select, table, &names, ends.source.dialect, dialect),
+            );
+        }
+    }
+    builder.from = 0;
     Ok(())
 }
 
@@ -159,6 +261,7 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
         phases: Vec::new(),
     };
     let mut steps: Vec<(PhaseName, Step)> = Vec::new();
+    let several = plans.len() > 1;
     for phase in shared {
         steps.extend(phase.steps.into_iter().map(|step| (phase.name, Step { part: None, ..step })));
     }
@@ -173,7 +276,10 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
                 if phase.name == PhaseName::Prepare && steps.iter().any(made) {
                     continue;
                 }
-                let purpose = format!("{target}: {}", step.purpose);
+                let purpose = match several {
+                    true => format!("{target}: {}", step.purpose),
+                    false => step.purpose,
+                };
                 steps.push((phase.name, Step { purpose, part: Some(part), ..step }));
             }
         }
@@ -181,10 +287,13 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
         for mark in plan.marks {
             let same = |other: &Mark| other.mark == MarkKind::Create && other.what == mark.what;
             if !whole.marks.iter().any(same) {
-                whole.marks.push(Mark { part: Some(target.clone()), ..mark });
+                let part = several.then(|| target.clone());
+                whole.marks.push(Mark { part, ..mark });
             }
         }
-        whole.refused = whole.refused.or(plan.refused.map(|drift| drift.context("target", target)));
+        whole.refused = whole
+            .refused
+            .or(plan.refused.map(|drift| if several { drift.context("target", target) } else { drift }));
         whole.notes.extend(plan.notes);
         whole.warnings.extend(plan.warnings);
     }
@@ -192,7 +301,8 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
         steps.clear();
     }
     // Within a phase the sort keeps the order; the whole's own row is written after those of its parts.
-    steps.sort_by_key(|(phase, step)| (*phase, *phase == PhaseName::Record && step.part.is_none()));
+    steps
+        .sort_by_key(|(phase, step)| (*phase, several && *phase == PhaseName::Record && step.part.is_none()));
     for (index, (name, step)) in steps.into_iter().enumerate() {
         let step = Step { n: index + 1, ..step };
         match whole.phases.last_mut() {

@@ -46,6 +46,9 @@ pub fn fits(load: &Resolved<'_>) -> std::result::Result<String, String> {
     if load.pipeline.on_duplicate == OnDuplicate::Latest {
         return Err("on_duplicate = \"latest\" ranks the rows of a key".to_owned());
     }
+    if load.prepared.counts() {
+        return Err("what deduplicate_by drops is counted in the stage".to_owned());
+    }
     if load.readings().next().is_some() {
         return Err("values that markers cannot read are counted in the stage".to_owned());
     }

@@ -1,6 +1,7 @@
 //! Reading the source: into a table of intermediate rows, in place where a unique index proves what guards
 //! would ask, or through the client. Guards, the watermark's range and the locks that make one reading of it.
 
+mod account;
 pub mod changes;
 pub mod client;
 pub mod diff;
@@ -28,7 +29,7 @@ pub use path::choose;
 /// `identity` names the source columns whose hash the stage carries (append's ledger).
 pub fn steps(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     lock_source(load, builder);
-    say_what_is_cleaned(load, builder);
+    say_what_is_prepared(load, builder);
     read(load, identity, builder)?;
     builder.phase(PhaseName::Apply);
     rejected::keep(load, builder)
@@ -51,6 +52,7 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
                 None => None,
             };
             stage::steps(load, identity, range, builder)?;
+            account::over_stage(load, builder);
             guards::over_stage(load, builder)?;
         }
         Rows::Compared => client::steps(load, builder)?,
@@ -58,17 +60,25 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
     Ok(())
 }
 
-/// Says which columns are cleaned, and where.
-pub fn say_what_is_cleaned(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
-    let Some(cleaning) = &load.cleaning else { return };
-    let names: Vec<&str> = cleaning.names().map(Ident::as_str).collect();
-    let place = match load.path {
-        ExecutionPath::SameDatabase => "around the source's query, in the statement that loads it",
-        ExecutionPath::Staging | ExecutionPath::ClientDiff => {
-            "around the source's query, in its database: cleaned values travel and are hashed"
-        }
-    };
-    builder.note(format!("markers clean {} {place}", names.join(", ")));
+/// Says what lies between the query and the load, and where it is done.
+pub fn say_what_is_prepared(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let within = load.path == ExecutionPath::SameDatabase;
+    if let Some(cleaning) = &load.prepared.cleaning {
+        let names: Vec<&str> = cleaning.names().map(Ident::as_str).collect();
+        let place = match within {
+            true => "around the source's query, in the statement that loads it",
+            false => "around the source's query, in its database: cleaned values travel and are hashed",
+        };
+        builder.note(format!("markers clean {} {place}", names.join(", ")));
+    }
+    if let Some(helping) = &load.prepared.helping {
+        let names: Vec<&str> = helping.names().map(Ident::as_str).collect();
+        let place = match within {
+            true => "in the statement that loads them",
+            false => "in its database: the rows that leave the last one travel",
+        };
+        builder.note(format!("helpers around the source's rows, {place}: {}", names.join(", ")));
+    }
 }
 
 /// CREATE TABLE AS and COPY take their snapshot before they wait for a lock: what another flow truncates and

@@ -45,7 +45,7 @@ pub fn choose(load: &mut Resolved<'_>) -> Result<()> {
 fn columns_cast(load: &Resolved<'_>) -> Result<Vec<String>> {
     let columns = load.columns.iter().zip(stage::crossings(load)?);
     let words = columns.filter(|(_, crossing)| !stage::arrives_typed(crossing)).filter_map(|(column, _)| {
-        let from = load.facts.source.column(column.name.as_str())?;
+        let from = load.facts.source.loaded(column.name.as_str())?;
         Some(format!("{}: {} becomes {}", column.name, from.data_type.name, column.data_type.name))
     });
     Ok(words.collect())
@@ -56,7 +56,7 @@ fn rows_at_hand(load: &Resolved<'_>) -> Rows {
     let direct = load.facts.source.relation.as_ref().filter(|relation| {
         load.need.in_place
             && !load.need.twice
-            && load.cleaning.is_none()
+            && load.prepared.is_empty()
             && !load.looks_at_rows()
             && load.pipeline.incremental.is_none()
             && load.pipeline.on_duplicate == OnDuplicate::Error

@@ -7,6 +7,7 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::hash::{CopyColumn, Normal};
 use crate::markers::Reading;
+use crate::pipeline::prepared::{ACCOUNT, Counting, DROPPED, LAYERS};
 use crate::pipeline::strategy::JoinedBy;
 use crate::pipeline::{LoadColumn, Resolved};
 use crate::plan::builder::PlanBuilder;
@@ -90,6 +91,7 @@ fn within(
     }
     columns.extend(rank_column(load));
     columns.extend(unread_columns(load));
+    columns.extend(account_columns(load));
     let purpose = format!("copy the source query into {name}");
     let select = select(load, columns.iter().map(|column| (&column.name, &column.value)), &range);
     if load.columns.iter().any(|column| column.cast == Cast::ByInsert) {
@@ -130,7 +132,8 @@ fn across(
         typed.push((column.name.clone(), target));
         sent.push(Column { name: column.name.clone(), data_type, value });
     }
-    for column in watermark_column(load)?.into_iter().chain(rank_column(load)).chain(unread_columns(load)) {
+    let of_load = rank_column(load).into_iter().chain(unread_columns(load)).chain(account_columns(load));
+    for column in watermark_column(load)?.into_iter().chain(of_load) {
         typed.push((column.name.clone(), column.data_type.clone()));
         sent.push(column);
     }
@@ -272,26 +275,24 @@ fn identity_fields(
 ) -> Vec<CopyColumn> {
     let mut fields = Vec::new();
     for name in names {
-        let Some(source) = load.facts.source.column(name) else { continue };
+        let column = Ident::new(name.clone()).expect("the server gave the name");
+        let Some((value, data_type)) = load.own_value(&column) else { continue };
         let loaded = load.columns.iter().position(|column| column.name.as_str() == name);
         // Its bytes are the source's own, or hashed alike.
-        let cleaned = load.cleaning.as_ref().is_some_and(|cleaning| cleaning.has(name));
+        let cleaned = value != sql!("q.{column}", column);
         let alike = loaded.filter(|field| {
             !cleaned
                 && match &crossings[*field] {
                     Crossing::AsIs => true,
                     Crossing::ByInsert { cast, .. } => !cast,
-                    Crossing::CastAtSource(_) => {
-                        load.columns[*field].data_type.normal == source.data_type.normal
-                    }
+                    Crossing::CastAtSource(_) => load.columns[*field].data_type.normal == data_type.normal,
                     Crossing::Refused(_) => false,
                 }
         });
-        let column = load.raw(&Ident::new(name.clone()).expect("the server gave the name"));
         // What has no binary form is known by its text.
-        let (value, normal) = match source.data_type.normal {
-            Some(normal) => (column, normal),
-            None => (load.dialect.cast_to(&column, &load.type_name(&DataType::Text)), Normal::Text),
+        let (value, normal) = match data_type.normal {
+            Some(normal) => (value, normal),
+            None => (load.dialect.cast_to(&value, &load.type_name(&DataType::Text)), Normal::Text),
         };
         let field = alike.unwrap_or_else(|| {
             let unnamed = Ident::new(format!("_ematix_{}", sent.len())).expect("a short name");
@@ -304,12 +305,18 @@ fn identity_fields(
 }
 
 fn identity_digest(load: &Resolved<'_>, names: &[String]) -> Sql {
-    let idents: Vec<(Ident, &TypeFacts)> = names
+    let own: Vec<(Ident, Sql, &TypeFacts)> = names
         .iter()
-        .filter_map(|name| Some((Ident::new(name).ok()?, &load.facts.source.column(name)?.data_type)))
+        .filter_map(|name| {
+            let name = Ident::new(name).ok()?;
+            let (value, data_type) = load.own_value(&name)?;
+            Some((name, value, data_type))
+        })
         .collect();
-    let columns: Vec<_> =
-        idents.iter().map(|(name, data_type)| ColumnValue { name, sql: load.raw(name), data_type }).collect();
+    let columns: Vec<_> = own
+        .iter()
+        .map(|(name, value, data_type)| ColumnValue { name, sql: value.clone(), data_type })
+        .collect();
     load.dialect.row_digest(&columns)
 }
 
@@ -322,9 +329,32 @@ fn watermark_column(load: &Resolved<'_>) -> Result<Option<Column>> {
     {
         return Err(refused(&incremental.column, data_type, why));
     }
-    let value = load.raw(&incremental.column);
+    let value = load.prepared.watermark(&incremental.column);
     let data_type = Sql::from_dialect(data_type.name.clone());
     Ok(Some(Column { name: Ident::fixed(WATERMARK), data_type, value }))
+}
+
+/// The numbers of the layers, where they come with the rows.
+fn account_columns(load: &Resolved<'_>) -> Vec<Column> {
+    let column = |name, data_type, value| Column {
+        name: Ident::fixed(name),
+        data_type: ours(load, &data_type),
+        value,
+    };
+    let of_account =
+        |name| sql!("{account}.{name}", account = Ident::fixed(ACCOUNT), name = Ident::fixed(name));
+    match load.counting() {
+        Counting::Nothing => Vec::new(),
+        Counting::Carried(counted) => {
+            let bigint = load.dialect.type_name(&DataType::BigInt);
+            let value = load.dialect.cast_to(&sql!("q.{counted}", counted), &bigint);
+            vec![column(DROPPED, DataType::BigInt, value)]
+        }
+        Counting::Account { every_layer } => {
+            let layers = every_layer.then(|| column(LAYERS, DataType::Text, of_account(LAYERS)));
+            std::iter::once(column(DROPPED, DataType::BigInt, of_account(DROPPED))).chain(layers).collect()
+        }
+    }
 }
 
 /// Text that markers cannot read, where there are such markers.
@@ -347,7 +377,7 @@ fn rank_column(load: &Resolved<'_>) -> Option<Column> {
     if let Some(skipping) = &load.pipeline.incremental
         && skipping.on_null == NullWatermark::Skip
     {
-        keys.push(&sql!(", {column} IS NULL", column = load.raw(&skipping.column)));
+        keys.push(&sql!(", {column} IS NULL", column = load.prepared.watermark(&skipping.column)));
     }
     let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
     let value = sql!(

@@ -8,6 +8,7 @@ use crate::dialect::RowOrder;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::ExecutionPath;
 use crate::history::{self, Fresh};
+use crate::pipeline::prepared::Counting;
 use crate::pipeline::strategy::{JoinedBy, KeyNeed, LoadStrategy, ReadingNeed};
 use crate::pipeline::{Incremental, Resolved};
 use crate::plan::builder::PlanBuilder;
@@ -106,11 +107,12 @@ impl LoadStrategy for Append {
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
         match &load.pipeline.incremental {
             Some(incremental) => incremental_steps(load, self, incremental, plan),
-            // One statement tells only what it wrote. A trigger may keep rows back: they are counted before; and what is
-            // looked at before it is written is looked at in a stage.
+            // One statement tells only what it wrote. A trigger may keep rows back: they are counted before; and what was
+            // dropped, or is looked at before it is written, is counted over a stage.
             None if load.path == ExecutionPath::SameDatabase
                 && load.triggers().is_empty()
-                && !load.looks_at_rows() =>
+                && !load.looks_at_rows()
+                && load.counting() == Counting::Nothing =>
             {
                 full_steps(load, self, plan);
                 Ok(())
@@ -159,11 +161,11 @@ fn insert(load: &Resolved<'_>, append: &Append, alias: &'static str, from: Sql) 
 
 fn full_steps(load: &Resolved<'_>, append: &Append, builder: &mut PlanBuilder<'_>) {
     reading::lock_source(load, builder);
-    reading::say_what_is_cleaned(load, builder);
+    reading::say_what_is_prepared(load, builder);
     builder.phase(PhaseName::Apply);
-    let from = match &load.cleaning {
-        Some(_) => sql!("(\n{cleaned}\n) AS q", cleaned = load.select(load.columns_of("q"), &Sql::empty())),
-        None => sql!("{query} AS q", query = Sql::user(load.pipeline.source.query.text())),
+    let from = match load.prepared.is_empty() {
+        true => sql!("{query} AS q", query = Sql::user(load.pipeline.source.query.text())),
+        false => sql!("(\n{rows}\n) AS q", rows = load.select(load.columns_of("q"), &Sql::empty())),
     };
     let sql = insert(load, append, "q", from);
     builder.reading_step(
@@ -271,15 +273,18 @@ fn identity(load: &Resolved<'_>, incremental: &Incremental) -> Result<Vec<String
         Some(keys) => {
             keys.iter().chain(std::iter::once(&incremental.column)).map(ToString::to_string).collect()
         }
-        None => load.facts.source.columns.iter().map(|column| column.name.clone()).collect(),
+        None => {
+            // Behind helpers the incremental column may be out of sight.
+            let given = load.facts.source.given().iter().map(|column| column.name.clone());
+            let own = Some(incremental.column.to_string())
+                .filter(|own| load.facts.source.given().iter().all(|column| column.name != *own));
+            given.chain(own).collect()
+        }
     };
     let stored = load.facts.watermark.as_ref().and_then(|stored| stored.identity.as_ref());
     match stored {
         // The ledger knows rows by the columns of its own time; as long as they are there, so do we.
-        Some(stored)
-            if stored.iter().all(|name| load.facts.source.column(name).is_some())
-                && load.pipeline.keys.is_none() =>
-        {
+        Some(stored) if stored.iter().all(|name| all.contains(name)) && load.pipeline.keys.is_none() => {
             Ok(stored.clone())
         }
         Some(stored) if load.pipeline.keys.is_none() || *stored != all => {

@@ -62,7 +62,7 @@ impl Pipeline {
 
 impl Check<'_> {
     fn pipeline(&mut self, name: &str, spec: &PipelineSpec, options: &PipelineOptions) -> Option<Pipeline> {
-        let source = self.source(spec);
+        let source = self.source(spec, options);
         let target = self.target(&spec.target);
         let mode = match options.mode {
             Some(mode) => mode,
@@ -79,6 +79,7 @@ impl Check<'_> {
         let keys = self.names("keys", &options.keys);
         let strategy = super::declared(mode, self, options);
         let incremental = self.incremental(options);
+        let helpers = self.helpers(options);
         let schedule = self.schedule(options);
         let limits = self.limits(options);
         let order_by = match &options.order_by {
@@ -92,7 +93,7 @@ impl Check<'_> {
         let target_connection = options
             .target_connection
             .clone()
-            .or_else(|| spec.source.connection.clone())
+            .or_else(|| spec.source.first_connection().map(str::to_owned))
             .unwrap_or_else(|| DEFAULT_CONNECTION.to_owned());
         if self.project.connections.get(&target_connection).is_some_and(|connection| connection.read_only) {
             let error = FlowError::new(
@@ -109,6 +110,7 @@ impl Check<'_> {
             source: source?,
             target_connection,
             target: target?,
+            helpers,
             keys,
             on_duplicate: options.on_duplicate(),
             order_by,

@@ -91,6 +91,7 @@ impl<'d> Scene<'d> {
             cap: Cap::Unknown("the role may not see the sessions of others".to_owned()),
             native_types: BTreeMap::new(),
             assumed: false,
+            came_by: None,
         };
         let options = lines.strip_prefix(SOURCE_AND_TARGET).unwrap_or(lines).trim().to_owned();
         Scene { engine, options, pipeline, facts }

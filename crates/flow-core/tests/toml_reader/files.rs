@@ -41,7 +41,7 @@ source = { path = "a.parquet" }
 target = "a.b.c.d"
 mode = "scd2"
 handle_deletes = "Soft"
-transforms_pre = ["x"]
+transforms_pre = [5]
 max_delete_fraction = 2
 [vars]
 region = "EU"
@@ -70,7 +70,7 @@ region = "EU"
             "not_yet_supported 29:12 `path` in `source` of pipeline `three` is not supported yet",
             "invalid_value 30:10 `a.b.c.d` has more than one dot",
             "invalid_value 32:18 `handle_deletes` of pipeline `three` cannot be `Soft` | did you mean `soft`?",
-            "not_yet_supported 33:1 `transforms_pre` in pipeline `three` is not supported yet",
+            "invalid_value 33:19 an entry of `transforms_pre` of pipeline `three` must be a table, not a whole number",
             "invalid_value 34:23 `max_delete_fraction` of pipeline `three` must lie between 0 and 1",
             "not_yet_supported 35:1 `[vars]` is not supported yet",
         ]

@@ -73,7 +73,6 @@ fn what_a_later_version_will_have_is_refused_by_name() {
     for option in [
         "for_each = { tenant = ['a'] }",
         "overrides.x = { mode = 'append' }",
-        "transforms_pre = [{ filter_where = 'a' }]",
         "transforms_post = ['ANALYZE a']",
         "notify = [{ on = ['failed'] }]",
         "event_timestamp_column = 'at'",

@@ -4,15 +4,18 @@ use super::Request;
 use super::gather::{Gathered, Path};
 use super::route::Route;
 use super::targets::{Target as Planned, Targets};
+use super::united::with_query;
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
 use ematix_flow_core::markers::Families;
+use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight};
 use ematix_flow_core::pipeline::strategy::Unique;
-use ematix_flow_core::pipeline::{Target, declared_keys};
+use ematix_flow_core::pipeline::{Pipeline, Source, Target, declared_keys, united};
 use ematix_flow_core::plan::Plan;
+use ematix_flow_core::planner::parts::OneReading;
 use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, ddl};
 use ematix_flow_core::sql::Ident;
 use ematix_flow_core::types::{DataType, TypeFacts};
@@ -23,18 +26,52 @@ use std::collections::BTreeMap;
 /// # Errors
 /// As planning, and where only a database knows the columns.
 pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Plan> {
-    let mut each: Vec<Facts> =
-        targets.each.iter().map(|target| facts(target, request, ends.target.dialect)).collect();
+    let mut each: Vec<Facts> = targets
+        .each
+        .iter()
+        .map(|target| facts(target, request, ends.target.dialect))
+        .collect::<Result<_>>()?;
+    let united = united_by(&each[0].source, targets, ends)?;
+    let targets = united.as_ref().unwrap_or(targets);
     let path = Path { path: each[0].path, reason: each[0].path_reason.clone() };
-    let route = Route { path, source: None };
-    let gathered = match targets.are_several() {
+    let route = Route { path, source: None, several: Vec::new() };
+    let readings = readings_of(&each[0].source, targets, ends)?;
+    let mut gathered = match targets.are_several() {
         true => {
             let source = each[0].source.clone();
-            Gathered::Several(each, Box::new(source))
+            Gathered::Several(each, Box::new(source), Vec::new())
         }
         false => Gathered::One(Box::new(each.remove(0))),
     };
+    gathered.readings(&readings);
     gathered.plan(targets, &route, ends)
+}
+
+/// A union whose members all have those columns.
+fn united_by(source: &SourceFacts, targets: &Targets, ends: &Ends<'_>) -> Result<Option<Targets>> {
+    let union = &targets.whole.source;
+    if union.union.is_empty() {
+        return Ok(None);
+    }
+    let names = source.columns.iter().map(|column| Ident::new(&column.name)).collect::<Result<Vec<_>>>()?;
+    Ok(Some(with_query(targets, &united::query(union, &names, ends.source.dialect))))
+}
+
+/// What each of several connections reads; those of the target's own name are taken for its database.
+fn readings_of(source: &SourceFacts, targets: &Targets, ends: &Ends<'_>) -> Result<Vec<OneReading>> {
+    let whole = &targets.whole;
+    let readings = whole.source.readings();
+    if readings.len() == 1 {
+        return Ok(Vec::new());
+    }
+    let names = source.columns.iter().map(|column| Ident::new(&column.name)).collect::<Result<Vec<_>>>()?;
+    let one = |reading: &Source| OneReading {
+        connection: reading.connection.clone(),
+        query: united::query(reading, &names, ends.source.dialect),
+        columns: source.columns.clone(),
+        within: reading.connection == whole.target_connection,
+    };
+    Ok(readings.iter().map(one).collect())
 }
 
 /// What markers clean has the declared type then. What it has before, the first of them says; an expression needs no
@@ -56,8 +93,52 @@ fn clean(table: Option<&Table>, columns: &mut Vec<SourceColumn>, dialect: &dyn D
     cleaned
 }
 
+/// The columns that the query gives where helpers make others of them. What nobody declares may be anything: it is
+/// assumed to be what a helper can look into.
+fn before_helpers(pipeline: &Pipeline, columns: &mut Vec<SourceColumn>, dialect: &dyn Dialect) {
+    if pipeline.helpers.is_empty() {
+        return;
+    }
+    let mut names: Vec<Ident> = columns.iter().filter_map(|column| Ident::new(&column.name).ok()).collect();
+    pipeline.helpers.iter().rev().for_each(|step| step.helper.before(&mut names));
+    let of = |name: Ident| {
+        let declared = columns.iter().find(|column| column.name == name.as_str()).cloned();
+        declared.unwrap_or_else(|| undeclared(&name, dialect))
+    };
+    *columns = names.into_iter().map(of).collect();
+}
+
+fn undeclared(name: &Ident, dialect: &dyn Dialect) -> SourceColumn {
+    let data_type =
+        dialect.type_facts(&DataType::Jsonb).unwrap_or_else(|| TypeFacts::assumed("jsonb".into()));
+    SourceColumn { name: name.to_string(), data_type, stamped: false, inferred: None }
+}
+
+/// The columns behind each helper; those that are declared have their types then.
+fn helped(
+    pipeline: &Pipeline,
+    given: &[SourceColumn],
+    mut source: SourceFacts,
+    dialect: &dyn Dialect,
+) -> Result<SourceFacts> {
+    let table = declared(&pipeline.target);
+    let mut columns = source.loaded_columns();
+    for count in 1..=pipeline.helpers.len() {
+        let prepared = Prepared::of(pipeline, table, &pipeline.helpers[..count], &source, false, dialect)?;
+        let Some(helping) = prepared.helping else { continue };
+        for name in helping.added() {
+            let declared = given.iter().find(|column| column.name == name.as_str()).cloned();
+            columns.retain(|column| column.name != name.as_str());
+            columns.push(declared.unwrap_or_else(|| undeclared(name, dialect)));
+        }
+        source.shown = Some(in_sight(&helping, &columns));
+        source.helped.push(columns.clone());
+    }
+    Ok(source)
+}
+
 /// Facts for a preview: the table lives as it is declared, and the query gives its columns.
-fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Facts {
+fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts> {
     let pipeline = &of.pipeline;
     let table = match &pipeline.target {
         Target::Declared(table) => Some(table),
@@ -78,6 +159,8 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Facts {
             inferred: None,
         })
         .collect();
+    let given = columns.clone();
+    before_helpers(pipeline, &mut columns, dialect);
     let cleaned = clean(table, &mut columns, dialect);
     if let Some(incremental) = &pipeline.incremental
         && !columns.iter().any(|column| column.name == incremental.column.as_str())
@@ -133,9 +216,10 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Facts {
             estimated_rows: 0.0,
         }
     });
-    let one_connection = pipeline.source.connection == pipeline.target_connection
-        && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
-    Facts {
+    let one_connection =
+        pipeline.source.members().iter().all(|member| member.connection == pipeline.target_connection)
+            && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
+    Ok(Facts {
         run: RunFacts {
             id: of.run_id.clone(),
             instant: "2000-01-01T00:00:00Z".to_owned(),
@@ -150,7 +234,12 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Facts {
         } else {
             "assumed: a preview asks no database".to_owned()
         },
-        source: SourceFacts { columns, relation: None, clock: None, cleaned },
+        source: helped(
+            pipeline,
+            &given,
+            SourceFacts { columns, cleaned, ..SourceFacts::default() },
+            dialect,
+        )?,
         target: TargetFacts { schema_exists: true, live, ..TargetFacts::default() },
         watermark: None,
         has_ledger: false,
@@ -158,5 +247,6 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Facts {
         client_diff_given_up: None,
         native_types: BTreeMap::new(),
         assumed: true,
-    }
+        came_by: None,
+    })
 }

@@ -5,15 +5,18 @@ use super::run::awake;
 use super::targets::{Targets, of_target};
 use crate::history::{KnownTarget, has_ledger, record_of, watermark_of};
 use crate::session::{Privilege, Session, nth};
+use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceFacts, TargetFacts};
 use ematix_flow_core::hash::Normal;
+use ematix_flow_core::helpers::at_step;
 use ematix_flow_core::history::SCHEMA;
+use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight, without_ours};
 use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
-use ematix_flow_core::planner::parts::{Reading, plan_together};
+use ematix_flow_core::planner::parts::{OneReading, Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::run_value::Values;
 use ematix_flow_core::schema::{LiveTable, rejected_rows};
@@ -102,9 +105,14 @@ async fn facts(
         _ => source,
     };
     let source = cleaned(session, pipeline, route, source).await?;
-    let natives = native_names(&pipeline.target, &source.columns);
+    let source = match (&pipeline.target, &route.source) {
+        (Target::Inferred(_), Some(_)) => with_types_of_shown(session, source).await?,
+        _ => source,
+    };
+    let natives = native_names(&pipeline.target, source.given());
     let native_types = inspector.native_types(&natives).await?;
-    let mut privileges = needed_privileges(pipeline, route.path.path, schema_exists, live.as_ref());
+    let mut privileges =
+        needed_privileges(pipeline, route.path.path, run.dry_run, schema_exists, live.as_ref());
     if let Some(name) = rejected {
         privileges.extend(privileges_beside(name, schema_exists, rejected_live.as_deref()));
     }
@@ -131,6 +139,7 @@ async fn facts(
         native_types,
         client_diff_given_up: None,
         assumed: false,
+        came_by: None,
     })
 }
 
@@ -138,8 +147,9 @@ async fn facts(
 pub enum Gathered {
     /// Of one target.
     One(Box<Facts>),
-    /// Of several, with the source as it is read for all of them.
-    Several(Vec<Facts>, Box<SourceFacts>),
+    /// Of several, or from several connections: with the source as it is read for all of them, and what each connection
+    /// reads where there are several.
+    Several(Vec<Facts>, Box<SourceFacts>, Vec<OneReading>),
 }
 
 impl Gathered {
@@ -147,8 +157,17 @@ impl Gathered {
     pub fn each(&self) -> &[Facts] {
         match self {
             Gathered::One(facts) => std::slice::from_ref(facts),
-            Gathered::Several(facts, _) => facts,
+            Gathered::Several(facts, ..) => facts,
         }
+    }
+
+    /// Says what each of several connections reads.
+    pub fn readings(&mut self, readings: &[OneReading]) {
+        if readings.is_empty() {
+            return;
+        }
+        let source = Box::new(self.each()[0].source.clone());
+        *self = Gathered::Several(self.each().to_vec(), source, readings.to_vec());
     }
 
     /// Says why a comparison in the client had begun and was given up.
@@ -163,9 +182,9 @@ impl Gathered {
     /// # Errors
     /// As [`planner::plan`].
     pub fn plan(&self, targets: &Targets, route: &Route, ends: &Ends<'_>) -> Result<Plan> {
-        let (facts, source) = match self {
+        let (facts, source, readings) = match self {
             Gathered::One(facts) => return planner::plan(&targets.each[0].pipeline, facts, ends),
-            Gathered::Several(facts, source) => (facts, source),
+            Gathered::Several(facts, source, readings) => (facts, source, readings),
         };
         let parts: Vec<(Pipeline, Facts)> =
             targets.each.iter().map(|target| target.pipeline.clone()).zip(facts.iter().cloned()).collect();
@@ -175,6 +194,7 @@ impl Gathered {
             path: route.path.path,
             path_reason: &route.path.reason,
             source,
+            readings,
             dry_run: facts[0].run.dry_run,
         };
         plan_together(&reading, &parts, ends)
@@ -223,7 +243,7 @@ pub async fn all(
             }
         }
     }
-    Ok(Gathered::Several(each, Box::new(source)))
+    Ok(Gathered::Several(each, Box::new(source), Vec::new()))
 }
 
 /// What the source is asked before it is read; the cap comes before the snapshot of the reading.
@@ -243,31 +263,67 @@ async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) ->
         },
     };
     let relation = read.relation.filter(|relation| names_columns_of(whole, relation));
-    Ok((SourceFacts { columns: read.columns, relation, clock: read.clock, cleaned: Vec::new() }, read.cap))
+    let source = SourceFacts { columns: read.columns, relation, clock: read.clock, ..SourceFacts::default() };
+    Ok((source, read.cap))
 }
 
-/// The columns that markers clean, as the database says of which types they are that reads the source.
+/// The columns that markers clean and those behind each helper, as the database says of which types they are that
+/// reads the source.
 async fn cleaned(
     target: &dyn Session,
     pipeline: &Pipeline,
     route: &Route,
-    source: SourceFacts,
+    mut source: SourceFacts,
 ) -> Result<SourceFacts> {
-    let Target::Declared(table) = &pipeline.target else { return Ok(source) };
+    let table = declared(&pipeline.target);
     let session = route.source.as_deref().unwrap_or(target);
-    // Where markers have no words, the planner refuses them.
+    // Where markers and helpers have no words, the planner refuses them.
     if !session.facts().can.cleans {
         return Ok(source);
     }
     let dialect = session.facts().dialect;
-    let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)? else { return Ok(source) };
-    let mut query = cleaning.types_of(&Sql::user(pipeline.source.query.text())).render(dialect);
-    // A type depends on no key.
+    let query = Sql::user(pipeline.source.query.text());
+    if let Some(table) = table
+        && let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)?
+    {
+        let query = asking_types(&cleaning.types_of(&query), dialect)?;
+        source.cleaned = session.inspector().columns(&query).await?;
+        session.tidy().await?;
+    }
+    let steps = &pipeline.helpers;
+    for count in 1..=steps.len() {
+        let prepared = Prepared::of(pipeline, table, &steps[..count], &source, false, dialect)?;
+        let Some(query) = prepared.types_of(&query) else { continue };
+        // One by one, so that what a helper says wrongly is told at its line.
+        let found = session.inspector().columns(&asking_types(&query, dialect)?).await;
+        let columns = without_ours(found.map_err(|error| at_step(error, &steps[count - 1]))?);
+        session.tidy().await?;
+        source.shown = prepared.helping.as_ref().map(|helping| in_sight(helping, &columns));
+        source.helped.push(columns);
+    }
+    if let (Some(shown), Some(relation)) = (&source.shown, &mut source.relation) {
+        // What the table promises of its rows holds of them no longer.
+        relation.not_null.clear();
+        relation.unique.clear();
+        relation.primary_key.retain(|name| shown.iter().any(|column| column.name == *name));
+    }
+    Ok(source)
+}
+
+/// A query whose columns are asked for; of which types they are depends on no key.
+fn asking_types(query: &Sql, dialect: &dyn Dialect) -> Result<String> {
+    let mut query = query.render(dialect);
     query.unseal(&mut |_| Ok(Secret::from("")))?;
-    let query = query.fill(&Values::default(), dialect);
-    let cleaned = session.inspector().columns(&query).await?;
-    session.tidy().await?;
-    Ok(SourceFacts { cleaned, ..source })
+    Ok(query.fill(&Values::default(), dialect))
+}
+
+/// As [`with_types_of`], of the columns behind the last helper.
+async fn with_types_of_shown(target: &dyn Session, mut source: SourceFacts) -> Result<SourceFacts> {
+    if let Some(columns) = source.shown.take() {
+        let shown = SourceFacts { columns, ..SourceFacts::default() };
+        source.shown = Some(with_types_of(target, shown, |_| true).await?.columns);
+    }
+    Ok(source)
 }
 
 /// A column that is made after a source in another database has a type that exists where it is made: an enum that
@@ -343,6 +399,7 @@ fn privileges_beside(name: QualifiedName, schema_exists: bool, live: Option<&Liv
 fn needed_privileges(
     pipeline: &Pipeline,
     path: ExecutionPath,
+    dry_run: bool,
     schema_exists: bool,
     live: Option<&LiveTable>,
 ) -> Vec<Privilege> {
@@ -355,12 +412,17 @@ fn needed_privileges(
     }
     let strategy = &pipeline.strategy;
     let watched = live.is_some_and(|live| !live.triggers.is_empty());
-    let reads = matches!(&pipeline.target, Target::Declared(table) if table.cleaning.iter().any(|(_, chain)| chain.reads()))
+    let table = declared(&pipeline.target);
+    let reads = table.is_some_and(|table| table.cleaning.iter().any(|(_, chain)| chain.reads()))
         || !pipeline.expectations.is_empty();
+    let prepares = !pipeline.helpers.is_empty() || table.is_some_and(|table| !table.cleaning.is_empty());
+    // Who only tries counts every layer.
+    let counts = pipeline.helpers.iter().any(|step| step.helper.counts()) || (dry_run && prepares);
     let staged = path != ExecutionPath::SameDatabase
         || strategy.stages()
         || watched
         || reads
+        || counts
         || pipeline.incremental.is_some();
     if staged {
         needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));

@@ -19,6 +19,7 @@ mod sealed;
 mod supervise;
 mod targets;
 mod transfer;
+mod united;
 
 use crate::driver::{Driver, Drivers};
 use crate::history::HistoryStore;
@@ -187,11 +188,9 @@ impl Engine {
         let path = Places::path("pipelines", pipeline);
         let mut names: Vec<(&str, &str)> = Vec::new();
         for spec in std::iter::once(spec).chain(parts) {
-            let said = [
-                (&spec.source.connection, "source.connection"),
-                (&spec.options.target_connection, "target_connection"),
-            ];
-            names.extend(said.into_iter().filter_map(|(name, option)| Some((name.as_deref()?, option))));
+            let sources = spec.source.connections().into_iter().map(|name| (name, "source.connection"));
+            let target = (spec.options.target_connection.as_deref(), "target_connection");
+            names.extend(sources.chain([target]).filter_map(|(name, option)| Some((name?, option))));
         }
         let mut told = HashSet::new();
         names.retain(|(name, _)| told.insert(*name));
@@ -317,17 +316,24 @@ impl Engine {
             full_scan: request.full_scan,
             version: env!("CARGO_PKG_VERSION"),
         };
-        let gathered = match gather::all(session.as_ref(), targets, &route, &about, exists).await {
-            Ok(gathered) => gathered,
+        let asked = async {
+            let united = united::of_route(targets, &route, session.as_ref()).await?;
+            let (targets, readings) = united.as_parts(targets);
+            let mut gathered = gather::all(session.as_ref(), targets, &route, &about, exists).await?;
+            gathered.readings(readings);
+            Ok((targets.clone(), gathered))
+        };
+        let (targets, gathered) = match asked.await {
+            Ok(found) => found,
             Err(error) => {
                 let error = HistoryStore::on(session.as_ref()).explained(error).await;
                 return Err(session.complete(error, whole.source.query.text()).await);
             }
         };
         session.end(Blame::Target, "end the plan", End::RollBack).await?;
-        let plan = gathered.plan(targets, &route, &route.ends(session.as_ref()));
+        let plan = gathered.plan(&targets, &route, &route.ends(session.as_ref()));
         session.close().await;
-        if let Some(source) = route.source {
+        for source in route.into_sessions() {
             source.close().await;
         }
         plan

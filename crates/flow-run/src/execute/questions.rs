@@ -30,8 +30,11 @@ impl Engine {
                 .pipelines
                 .get(name)
                 .ok_or_else(|| ematix_flow_core::pipeline::unknown_pipeline(&self.project, name))?;
-            let connection =
-                spec.options.target_connection.clone().or_else(|| spec.source.connection.clone());
+            let connection = spec
+                .options
+                .target_connection
+                .clone()
+                .or_else(|| spec.source.first_connection().map(str::to_owned));
             found
                 .entry(
                     connection.unwrap_or_else(|| ematix_flow_core::pipeline::DEFAULT_CONNECTION.to_owned()),
@@ -241,7 +244,7 @@ impl Engine {
         }
         // A run under way would read the old watermark, and write its own over this one.
         lock_target(session.as_ref(), &built).await?;
-        let columns = session.inspector().columns(built.source.query.text()).await?;
+        let columns = session.inspector().columns(built.source.members()[0].query.text()).await?;
         session.tidy().await?;
         let Some(column) = columns.iter().find(|column| column.name == incremental.column.as_str()) else {
             return Err(FlowError::new(

@@ -18,9 +18,24 @@ pub struct Route {
     pub path: Path,
     /// A session on the source, in a transaction that only reads.
     pub source: Option<Box<dyn Session>>,
+    /// Of a source of several connections: a session on each, where it is not in the target's database.
+    pub several: Vec<Option<Box<dyn Session>>>,
 }
 
 impl Route {
+    /// The session that reads a source, by its place where there are several.
+    pub fn reads(&self, from: usize) -> Option<&dyn Session> {
+        match self.several.get(from) {
+            Some(own) => own.as_deref(),
+            None => self.source.as_deref(),
+        }
+    }
+
+    /// The sessions on sources.
+    pub fn into_sessions(self) -> impl Iterator<Item = Box<dyn Session>> {
+        self.source.into_iter().chain(self.several.into_iter().flatten())
+    }
+
     /// The engines of the load.
     pub fn ends(&self, target: &dyn Session) -> Ends<'static> {
         let target = target.facts();
@@ -31,6 +46,21 @@ impl Route {
 impl Engine {
     /// Decides the path; `target` has a transaction open.
     pub(super) async fn route(&self, pipeline: &Pipeline, target: &dyn Session) -> Result<Route> {
+        let readings = pipeline.source.readings();
+        if readings.len() == 1 {
+            return self.route_of_one(pipeline, target).await;
+        }
+        let names: Vec<&str> = readings.iter().map(|reading| reading.connection.as_str()).collect();
+        let reason = format!("the union reads {} connections: {}", names.len(), names.join(", "));
+        let mut several = Vec::new();
+        for reading in &readings {
+            let of_one = Pipeline { source: reading.clone(), ..pipeline.clone() };
+            several.push(self.route_of_one(&of_one, target).await?.source);
+        }
+        Ok(Route { path: Path { path: ExecutionPath::Staging, reason }, source: None, several })
+    }
+
+    async fn route_of_one(&self, pipeline: &Pipeline, target: &dyn Session) -> Result<Route> {
         let (source_name, target_name) = (&pipeline.source.connection, &pipeline.target_connection);
         let forced = match pipeline.force_path {
             Some(ForcePath::Staging) => Some("force_path = \"staging\""),
@@ -80,11 +110,11 @@ impl Engine {
 }
 
 fn same(reason: String) -> Route {
-    Route { path: Path { path: ExecutionPath::SameDatabase, reason }, source: None }
+    Route { path: Path { path: ExecutionPath::SameDatabase, reason }, source: None, several: Vec::new() }
 }
 
 fn staged(reason: String, source: Box<dyn Session>) -> Route {
-    Route { path: Path { path: ExecutionPath::Staging, reason }, source: Some(source) }
+    Route { path: Path { path: ExecutionPath::Staging, reason }, source: Some(source), several: Vec::new() }
 }
 
 /// What bounds the waiting on the source.

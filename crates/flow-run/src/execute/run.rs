@@ -8,6 +8,7 @@ use super::patience::Patience;
 use super::route::Route;
 use super::targets::{Targets, of_target};
 use super::transfer::{self, Transferred};
+use super::united;
 use super::{Engine, Request, Stop};
 use crate::history::HistoryStore;
 use crate::session::{End, Limits, Session};
@@ -15,6 +16,7 @@ use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
+use ematix_flow_core::planner::parts::OneReading;
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
 use ematix_flow_core::run_value::Values;
 use std::future::Future;
@@ -163,8 +165,16 @@ impl Execution<'_> {
     async fn attempt(&self, given_up: Option<String>, progress: &mut Progress) -> Result<Option<String>> {
         let routing = self.engine.route(&self.targets.whole, self.session);
         let route = unless_asked(&self.request.stop, routing).await?;
-        let outcome = self.take_route(&route, given_up, progress).await;
-        if let Some(source) = route.source {
+        let taking = async {
+            let uniting = united::of_route(self.targets, &route, self.session);
+            let united = unless_asked(&self.request.stop, uniting).await?;
+            let &Execution { engine, session, request, observer, .. } = self;
+            let (targets, readings) = united.as_parts(self.targets);
+            let own = Execution { engine, session, targets, request, observer };
+            own.take_route(&route, readings, given_up, progress).await
+        };
+        let outcome = taking.await;
+        for source in route.into_sessions() {
             match &outcome {
                 Ok(None) => source.close().await,
                 // It may be in the middle of its rows.
@@ -178,6 +188,7 @@ impl Execution<'_> {
     async fn take_route(
         &self,
         route: &Route,
+        readings: &[OneReading],
         given_up: Option<String>,
         progress: &mut Progress,
     ) -> Result<Option<String>> {
@@ -196,6 +207,7 @@ impl Execution<'_> {
             Some(_) => unless_asked(&self.request.stop, gathering).await?,
             None => gathering.await?,
         };
+        gathered.readings(readings);
         gathered.client_diff_given_up(given_up);
         for (part, facts) in progress.parts.iter_mut().zip(gathered.each()) {
             part.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
@@ -214,7 +226,7 @@ impl Execution<'_> {
         self.observer.planned(&self.targets.whole.name, &plan);
         progress.plan = Some(plan.clone());
         for step in plan.steps() {
-            if let Some(why) = self.step(&plan, step, route.source.as_deref(), progress).await? {
+            if let Some(why) = self.step(&plan, step, route.reads(step.from), progress).await? {
                 return Ok(Some(why));
             }
         }

@@ -36,7 +36,8 @@ impl Engine {
     ) -> Result<()> {
         let whole = &targets.whole;
         // Connections that cannot be told are no run's failure: found before anything is opened.
-        for connection in [&whole.source.connection, &whole.target_connection] {
+        let sources = whole.source.members().iter().map(|member| &member.connection);
+        for connection in sources.chain([&whole.target_connection]) {
             self.resolve(connection)?;
         }
         let connection = &whole.target_connection;

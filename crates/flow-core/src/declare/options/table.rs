@@ -97,6 +97,8 @@ pub enum Kind {
     Names,
     /// A name, or `false` for none.
     NameOrOff,
+    /// A list of helpers.
+    Helpers,
 }
 
 impl Kind {
@@ -113,6 +115,7 @@ impl Kind {
             Kind::NumberOrLength => "number_or_length",
             Kind::Names => "names",
             Kind::NameOrOff => "name_or_off",
+            Kind::Helpers => "helpers",
         }
     }
 }
@@ -141,6 +144,7 @@ impl OptionInfo {
             (_, Some("boolean")) => Kind::Truth,
             (_, Some("number")) => Kind::Number { least: bound("minimum"), most: bound("maximum") },
             (_, Some("integer")) => Kind::Whole,
+            (Some("Helpers"), _) => Kind::Helpers,
             (_, Some("array")) => match schema.get("items").and_then(|items| dereference(items).0) {
                 Some("Expectation") => Kind::Expectations,
                 _ => Kind::Texts,

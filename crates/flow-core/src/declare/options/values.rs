@@ -1,6 +1,7 @@
 //! The values that options take.
 
 use crate::duration::Duration;
+use crate::helpers::Written;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -152,3 +153,8 @@ impl Lookback {
         }
     }
 }
+
+/// Helpers, in the order in which they are applied.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Helpers(pub Vec<Written>);

@@ -8,6 +8,9 @@ use serde_json::{Map, Value as Json};
 
 /// A source as Python writes it, as TOML has it: what `params` fills, and the query that `columns` of a table make.
 pub(super) fn as_in_toml(source: &mut Map<String, Json>) -> Result<(), FlowError> {
+    if let Some(Json::Array(members)) = source.get_mut("union") {
+        members.iter_mut().filter_map(Json::as_object_mut).try_for_each(as_in_toml)?;
+    }
     if let Some(params) = source.shift_remove("params").filter(|params| !params.is_null()) {
         let query = source.get("query").and_then(Json::as_str).unwrap_or_default();
         let filled = query::filled(query, |name| literal_of(name, &params), |name| name_of(name, &params))?;

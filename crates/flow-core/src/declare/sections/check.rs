@@ -79,9 +79,9 @@ impl Checker<'_> {
         if reference == Some("Duration") {
             return self.duration(item, name, owner);
         }
-        // Which markers and expectations there are, and what each takes, whoever reads them knows.
+        // Which markers, helpers and expectations there are, and what each takes, whoever reads them knows.
         let read_later = match reference {
-            Some("Marker") => matches!(item.value, Value::Text(_) | Value::Table(_)),
+            Some("Marker" | "Helper") => matches!(item.value, Value::Text(_) | Value::Table(_)),
             Some("Expectation") => matches!(item.value, Value::Table(_)),
             _ => false,
         };

@@ -84,24 +84,31 @@ impl Document<'_, '_> {
         }
     }
 
-    /// A source: one of query, query_file and table; the text of a file is read.
+    /// A source: one of query, query_file, table and union; the text of a file is read.
     pub(super) fn source(&mut self, node: Node, entry: &Entry<'_>) -> Option<SourceSpec> {
-        let table = node.as_table()?;
-        let section = &entry.owner.section;
-        let written: Vec<_> =
-            ["query", "query_file", "table"].into_iter().filter(|name| table.contains(name)).collect();
-        // What was refused above, a later kind of source or a mistake, is not reported again as missing.
         let raw = entry.table.get("source").and_then(Node::as_table);
+        self.source_of(node, raw, &format!("`source` of {}", entry.owner.words), &entry.owner.section)
+    }
+
+    /// `raw` is the source as it was before what is wrong with it was taken out.
+    fn source_of(
+        &mut self,
+        node: Node,
+        raw: Option<&Table>,
+        words: &str,
+        section: &str,
+    ) -> Option<SourceSpec> {
+        let table = node.as_table()?;
+        let kinds = ["query", "query_file", "table", "union"];
+        let written: Vec<_> = kinds.into_iter().filter(|name| table.contains(name)).collect();
+        // What was refused above, a later kind of source or a mistake, is not reported again as missing.
         let said = |raw: &Table| raw.iter().filter(|(_, field)| !field.node.is_null()).count();
         let refused = raw.is_some_and(|raw| said(raw) > table.len());
         match written.as_slice() {
             [_] => {}
             [] if refused => return None,
             [] => {
-                let error = FlowError::new(
-                    ErrorCode::MissingOption,
-                    format!("`source` of {} names no rows", entry.owner.words),
-                );
+                let error = FlowError::new(ErrorCode::MissingOption, format!("{words} names no rows"));
                 let error = error
                     .hint("set query = \"SELECT …\", query_file = \"FILE.sql\" or table = \"schema.table\"");
                 self.checker.report(error, &node.place, section, None);
@@ -111,16 +118,17 @@ impl Document<'_, '_> {
                 for other in others {
                     let error = FlowError::new(
                         ErrorCode::ConflictingOptions,
-                        format!(
-                            "`{first}` and `{other}` of `source` of {} exclude each other",
-                            entry.owner.words
-                        ),
+                        format!("`{first}` and `{other}` of {words} exclude each other"),
                     );
                     let place = table.field(other).map_or(&node.place, |field| &field.key);
                     self.checker.report(error, place, section, None);
                 }
                 return None;
             }
+        }
+        if let Some(members) = table.get("union") {
+            let own = table.get("connection").and_then(Node::as_text).map(str::to_owned);
+            return self.union(members, own, words, section);
         }
         if let Some((name, place)) = table.get("table").and_then(|node| Some((node.as_text()?, &node.place)))
         {
@@ -129,24 +137,53 @@ impl Document<'_, '_> {
         let file = table.get("query_file").map(|node| node.place.clone());
         let mut source: SourceSpec = serde::Deserialize::deserialize(node).ok()?;
         if let (Some(name), Some(place)) = (&source.query_file, file) {
-            let path = self.directory.join(name);
-            match self.environment.read_file(&path) {
-                Ok(text) => source.query = Some(text),
-                Err(error) => {
-                    let error = FlowError::new(
-                        ErrorCode::InvalidValue,
-                        format!("the query file `{}` cannot be read: {}", path.display(), reason(&error)),
-                    );
-                    self.checker.report(
-                        error.hint("its path starts at the file it stands in"),
-                        &place,
-                        section,
-                        None,
-                    );
-                    return None;
-                }
-            }
+            source.query = Some(self.query_of(name, &place, section)?);
         }
         Some(source)
+    }
+
+    /// Several sources, none of which is a union itself.
+    fn union(
+        &mut self,
+        node: &Node,
+        connection: Option<String>,
+        words: &str,
+        section: &str,
+    ) -> Option<SourceSpec> {
+        let Value::List(members) = &node.value else { return None };
+        let wrong = |message: String| FlowError::new(ErrorCode::InvalidValue, message);
+        if members.is_empty() {
+            let error = wrong(format!("`union` of {words} names no source"));
+            let hint = "write union = [{ table = \"schema.one\" }, { table = \"schema.two\" }]";
+            self.checker.report(error.hint(hint), &node.place, section, None);
+            return None;
+        }
+        let mut union = Vec::new();
+        for (index, member) in members.iter().enumerate() {
+            let words = format!("member {} of the `union` of {words}", index + 1);
+            if member.as_table().is_some_and(|table| table.contains("union")) {
+                let error = wrong(format!("{words} is a union itself"));
+                self.checker.report(error.hint("put its members here"), &member.place, section, None);
+                continue;
+            }
+            union.extend(self.source_of(member.clone(), None, &words, section));
+        }
+        (union.len() == members.len()).then(|| SourceSpec { connection, union, ..SourceSpec::default() })
+    }
+
+    fn query_of(&mut self, name: &str, place: &Place, section: &str) -> Option<String> {
+        let path = self.directory.join(name);
+        match self.environment.read_file(&path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let error = FlowError::new(
+                    ErrorCode::InvalidValue,
+                    format!("the query file `{}` cannot be read: {}", path.display(), reason(&error)),
+                );
+                let error = error.hint("its path starts at the file it stands in");
+                self.checker.report(error, place, section, None);
+                None
+            }
+        }
     }
 }

@@ -87,9 +87,9 @@ impl Faulty {
     }
 
     fn is_used(&self, project: &ProjectSpec, pipeline: &PipelineSpec) -> bool {
-        let source = pipeline.source.connection.as_deref().unwrap_or("default");
-        let target = pipeline.options.target_connection.as_deref().unwrap_or(source);
-        self.connections.contains(source)
+        let sources = pipeline.source.connections();
+        let target = pipeline.options.target_connection.as_deref().or(sources[0]).unwrap_or("default");
+        sources.iter().any(|source| self.connections.contains(source.unwrap_or("default")))
             || self.connections.contains(target)
             || self.is_target(project, &pipeline.target)
     }

@@ -65,6 +65,9 @@ impl Owner {
                 words: self.words.clone(),
                 section: format!("{}.columns]", self.section.strip_suffix(']').unwrap_or(&self.section)),
             },
+            (Some("SourceSpec"), Kind::Source, _) => {
+                with(Kind::Source, format!("a member of {}", self.words))
+            }
             (Some("SourceSpec"), ..) => with(Kind::Source, format!("`source` of {}", self.words)),
             _ => with(Kind::Other, self.option(name)),
         }
@@ -127,10 +130,9 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
             option_info(name).is_some_and(|info| info.support == Support::NotYet)
         }
         Kind::Connection => name == "password_command" || libpq::is_refused(name),
-        Kind::Source => matches!(
-            name,
-            "function" | "python" | "path" | "file" | "url" | "format" | "union_all" | "parquet" | "csv"
-        ),
+        Kind::Source => {
+            matches!(name, "function" | "python" | "path" | "file" | "url" | "format" | "parquet" | "csv")
+        }
         Kind::Table => {
             matches!(name, "feature_version" | "event_timestamp_column" | "ttl" | "online" | "partition_by")
         }
@@ -225,6 +227,8 @@ fn foreign(name: &str, owner: &Owner) -> Option<&'static str> {
             ("from", "table"),
             ("conn", "connection"),
             ("name", "table"),
+            ("union_all", "union"),
+            ("sources", "union"),
         ]),
         Kind::Columns | Kind::Other => None,
     }

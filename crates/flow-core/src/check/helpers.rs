@@ -1,0 +1,46 @@
+//! Checks the helpers of a pipeline: each is one, and fits the other options.
+
+use super::Check;
+use crate::declare::options::*;
+use crate::error::{ErrorCode, FlowError};
+use crate::helpers::{self, Helper, Step};
+
+impl Check<'_> {
+    /// The helpers, each with its place.
+    pub(crate) fn helpers(&mut self, options: &PipelineOptions) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (index, written) in options.transforms_pre().0.iter().enumerate() {
+            let part = format!("transforms_pre.{index}");
+            let Some(helper) = self.keep(&part, helpers::read(written)) else { continue };
+            for error in misfits(helper.as_ref(), options) {
+                self.fail(&part, error);
+            }
+            let place = self.project.places.find(&format!("{}.{part}", self.path)).cloned();
+            steps.push(Step { helper, place });
+        }
+        steps
+    }
+}
+
+/// Which other options a helper excludes.
+fn misfits(helper: &dyn Helper, options: &PipelineOptions) -> Vec<FlowError> {
+    let name = helper.name();
+    let conflict = |with: &str, why: &str| {
+        FlowError::new(
+            ErrorCode::ConflictingOptions,
+            format!("`{name}` and `{with}` exclude each other: {why}"),
+        )
+        .hint("remove one of the two")
+    };
+    let deletes = helper
+        .hides()
+        .filter(|_| options.handle_deletes() != HandleDeletes::Ignore)
+        .map(|why| conflict("handle_deletes", why));
+    let watermark = (helper.leaves_out_any() && options.incremental_column.is_some()).then(|| {
+        conflict(
+            "incremental_column",
+            "the next run would begin behind rows that the limit left out, and they would never be loaded",
+        )
+    });
+    deletes.into_iter().chain(watermark).collect()
+}

@@ -1,0 +1,127 @@
+//! The members of a union are asked for their columns, and become one query for each connection.
+
+use super::gather::with_types_of;
+use super::route::Route;
+use super::run::awake;
+use super::targets::Targets;
+use crate::session::Session;
+use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::facts::{SourceColumn, SourceFacts};
+use ematix_flow_core::pipeline::{Source, united};
+use ematix_flow_core::planner::parts::OneReading;
+use ematix_flow_core::query::ReadQuery;
+use ematix_flow_core::sql::Ident;
+
+/// A source whose members have become queries.
+pub enum United {
+    /// It is no union.
+    Plain,
+    /// One query has the rows of all members.
+    One(Box<Targets>),
+    /// Each connection has one; what is loaded has their columns.
+    Several(Box<Targets>, Vec<OneReading>),
+}
+
+impl United {
+    /// What is loaded, and what each of several connections reads.
+    pub fn as_parts<'u>(&'u self, targets: &'u Targets) -> (&'u Targets, &'u [OneReading]) {
+        match self {
+            United::Plain => (targets, &[]),
+            United::One(targets) => (targets, &[]),
+            United::Several(targets, readings) => (targets, readings),
+        }
+    }
+}
+
+/// Asks the members for their columns, by the sessions that read them.
+///
+/// # Errors
+/// What the server says of a member, `unknown_column` for one that lacks a column of another, `invalid_value` for types
+/// that do not go together.
+pub async fn of_route(targets: &Targets, route: &Route, target: &dyn Session) -> Result<United> {
+    let source = &targets.whole.source;
+    if source.union.is_empty() {
+        return Ok(United::Plain);
+    }
+    let readings = source.readings();
+    let by = |member: &Source| {
+        let from = readings.iter().position(|reading| reading.connection == member.connection);
+        route.reads(from.unwrap_or_default())
+    };
+    let mut columns: Vec<Vec<SourceColumn>> = Vec::new();
+    for (index, member) in source.members().iter().enumerate() {
+        let asked = columns_of(member.query.text(), by(member), targets, target).await;
+        columns.push(asked.map_err(|error| of_member(error, source, index))?);
+    }
+    let names = united::names(source, &columns)?;
+    if readings.len() == 1 {
+        let reads = route.reads(0).unwrap_or(target);
+        let query = united::query(source, &names, reads.facts().dialect);
+        return Ok(United::One(Box::new(with_query(targets, &query))));
+    }
+    let mut each = Vec::new();
+    for (from, reading) in readings.iter().enumerate() {
+        each.push(one_reading(reading, &names, route.reads(from), targets, target).await?);
+    }
+    let dialect = target.facts().dialect;
+    let found: Vec<(String, Vec<SourceColumn>)> =
+        each.iter().map(|one| (one.connection.clone(), one.columns.clone())).collect();
+    let whole = SourceFacts { columns: united::columns(&names, &found, dialect)?, ..SourceFacts::default() };
+    let whole = with_types_of(target, whole, |_| true).await?;
+    target.tidy().await?;
+    let query = united::without_rows(&whole.columns, dialect)?;
+    Ok(United::Several(Box::new(with_query(targets, &query)), each))
+}
+
+async fn one_reading(
+    reading: &Source,
+    names: &[Ident],
+    own: Option<&dyn Session>,
+    targets: &Targets,
+    target: &dyn Session,
+) -> Result<OneReading> {
+    let query = united::query(reading, names, own.unwrap_or(target).facts().dialect);
+    let columns = columns_of(query.text(), own, targets, target).await?;
+    Ok(OneReading { connection: reading.connection.clone(), query, columns, within: own.is_none() })
+}
+
+/// The columns of a query, by a session of its own or by the target's.
+async fn columns_of(
+    query: &str,
+    own: Option<&dyn Session>,
+    targets: &Targets,
+    target: &dyn Session,
+) -> Result<Vec<SourceColumn>> {
+    match own {
+        None => {
+            let columns = target.inspector().columns(query).await?;
+            target.tidy().await?;
+            Ok(columns)
+        }
+        Some(own) => {
+            let asking = own.inspector();
+            match awake(target, &targets.whole, asking.columns(query)).await {
+                // Its own session knows which privilege is missing.
+                Err(error) => Err(own.complete(error, query).await),
+                Ok(columns) => {
+                    own.tidy().await?;
+                    Ok(columns)
+                }
+            }
+        }
+    }
+}
+
+fn of_member(error: FlowError, source: &Source, index: usize) -> FlowError {
+    FlowError { message: format!("{}: {}", united::member(source, index), error.message), ..error }
+}
+
+/// What is loaded, with that query as its source.
+pub fn with_query(targets: &Targets, query: &ReadQuery) -> Targets {
+    let mut targets = targets.clone();
+    let each = targets.each.iter_mut().map(|each| &mut each.pipeline);
+    for pipeline in std::iter::once(&mut targets.whole).chain(each) {
+        pipeline.source.query = query.clone();
+    }
+    targets
+}
