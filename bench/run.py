@@ -5,6 +5,7 @@ about us. The server is `EMATIX_FLOW_BENCH_DSN`, else a private one that is star
 
     ./do bench                      # scd2 and merge, a million rows, in one database and from another
     ./do bench --rows 100000 --rounds 5 scd2
+    ./do bench expectations         # a load with five expectations beside the same load without
     ./do bench --before old/flow    # another binary beside it, each in a database of its own
 """
 
@@ -50,12 +51,21 @@ target = "dim"
 mode = "scd2"
 {path}
 compare_columns = ["age", "attrs", "balance", "email", "is_vip", "name", "signup_date", "status"]
+{expect}
 [pipelines.merge]
 source = {source}
 target = "tgt"
 mode = "merge"
 {path}
+{expect}
 """
+# One of each common kind; every row of the workload meets them. `unique` of the key takes the count of the key's guard,
+# of another column it counts itself.
+EXPECTATIONS = """expect = [
+  {{ not_null = "email" }}, {{ unique = "{unique}" }}, {{ in_range = {{ column = "age", min = 0, max = 150 }} }},
+  {{ accepted_values = {{ column = "is_vip", values = [true, false] }} }},
+  {{ matches = {{ column = "email", pattern = "@" }} }},
+]"""
 COLUMNS = (
     '{ customer_id = "bigint", email = "text?", name = "text?", status = "text?", age = "integer?", '
     'balance = "numeric(12,2)?", is_vip = "boolean?", signup_date = "date?", updated_at = "timestamptz?", '
@@ -126,10 +136,11 @@ class Bench:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(sql)
 
-    def flow(self, pipeline: str, source: str) -> float:
+    def flow(self, pipeline: str, source: str, expect: str = "") -> float:
         """Runs a pipeline; the seconds it took."""
         config = self.folder / f"{source}.toml"
-        config.write_text(PROJECT.format(columns=COLUMNS, source=SOURCES[source], path=PATHS.get(source, "")))
+        path = PATHS.get(source, "")
+        config.write_text(PROJECT.format(columns=COLUMNS, source=SOURCES[source], path=path, expect=expect))
         environment = {**os.environ, "BENCH_DSN": self.dsn, "BENCH_SOURCE_DSN": self.source_dsn}
         command = [str(self.binary), "--config", str(config), "--output", "json", "run", pipeline]
         started = time.perf_counter()
@@ -219,6 +230,38 @@ def measure(benches: dict[str, Bench], strategy: str, source: str, rounds: int, 
         print(f"{label} peak memory of {name} {bench.peak / 1024:.0f} MB", flush=True)
 
 
+def expectations(bench: Bench, source: str, rounds: int) -> None:
+    """A first load, and one of rows of which a hundredth changed, with five expectations; the floor is without."""
+    across = source.startswith("across")
+    home = bench.source_dsn if across else bench.dsn
+    bench.psql(HERE / "gen_source.sql", home, n=bench.rows)
+    seed = 0
+
+    def forget() -> None:
+        bench.execute("DROP TABLE IF EXISTS bench.tgt")
+        settle(bench)
+
+    def change() -> None:
+        nonlocal seed
+        seed += 7919
+        bench.psql(HERE / "gen_change.sql", home, pct=1, seed=seed)
+        settle(bench)
+
+    def expecting(unique: str) -> Callable[[], float]:
+        return lambda: bench.flow("merge", source, EXPECTATIONS.format(unique=unique))
+
+    for title, prepare in (("first load", forget), ("1 % changed", change)):
+        compare(
+            f"expectations ({source}) {title}",
+            rounds,
+            {
+                "floor": (prepare, lambda: bench.flow("merge", source)),
+                "flow": (prepare, expecting("customer_id")),
+                "unique text": (prepare, expecting("email")),
+            },
+        )
+
+
 def startup(rounds: int) -> None:
     """`flow --version` beside a program that does nothing."""
     binary = str(flow_binary())
@@ -241,7 +284,9 @@ def startup(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", nargs="*", default=["startup", "scd2", "merge"], help="startup, scd2, merge")
+    parser.add_argument(
+        "what", nargs="*", default=["startup", "scd2", "merge"], help="startup, scd2, merge, expectations"
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
@@ -257,7 +302,7 @@ def main() -> None:
     if "startup" in chosen.what:
         startup(200)
     strategies = [name for name in chosen.what if name in ("scd2", "merge")]
-    if not strategies:
+    if not strategies and "expectations" not in chosen.what:
         return
     binaries = {"flow": flow_binary()} | ({"before": chosen.before} if chosen.before else {})
     with bench_server() as server_dsn, tempfile.TemporaryDirectory() as folder:
@@ -276,6 +321,9 @@ def main() -> None:
         for strategy in strategies:
             for source in chosen.source or list(SOURCES):
                 measure(benches, strategy, source, chosen.rounds, chosen.share or [0, 1, 10])
+        if "expectations" in chosen.what:
+            for source in chosen.source or ["query", "across_staged"]:
+                expectations(benches["flow"], source, chosen.rounds)
 
 
 if __name__ == "__main__":
