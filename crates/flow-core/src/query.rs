@@ -3,6 +3,10 @@
 //! Reads tokens, not grammar: strings, quoted names, dollar quotes and comments are told apart, so
 //! that a semicolon inside one of them is not taken for an end. What a query means is the server's.
 
+mod statements;
+
+pub use statements::{Statement, statements};
+
 use crate::error::{ErrorCode, FlowError, Result};
 
 /// A query that may stand in a parenthesis.
@@ -225,8 +229,7 @@ fn lex(text: &str) -> Result<Lexed> {
     let mut tokens = Vec::new();
     let mut end = 0;
     let mut at = 0;
-    let unclosed =
-        |what: &str| FlowError::new(ErrorCode::InvalidValue, format!("{what} of the query is not closed"));
+    let unclosed = |what: &str| FlowError::new(ErrorCode::InvalidValue, format!("{what} is not closed"));
     while at < bytes.len() {
         let start = at;
         let rest = &text[at..];

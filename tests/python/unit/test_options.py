@@ -32,6 +32,7 @@ TYPES: dict[str, Callable[[dict[str, Any]], str]] = {
     "number_or_length": lambda _: "Duration | int",
     "names": lambda _: "Names",
     "name_or_off": lambda _: "str | Literal[False]",
+    "transforms": lambda _: "Sequence[PostTransform]",
 }
 
 

@@ -127,6 +127,7 @@ mod tests {
         ("tells pipelines of a project apart", &["description", "owner", "tags"]),
         ("what a pipeline that comes again reads", &["incremental_column", "late_commits"]),
         ("the executor's own", &["lease"]),
+        ("what follows a load that comes again", &["transforms_post"]),
         (
             "how a table looks that many pipelines and people share",
             &[

@@ -5,6 +5,9 @@ mod columns;
 mod ends;
 mod options;
 mod tables;
+mod transforms;
+
+pub use transforms::{NamedTransform, Transform, Work, named_transform, unknown_transform};
 
 use crate::declare::options::*;
 use crate::declare::{Names, ProjectSpec};

@@ -1,6 +1,6 @@
 //! Everything that a project declares, and where each part was written.
 
-use super::{ConnectionSpec, PipelineSpec, TableSpec};
+use super::{ConnectionSpec, PipelineSpec, TableSpec, TransformSpec};
 use crate::error::{ErrorCode, FlowError, Location};
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -16,6 +16,10 @@ pub struct ProjectSpec {
     pub tables: Tables,
     /// Pipelines by name, with `[defaults]` applied.
     pub pipelines: IndexMap<String, PipelineSpec>,
+    /// Transforms by name.
+    pub transforms: IndexMap<String, TransformSpec>,
+    /// Those among the transforms that are functions of Python.
+    pub functions: Vec<String>,
     /// Python modules with further pipelines.
     pub python: Vec<String>,
     /// Pipelines that load several targets from one reading: what each loads, by `NAME/target`. The pipeline itself
@@ -178,12 +182,17 @@ impl ProjectSpec {
         for name in other.pipelines.keys().filter(|name| self.pipelines.contains_key(*name)) {
             clash("pipeline", name, &self.places);
         }
+        for name in other.transforms.keys().filter(|name| self.transforms.contains_key(*name)) {
+            clash("transform", name, &self.places);
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
         self.connections.extend(other.connections);
         self.tables.extend(other.tables);
         self.pipelines.extend(other.pipelines);
+        self.transforms.extend(other.transforms);
+        self.functions.extend(other.functions);
         self.python.extend(other.python);
         self.files.extend(other.files);
         self.together.extend(other.together);

@@ -8,7 +8,9 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, SourceColumn, SourceFacts};
 use crate::pipeline::Pipeline;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Action, Answer, Blame, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind};
+use crate::plan::{
+    Action, Answer, Blame, Child, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind,
+};
 use crate::query::ReadQuery;
 use crate::reading;
 use crate::sql;
@@ -50,7 +52,13 @@ pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &E
         builder.phase(PhaseName::Record);
         finish::of_all(shared.run_id, shared.path, &table, ends.target.dialect, &mut builder);
     }
-    Ok(combined(plans, builder.take_phases()))
+    let mut whole = combined(plans, builder.take_phases());
+    // What a target says for itself comes before what is said for all of them.
+    whole.after.extend(shared.pipeline.after.iter().cloned().map(Child::Transform));
+    if whole.refused.is_some() {
+        whole.after.clear();
+    }
+    Ok(whole)
 }
 
 /// The plan of one target, from the table of the reading.
@@ -152,6 +160,7 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
         warnings: Vec::new(),
         refused: None,
         phases: Vec::new(),
+        after: Vec::new(),
     };
     let mut steps: Vec<(PhaseName, Step)> = Vec::new();
     for phase in shared {
@@ -173,6 +182,7 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
             }
         }
         whole.parts.extend(plan.parts);
+        whole.after.extend(plan.after);
         for mark in plan.marks {
             let same = |other: &Mark| other.mark == MarkKind::Create && other.what == mark.what;
             if !whole.marks.iter().any(same) {

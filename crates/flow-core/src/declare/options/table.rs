@@ -95,6 +95,8 @@ pub enum Kind {
     Names,
     /// A name, or `false` for none.
     NameOrOff,
+    /// A list of what runs after the load.
+    Transforms,
 }
 
 impl Kind {
@@ -110,6 +112,7 @@ impl Kind {
             Kind::NumberOrLength => "number_or_length",
             Kind::Names => "names",
             Kind::NameOrOff => "name_or_off",
+            Kind::Transforms => "transforms",
         }
     }
 }
@@ -138,6 +141,7 @@ impl OptionInfo {
             (_, Some("boolean")) => Kind::Truth,
             (_, Some("number")) => Kind::Number { least: bound("minimum"), most: bound("maximum") },
             (_, Some("integer")) => Kind::Whole,
+            (_, Some("array")) if item_type(schema) == Some("PostTransform") => Kind::Transforms,
             (_, Some("array")) => Kind::Texts,
             (_, Some("string")) => Kind::Text,
             _ => {
@@ -146,6 +150,11 @@ impl OptionInfo {
             }
         })
     }
+}
+
+/// The type of a list's items, where it has a name.
+fn item_type(list: &'static Value) -> Option<&'static str> {
+    list.get("items").and_then(|items| dereference(items).0)
 }
 
 impl PipelineOptions {

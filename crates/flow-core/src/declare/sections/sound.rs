@@ -1,6 +1,7 @@
 //! Keeps what is sound of a project, for a scheduler that goes on without the pipelines that are faulty.
 
 use super::words::kind_and_name;
+use crate::declare::transforms::{FullPostTransform, PostTransform};
 use crate::declare::{PipelineSpec, ProjectSpec};
 use crate::error::{ErrorCode, FlowError};
 use crate::sql::QualifiedName;
@@ -17,6 +18,10 @@ pub fn keep_sound(project: &mut ProjectSpec, errors: &[FlowError]) -> bool {
         project.pipelines.iter().map(|(name, pipeline)| !faulty.concerns(project, name, pipeline)).collect();
     let mut sound = sound.into_iter();
     project.pipelines.retain(|_, _| sound.next().unwrap_or_default());
+    project.transforms.retain(|name, spec| {
+        let connection = spec.connection.as_deref().unwrap_or("default");
+        !faulty.transforms.contains(name) && !faulty.connections.contains(connection)
+    });
     let left = &project.pipelines;
     project.together.retain(|name, _| left.contains_key(name));
     true
@@ -28,6 +33,7 @@ struct Faulty {
     pipelines: HashSet<String>,
     tables: HashSet<String>,
     connections: HashSet<String>,
+    transforms: HashSet<String>,
 }
 
 impl Faulty {
@@ -42,6 +48,7 @@ impl Faulty {
             "pipelines" => self.pipelines.insert(name),
             "tables" => self.tables.insert(name),
             "connections" => self.connections.insert(name),
+            "transforms" => self.transforms.insert(name),
             _ => return false,
         };
         true
@@ -62,6 +69,16 @@ impl Faulty {
         self.connections.contains(source)
             || self.connections.contains(target)
             || self.is_target(project, &pipeline.target)
+            || pipeline.options.transforms_post().iter().any(|step| self.is_after(project, step))
+    }
+
+    /// Whether a step after the load is one of the faulty transforms, or runs on a faulty connection.
+    fn is_after(&self, project: &ProjectSpec, step: &PostTransform) -> bool {
+        let PostTransform::Full(FullPostTransform { transform_ref: Some(name), .. }) = step else {
+            return false;
+        };
+        let connection = project.transforms.get(name).and_then(|named| named.connection.as_deref());
+        self.transforms.contains(name) || connection.is_some_and(|name| self.connections.contains(name))
     }
 
     /// Whether a target is one of the faulty tables: by its key, else by its qualified name, as a pipeline finds it.
