@@ -209,6 +209,35 @@ def test_run_due_goes_on_without_a_transform_that_is_faulty(flow: Flow, database
     assert database.value("SELECT count(*) FROM ematix_flow.slots") == 1
 
 
+def test_the_example_of_a_refresh_works_as_printed(flow: Flow, database: Database) -> None:
+    # The project of the examples, without its notices.
+    database.execute("""
+        CREATE TABLE public.orders (order_id bigint PRIMARY KEY, amount numeric NOT NULL);
+        INSERT INTO public.orders VALUES (1, 20), (2, 5);
+        CREATE SCHEMA core; CREATE TABLE core.orders (LIKE public.orders INCLUDING ALL);
+        CREATE SCHEMA marts;
+        CREATE MATERIALIZED VIEW marts.revenue AS SELECT 1 AS id, sum(amount) AS revenue FROM core.orders;
+        CREATE UNIQUE INDEX ON marts.revenue (id)
+    """)
+    flow.project("""
+[transforms.refresh_marts]
+connection = "dwh"
+sql = ["REFRESH MATERIALIZED VIEW CONCURRENTLY marts.revenue", "ANALYZE marts.revenue"]
+schedule = "0 6 * * *"
+timezone = "Europe/Paris"
+[pipelines.orders]
+source = { connection = "app", table = "public.orders" }
+target = "core.orders"
+target_connection = "dwh"
+mode = "merge"
+transforms_post = [{ sql = "VACUUM (ANALYZE) core.orders", transaction = false, on_failure = "continue" }, { transform_ref = "refresh_marts" }]
+""")
+    flow.variables |= {"EMATIX_FLOW_DSN_APP": database.dsn, "EMATIX_FLOW_DSN_DWH": database.dsn}
+    report = flow("run", "orders", "--output", "json").json()
+    assert [each["status"] for each in report["transforms"]] == ["success", "success"], report["error"]
+    assert database.value("SELECT revenue FROM marts.revenue") == 25
+
+
 # --- functions -------------------------------------------------------------------------------------------------------
 
 

@@ -262,7 +262,7 @@ pub enum Command {
     /// Load a query or a table once, without a pipelines.toml
     #[command(after_help = copy::EXAMPLES)]
     Copy(Box<CopyArgs>),
-    /// Run what is due, pipelines and transforms; made to be called every minute
+    /// Run what is due; made to be called every minute
     #[command(after_help = run::RUN_DUE_EXAMPLES)]
     RunDue(SelectionArgs),
     /// Show each pipeline's last runs, lag and next slot

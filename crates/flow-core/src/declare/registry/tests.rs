@@ -161,8 +161,8 @@ fn every_mistake_is_told_in_the_order_of_the_declarations() {
             (ErrorCode::OptionNotForMode, 9),
             (ErrorCode::UnknownOption, 9),
             (ErrorCode::MissingOption, 5),
-            (ErrorCode::UnknownOption, 2),
             (ErrorCode::MissingOption, 2),
+            (ErrorCode::UnknownOption, 2),
         ]
     );
 }
