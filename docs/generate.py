@@ -119,6 +119,8 @@ SECTIONS = [
     ("indexes of a table", "FullIndexSpec"),
     ("[pipelines.NAME]", "PipelineSection"),
     ("source of a pipeline", "SourceSpec"),
+    ("transforms_post of a pipeline", "FullPostTransform"),
+    ("[transforms.NAME]", "TransformSpec"),
 ]
 
 

@@ -49,4 +49,8 @@ class Session:
     def query(
         self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None
     ) -> tuple[list[str], list[tuple[Any, ...]]]: ...
+    def conninfo(self) -> str:
+        """Where it leads, as psycopg takes it, with the password."""
+    def cancel(self) -> None:
+        """Cancels on the server what another thread runs."""
     def close(self) -> None: ...

@@ -39,6 +39,8 @@ def toml(value: Any) -> str:
     """A value as TOML writes it; JSON's strings, numbers and arrays are TOML's too."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {toml(each)}" for name, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
     return json.dumps(value)
 
 

@@ -501,3 +501,51 @@ def test_rows_are_expected_to_hold_what_they_must(python: Interpreter, sql: Sql)
         assert (report["rows_rejected"], report["rows_deleted"]) == (0, 0), report
         if mode != "append":
             assert sql(f"SELECT count(*) FROM analytics.{mode}__rejected") == [(0,)]
+
+
+AFTER = """
+[pipelines.after]
+source = { connection = "warehouse", query = "SELECT id, name FROM app.products" }
+target = "analytics.after"
+mode = "append"
+transforms_post = ["CREATE OR REPLACE TABLE analytics.n AS SELECT count(*) AS n FROM analytics.after", %s]
+
+[transforms.alone]
+connection = "warehouse"
+sql = "CREATE OR REPLACE TABLE analytics.alone AS SELECT 1 AS one"
+"""
+
+
+def test_transforms_run_in_the_file_after_a_load(python: Interpreter, sql: Sql) -> None:
+    with (python.directory / "pipelines.toml").open("a", encoding="utf-8") as file:
+        file.write(AFTER % '{ transform_ref = "alone" }, { sql = "CHECKPOINT", transaction = false }')
+    done = json.loads(python.flow("run", "after", "--output", "json").stdout)
+    assert [each["status"] for each in done["transforms"]] == ["success"] * 3, done["error"]
+    assert sql("SELECT n FROM analytics.n") == [(done["rows_in"],)] and sql("SELECT one FROM analytics.alone") == [(1,)]
+    recorded = (
+        "SELECT step_name, status FROM ematix_flow.run_history WHERE parent_run_id IS NOT NULL ORDER BY started_at"
+    )
+    assert [status for _, status in sql(recorded)] == ["success"] * 3
+    shown = json.loads(python.flow("history", "after", "--output", "json").stdout)["runs"]
+    assert [len(run["transforms"]) for run in shown] == [3]
+    assert "success  alone" in python.flow("transform", "run", "alone").stderr
+
+
+def test_a_transform_in_the_file_that_fails_rolls_back(python: Interpreter, sql: Sql) -> None:
+    broken = '["CREATE TABLE analytics.gone AS SELECT 1 AS a", "SELECT * FROM nowhere"]'
+    with (python.directory / "pipelines.toml").open("a", encoding="utf-8") as file:
+        file.write(AFTER % f"{{ sql = {broken} }}")
+    failed = json.loads(python.flow("run", "after", "--output", "json", expect=1).stdout)
+    assert (failed["error"]["code"], failed["committed"]) == ("transform_failed", True)
+    assert sql("SELECT count(*) FROM information_schema.tables WHERE table_name = 'gone'") == [(0,)]
+
+
+def test_metadata_of_the_first_version_in_a_file_are_migrated(python: Interpreter, sql: Sql) -> None:
+    python.flow("run", "products")
+    sql("DROP INDEX IF EXISTS ematix_flow.run_history_by_pipeline")
+    sql("DROP INDEX IF EXISTS ematix_flow.run_history_by_target")
+    sql("ALTER TABLE ematix_flow.run_history DROP COLUMN metrics")
+    sql("UPDATE ematix_flow.metadata SET version = 1")
+    assert len(json.loads(python.flow("history", "products", "--output", "json").stdout)["runs"]) == 1
+    python.flow("run", "products")
+    assert sql("SELECT version FROM ematix_flow.metadata") == [(2,)]

@@ -1,9 +1,10 @@
-"""Every code block of PRD §5, §11, §13, §15, §18.1 and §18.6, as printed, on a real Postgres. Where a block leaves a name
+"""Every code block of PRD §5, §11, §13, §15, §18.1, §18.3 and §18.6, as printed, on a real Postgres. Where a block leaves a name
 undefined, or needs a table, the test makes it around the block and says so."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,38 @@ assert tried.layers[1]["changed"]["score"] == 400 and [layer["rows"] for layer i
 
 
 # §18.6.
+def test_18_3_strings_callables_and_references_run_after_the_load(python: Interpreter, database: Database) -> None:
+    database.execute("CREATE TABLE raw.marts (said text)")
+    module = """
+from ematix_flow import Pipeline, Source, ematix
+
+@ematix.transform
+def refresh_marts(conn):
+    conn.execute("INSERT INTO raw.marts VALUES ('refreshed')")
+
+def count(conn):
+    return {"rows": conn.query("SELECT count(*) AS n FROM analytics.loaded")[0]["n"]}
+
+Pipeline(
+    name="loaded",
+    source=Source.postgres_table("warehouse", "raw", "customers"),
+    target="analytics.loaded",
+    mode="merge",
+    transforms_post=["ANALYZE analytics.loaded", count, ematix.transform_ref("refresh_marts")],
+)
+"""
+    python.write("shop.py", module)
+    report = json.loads(python.flow("--module", "shop", "run", "loaded", "--output", "json").stdout)
+    assert [(each["status"], each["metrics"]) for each in report["transforms"]] == [
+        ("success", {}),
+        ("success", {"rows": 10}),
+        ("success", {}),
+    ]
+    # A standalone callable: registered, runnable by its name.
+    python.flow("--module", "shop", "transform", "run", "refresh_marts")
+    assert database.value("SELECT count(*) FROM raw.marts") == 2
+
+
 def test_18_6_named_connections(python: Interpreter, database: Database) -> None:
     script = """
 from ematix_flow import connect

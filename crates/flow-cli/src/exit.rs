@@ -1,18 +1,27 @@
 //! What a process ends with, from what its runs ended with.
 
 use ematix_flow_core::error::{ExitCode, FlowError};
-use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_core::report::{RunReport, Status, TransformReport};
 use ematix_flow_run::execute::Stop;
 
 /// The exit code of one run.
 pub fn of_report(report: &RunReport, stop: Stop) -> ExitCode {
-    match report.status {
+    of_end(report.status, report.error.as_ref(), stop)
+}
+
+/// The exit code of a transform that ran by itself.
+pub fn of_transform(report: &TransformReport, stop: Stop) -> ExitCode {
+    of_end(report.status, report.error.as_ref(), stop)
+}
+
+fn of_end(status: Status, error: Option<&FlowError>, stop: Stop) -> ExitCode {
+    match status {
         Status::Success | Status::Skipped | Status::Running => ExitCode::Success,
         Status::Refused => ExitCode::Refused,
         Status::Locked => ExitCode::Locked,
         Status::Cancelled if stop == Stop::Terminate => ExitCode::Terminated,
         Status::Cancelled => ExitCode::Interrupted,
-        Status::Failed | Status::Lost => match report.error.as_ref().map(|error| error.code.exit()) {
+        Status::Failed | Status::Lost => match error.map(|error| error.code.exit()) {
             Some(code @ (ExitCode::Unreachable | ExitCode::Usage)) => code,
             _ => ExitCode::Failed,
         },

@@ -4,17 +4,17 @@
 use crate::args::DEFAULT_CONFIG;
 use crate::dev_server;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
-use ematix_flow_core::declare::registry::{Answer, ToldError, read_answer};
+use ematix_flow_core::declare::registry::{Answer, ToldError, read_answer, read_metrics};
 use ematix_flow_core::declare::toml_file;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_run::driver::Driver;
-use ematix_flow_run::execute::callables::{Callables, GivenConnection};
+use ematix_flow_run::execute::callables::{Callables, GivenConnection, Interrupt};
 use serde::Deserialize;
-use serde_json::json;
-use std::io::Write;
+use serde_json::{Map, Value, json};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whoever knows Python's pipelines.
 pub trait Python: Callables {
@@ -78,8 +78,14 @@ impl ChildPython {
         Ok(ChildPython { interpreter, modules: modules.to_vec() })
     }
 
-    /// Asks the package one thing; what the user's code prints goes to the terminal as it is.
-    fn ask(&self, arguments: &[&str], question: &str) -> Result<String, FlowError> {
+    /// Asks the package one thing; what the user's code prints goes to the terminal as it is. What can be interrupted
+    /// ends where its standard input does.
+    fn ask(
+        &self,
+        arguments: &[&str],
+        question: &str,
+        interrupt: Option<&Interrupt>,
+    ) -> Result<String, FlowError> {
         let interpreter = self.interpreter.display();
         let asked = format!("asked for `{}`", self.modules.join(", "));
         let failed = |why: String| {
@@ -101,23 +107,33 @@ impl ChildPython {
             })?;
         if let Some(mut input) = child.stdin.take() {
             // One that ends before it has read everything says why by its exit code.
-            let _ = input.write_all(question.as_bytes());
+            let _ = input.write_all(question.as_bytes()).and_then(|()| input.write_all(b"\n"));
+            if let Some(interrupt) = interrupt {
+                let open = Mutex::new(Some(input));
+                interrupt
+                    .granted_by(move |_| drop(open.lock().unwrap_or_else(PoisonError::into_inner).take()));
+            }
         }
-        let done = child
-            .wait_with_output()
-            .map_err(|error| failed(format!("{interpreter} could not be asked: {error}")))?;
-        let answer = String::from_utf8_lossy(&done.stdout).into_owned();
-        if done.status.success() {
+        let mut answer = Vec::new();
+        let mut read = || -> std::io::Result<ExitStatus> {
+            if let Some(output) = &mut child.stdout {
+                output.read_to_end(&mut answer)?;
+            }
+            child.wait()
+        };
+        let status = read().map_err(|error| failed(format!("{interpreter} could not be asked: {error}")))?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        if status.success() {
             return Ok(answer);
         }
-        if done.status.code() == Some(NO_PACKAGE) {
+        if status.code() == Some(NO_PACKAGE) {
             return Err(failed(format!("the Python that was asked, {interpreter}, has no package ematix-flow"))
                 .hint(format!(
                     "install it there: {interpreter} -m pip install ematix-flow; or activate the environment that has it, or set EMATIX_FLOW_PYTHON"
                 )));
         }
         Err(error_of(&answer).unwrap_or_else(|| {
-            failed(format!("{interpreter} ended without an answer ({})", done.status))
+            failed(format!("{interpreter} ended without an answer ({status})"))
                 .hint("what it printed above says why")
         }))
     }
@@ -127,7 +143,23 @@ impl Callables for ChildPython {
     fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<Answer, FlowError> {
         let question =
             json!({ "modules": self.modules, "pipeline": pipeline, "connection": connection.secret_json() });
-        read_answer(pipeline, &self.ask(&["resolve", pipeline], &question.to_string())?)
+        read_answer(pipeline, &self.ask(&["resolve", pipeline], &question.to_string(), None)?)
+    }
+
+    fn call(
+        &self,
+        transform: &str,
+        connection: &GivenConnection,
+        report: Option<&Value>,
+        interrupt: &Interrupt,
+    ) -> Result<Map<String, Value>, FlowError> {
+        let question = json!({
+            "modules": self.modules,
+            "transform": transform,
+            "connection": connection.secret_json(),
+            "report": report,
+        });
+        read_metrics(transform, &self.ask(&["call", transform], &question.to_string(), Some(interrupt))?)
     }
 }
 
@@ -135,7 +167,7 @@ impl Python for ChildPython {
     fn registry(&self, modules: &[String]) -> Result<String, FlowError> {
         let mut arguments = vec!["registry"];
         arguments.extend(modules.iter().map(String::as_str));
-        self.ask(&arguments, "")
+        self.ask(&arguments, "", None)
     }
 
     fn callables(self: Arc<Self>) -> Arc<dyn Callables> {

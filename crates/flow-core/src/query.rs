@@ -4,6 +4,9 @@
 //! that a semicolon inside one of them is not taken for an end. What a query means is the server's.
 
 mod order;
+mod statements;
+
+pub use statements::{Statement, statements};
 
 use crate::error::{ErrorCode, FlowError, Result};
 pub use order::{latest_first, nulls_last};
@@ -249,8 +252,7 @@ fn lex(text: &str) -> Result<Lexed> {
     let mut tokens = Vec::new();
     let mut end = 0;
     let mut at = 0;
-    let unclosed =
-        |what: &str| FlowError::new(ErrorCode::InvalidValue, format!("{what} of the query is not closed"));
+    let unclosed = |what: &str| FlowError::new(ErrorCode::InvalidValue, format!("{what} is not closed"));
     while at < bytes.len() {
         let start = at;
         let rest = &text[at..];

@@ -115,8 +115,8 @@ pub struct RunReport {
     pub watermark_after: Option<String>,
     /// Values that a normalization could not parse, by column.
     pub parse_failures: IndexMap<String, i64>,
-    /// Transforms after the load.
-    pub transforms: Vec<serde_json::Value>,
+    /// Transforms after the load; of a dry-run those that would run.
+    pub transforms: Vec<TransformReport>,
     /// What a person should know although it went well.
     pub warnings: Vec<String>,
     /// Why it did not go well.
@@ -238,6 +238,49 @@ pub struct ChangedRow {
     pub after: serde_json::Map<String, serde_json::Value>,
 }
 
+/// How one transform ended, after a load or by itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TransformReport {
+    /// Its name, or how its SQL begins.
+    pub name: String,
+    /// Its own run, a row of the history; absent where it did not run.
+    pub run_id: Option<String>,
+    /// How it ended; `skipped` where it did not run.
+    pub status: Status,
+    /// Start, RFC 3339 in UTC.
+    pub started_at: Option<String>,
+    /// End, RFC 3339 in UTC.
+    pub ended_at: Option<String>,
+    /// Duration in milliseconds.
+    pub duration_ms: u64,
+    /// What its function returned.
+    pub metrics: serde_json::Map<String, serde_json::Value>,
+    /// Why it did not go well.
+    pub error: Option<FlowError>,
+}
+
+impl TransformReport {
+    /// Of one that did not run.
+    pub fn skipped(name: &str) -> TransformReport {
+        TransformReport {
+            name: name.to_owned(),
+            run_id: None,
+            status: Status::Skipped,
+            started_at: None,
+            ended_at: None,
+            duration_ms: 0,
+            metrics: serde_json::Map::new(),
+            error: None,
+        }
+    }
+
+    /// The last eight digits of its run's id.
+    pub fn short_id(&self) -> &str {
+        let id = self.run_id.as_deref().unwrap_or_default();
+        &id[id.len().saturating_sub(8)..]
+    }
+}
+
 /// A row that would change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SampleRow {
@@ -330,6 +373,41 @@ pub struct RunRow {
     pub pid: Option<i64>,
     /// The version of ematix-flow.
     pub version: Option<String>,
+    /// The run that this one is a part of, or follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_run_id: Option<String>,
+    /// The transform, where it is no load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_name: Option<String>,
+    /// The transforms that ran after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transforms: Vec<TransformRow>,
+}
+
+/// A transform in the history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransformRow {
+    /// Its name, or how its SQL begins.
+    pub name: String,
+    /// Its id.
+    pub run_id: String,
+    /// The run that it followed; itself where it ran alone.
+    #[serde(skip_serializing)]
+    pub parent: String,
+    /// How it ended.
+    pub status: String,
+    /// Start, RFC 3339 in UTC.
+    pub started_at: String,
+    /// End.
+    pub ended_at: Option<String>,
+    /// Duration in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// What its function returned.
+    pub metrics: Option<serde_json::Value>,
+    /// The code of its error.
+    pub error_code: Option<String>,
+    /// The error in words.
+    pub error: Option<String>,
 }
 
 /// The steps of one run, for `flow logs RUN`.

@@ -86,13 +86,15 @@ fn every_option_of_connections_tables_columns_and_sources_occurs() {
         }
         found
     };
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 8] = [
         ("ConnectionSpec", &["connections", "*"]),
         ("TableSpec", &["tables", "*"]),
         ("FullColumnSpec", &["tables", "*", "columns", "*"]),
         ("FullIndexSpec", &["tables", "*", "indexes", "*"]),
         ("SourceSpec", &["pipelines", "*", "source"]),
         ("PipelineSection", &["pipelines", "*"]),
+        ("FullPostTransform", &["pipelines", "*", "transforms_post", "*"]),
+        ("TransformSpec", &["transforms", "*"]),
     ];
     for (definition, path) in cases {
         let found = all(path);

@@ -299,3 +299,11 @@ plans! {
         .source("what", "jsonb")
         .plain_table(&["id"]);
 }
+
+// what follows the commit
+plans! {
+    transforms_after_a_load => scene(
+        "mode = 'append'\ntransforms_post = [\"ANALYZE analytics.dim -- ;\\n;\", { sql = 'VACUUM', transaction = false, on_failure = 'continue' }, { transform_ref = 'refresh' }]\n[transforms.refresh]\nconnection = 'marts'\nsql = ['REFRESH MATERIALIZED VIEW marts.v', 'ANALYZE marts.v']",
+    )
+    .existing();
+}

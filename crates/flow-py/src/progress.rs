@@ -1,6 +1,7 @@
 //! How far a run has come, for whoever looks.
 
-use ematix_flow_core::plan::Step;
+use ematix_flow_core::pipeline::Transform;
+use ematix_flow_core::plan::{Step, StepKind};
 use ematix_flow_run::execute::observer::Observer;
 use ematix_flow_run::transport::Passed;
 use serde_json::json;
@@ -55,6 +56,11 @@ impl Observer for Progress {
             now.waiting = false;
             now.step = Some((kind, purpose, Instant::now()));
         });
+    }
+
+    fn transform_started(&self, transform: &Transform) {
+        let purpose = transform.name.clone();
+        self.change(|now| now.step = Some((StepKind::Transform.name().to_owned(), purpose, Instant::now())));
     }
 
     fn passing(&self, passed: Passed) {

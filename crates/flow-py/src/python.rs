@@ -1,12 +1,16 @@
 //! The registry of this process, and its functions.
 
 use ematix_flow_cli::python::{error_of, raised};
-use ematix_flow_core::declare::registry::{Answer, read_answer};
+use ematix_flow_core::declare::registry::{Answer, read_answer, read_metrics};
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_run::execute::callables::{Callables, GivenConnection};
+use ematix_flow_run::execute::callables::{Callables, GivenConnection, Interrupt};
 use pyo3::prelude::*;
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many calls there have been: each has a name by which it is interrupted.
+static CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// Who hears of what a function raises.
 pub enum Tells {
@@ -25,6 +29,18 @@ fn told(py: Python<'_>, exception: &PyErr, pipeline: &str) -> FlowError {
     told.ok().and_then(|answer| error_of(&answer)).unwrap_or_else(|| {
         exception.print(py);
         raised(pipeline)
+    })
+}
+
+/// What a transform's function raised, as the error that it is; on a terminal after its traceback.
+fn said(py: Python<'_>, exception: &PyErr, transform: &str, tells: &Tells) -> FlowError {
+    let answer = py.import("ematix_flow.run.export").and_then(|module| match tells {
+        Tells::Terminal => module.call_method1("told_of_function", (exception.value(py), transform, "call")),
+        Tells::Caller => module.call_method1("said_by_function", (exception.value(py), transform)),
+    });
+    let answer = answer.and_then(|answer| answer.extract::<String>());
+    answer.ok().and_then(|answer| error_of(&answer)).unwrap_or_else(|| {
+        FlowError::new(ErrorCode::TransformFailed, format!("transform `{transform}` raised an exception"))
     })
 }
 
@@ -72,6 +88,41 @@ impl Callables for InProcess {
                 }
                 Tells::Terminal => Err(Python::attach(|py| told(py, &exception, pipeline))),
             },
+        }
+    }
+
+    fn call(
+        &self,
+        transform: &str,
+        connection: &GivenConnection,
+        report: Option<&Value>,
+        interrupt: &Interrupt,
+    ) -> Result<Map<String, Value>, FlowError> {
+        let id = CALLS.fetch_add(1, Ordering::Relaxed).to_string();
+        let question = json!({
+            "transform": transform,
+            "connection": connection.secret_json(),
+            "report": report,
+            "call": id,
+        })
+        .to_string();
+        interrupt.granted_by(move |asked| {
+            // A call that has ended meanwhile is none to interrupt.
+            let _ = Python::attach(|py| {
+                py.import("ematix_flow.run.transforms")?.call_method1("interrupt", (&id, asked)).map(|_| ())
+            });
+        });
+        let answer = Python::attach(|py| {
+            let Some(call) = &self.call else { return Ok(None) };
+            call.bind(py).call1(("call", question))?.extract::<String>().map(Some)
+        });
+        match answer {
+            Ok(Some(answer)) => read_metrics(transform, &answer),
+            Ok(None) => Err(FlowError::new(
+                ErrorCode::ImportFailed,
+                format!("nobody can call the function of `{transform}`"),
+            )),
+            Err(exception) => Err(Python::attach(|py| said(py, &exception, transform, &self.tells))),
         }
     }
 }

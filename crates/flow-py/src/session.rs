@@ -13,16 +13,20 @@ use ematix_flow_core::secret::Secret;
 use ematix_flow_run::postgres::connect::connect;
 use ematix_flow_run::postgres::error::statement_error;
 use ematix_flow_run::postgres::session::PostgresSession as Open;
-use ematix_flow_run::session::Session as _;
+use ematix_flow_run::session::{Canceller, Session as _};
 use futures_util::{StreamExt, pin_mut};
 use pyo3::prelude::*;
 use pyo3::types::{PyMapping, PyTuple};
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Column, Row};
+
+/// How long a server is asked to cancel.
+const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
 /// A session on a server, opened at its first use; one statement at a time.
 #[pyclass(frozen, module = "ematix_flow._core")]
@@ -30,6 +34,8 @@ pub struct Session {
     name: String,
     project: ProjectSpec,
     open: Arc<Mutex<Option<Open>>>,
+    /// What cancels a statement that another thread runs.
+    canceller: std::sync::Mutex<Option<Box<dyn Canceller>>>,
 }
 
 #[pymethods]
@@ -47,7 +53,7 @@ impl Session {
         if dsn.is_some() {
             project.connections.insert(name.clone(), ConnectionSpec { dsn, ..ConnectionSpec::default() });
         }
-        Session { name, project, open: Arc::default() }
+        Session { name, project, open: Arc::default(), canceller: std::sync::Mutex::default() }
     }
 
     /// Runs a statement; the number of rows that it touched.
@@ -114,6 +120,25 @@ impl Session {
         Ok((columns.into_iter().map(|(name, _)| name).collect(), tuples))
     }
 
+    /// Where it leads, as libpq takes it, with the password. Nothing is opened.
+    fn conninfo(&self, py: Python<'_>) -> PyResult<String> {
+        let target = connections::resolve(&self.name, &self.project, &ProcessEnvironment);
+        target.map(|target| target.secret_conninfo().reveal().to_owned()).map_err(|error| raise(py, &error))
+    }
+
+    /// Cancels on the server the statement that another thread runs.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        let runtime = runtime()?;
+        py.detach(|| {
+            let canceller = self.canceller.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(canceller) = canceller.as_ref() {
+                let _entered = runtime.enter();
+                let _ = runtime.block_on(tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()));
+            }
+        });
+        Ok(())
+    }
+
     /// Closes the session; a later statement opens another.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let runtime = runtime()?;
@@ -145,6 +170,7 @@ impl Session {
                     *open = Some(connect(&target, "connection").await?);
                 }
                 let session = open.as_ref().expect("it was just opened");
+                *self.canceller.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.canceller());
                 let canceller = session.canceller();
                 let mut work = std::pin::pin!(work(session));
                 loop {
@@ -155,7 +181,7 @@ impl Session {
                                 .map(Ok)
                                 .map_err(|error| statement_error(&error, Blame::Target, "run your statement"));
                         }
-                        () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {
+                        () = tokio::time::sleep(Duration::from_millis(50)) => {
                             if let Err(interrupt) = Python::attach(|py| py.check_signals()) {
                                 canceller.cancel().await;
                                 let _ = work.await;

@@ -196,6 +196,7 @@ class PipelineFunction(Pipeline, Generic[F]):
             exported.append({name: value for name, value in self._said.items() if name != "source"})
         whole = checks.lower(where, None, pipeline_wide, needs_mode=False)
         checks.check_schedule(where, whole)
+        post += _listed(pipeline_wide.get("transforms_post", ()))
         self._targets, self._connections, self._post = found, connections, post
         self._said = {"source": source, "targets": exported} | whole
 
@@ -212,7 +213,8 @@ class PipelineFunction(Pipeline, Generic[F]):
 
 
 CALL = ("name", "source", "target", "target_connection", "mode")
-_WHOLE_PIPELINE = checks.SCHEDULE | {"description", "owner", "tags", "lease", "run_timeout"}
+# What runs after the one commit runs once; a target may say more of its own.
+_WHOLE_PIPELINE = checks.SCHEDULE | {"description", "owner", "tags", "lease", "run_timeout", "transforms_post"}
 
 
 def _name(name: object) -> str:

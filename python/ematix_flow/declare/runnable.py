@@ -87,9 +87,9 @@ class Runnable:
         """The names of the connections that it says."""
         return self._connections
 
-    def post_functions(self) -> dict[str, Callable[..., Any]]:
-        """The functions among `transforms_post`, by the names under which they are exported."""
-        return {item.__name__: item for item in self._post if callable(item)}
+    def post_functions(self) -> list[Callable[..., Any]]:
+        """The functions among `transforms_post`, in their order: of each target what it says, then what is said for all."""
+        return [item for item in self._post if callable(item)]
 
     def run(self, **options: Unpack[PipelineOptions]) -> RunReport:
         """Runs it once; options said here are for this once.
@@ -155,6 +155,12 @@ class Runnable:
         if self._said.get("mode") is None:
             return {"overrides": checks.lower(where, None, given, needs_mode=False)}
         found = checks.lower(where, self._said["mode"], given)
+        if any(isinstance(step, dict) and "callable" in step for step in found.get("transforms_post", ())):
+            raise SpecError(
+                f"{where}: a function in transforms_post for this once",
+                code="invalid_value",
+                hint='declare it with @ematix.transform, and give ematix.transform_ref("name")',
+            )
         for target in self._targets[:1]:
             check_columns(where, target, self._said | found)
         return {"overrides": {name: value for name, value in found.items() if name != "mode"}}

@@ -99,6 +99,27 @@ class Connection(NamedConnection):
             columns, found = self._opened().query(statement, params)
         return found if rows in ("tuple", tuple) else _shaped(columns, found, rows)
 
+    def dbapi(self) -> Any:
+        """A connection of psycopg to the same place, for what wants one; whoever asks commits and closes it.
+
+        In a transform's function it commits and rolls back with the function.
+
+        Raises:
+            SpecError: `import_failed` where psycopg is not installed.
+        """
+        try:
+            import psycopg
+        except ImportError:
+            raise SpecError(
+                "dbapi: there is no psycopg", code="import_failed", hint='pip install "psycopg[binary]"'
+            ) from None
+        from .._core import Session
+
+        self.check("dbapi")
+        # The name is resolved as everywhere; nothing is opened for it.
+        session = Session(None if self._dsn is None else self._dsn.reveal(), self.name if self._dsn is None else None)
+        return psycopg.connect(session.conninfo())
+
     def read_df(
         self,
         query_or_table: str,

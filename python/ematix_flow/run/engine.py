@@ -107,6 +107,12 @@ def _error_of(report: RunReport) -> FlowError:
         return class_of("target_failed")(f"the run ended {report.status}", code="target_failed", report=report)
     error = from_dict(report.error.to_dict())
     error.report = report
+    transform = error.context.get("transform")
+    if transform is not None:
+        from .transforms import cause_of
+
+        # What the user's function raised, with its traceback.
+        error.__cause__ = cause_of(str(transform))
     return error
 
 
@@ -146,7 +152,8 @@ async def _rolled_back(running: Run) -> None:
 
 
 def _start(pipeline: str | Runnable, request: Mapping[str, Any]) -> Run:
-    engine, name = _engine(pipeline)
+    # What is said for this once may name any transform.
+    engine, name = _engine(pipeline, every_transform="transforms_post" in request.get("overrides", ()))
     return engine.start(name, _request(request))
 
 
@@ -156,18 +163,18 @@ def _request(said: Mapping[str, Any]) -> str:
     return json.dumps({**said, "started_by": "python"}, ensure_ascii=False)
 
 
-def _engine(pipeline: str | Runnable) -> tuple[Engine, str]:
+def _engine(pipeline: str | Runnable, *, every_transform: bool = False) -> tuple[Engine, str]:
     """The core says what there is instead of a name that nobody declared."""
     if isinstance(pipeline, str):
         return _engine_of(list(registry.pipelines.values())), pipeline
-    return _engine_of([pipeline]), pipeline.name
+    return _engine_of([pipeline], every_transform=every_transform), pipeline.name
 
 
-def _engine_of(pipelines: Sequence[Runnable]) -> Engine:
+def _engine_of(pipelines: Sequence[Runnable], *, every_transform: bool = False) -> Engine:
     from .._core import Engine
     from . import export
 
-    return Engine(export.registry(pipelines, every_transform=False), export.answerer(pipelines))
+    return Engine(export.registry(pipelines, every_transform=every_transform), export.answerer(pipelines))
 
 
 def _read(text: str) -> dict[str, Any]:

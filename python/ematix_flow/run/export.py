@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..declare import registry as declared
@@ -30,11 +30,13 @@ from ..declare.source import Source
 from ..declare.table import Table
 from ..ground.errors import FlowError, SpecError
 from ..ground.secret import Secret
-from ..ground.values import plain
+from . import transforms
 from .connections import Connection
 from .modules import load, load_sound, print_traceback, tell, told
 
 SCHEMA = "ematix.registry.v1"
+# How long a function that is interrupted may take to end, until its process is ended.
+GRACE_SECONDS = 5
 
 
 def registry(
@@ -96,28 +98,43 @@ def registry_of(pipelines: Iterable[Runnable], errors: Sequence[dict[str, Any]])
 
 
 def _transforms_of(pipeline: Runnable) -> list[str]:
-    said = pipeline.export()
+    said = _with_functions(pipeline)
     steps = [step for load in (said, *said.get("targets", ())) for step in load.get("transforms_post", ())]
     return [step["transform_ref"] for step in steps if isinstance(step, dict) and "transform_ref" in step]
 
 
+def _called_after(pipeline: Runnable) -> list[tuple[str, Callable[..., Any]]]:
+    """The functions among `transforms_post`, in their order, each with the transform that it is: one that was declared,
+    or the pipeline's own."""
+    declared_as = {id(item.function): name for name, item in declared.transforms.items()}
+    found: list[tuple[str, Callable[..., Any]]] = []
+    for function in pipeline.post_functions():
+        name = declared_as.get(id(function))
+        if name is None:
+            own = f"{pipeline.name}.{getattr(function, '__name__', 'transform')}"
+            # Two functions of one name are two transforms.
+            others = sum(1 for other, that in found if that is not function and other.startswith(own))
+            name = own if others == 0 else f"{own}_{others + 1}"
+        found.append((name, function))
+    return found
+
+
 def _functions_after(pipeline: Runnable) -> dict[str, Callable[..., Any]]:
-    """Functions among `transforms_post`, as transforms of the pipeline's own."""
-    return {f"{pipeline.name}.{name}": function for name, function in pipeline.post_functions().items()}
+    """Those that are the pipeline's own."""
+    return {name: function for name, function in _called_after(pipeline) if name not in declared.transforms}
 
 
 def _with_functions(pipeline: Runnable) -> dict[str, Any]:
     said = pipeline.export()
-    if not pipeline.post_functions():
-        return said
+    names = iter([name for name, _ in _called_after(pipeline)])
     if "targets" in said:
-        return said | {"targets": [_named_functions(pipeline.name, load) for load in said["targets"]]}
-    return _named_functions(pipeline.name, said)
+        said = said | {"targets": [_named_functions(load, names) for load in said["targets"]]}
+    return _named_functions(said, names)
 
 
-def _named_functions(pipeline: str, said: dict[str, Any]) -> dict[str, Any]:
+def _named_functions(said: dict[str, Any], names: Iterator[str]) -> dict[str, Any]:
     steps = [
-        {"transform_ref": f"{pipeline}.{step['callable']}"} if isinstance(step, dict) and "callable" in step else step
+        {"transform_ref": next(names)} if isinstance(step, dict) and "callable" in step else step
         for step in said.get("transforms_post", ())
     ]
     return said | {"transforms_post": steps} if steps else said
@@ -205,28 +222,7 @@ def _call(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, 
         functions |= _functions_after(pipeline)
     if name not in functions:
         raise SpecError(f"there is no transform `{name}`", code="unknown_option", hint=f"there are {sorted(functions)}")
-    with _connection(request, None) as connection:
-        arguments: list[Any] = [connection]
-        if request.get("report") and _takes(functions[name]) > 1:
-            # Few functions ask for it.
-            from ..show.reports import RunReport
-
-            arguments.append(RunReport(request["report"]))
-        metrics = functions[name](*arguments)
-    if metrics is not None and not isinstance(metrics, dict):
-        raise SpecError(
-            f"transform {name} returned a {type(metrics).__name__}",
-            code="invalid_value",
-            hint="return nothing, or a dict of metrics",
-        )
-    return {"metrics": plain(metrics or {})}
-
-
-def _takes(function: Callable[..., Any]) -> int:
-    # Few functions are asked, and importing inspect takes longer than all of this package.
-    from inspect import signature
-
-    return len(signature(function).parameters)
+    return {"metrics": transforms.call(name, functions[name], request)}
 
 
 def _connection(request: dict[str, Any], declared_name: str | None) -> Connection:
@@ -241,7 +237,10 @@ def _connection(request: dict[str, Any], declared_name: str | None) -> Connectio
 
 
 def main(argv: Sequence[str]) -> int:
-    """`python -m ematix_flow.export`: answers on what was stdout when it began; prints of the user go to stderr."""
+    """`python -m ematix_flow.export`: answers on what was stdout when it began; prints of the user go to stderr.
+
+    A `flow` keeps a call's stdin open behind the line of its request: where that ends, the call is not wanted any more.
+    """
     verbs = {"registry": 0, "resolve": 1, "call": 1}
     if not argv or argv[0] not in verbs or len(argv) < 1 + verbs[argv[0]]:
         print(__doc__, file=sys.stderr)
@@ -251,14 +250,45 @@ def main(argv: Sequence[str]) -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    request = _request(sys.stdin.read()) if names else {}
+    watched = verb == "call" and bool(os.environ.get("EMATIX_FLOW_ASKER"))
+    request = _request(_line(0) if watched else sys.stdin.read()) if names else {}
+    if watched:
+        _end_with_the_asker(0)
     modules = argv[1 + len(names) :] or request.get("modules") or module_names_of_environment()
     answer = _answer_to_flow if os.environ.get("EMATIX_FLOW_ASKER") else _answer_to_people
-    code, found = answer(verb, names, modules, request)
+    try:
+        code, found = answer(verb, names, modules, request)
+    except KeyboardInterrupt:
+        # Whoever asked knows.
+        return 130
     if found:
         answers.write(found + "\n")
     answers.close()
     return code
+
+
+def _line(file: int) -> str:
+    """The first line, read no further."""
+    found = bytearray()
+    while not found.endswith(b"\n") and (more := os.read(file, 1)):
+        found += more
+    return found.decode("utf-8")
+
+
+def _end_with_the_asker(file: int) -> None:
+    """Interrupts this process where its asker wishes that, or is gone."""
+    import signal
+    import threading
+
+    def wait() -> None:
+        while os.read(file, 1):
+            pass
+        # A signal, since what sleeps in the system does not look whether it was interrupted.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        threading.Event().wait(GRACE_SECONDS)
+        os._exit(130)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _found(verb: str, names: Sequence[str], pipelines: list[Runnable], request: dict[str, Any]) -> str:
@@ -298,9 +328,14 @@ def _answer_to_flow(
         return 1, _error(told(error, message=raised_by(verb, names[0])))
 
 
-def told_of_function(error: Exception, pipeline: str) -> str:
-    """What a pipeline's function raised, as an answer; its traceback is printed."""
-    return _error(told(error, message=raised_by("resolve", pipeline)))
+def told_of_function(error: Exception, name: str, verb: str = "resolve") -> str:
+    """What a function raised, as an answer; its traceback is printed."""
+    return _error(told(error, message=raised_by(verb, name)))
+
+
+def said_by_function(error: Exception, name: str) -> str:
+    """What a transform's function raised, as an answer; whoever raises the run's error has the traceback."""
+    return _error(told(error, message=raised_by("call", name), traceback=False))
 
 
 def _error(error: dict[str, Any]) -> str:

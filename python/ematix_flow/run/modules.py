@@ -116,7 +116,7 @@ def _import_failed(name: str, error: BaseException) -> SpecError:
     return failed
 
 
-def told(error: Exception, *, code: str = "source_failed", message: str = "") -> dict[str, Any]:
+def told(error: Exception, *, code: str = "source_failed", message: str = "", traceback: bool = True) -> dict[str, Any]:
     """An error as the core reads it, after the traceback of what the user's code raised: `flow` tells the rest.
 
     An exception of the user's has the code and the message that are given.
@@ -129,7 +129,8 @@ def told(error: Exception, *, code: str = "source_failed", message: str = "") ->
     cause = error.__cause__
     if cause is None:
         return said
-    print_traceback(cause, whole=False)
+    if traceback:
+        print_traceback(cause, whole=False)
     if isinstance(cause, FlowError):
         return said | {"details": [f"{type(cause).__name__}: {cause.message}"], "hint": cause.hint}
     return said | {"details": _last_lines(cause)}

@@ -150,6 +150,8 @@ class RunReport(Report):
             parts.append(notebook.table(["layer", "rows"], [[each["layer"], each["rows"]] for each in self.layers]))
         if self.parse_failures:
             parts.append(notebook.table(["column", "not parsed"], list(self.parse_failures.items())))
+        if self.transforms:
+            parts.append(notebook.table(TRANSFORM_HEADS, [each.row() for each in self.transforms], empty=False))
         parts += notebook.warned(self.warnings)
         if self.error is not None:
             parts.append(notebook.pre(f"error[{self.error.code}]: {self.error}", wrap=True))
@@ -158,7 +160,12 @@ class RunReport(Report):
     def __repr__(self) -> str:
         counts = [f"{name}={getattr(self, name)}" for name in COUNTS if name == "rows_in" or getattr(self, name)]
         first = [repr(self.pipeline), self.status, f"mode={self.mode}", f"path={self.path}"]
-        return f"RunReport({', '.join(first + counts)}, {self.duration_ms} ms)"
+        after = [f"transforms=[{', '.join(f'{each.name}: {each.status}' for each in self.transforms)}]"]
+        return f"RunReport({', '.join(first + counts + after[: len(self.transforms)])}, {self.duration_ms} ms)"
+
+
+# What a notebook shows of transforms; what no line needs has no column.
+TRANSFORM_HEADS = ["after the commit", "status", "ms", "metrics", "error"]
 
 
 class TransformReport(Report):
@@ -178,6 +185,12 @@ class TransformReport(Report):
         self.duration_ms = data.get("duration_ms") or 0
         self.metrics = dict(data.get("metrics") or {})
         self.error = ErrorInfo.from_dict(data["error"]) if data.get("error") else None
+
+    def row(self) -> list[object]:
+        """Its line in the table of a run's report."""
+        metrics = json.dumps(self.metrics, ensure_ascii=False) if self.metrics else ""
+        shown = f"{notebook.MARKS.get(self.status, '')} {self.status}"
+        return [self.name, shown, self.duration_ms, metrics, str(self.error) if self.error else ""]
 
 
 class Step(Report):

@@ -101,6 +101,12 @@ class Core(types.ModuleType):
                 core.asked.append(("query", statement, params))
                 return core.answers["query"]  # type: ignore[no-any-return]
 
+            def conninfo(self) -> str:
+                return "host=fake"
+
+            def cancel(self) -> None:
+                core.asked.append(("cancel",))
+
             def close(self) -> None:
                 core.asked.append(("close",))
 

@@ -34,6 +34,7 @@ TYPES: dict[str, Callable[[dict[str, Any]], str]] = {
     "expectations": lambda _: "Sequence[Expectation]",
     "name_or_off": lambda _: "str | Literal[False]",
     "helpers": lambda _: "Sequence[PreHelper]",
+    "transforms": lambda _: "Sequence[PostTransform]",
 }
 
 

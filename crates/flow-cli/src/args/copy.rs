@@ -129,6 +129,7 @@ mod tests {
         ("the executor's own", &["lease"]),
         ("tables of their own, which a line has no form for", &["expect"]),
         ("steps with arguments: --query does the same", &["transforms_pre"]),
+        ("what follows a load that comes again", &["transforms_post"]),
         (
             "how a table looks that many pipelines and people share",
             &[

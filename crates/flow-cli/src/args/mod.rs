@@ -5,6 +5,7 @@ mod history;
 mod overrides;
 mod project;
 mod run;
+mod transform;
 mod watermark;
 
 pub use copy::CopyArgs;
@@ -15,6 +16,7 @@ pub use project::{
     ShowArgs, ValidateArgs,
 };
 pub use run::{DryRunArgs, PlanArgs, RunArgs};
+pub use transform::TransformCommand;
 pub use watermark::WatermarkCommand;
 
 use crate::console::{Format, Manner};
@@ -260,7 +262,7 @@ pub enum Command {
     /// Load a query or a table once, without a pipelines.toml
     #[command(after_help = copy::EXAMPLES)]
     Copy(Box<CopyArgs>),
-    /// Run the pipelines that are due; made to be called every minute
+    /// Run what is due; made to be called every minute
     #[command(after_help = run::RUN_DUE_EXAMPLES)]
     RunDue(SelectionArgs),
     /// Show each pipeline's last runs, lag and next slot
@@ -281,6 +283,9 @@ pub enum Command {
     /// Show, set or forget where incremental pipelines go on
     #[command(subcommand, arg_required_else_help = true, after_help = watermark::EXAMPLES)]
     Watermark(WatermarkCommand),
+    /// List transforms, or run one by itself
+    #[command(subcommand, arg_required_else_help = true, after_help = transform::EXAMPLES)]
+    Transform(TransformCommand),
     /// List the connections, or log in to them
     #[command(subcommand, arg_required_else_help = true, after_help = project::CONNECTIONS_EXAMPLES)]
     Connections(ConnectionsCommand),

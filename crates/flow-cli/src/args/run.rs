@@ -34,7 +34,8 @@ Examples:
 
 pub(super) const RUN_DUE_EXAMPLES: &str = "\
 A slot is run once, however often this is called. Pipelines with faults in
-their files are reported and do not stop the others.
+their files are reported and do not stop the others. Transforms with a schedule
+are served after the pipelines, unless pipelines are named.
 
 Examples:
   * * * * *  cd /srv/etl && flow run-due -q      a crontab line

@@ -19,6 +19,7 @@ pub mod run_due;
 pub mod schema;
 pub mod show;
 pub mod status;
+pub mod transform;
 pub mod unknown;
 pub mod validate;
 pub mod version;
@@ -98,6 +99,7 @@ fn perform(session: &Session, command: Command) -> Outcome {
         Command::Rejected(args) => rejected::rejected(session, &args),
         Command::Check(selection) => check::check(session, &selection),
         Command::Watermark(command) => watermark::watermark(session, &command),
+        Command::Transform(command) => transform::transform(session, &command),
         Command::Connections(command) => connections::connections(session, &command),
         Command::Schema(args) => schema::schema(session, &args),
         Command::Completions(args) => completions::completions(session, &args),

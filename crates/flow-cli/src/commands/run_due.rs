@@ -1,7 +1,7 @@
-//! `flow run-due`: what the schedules say is due, one pipeline after another. Made to be called every
-//! minute; a pipeline with faults in its files is reported and does not stop the others.
+//! `flow run-due`: what the schedules say is due, one pipeline after another and then the transforms. Made to be called
+//! every minute; a pipeline with faults in its files is reported and does not stop the others.
 
-use super::{run, tell_errors};
+use super::{run, tell_errors, transform};
 use crate::args::SelectionArgs;
 use crate::console::Format;
 use crate::exit;
@@ -10,7 +10,7 @@ use crate::selection;
 use crate::signals;
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::error::FlowError;
-use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_core::report::{RunReport, Status, TransformReport};
 use ematix_flow_run::execute::{Request, Stop};
 use serde_json::json;
 
@@ -27,11 +27,16 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
             faults => errors.extend(faults),
         }
     }
-    let (reports, left, stop) = signals::block_on(async |stop| {
+    // Who names pipelines means no transforms.
+    let all = args.names.is_empty() && args.select.is_empty();
+    let (reports, transforms, left, stop) = signals::block_on(async |stop| {
         let (due, faults) = engine.due(&sound).await;
         errors.extend(faults);
+        let (due_transforms, faults) =
+            if all { engine.due_transforms().await } else { (Vec::new(), Vec::new()) };
+        errors.extend(faults);
         tell_errors(console, &errors);
-        if due.is_empty() && errors.is_empty() {
+        if due.is_empty() && due_transforms.is_empty() && errors.is_empty() {
             console.tell("nothing due\n");
         }
         let mut reports: Vec<RunReport> = Vec::new();
@@ -52,27 +57,62 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
             }
             reports.push(report);
         }
+        let mut transforms: Vec<TransformReport> = Vec::new();
+        for (name, slot) in due_transforms {
+            if *stop.borrow() != Stop::No {
+                left.push(name);
+                continue;
+            }
+            let request = Request {
+                started_by: "run-due".to_owned(),
+                slot: Some(slot),
+                ..project::request(PipelineOptions::default(), stop.clone())
+            };
+            match transform::one(session, &engine, &name, &request).await {
+                Ok(report) => {
+                    if console.format() == Format::NdJson {
+                        console.json(&transform::document(&report));
+                    }
+                    transforms.push(report);
+                }
+                Err(error) => {
+                    tell_errors(console, std::slice::from_ref(&error));
+                    errors.push(error);
+                }
+            }
+        }
         engine.close().await;
         let stop = *stop.borrow();
-        (reports, left, stop)
+        (reports, transforms, left, stop)
     })?;
     run::tell_rest(console, &left);
     match console.format() {
-        Format::Json => console.json(&document(&reports, &errors)),
+        Format::Json => console.json(&document(&reports, &transforms, &errors)),
         Format::NdJson if !errors.is_empty() => console.json(&super::errors_document(&errors)),
         Format::Human => run::tell_sum(console, &reports.iter().collect::<Vec<_>>()),
         Format::NdJson | Format::Markdown | Format::Github => {}
     }
     let runs = reports.iter().map(|report| exit::of_report(report, stop));
+    let of_transforms = transforms.iter().map(|report| exit::of_transform(report, stop));
     let faults = errors.iter().map(|error| error.code.exit());
-    Ok(exit::shared(runs.chain(faults).chain([exit::of_rest(left.len(), stop)])))
+    Ok(exit::shared(runs.chain(of_transforms).chain(faults).chain([exit::of_rest(left.len(), stop)])))
 }
 
-fn document(reports: &[RunReport], errors: &[FlowError]) -> serde_json::Value {
+fn document(
+    reports: &[RunReport],
+    transforms: &[TransformReport],
+    errors: &[FlowError],
+) -> serde_json::Value {
     let skipped: Vec<&str> = reports
         .iter()
         .filter(|report| report.status == Status::Skipped)
         .map(|report| report.pipeline.as_str())
         .collect();
-    json!({ "schema": "ematix.runs.v1", "runs": reports, "skipped": skipped, "errors": errors })
+    json!({
+        "schema": "ematix.runs.v1",
+        "runs": reports,
+        "transforms": transforms,
+        "skipped": skipped,
+        "errors": errors,
+    })
 }

@@ -48,7 +48,8 @@ pub fn runs(rows: &[RunRow], one_pipeline: bool, zone: &TimeZone) -> String {
     } else {
         SUMMED.iter().collect()
     };
-    let errors = rows.iter().any(|row| row.error_code.is_some());
+    let failed = |row: &RunRow| row.transforms.iter().any(|transform| transform.error_code.is_some());
+    let errors = rows.iter().any(|row| row.error_code.is_some() || failed(row));
     let mut head = vec!["STATUS"];
     head.extend((!one_pipeline).then_some("PIPELINE"));
     head.extend(["STARTED", ">TOOK"]);
@@ -72,6 +73,19 @@ pub fn runs(rows: &[RunRow], one_pipeline: bool, zone: &TimeZone) -> String {
         cells.push(short(&row.run_id).to_owned());
         cells.extend(errors.then(|| row.error_code.clone().unwrap_or_default()));
         table.row(cells);
+        for transform in &row.transforms {
+            let status = paint(style::of_status(&transform.status), format_args!("  {}", transform.status));
+            let mut cells = vec![status];
+            cells.extend((!one_pipeline).then(|| row.pipeline.clone()));
+            let started = instant(&transform.started_at, zone);
+            cells.push(started.get(year..).unwrap_or(&started).to_owned());
+            cells.push(transform.duration_ms.map(|ms| duration(ms.unsigned_abs())).unwrap_or_default());
+            cells.extend(counts.iter().map(|_| String::new()));
+            cells.push(transform.name.clone());
+            cells.push(short(&transform.run_id).to_owned());
+            cells.extend(errors.then(|| transform.error_code.clone().unwrap_or_default()));
+            table.row(cells);
+        }
     }
     table.render()
 }
@@ -80,7 +94,11 @@ pub fn runs(rows: &[RunRow], one_pipeline: bool, zone: &TimeZone) -> String {
 pub fn log(log: &RunLog, zone: &TimeZone) -> String {
     let run = &log.run;
     let status = paint(style::of_status(&run.status), &run.status);
-    let mut text = format!("{}  {status}  {}\n", paint(STRONG, &run.pipeline), run.run_id);
+    let name = match &run.step_name {
+        Some(step) if *step != run.pipeline => format!("{}: {step}", run.pipeline),
+        _ => run.pipeline.clone(),
+    };
+    let mut text = format!("{}  {status}  {}\n", paint(STRONG, &name), run.run_id);
     let mut fact = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             text.push_str(&format!("  {name:<10} {value}\n"));
@@ -91,7 +109,7 @@ pub fn log(log: &RunLog, zone: &TimeZone) -> String {
     fact("path", run.path.clone());
     fact("started", Some(instant(&run.started_at, zone)));
     fact("took", run.duration_ms.map(|ms| duration(ms.unsigned_abs())));
-    fact("rows", Some(outcome(run)).filter(|_| run.error.is_none()));
+    fact("rows", Some(outcome(run)).filter(|_| run.error.is_none() && run.step_name.is_none()));
     fact("watermark", watermark(run));
     fact("by", by(run));
     fact("version", run.version.clone());
@@ -105,8 +123,16 @@ pub fn log(log: &RunLog, zone: &TimeZone) -> String {
             )),
         );
     }
+    // A transform by itself has neither steps nor transforms after it.
+    if let Some(own) = run.transforms.iter().find(|transform| transform.run_id == run.run_id) {
+        if let Some(metrics) = &own.metrics {
+            text.push_str(&format!("  {:<10} {metrics}\n", "metrics"));
+        }
+        return text;
+    }
+    let after = after(run);
     if log.steps.is_empty() {
-        return text + "  no steps were recorded\n";
+        return text + "  no steps were recorded\n" + &after;
     }
     text.push('\n');
     let mut table = Table::new(&[">N", "KIND", ">ROWS", ">TOOK", "PURPOSE"]);
@@ -119,7 +145,30 @@ pub fn log(log: &RunLog, zone: &TimeZone) -> String {
             step.purpose.clone(),
         ]);
     }
-    text + &table.render()
+    text + &table.render() + &after
+}
+
+/// A line a transform that ran after a load.
+fn after(run: &RunRow) -> String {
+    if run.transforms.is_empty() {
+        return String::new();
+    }
+    let errors = run.transforms.iter().any(|transform| transform.error.is_some());
+    let mut head = vec!["AFTER THE COMMIT", "STATUS", ">TOOK", "RUN"];
+    head.extend(errors.then_some("ERROR"));
+    let mut table = Table::new(&head);
+    for transform in &run.transforms {
+        let mut cells = vec![
+            transform.name.clone(),
+            paint(style::of_status(&transform.status), &transform.status),
+            transform.duration_ms.map(|ms| duration(ms.unsigned_abs())).unwrap_or_default(),
+            short(&transform.run_id).to_owned(),
+        ];
+        let error = transform.error.as_deref().unwrap_or_default();
+        cells.extend(errors.then(|| error.lines().next().unwrap_or_default().to_owned()));
+        table.row(cells);
+    }
+    format!("\n{}", table.render())
 }
 
 fn short(run_id: &str) -> &str {
@@ -206,6 +255,9 @@ mod tests {
             host: Some("etl-1".into()),
             pid: Some(4711),
             version: Some("0.1.0".into()),
+            parent_run_id: None,
+            step_name: None,
+            transforms: Vec::new(),
         }
     }
 

@@ -60,6 +60,43 @@ pub fn pipelines(listed: &[Listed], zone: &TimeZone) -> String {
     table.render()
 }
 
+/// A transform as `flow transform list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListedTransform {
+    /// The name.
+    pub name: String,
+    /// `sql`, or `function` of Python.
+    pub kind: &'static str,
+    /// Where it runs by itself.
+    pub connection: String,
+    /// The cron line.
+    pub schedule: Option<String>,
+    /// The zone of the schedule.
+    pub timezone: String,
+    /// The next slot, RFC 3339.
+    pub next: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+}
+
+/// `NAME KIND CONNECTION SCHEDULE NEXT`.
+pub fn transforms(listed: &[ListedTransform], zone: &TimeZone) -> String {
+    if listed.is_empty() {
+        return "no transforms are declared\n".to_owned();
+    }
+    let mut table = Table::new(&["NAME", "KIND", "CONNECTION", "SCHEDULE", "NEXT"]);
+    for transform in listed {
+        table.row([
+            paint(STRONG, &transform.name),
+            transform.kind.to_owned(),
+            transform.connection.clone(),
+            transform.schedule.clone().unwrap_or_else(dash),
+            transform.next.as_deref().map(|next| minute(next, zone)).unwrap_or_else(dash),
+        ]);
+    }
+    table.render()
+}
+
 /// `NAME LAST STARTED TOOK LAG NEXT RUNS`.
 pub fn states(rows: &[StatusRow], zone: &TimeZone) -> String {
     if rows.is_empty() {

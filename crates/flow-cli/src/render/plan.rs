@@ -2,7 +2,7 @@
 
 use super::diagnostic;
 use super::style::{self, ERROR, FAINT, STRONG, paint};
-use ematix_flow_core::plan::{Mark, MarkKind, Plan, Step};
+use ematix_flow_core::plan::{Mark, MarkKind, Plan, PrintedChild, Step};
 use ematix_flow_core::report::{PlanReport, PlannedPipeline};
 
 /// How much of each plan is shown.
@@ -57,7 +57,10 @@ fn pipeline(planned: &PlannedPipeline, detail: Detail) -> (String, bool) {
         for note in &plan.notes {
             text.push_str(&format!("  {}\n", paint(FAINT, format_args!("note: {note}"))));
         }
-        text.push_str(&steps(&plan.steps().collect::<Vec<_>>(), detail.sql));
+        let shown: Vec<Shown<'_>> = plan.steps().map(Shown::from).collect();
+        let children = plan.printed_children();
+        let shown: Vec<Shown<'_>> = shown.into_iter().chain(children.iter().map(Shown::from)).collect();
+        text.push_str(&steps(&shown, detail.sql));
     }
     (text, full)
 }
@@ -119,15 +122,42 @@ fn marks(plan: &Plan) -> String {
 
 const KIND_WIDTH: usize = 9;
 
-fn steps(steps: &[&Step], sql: bool) -> String {
+/// A step, or what runs after the commit.
+struct Shown<'a> {
+    n: usize,
+    kind: &'static str,
+    purpose: &'a str,
+    /// Its SQL; nothing of a function.
+    sql: Option<String>,
+}
+
+impl<'a> From<&'a Step> for Shown<'a> {
+    fn from(step: &'a Step) -> Shown<'a> {
+        Shown {
+            n: step.n,
+            kind: step.kind.name(),
+            purpose: &step.purpose,
+            sql: Some(step.action.to_string()),
+        }
+    }
+}
+
+impl<'a> From<&'a PrintedChild> for Shown<'a> {
+    fn from(child: &'a PrintedChild) -> Shown<'a> {
+        Shown { n: child.n, kind: child.kind.name(), purpose: &child.purpose, sql: child.sql.clone() }
+    }
+}
+
+fn steps(steps: &[Shown<'_>], sql: bool) -> String {
     let digits = steps.len().max(1).to_string().len().max(3);
     let mut text = String::new();
     for step in steps {
         if sql {
-            let comment = format!("-- {} {}: {}", step.n, step.kind.name(), step.purpose);
-            text.push_str(&format!("\n{}\n{}\n", paint(FAINT, comment), statement(&step.action.to_string())));
+            let comment = format!("-- {} {}: {}", step.n, step.kind, step.purpose);
+            let sql = statement(step.sql.as_deref().unwrap_or_default());
+            text.push_str(&format!("\n{}\n{sql}\n", paint(FAINT, comment)));
         } else {
-            let kind = format!("{:<KIND_WIDTH$}", step.kind.name());
+            let kind = format!("{:<KIND_WIDTH$}", step.kind);
             text.push_str(&format!("{:>digits$} {} {}\n", step.n, paint(STRONG, kind), step.purpose));
         }
     }
@@ -190,6 +220,7 @@ mod tests {
             warnings: Vec::new(),
             refused: None,
             phases: vec![Phase { name: PhaseName::Apply, steps }],
+            after: Vec::new(),
         }
     }
 
@@ -266,7 +297,7 @@ Plan: 1 to create, 0 to change, 0 drifted
         assert_eq!(statement("SELECT 1"), "SELECT 1;");
         assert_eq!(statement("SELECT 1 -- one"), "SELECT 1 -- one\n;");
         assert_eq!(
-            plain(&steps(&[&step(1, StepKind::Diff, "find changes")], true)),
+            plain(&steps(&[Shown::from(&step(1, StepKind::Diff, "find changes"))], true)),
             "\n-- 1 diff: find changes\n\n"
         );
     }

@@ -6,8 +6,9 @@ use super::spinner::Spinner;
 use super::style::{FAINT, STRONG, WARNING, paint};
 use super::table::cut;
 use crate::console::Console;
+use ematix_flow_core::pipeline::Transform;
 use ematix_flow_core::plan::{Plan, Step, StepKind};
-use ematix_flow_core::report::{RunReport, StepReport};
+use ematix_flow_core::report::{RunReport, StepReport, TransformReport};
 use ematix_flow_run::execute::observer::Observer;
 use ematix_flow_run::transport::Passed;
 use std::sync::Mutex;
@@ -47,7 +48,7 @@ impl<'a> Progress<'a> {
     pub fn finish(&self, report: &RunReport) {
         if let Some(spinner) = &self.spinner {
             spinner.clear();
-            if report.error.is_none() && self.console.verbose() == 0 {
+            if (report.error.is_none() || report.committed) && self.console.verbose() == 0 {
                 // On one database the source is read by the statement that compares; its rows are known at the end.
                 if !self.seen().source_told {
                     self.line(&phase("source", &[counted(report.rows_in, "row", "rows")]));
@@ -123,6 +124,19 @@ impl Observer for Progress<'_> {
             facts.extend(step.bytes.map(size));
             facts.push(step_duration(step.milliseconds));
             self.line(&phase("source", &facts));
+        }
+    }
+
+    fn transform_started(&self, transform: &Transform) {
+        if let Some(spinner) = &self.spinner {
+            let room = self.console.width().saturating_sub(20);
+            spinner.show(cut(&format!("transform  {}", transform.name), room));
+        }
+    }
+
+    fn transform_finished(&self, transform: &TransformReport) {
+        if self.verbose() {
+            self.line(&format!("    {}", super::report::transform(transform)));
         }
     }
 

@@ -4,7 +4,7 @@ use super::number::{counted, duration, thousands};
 use super::style::{self, FAINT, STRONG, paint};
 use ematix_flow_core::declare::Mode;
 use ematix_flow_core::error::ExitCode;
-use ematix_flow_core::report::{LayerReport, RunReport, SampleRow, Status};
+use ematix_flow_core::report::{LayerReport, RunReport, SampleRow, Status, TransformReport};
 use serde_json::Value;
 
 /// The counts of a run, as its mode has them.
@@ -113,7 +113,28 @@ pub fn line(report: &RunReport) -> String {
             text.push_str(&format!("  {}  {}\n", part.target, Counts::of(part).line(&part.mode)));
         }
     }
+    for transform in &report.transforms {
+        let line = match report.dry_run {
+            true => format!("after the commit, not run here: {}\n", transform.name),
+            false => self::transform(transform),
+        };
+        text.push_str(&format!("  {line}"));
+    }
     text
+}
+
+/// How a transform ended, in a line.
+pub fn transform(report: &TransformReport) -> String {
+    let status = paint(style::of_status(report.status.name()), report.status.name());
+    let name = paint(STRONG, &report.name);
+    if report.run_id.is_none() {
+        return format!("{status}  {name}  not started\n");
+    }
+    let metrics: Vec<String> =
+        report.metrics.iter().map(|(name, value)| format!("{name} = {}", cell(value))).collect();
+    let metrics = if metrics.is_empty() { String::new() } else { format!("  {}", metrics.join("  ")) };
+    let run = paint(FAINT, format_args!("(run {})", report.short_id()));
+    format!("{status}  {name}{metrics}  {}  {run}\n", duration(report.duration_ms))
 }
 
 fn own_line(report: &RunReport) -> String {

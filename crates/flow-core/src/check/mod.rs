@@ -7,6 +7,9 @@ mod expectations;
 mod helpers;
 mod options;
 mod tables;
+mod transforms;
+
+pub use transforms::{NamedTransform, Transform, Work, named_transform, unknown_transform};
 
 use crate::declare::options::*;
 use crate::declare::{Names, ProjectSpec};

@@ -6,6 +6,18 @@ use crate::error::{ErrorCode, FlowError};
 use crate::schedule::{self, Schedule};
 use crate::sql::Ident;
 
+impl Limits {
+    /// What options say, right or wrong.
+    pub fn of(options: &PipelineOptions) -> Limits {
+        Limits {
+            lock_timeout: options.lock_timeout(),
+            statement_timeout: options.statement_timeout.clone(),
+            run_timeout: options.run_timeout.clone(),
+            lease: options.lease(),
+        }
+    }
+}
+
 impl Check<'_> {
     /// What options exclude, need and can be.
     pub(crate) fn rules(&mut self, mode: Mode, options: &PipelineOptions) {
@@ -88,11 +100,6 @@ impl Check<'_> {
                 error.hint("it is renewed four times in its length: give the network time to answer"),
             );
         }
-        Limits {
-            lock_timeout: options.lock_timeout(),
-            statement_timeout: options.statement_timeout.clone(),
-            run_timeout: options.run_timeout.clone(),
-            lease,
-        }
+        Limits::of(options)
     }
 }

@@ -2,7 +2,7 @@
 //! completion, the reader of the file for the shape of every value, so that the two never disagree.
 
 use super::options::{MODES, Mode, OPTIONS, PipelineOptions, Support};
-use super::{ConnectionSpec, SourceSpec, TableSpec};
+use super::{ConnectionSpec, SourceSpec, TableSpec, TransformSpec};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -30,6 +30,9 @@ struct ProjectFile {
     /// Pipelines by name.
     #[schemars(default)]
     pipelines: IndexMap<String, PipelineSection>,
+    /// Transforms by name: SQL that runs after loads, or by itself.
+    #[schemars(default)]
+    transforms: IndexMap<String, TransformSpec>,
 }
 
 /// A pipeline: where rows come from, where they go, and how.
@@ -62,6 +65,8 @@ pub fn json_schema() -> Value {
     let pipeline = &mut document["$defs"]["PipelineSection"];
     pipeline["required"] = json!(["source"]);
     pipeline["anyOf"] = json!([{ "required": ["target"] }, { "required": ["targets"] }]);
+    // One of Python's is a function, and has none.
+    document["$defs"]["TransformSpec"]["required"] = json!(["sql"]);
     document
 }
 

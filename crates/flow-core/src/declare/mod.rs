@@ -14,12 +14,14 @@ pub mod registry;
 mod sections;
 pub mod source;
 pub mod toml;
+pub mod transforms;
 
 pub use self::toml as toml_file;
 pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
 pub use project::{Places, ProjectSpec, Tables};
 pub use sections::{add_sound, keep_sound};
 pub use source::SourceSpec;
+pub use transforms::TransformSpec;
 
 use crate::markers::Written;
 use crate::secret::Secret;

@@ -16,6 +16,7 @@ pub use table::{Flag, Kind, Of, OptionInfo, Support, described};
 pub use values::*;
 
 use super::Names;
+use super::transforms::PostTransform;
 use crate::duration::Duration;
 use crate::expectations::Written;
 
@@ -127,6 +128,8 @@ options! {
     timezone: String, of Schedule, default "UTC";
     /// When a pipeline that never ran is due.
     first_run: FirstRun, of Schedule, default "slot";
+    /// What runs after the load, one after the other: SQL, or `{ sql = … }`, or `{ transform_ref = "NAME" }`.
+    transforms_post: Vec<PostTransform>, default [];
 
     // Options that a later version will have: known, and refused by name.
     later {
@@ -140,7 +143,6 @@ options! {
         ttl;
         on_same_time default "replace";
         delete_when;
-        transforms_post default [];
         notify default [];
         for_each;
         overrides;

@@ -1,6 +1,6 @@
 //! Everything that a project declares, and where each part was written.
 
-use super::{ConnectionSpec, PipelineSpec, TableSpec};
+use super::{ConnectionSpec, PipelineSpec, TableSpec, TransformSpec};
 use crate::error::{ErrorCode, FlowError, Location};
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -16,6 +16,10 @@ pub struct ProjectSpec {
     pub tables: Tables,
     /// Pipelines by name, with `[defaults]` applied.
     pub pipelines: IndexMap<String, PipelineSpec>,
+    /// Transforms by name.
+    pub transforms: IndexMap<String, TransformSpec>,
+    /// Those among the transforms that are functions of Python.
+    pub functions: Vec<String>,
     /// Python modules with further pipelines.
     pub python: Vec<String>,
     /// Pipelines that load several targets from one reading: what each loads, by `NAME/target`. The pipeline itself
@@ -185,10 +189,12 @@ impl ProjectSpec {
         let connections = other.connections.keys().filter(|name| self.connections.contains_key(*name));
         let tables = other.tables.keys().filter(|name| self.tables.contains_key(*name));
         let pipelines = other.pipelines.keys().filter(|name| self.pipelines.contains_key(*name));
+        let transforms = other.transforms.keys().filter(|name| self.transforms.contains_key(*name));
         connections
             .map(|name| clash("connections", name))
             .chain(tables.map(|name| clash("tables", name)))
             .chain(pipelines.map(|name| clash("pipelines", name)))
+            .chain(transforms.map(|name| clash("transforms", name)))
             .collect()
     }
 
@@ -197,6 +203,8 @@ impl ProjectSpec {
         self.connections.extend(other.connections);
         self.tables.extend(other.tables);
         self.pipelines.extend(other.pipelines);
+        self.transforms.extend(other.transforms);
+        self.functions.extend(other.functions);
         self.python.extend(other.python);
         self.files.extend(other.files);
         self.together.extend(other.together);

@@ -45,7 +45,12 @@ impl Migration {
 }
 
 /// Every migration, in the order of versions.
-pub const MIGRATIONS: &[Migration] = &[];
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 2,
+    // What a transform's function returned; and the runs that follow a load are found by it.
+    sql: "ALTER TABLE ematix_flow.run_history ADD COLUMN metrics jsonb;\nCREATE INDEX IF NOT EXISTS run_history_by_parent ON ematix_flow.run_history (parent_run_id) WHERE parent_run_id IS NOT NULL;\n",
+    of_duckdb: "ALTER TABLE ematix_flow.run_history ADD COLUMN metrics JSON;\n",
+}];
 
 /// The version of the metadata that this program reads and writes.
 pub const VERSION: i32 = version_after(MIGRATIONS);

@@ -78,25 +78,25 @@ SELECT :target
  WHERE {known}
     ON CONFLICT DO NOTHING;
 
--- name: claim_slot(run_id text, pipeline text, slot text?, known sql)
+-- name: claim_slot(run_id text, scheduled text, slot text?, known sql)
 -- Whoever enters the slot first serves it.
 INSERT INTO ematix_flow.slots (pipeline, slot, status, owner)
-SELECT :pipeline, :slot::timestamptz, 'claimed', :run_id
+SELECT :scheduled, :slot::timestamptz, 'claimed', :run_id
  WHERE :slot::timestamptz IS NOT NULL
    AND {known}
     ON CONFLICT DO NOTHING;
 
--- name: enter_run(run_id text, pipeline text, mode text, target text, started_by text, host text?, pid integer, program text, slot text?, parent text?, lease integer, known sql)
+-- name: enter_run(run_id text, pipeline text, mode text?, target text, started_by text, host text?, pid integer, program text, slot text?, scheduled text, parent text?, step_name text?, lease integer, known sql)
 -- A run of no slot is always entered, another where it has claimed its slot.
 INSERT INTO ematix_flow.run_history
        (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id,
-        lease_until)
+        step_name, lease_until)
 SELECT :run_id, :pipeline, pg_catalog.clock_timestamp(), 'running', :mode, :target, :started_by, :host, :pid, :program,
-       :slot::timestamptz, :parent::uuid,
+       :slot::timestamptz, :parent::uuid, :step_name,
        pg_catalog.clock_timestamp() + :lease * interval '1 millisecond'
  WHERE (:slot::timestamptz IS NULL
         OR EXISTS (SELECT 1 FROM ematix_flow.slots AS s
-                    WHERE s.pipeline = :pipeline AND s.slot = :slot::timestamptz AND s.owner = :run_id))
+                    WHERE s.pipeline = :scheduled AND s.slot = :slot::timestamptz AND s.owner = :run_id))
    AND {known};
 
 -- name: renew_leases(run_ids texts, lease integer)
@@ -115,6 +115,17 @@ UPDATE ematix_flow.run_history
        error_code = :error_code,
        path = :path,
        {counts}
+ WHERE run_id = :run_id
+   AND status = 'running';
+
+-- name: succeed_alone(run_id text, metrics text?)
+-- What has no load of its own: a transform. One that was taken over meanwhile finds its row no longer running.
+UPDATE ematix_flow.run_history
+   SET status = 'success',
+       committed = TRUE,
+       ended_at = pg_catalog.clock_timestamp(),
+       lease_until = NULL,
+       metrics = :metrics::jsonb
  WHERE run_id = :run_id
    AND status = 'running';
 
@@ -308,14 +319,35 @@ pg_catalog.json_build_object(
          'started_by', r.started_by,
          'host', r.host,
          'pid', r.pid,
-         'version', r.version)
+         'version', r.version,
+         'parent_run_id', r.parent_run_id,
+         'step_name', r.step_name)
 
 -- name: runs(run sql, pipelines texts, limit integer)
+-- Of loads: the transforms after them are theirs, and one that ran by itself may have the name of a pipeline.
 SELECT {run}
   FROM ematix_flow.run_history AS r
  WHERE r.pipeline_name IN (:pipelines)
+   AND r.step_name IS NULL
  ORDER BY r.started_at DESC, r.run_id DESC
  LIMIT :limit;
+
+-- name: transforms_of(run_ids texts)
+SELECT pg_catalog.json_build_object(
+         'run_id', r.run_id,
+         'parent', COALESCE(r.parent_run_id, r.run_id),
+         'name', r.step_name,
+         'status', CASE WHEN r.status = 'running' AND r.lease_until < pg_catalog.clock_timestamp() THEN 'lost' ELSE r.status END,
+         'started_at', (pg_catalog.to_json(r.started_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+         'ended_at', (pg_catalog.to_json(r.ended_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+         'duration_ms', (EXTRACT(EPOCH FROM r.ended_at - r.started_at) * 1000)::bigint,
+         'metrics', r.metrics,
+         'error_code', r.error_code,
+         'error', r.error)
+  FROM ematix_flow.run_history AS r
+ WHERE r.step_name IS NOT NULL
+   AND (r.parent_run_id IN (:run_ids) OR r.run_id IN (:run_ids))
+ ORDER BY r.started_at, r.run_id;
 
 -- name: runs_by_suffix(run sql, digits text)
 SELECT {run}
@@ -337,6 +369,7 @@ SELECT pg_catalog.json_build_object(
 SELECT (pg_catalog.to_json(GREATEST((SELECT pg_catalog.max(r.slot)
                                        FROM ematix_flow.run_history AS r
                                       WHERE r.pipeline_name = :pipeline
+                                        AND r.step_name IS NULL
                                         AND r.status <> 'skipped'),
                                     (SELECT pg_catalog.max(s.slot)
                                        FROM ematix_flow.slots AS s

@@ -10,7 +10,8 @@ pub mod strategy;
 pub mod united;
 
 pub use crate::check::{
-    DEFAULT_CONNECTION, Incremental, Limits, Source, Target, declared_keys, unknown_pipeline,
+    DEFAULT_CONNECTION, Incremental, Limits, NamedTransform, Source, Target, Transform, Work, declared_keys,
+    named_transform, unknown_pipeline, unknown_transform,
 };
 pub use columns::declared_type;
 pub use resolved::{LoadColumn, Resolved, Rows};
@@ -64,6 +65,8 @@ pub struct Pipeline {
     pub enabled: bool,
     /// Words to select it by.
     pub tags: Vec<String>,
+    /// What runs after the load.
+    pub after: Vec<Transform>,
 }
 
 impl Pipeline {

@@ -3,6 +3,7 @@
 
 pub mod builder;
 
+use crate::check::{Transform, Work};
 use crate::error::{ErrorCode, FlowError, Location, Result};
 use crate::facts::ExecutionPath;
 use crate::hash::CopyColumn;
@@ -31,6 +32,44 @@ pub struct Plan {
     pub refused: Option<FlowError>,
     /// The steps in their order, by what they are for.
     pub phases: Vec<Phase>,
+    /// What runs after the commit, each with a row of its own in the history.
+    pub after: Vec<Child>,
+}
+
+/// What runs after the commit. A dry-run lists it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Child {
+    /// A transform.
+    Transform(Transform),
+}
+
+impl Child {
+    /// It as it is printed behind the steps of the load.
+    fn printed(&self, n: usize) -> PrintedChild {
+        let Child::Transform(transform) = self;
+        PrintedChild {
+            n,
+            kind: StepKind::Transform,
+            purpose: format!("after the commit: {}", transform.words()),
+            sql: match transform.work {
+                Work::Sql { .. } => Some(transform.sql()),
+                Work::Function => None,
+            },
+        }
+    }
+}
+
+/// What runs after the commit, in the form of a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PrintedChild {
+    /// Number, behind those of the steps.
+    pub n: usize,
+    /// What it is about.
+    pub kind: StepKind,
+    /// One sentence.
+    pub purpose: String,
+    /// Its statements; nothing of a function.
+    pub sql: Option<String>,
 }
 
 /// What a plan is about.
@@ -116,6 +155,12 @@ impl Plan {
         Ok(())
     }
 
+    /// What runs after the commit, as it is printed behind the steps.
+    pub fn printed_children(&self) -> Vec<PrintedChild> {
+        let count = self.steps().count();
+        self.after.iter().enumerate().map(|(index, child)| child.printed(count + index + 1)).collect()
+    }
+
     /// Whether it loads several targets.
     pub fn is_of_several(&self) -> bool {
         self.parts.len() > 1
@@ -141,13 +186,21 @@ impl Serialize for Plan {
             marks: &'a [Mark],
             notes: &'a [String],
             warnings: &'a [String],
-            steps: Vec<PrintedStep<'a>>,
+            steps: Vec<Printable<'a>>,
+        }
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Printable<'a> {
+            Step(PrintedStep<'a>),
+            Child(PrintedChild),
         }
         let target = |step: &Step| step.part.map(|part| self.parts[part].target.to_string());
         let steps = self
             .steps()
             .map(|step| PrintedStep { step, part: self.is_of_several().then(|| target(step)) })
-            .collect();
+            .map(Printable::Step);
+        let children = self.printed_children().into_iter().map(Printable::Child);
+        let steps = steps.chain(children).collect();
         let Plan { header, marks, notes, warnings, .. } = self;
         Printed { header, marks, notes, warnings, steps }.serialize(serializer)
     }
@@ -262,6 +315,8 @@ pub enum Blame {
     Source,
     /// One statement reads and writes: the source's, unless the server names a rule or a privilege of the target.
     SourceUnlessWritten,
+    /// Whoever wrote the transform.
+    Transform,
 }
 
 /// What a step does.

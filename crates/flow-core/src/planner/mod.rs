@@ -11,7 +11,7 @@ use crate::facts::Facts;
 use crate::pipeline::Pipeline;
 use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Header, MarkKind, Part, PhaseName, Plan, Subject};
+use crate::plan::{Child, Header, MarkKind, Part, PhaseName, Plan, Subject};
 use crate::reading;
 
 /// Makes the plan.
@@ -46,6 +46,8 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan>
         marks: builder.marks,
         notes: builder.notes,
         warnings: builder.warnings,
+        // Nothing follows a load that is refused.
+        after: pipeline.after.iter().filter(|_| refused.is_none()).cloned().map(Child::Transform).collect(),
         refused,
     })
 }

@@ -9,7 +9,9 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, Relation, SourceColumn, SourceFacts};
 use crate::pipeline::Pipeline;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Action, Answer, Blame, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind};
+use crate::plan::{
+    Action, Answer, Blame, Child, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind,
+};
 use crate::query::ReadQuery;
 use crate::reading;
 use crate::sql;
@@ -71,13 +73,20 @@ pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &E
             _ => finish::of_all(shared.run_id, shared.path, &table, ends.target.dialect, &mut builder),
         }
     }
-    let mut plan = combined(plans, builder.take_phases());
-    if parts.len() == 1 {
-        plan.header.path = shared.path;
-        shared.path_reason.clone_into(&mut plan.header.path_reason);
-        plan.parts[0].path = shared.path;
+    let mut whole = combined(plans, builder.take_phases());
+    match parts.len() {
+        1 => {
+            whole.header.path = shared.path;
+            shared.path_reason.clone_into(&mut whole.header.path_reason);
+            whole.parts[0].path = shared.path;
+        }
+        // What a target says for itself comes before what is said for all of them.
+        _ => whole.after.extend(shared.pipeline.after.iter().cloned().map(Child::Transform)),
     }
-    Ok(plan)
+    if whole.refused.is_some() {
+        whole.after.clear();
+    }
+    Ok(whole)
 }
 
 /// The plan of one target, from the table of the reading.
@@ -259,6 +268,7 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
         warnings: Vec::new(),
         refused: None,
         phases: Vec::new(),
+        after: Vec::new(),
     };
     let mut steps: Vec<(PhaseName, Step)> = Vec::new();
     let several = plans.len() > 1;
@@ -284,6 +294,7 @@ fn combined(plans: Vec<Plan>, shared: Vec<Phase>) -> Plan {
             }
         }
         whole.parts.extend(plan.parts);
+        whole.after.extend(plan.after);
         for mark in plan.marks {
             let same = |other: &Mark| other.mark == MarkKind::Create && other.what == mark.what;
             if !whole.marks.iter().any(same) {

@@ -105,6 +105,7 @@ impl Check<'_> {
                 error.hint("set target_connection to a connection that may write"),
             );
         }
+        let after = self.after(options, &target_connection);
         Some(Pipeline {
             name: name.to_owned(),
             source: source?,
@@ -127,6 +128,7 @@ impl Check<'_> {
             schedule,
             enabled: options.enabled(),
             tags: options.tags(),
+            after,
             strategy,
         })
     }

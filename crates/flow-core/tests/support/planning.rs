@@ -350,6 +350,10 @@ pub fn plan_text(plan: &Plan) -> String {
         }
         line(format!("{};", step.action));
     }
+    for child in plan.printed_children() {
+        line(format!("\n-- {} {}: {}", child.n, child.kind.name(), child.purpose));
+        line(format!("{};", child.sql.unwrap_or_default()));
+    }
     out
 }
 

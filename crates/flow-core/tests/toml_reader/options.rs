@@ -57,7 +57,10 @@ fn what_a_later_version_will_have_is_refused_by_name() {
             "not_yet_supported 1:1 `[environments]` is not supported yet",
         ),
         ("[features.f]\nonline = true", "not_yet_supported 1:1 `[features]` is not supported yet"),
-        ("[transforms.t]\nsql = 'x'", "not_yet_supported 1:1 `[transforms]` is not supported yet"),
+        (
+            "[transforms.t]\nsql = 'x'\nevery = '1h'",
+            "not_yet_supported 3:1 `every` in transform `t` is not supported yet",
+        ),
         (
             "[connections.rds]\nhost = 'h'\npassword_command = ['aws']",
             "not_yet_supported 3:1 `password_command` in connection `rds` is not supported yet",
@@ -73,7 +76,6 @@ fn what_a_later_version_will_have_is_refused_by_name() {
     for option in [
         "for_each = { tenant = ['a'] }",
         "overrides.x = { mode = 'append' }",
-        "transforms_post = ['ANALYZE a']",
         "notify = [{ on = ['failed'] }]",
         "event_timestamp_column = 'at'",
         "ttl = '1d'",

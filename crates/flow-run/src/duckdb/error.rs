@@ -17,10 +17,14 @@ pub(super) fn statement_error(fault: Fault, blame: Blame, doing: &str) -> FlowEr
         Fault::NoLibrary(why) => return no_library(&why),
     };
     let (class, message) = split(&words);
+    if blame == Blame::Transform {
+        let code = if class == "INTERRUPT Error" { ErrorCode::Cancelled } else { ErrorCode::TransformFailed };
+        return FlowError::new(code, message).context(CLASS, class);
+    }
     let of_source = match blame {
         Blame::Source => true,
         Blame::SourceUnlessWritten => class != "Constraint Error",
-        Blame::Target => false,
+        Blame::Target | Blame::Transform => false,
     };
     let code = match class {
         "INTERRUPT Error" => ErrorCode::Cancelled,

@@ -173,6 +173,11 @@ impl Session for DuckDbSession {
         Ok(())
     }
 
+    async fn outside(&self, limits: Option<&Limits>) -> Result<()> {
+        self.open().statement_limit = limits.and_then(|limits| limits.statement);
+        Ok(())
+    }
+
     async fn take_locks(&self, targets: &[String], limits: &Limits) -> Result<bool> {
         let Some(taken) = self.file.take(targets) else { return Ok(false) };
         // Loads of other targets are waited for without a limit: they are this process's own, and each ends.

@@ -1,11 +1,17 @@
 //! Pipelines whose query a function answers: it is called once per plan, and by nothing that only lists or validates.
 
 use super::Engine;
+use crate::session::Canceller;
+use async_trait::async_trait;
 use ematix_flow_core::declare::SourceSpec;
 use ematix_flow_core::declare::registry::Answer;
+use ematix_flow_core::engine::POSTGRES;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::pipeline::{Limits, Transform};
+use ematix_flow_core::report::RunReport;
 use ematix_flow_core::secret::Secret;
-use std::sync::Arc;
+use serde_json::{Map, Value};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whoever can call the functions of a registry.
 pub trait Callables: Send + Sync {
@@ -14,6 +20,64 @@ pub trait Callables: Send + Sync {
     /// # Errors
     /// What the function raised.
     fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<Answer>;
+
+    /// Calls a transform's function with a connection, and with the load's report where there is one; what it returned.
+    ///
+    /// # Errors
+    /// What the function raised, and what it returned that is no JSON object; whatever it raises once it was
+    /// interrupted.
+    fn call(
+        &self,
+        transform: &str,
+        connection: &GivenConnection,
+        report: Option<&Value>,
+        interrupt: &Interrupt,
+    ) -> Result<Map<String, Value>>;
+}
+
+/// Ends a call from outside. Whoever calls says how.
+#[derive(Default)]
+pub struct Interrupt {
+    wish: Mutex<Wish>,
+}
+
+#[derive(Default)]
+struct Wish {
+    asked: usize,
+    grant: Option<Box<dyn Fn(usize) + Send>>,
+}
+
+impl Interrupt {
+    /// Says how the call is ended; `grant` is told how often that was asked before.
+    pub fn granted_by(&self, grant: impl Fn(usize) + Send + 'static) {
+        let mut wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        if wish.asked > 0 {
+            grant(0);
+        }
+        wish.grant = Some(Box::new(grant));
+    }
+
+    /// The call has ended: there is nothing to interrupt any more.
+    pub fn done(&self) {
+        self.wish.lock().unwrap_or_else(PoisonError::into_inner).grant = None;
+    }
+
+    fn ask(&self) {
+        let mut wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(grant) = &wish.grant {
+            grant(wish.asked);
+        }
+        wish.asked += 1;
+    }
+}
+
+#[async_trait]
+impl Canceller for Arc<Interrupt> {
+    /// In a thread that may wait: Python's lock may be held by the function.
+    async fn cancel(&self) {
+        let interrupt = Arc::clone(self);
+        let _ = tokio::task::spawn_blocking(move || interrupt.ask()).await;
+    }
 }
 
 /// The connection that a function is given.
@@ -23,13 +87,17 @@ pub struct GivenConnection {
     pub name: String,
     /// Where it leads, with its password; `None` where that cannot be told, which matters only if it is used.
     pub dsn: Option<Secret>,
+    /// What bounds its statements, in milliseconds, by the server's names.
+    pub settings: Vec<(&'static str, u64)>,
 }
 
 impl GivenConnection {
-    /// As JSON, for the process or the function that is asked: `{"name", "dsn"}`, with the password.
+    /// As JSON, for the process or the function that is asked: `{"name", "dsn", "settings"}`, with the password.
     pub fn secret_json(&self) -> serde_json::Value {
         let dsn = self.dsn.as_ref().map(Secret::reveal);
-        serde_json::json!({ "name": self.name, "dsn": dsn })
+        let settings: Map<String, Value> =
+            self.settings.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        serde_json::json!({ "name": self.name, "dsn": dsn, "settings": settings })
     }
 }
 
@@ -48,6 +116,43 @@ impl Engine {
         Ok(Some(self.answered(pipeline, answer.map_err(|_| failed(pipeline))??)))
     }
 
+    /// Calls a transform's function, in a thread that may wait.
+    pub(super) async fn call(
+        &self,
+        transform: &Transform,
+        load: Option<&RunReport>,
+        limits: &Limits,
+        interrupt: Arc<Interrupt>,
+    ) -> Result<Map<String, Value>> {
+        let name = transform.name.clone();
+        let nobody = || {
+            let words = format!("nobody can call the function of the transform `{name}`");
+            FlowError::new(ErrorCode::ImportFailed, words)
+                .hint("it is Python's: run it with --module, or with the `flow` of the Python package")
+        };
+        let callables = self.callables.clone().ok_or_else(nobody)?;
+        let connection = transform.connection.clone();
+        let at = self.resolve(&connection)?;
+        if at.engine != POSTGRES.name {
+            let words = format!("a function gets a connection of Postgres, and {connection} is none");
+            return Err(FlowError::new(ErrorCode::NotYetSupported, words)
+                .hint("write SQL instead of a function, or open the file in the function itself"));
+        }
+        let mut settings = vec![("lock_timeout", limits.lock_timeout.milliseconds())];
+        settings.extend(
+            limits.statement_timeout.as_ref().map(|limit| ("statement_timeout", limit.milliseconds())),
+        );
+        let given = GivenConnection { name: connection, dsn: Some(at.secret_conninfo()), settings };
+        let report = load.map(|load| serde_json::json!(load));
+        let called = name.clone();
+        let calling = tokio::task::spawn_blocking(move || {
+            let answer = callables.call(&called, &given, report.as_ref(), &interrupt);
+            interrupt.done();
+            answer
+        });
+        calling.await.map_err(|_| nobody())?
+    }
+
     /// As [`Engine::called`], where nothing else waits.
     pub(super) fn called_here(&self, pipeline: &str) -> Result<Option<Engine>> {
         let Some((callables, connection)) = self.callable(pipeline)? else { return Ok(None) };
@@ -63,7 +168,7 @@ impl Engine {
         let name =
             spec.and_then(|spec| spec.source.connection.clone()).unwrap_or_else(|| "default".to_owned());
         let dsn = self.resolve(&name).ok().map(|target| target.secret_conninfo());
-        Ok(Some((callables, GivenConnection { name, dsn })))
+        Ok(Some((callables, GivenConnection { name, dsn, settings: Vec::new() })))
     }
 
     fn answered(&self, pipeline: &str, answer: Answer) -> Engine {

@@ -19,6 +19,7 @@ mod sealed;
 mod supervise;
 mod targets;
 mod transfer;
+mod transforms;
 mod united;
 
 use crate::driver::{Driver, Drivers};
@@ -34,7 +35,7 @@ use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Blame, Plan};
-use ematix_flow_core::report::{ConnectionReport, RunReport};
+use ematix_flow_core::report::{ConnectionReport, RunReport, TransformReport};
 use observer::Observer;
 use patience::Patience;
 use reports::count;
@@ -353,20 +354,36 @@ impl Engine {
             Ok(targets) => engine.supervise(targets, request, observer, &mut progress).await,
             Err(error) => Err(error.clone()),
         };
-        let outcome = outcome.map_err(|error| self.locate(error, pipeline));
-        match &targets {
+        let (own, outcome) = match outcome.map_err(|error| self.locate(error, pipeline)) {
+            Ok(own) => (own, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let mut report = match &targets {
             Ok(targets) if targets.are_several() => {
-                self.report_of_several(targets, about, &progress, outcome, request)
+                self.report_of_several(targets, &about, &progress, outcome, request)
             }
             _ => {
                 let whole = targets.as_ref().ok().map(|targets| &targets.whole);
                 let mut report = self.report(pipeline, &about, whole, &progress, &outcome, request);
                 let part = std::mem::take(&mut progress.parts[0]);
-                report.warnings = progress.plan.map(|plan| plan.warnings).unwrap_or_default();
+                let plan = progress.plan.as_ref();
+                report.warnings = plan.map(|plan| plan.warnings.clone()).unwrap_or_default();
                 count(&mut report, part, request);
                 report
             }
+        };
+        let (Ok(targets), Some(plan)) = (&targets, &progress.plan) else { return report };
+        if let Some(own) = own {
+            let when = (request, about.started);
+            let (transforms, failed) =
+                engine.follow(targets, &report, plan, own.as_ref(), when, observer).await;
+            own.close().await;
+            about.ended(&mut report, transforms, failed);
+        } else if request.dry_run && report.error.is_none() {
+            report.transforms =
+                targets.after().map(|transform| TransformReport::skipped(&transform.name)).collect();
         }
+        report
     }
 
     /// Logs in to a connection and reports.

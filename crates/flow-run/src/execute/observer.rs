@@ -1,8 +1,9 @@
 //! How a run tells what it is doing. The core reports and draws nothing.
 
 use crate::transport::Passed;
+use ematix_flow_core::pipeline::Transform;
 use ematix_flow_core::plan::Plan;
-use ematix_flow_core::report::StepReport;
+use ematix_flow_core::report::{StepReport, TransformReport};
 
 /// Follows one run. Every method may be left as it is.
 pub trait Observer: Send + Sync {
@@ -25,6 +26,14 @@ pub trait Observer: Send + Sync {
     /// A step is done.
     fn step_finished(&self, step: &StepReport) {
         let _ = step;
+    }
+    /// What follows the commit begins.
+    fn transform_started(&self, transform: &Transform) {
+        let _ = transform;
+    }
+    /// What follows the commit is done.
+    fn transform_finished(&self, transform: &TransformReport) {
+        let _ = transform;
     }
 }
 

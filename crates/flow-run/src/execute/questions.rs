@@ -1,6 +1,7 @@
 //! What commands ask of history: runs, steps, watermarks, the versions of a key, what is due.
 
 use super::keys::live_table;
+use super::transforms::schedule_key;
 use super::{Engine, row_json};
 use crate::history::HistoryStore;
 use crate::session::{Session, nth, unreadable};
@@ -8,14 +9,16 @@ use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::strategy::HistoryColumns;
-use ematix_flow_core::pipeline::{Pipeline, Target};
+use ematix_flow_core::pipeline::{DEFAULT_CONNECTION, NamedTransform, Pipeline, Target, named_transform};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, Version, WatermarkRow};
+use ematix_flow_core::schedule::Schedule;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, QualifiedName, Sql, text};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// How many runs `status` looks at.
 const RECENT: usize = 20;
@@ -67,7 +70,10 @@ impl Engine {
         let mut runs: Vec<RunRow> = Vec::new();
         for (connection, names) in self.by_connection(pipelines)? {
             let Some(session) = self.metadata_session(&connection).await? else { continue };
-            runs.extend(HistoryStore::on(session.as_ref()).runs(&names, limit).await?);
+            let history = HistoryStore::on(session.as_ref());
+            let mut found = history.runs(&names, limit).await?;
+            with_transforms(history, &mut found).await?;
+            runs.extend(found);
             session.close().await;
         }
         runs.sort_by(|left, right| right.started_at.cmp(&left.started_at));
@@ -85,7 +91,15 @@ impl Engine {
             return Err(no_run(run));
         }
         let (mut found, mut unreachable) = (Vec::new(), None);
-        for (connection, _) in self.by_connection(&names)? {
+        let mut connections: Vec<String> = self.by_connection(&names)?.into_keys().collect();
+        // Where a transform has run by itself, its run is recorded.
+        for spec in self.project.transforms.values() {
+            let connection = spec.connection.as_deref().unwrap_or(DEFAULT_CONNECTION);
+            if !connections.iter().any(|known| known == connection) {
+                connections.push(connection.to_owned());
+            }
+        }
+        for connection in connections {
             // A run is in one database: that another cannot be reached matters only if it is nowhere else.
             match self.run_logs_on(&connection, run).await {
                 Ok(logs) => found.extend(logs),
@@ -95,6 +109,9 @@ impl Engine {
         if let (true, Some(error)) = (found.is_empty(), unreachable) {
             return Err(error);
         }
+        // Two connections may lead to one database.
+        let mut told = HashSet::new();
+        found.retain(|log: &RunLog| told.insert(log.run.run_id.clone()));
         match found.len() {
             0 => Err(no_run(run)),
             1 => Ok(found.remove(0)),
@@ -110,7 +127,9 @@ impl Engine {
         let Some(session) = self.metadata_session(connection).await? else { return Ok(Vec::new()) };
         let history = HistoryStore::on(session.as_ref());
         let mut found = Vec::new();
-        for row in history.run_by_suffix(run).await? {
+        let mut rows = history.run_by_suffix(run).await?;
+        with_transforms(history, &mut rows).await?;
+        for row in rows {
             let steps = history.steps_of(&row.run_id).await?;
             found.push(RunLog { run: row, steps });
         }
@@ -184,8 +203,42 @@ impl Engine {
         (due, errors)
     }
 
-    /// A pipeline that has no run yet is entered with the slot before its declaration was first seen,
-    /// so that its first slot after that is its first run.
+    /// The transforms that are due now by their own schedules, each with its slot (RFC 3339), and what cannot be judged.
+    pub async fn due_transforms(&self) -> (Vec<(String, String)>, Vec<FlowError>) {
+        let now = Timestamp::now();
+        let (mut due, mut errors) = (Vec::new(), Vec::new());
+        let mut scheduled: IndexMap<String, Vec<(String, Schedule)>> = IndexMap::new();
+        let named = self.project.transforms.iter().filter(|(_, spec)| spec.schedule.is_some());
+        for (name, _) in named {
+            match named_transform(&self.project, name) {
+                Ok(NamedTransform { transform, schedule: Some(schedule) }) => {
+                    scheduled.entry(transform.connection).or_default().push((name.clone(), schedule));
+                }
+                Ok(_) => {}
+                Err(found) => errors.extend(found),
+            }
+        }
+        for (connection, transforms) in scheduled {
+            let opened = self.open(&connection, "run-due").await;
+            let found = match opened {
+                Ok(session) => {
+                    let keys = transforms.iter().map(|(name, schedule)| (schedule_key(name), schedule));
+                    let slots = due_slots(session.as_ref(), keys, now).await;
+                    session.close().await;
+                    slots
+                }
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(slots) => {
+                    due.extend(slots.into_iter().map(|(index, slot)| (transforms[index].0.clone(), slot)))
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        (due, errors)
+    }
+
     async fn due_on(
         &self,
         connection: &str,
@@ -195,24 +248,13 @@ impl Engine {
         let longest = pipelines.iter().max_by_key(|pipeline| pipeline.limits.lock_timeout.as_std());
         let Some(longest) = longest else { return Ok(Vec::new()) };
         let session = self.open_in_turn(longest, connection, "run-due", || ()).await?;
-        let history = HistoryStore::on(session.as_ref());
-        if !history.is_current().await? {
-            history.prepare(true).await?;
-        }
-        let mut due = Vec::new();
-        for pipeline in pipelines {
-            let Some(schedule) = &pipeline.schedule else { continue };
-            let last = history.last_slot(&pipeline.name).await?;
-            if let Some(slot) = schedule.due(last, now) {
-                due.push((pipeline.name.clone(), slot.to_string()));
-            } else if last.is_none()
-                && let Some(seen) = schedule.last_until(now)
-            {
-                history.seen(&pipeline.name, &seen).await?;
-            }
-        }
+        let scheduled =
+            pipelines.iter().filter_map(|pipeline| Some((&pipeline.name, pipeline.schedule.as_ref()?)));
+        let scheduled: Vec<(&String, &Schedule)> = scheduled.collect();
+        let schedules = scheduled.iter().map(|(name, schedule)| ((*name).clone(), *schedule));
+        let slots = due_slots(session.as_ref(), schedules, now).await?;
         session.close().await;
-        Ok(due)
+        Ok(slots.into_iter().map(|(index, slot)| (scheduled[index].0.clone(), slot)).collect())
     }
 
     /// Stored watermarks.
@@ -356,6 +398,44 @@ fn versions_of(
         first = kept.begin
     )
     .to_text(dialect)
+}
+
+/// Which of some schedules are due, by their places, each with its slot (RFC 3339). What has no run yet is entered with
+/// the slot before it was first seen, so that its first slot after that is its first run.
+async fn due_slots(
+    session: &dyn Session,
+    schedules: impl Iterator<Item = (String, &Schedule)>,
+    now: Timestamp,
+) -> Result<Vec<(usize, String)>> {
+    let history = HistoryStore::on(session);
+    if !history.is_current().await? {
+        history.prepare(true).await?;
+    }
+    let mut due = Vec::new();
+    for (index, (key, schedule)) in schedules.enumerate() {
+        let last = history.last_slot(&key).await?;
+        if let Some(slot) = schedule.due(last, now) {
+            due.push((index, slot.to_string()));
+        } else if last.is_none()
+            && let Some(seen) = schedule.last_until(now)
+        {
+            history.seen(&key, &seen).await?;
+        }
+    }
+    Ok(due)
+}
+
+/// Enters the transforms that ran after some runs.
+async fn with_transforms(history: HistoryStore<'_>, runs: &mut [RunRow]) -> Result<()> {
+    let run_ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
+    for transform in history.transforms_of(&run_ids).await? {
+        if let Some(run) =
+            runs.iter_mut().find(|run| run.run_id == transform.parent || run.run_id == transform.run_id)
+        {
+            run.transforms.push(transform);
+        }
+    }
+    Ok(())
 }
 
 /// Begins a transaction that holds the target as a run does.

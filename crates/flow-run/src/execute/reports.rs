@@ -3,9 +3,9 @@
 use super::run::{PartProgress, Progress};
 use super::targets::Targets;
 use super::{About, Engine, Request};
-use ematix_flow_core::error::Result;
+use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
-use ematix_flow_core::report::{RunReport, Status};
+use ematix_flow_core::report::{RunReport, Status, TransformReport};
 use ematix_flow_core::run_value::RunValue;
 
 impl Engine {
@@ -13,7 +13,7 @@ impl Engine {
     pub(super) fn report_of_several(
         &self,
         targets: &Targets,
-        about: About,
+        about: &About,
         progress: &Progress,
         outcome: Result<()>,
         request: &Request,
@@ -31,7 +31,7 @@ impl Engine {
             reports.push(report);
         }
         let whole = &targets.whole;
-        let mut report = self.report(&whole.name, &about, Some(whole), progress, &outcome, request);
+        let mut report = self.report(&whole.name, about, Some(whole), progress, &outcome, request);
         let all =
             PartProgress { values: progress.total(), steps: progress.all_steps(), ..PartProgress::default() };
         count(&mut report, all, request);
@@ -77,6 +77,24 @@ impl Engine {
             error: outcome.as_ref().err().cloned(),
             ..RunReport::of(pipeline)
         }
+    }
+}
+
+impl About {
+    /// Enters how what follows the commit has ended: the load stands, whatever became of it.
+    pub(super) fn ended(
+        &self,
+        report: &mut RunReport,
+        transforms: Vec<TransformReport>,
+        failed: Option<FlowError>,
+    ) {
+        report.transforms = transforms;
+        if let Some(error) = failed {
+            report.status = Status::of_error(&error);
+            report.error = Some(error);
+        }
+        report.ended_at = format!("{:.6}", jiff::Timestamp::now());
+        report.duration_ms = self.started.elapsed().as_millis() as u64;
     }
 }
 

@@ -444,6 +444,11 @@ pub async fn asked(stop: &mut watch::Receiver<Stop>) -> Stop {
     }
 }
 
+/// How the process was asked to stop, if it was.
+pub fn asked_to_stop(stop: &watch::Receiver<Stop>) -> Option<Stop> {
+    Some(*stop.borrow()).filter(|stop| *stop != Stop::No)
+}
+
 /// The error of a run that was asked to stop.
 pub fn cancelled(stop: Stop) -> FlowError {
     let by = if stop == Stop::Terminate { "SIGTERM" } else { "Ctrl-C" };

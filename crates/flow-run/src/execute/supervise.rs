@@ -4,8 +4,8 @@ use super::observer::Observer;
 use super::run::{Execution, Progress, asked, cancelled, unless_asked};
 use super::targets::Targets;
 use super::{Engine, Request, Stop};
-use crate::history::{Failure, HistoryStore, RunStart, lease_lost};
-use crate::session::Session;
+use crate::history::{Failure, HistoryStore, RunStart, Slot, lease_lost};
+use crate::session::{Canceller, Session};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::report::Status;
@@ -19,25 +19,30 @@ const RESTART_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a run must end before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum Cause {
+    /// Somebody wished it.
     Asked(Stop),
+    /// It took too long.
     TimeUp,
+    /// It was taken for dead.
     LeaseLost,
 }
 
 impl Engine {
-    /// Runs a plan and sees to it that its end is recorded wherever the target can be reached.
+    /// Runs a plan and sees to it that its end is recorded wherever the target can be reached. Where the load stands,
+    /// the session over which that was recorded is answered: what follows the commit is recorded over it, too.
     pub(super) async fn supervise(
         &self,
         targets: &Targets,
         request: &Request,
         observer: &dyn Observer,
         progress: &mut Progress,
-    ) -> Result<()> {
+    ) -> Result<Option<Box<dyn Session>>> {
         let whole = &targets.whole;
         // Connections that cannot be told are no run's failure: found before anything is opened.
         let sources = whole.source.members().iter().map(|member| &member.connection);
-        for connection in sources.chain([&whole.target_connection]) {
+        let after = targets.after().map(|transform| &transform.connection);
+        for connection in sources.chain([&whole.target_connection]).chain(after) {
             self.resolve(connection)?;
         }
         let connection = &whole.target_connection;
@@ -52,10 +57,19 @@ impl Engine {
             let execution =
                 Execution { engine: self, session: session.as_ref(), targets, request: &watched, observer };
             let work = execution.run(progress);
-            let outcome = watch(work, session.as_ref(), None, whole, request, &run_ids, &halt).await;
+            let watch = Watch {
+                request,
+                halt: &halt,
+                own: None,
+                run_ids: &run_ids,
+                lease: &whole.limits.lease,
+                left: whole.limits.run_timeout.as_ref().map(|limit| limit.as_std()),
+            };
+            let outcome = watch.over(work, || session.canceller()).await;
+            let outcome = outcome.map_err(|ended| ended.of_load(whole));
             let outcome = name_grants(outcome, session.as_ref(), whole).await;
             session.close().await;
-            return outcome;
+            return outcome.map(|()| None);
         }
         let own_name = format!("history {name}");
         let (load, own) = unless_asked(&request.stop, async {
@@ -71,30 +85,38 @@ impl Engine {
             let start = RunStart {
                 run_id,
                 pipeline: &pipeline.name,
-                mode: pipeline.strategy.mode().name(),
+                mode: Some(pipeline.strategy.mode().name()),
                 target: &pipeline.target_key(),
                 started_by: &request.started_by,
-                slot,
+                slot: slot.map(|at| Slot { of: &pipeline.name, at }),
                 parent: *parent,
+                step_name: None,
                 lease: &whole.limits.lease,
             };
             let entered = HistoryStore::on(own.as_ref()).begin(&start).await;
             if !name_grants(entered, own.as_ref(), whole).await? {
                 progress.slot_taken = true;
-                return Ok(());
+                return Ok(None);
             }
         }
         let execution =
             Execution { engine: self, session: load.as_ref(), targets, request: &watched, observer };
         let work = execution.run(progress);
-        let mut outcome =
-            watch(work, load.as_ref(), Some(own.as_ref()), whole, request, &run_ids, &halt).await;
+        let watch = Watch {
+            request,
+            halt: &halt,
+            own: Some(own.as_ref()),
+            run_ids: &run_ids,
+            lease: &whole.limits.lease,
+            left: whole.limits.run_timeout.as_ref().map(|limit| limit.as_std()),
+        };
+        let mut outcome = watch.over(work, || load.canceller()).await.map_err(|ended| ended.of_load(whole));
         load.close().await;
         let own = match outcome {
             Ok(()) => Some(own),
             Err(_) => self.still_open(own, connection, &own_name).await,
         };
-        let Some(own) = own else { return outcome };
+        let Some(own) = own else { return outcome.map(|()| None) };
         if let Err(error) = outcome {
             outcome = resolve(own.as_ref(), &targets.run_id, progress.commit_sent, error).await;
         }
@@ -117,8 +139,11 @@ impl Engine {
                 }
             }
         }
-        own.close().await;
-        outcome
+        if let Err(error) = outcome {
+            own.close().await;
+            return Err(error);
+        }
+        Ok(Some(own))
     }
 }
 
@@ -171,80 +196,105 @@ async fn name_grants<T>(outcome: Result<T>, session: &dyn Session, pipeline: &Pi
 }
 
 /// A request whose stop is ours to turn, whatever the reason.
-fn haltable(request: &Request) -> (Halt, Request) {
+pub(super) fn haltable(request: &Request) -> (Halt, Request) {
     let (halt, stop) = tokio::sync::watch::channel(Stop::No);
     (halt, Request { stop, ..request.clone() })
 }
 
-type Halt = tokio::sync::watch::Sender<Stop>;
+pub(super) type Halt = tokio::sync::watch::Sender<Stop>;
 
-async fn watch(
-    work: impl Future<Output = Result<()>>,
-    load: &dyn Session,
-    own: Option<&dyn Session>,
-    pipeline: &Pipeline,
-    request: &Request,
-    run_ids: &[&str],
-    halt: &Halt,
-) -> Result<()> {
-    let mut work = pin!(work);
-    let mut stop = request.stop.clone();
-    let lease = &pipeline.limits.lease;
-    let mut beat = tokio::time::interval(lease.as_std() / 4);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    beat.tick().await;
-    let limit = async {
-        match &pipeline.limits.run_timeout {
-            Some(limit) => tokio::time::sleep(limit.as_std()).await,
-            None => std::future::pending().await,
-        }
-    };
-    let mut limit = pin!(limit);
-    let end = loop {
-        tokio::select! {
-            biased;
-            outcome = &mut work => return outcome,
-            asked = asked(&mut stop) => break End::Asked(asked),
-            () = &mut limit => break End::TimeUp,
-            _ = beat.tick(), if own.is_some() => {
-                let own = own.expect("the branch is taken only with it");
-                // A connection that broke is no verdict: the finish of the plan asks the row itself.
-                let history = HistoryStore::on(own);
-                let renewal = history.renew(run_ids, lease);
-                tokio::select! {
-                    biased;
-                    outcome = &mut work => return outcome,
-                    renewed = renewal => if let Ok(false) = renewed { break End::LeaseLost },
+/// Watches over work that is recorded: its lease, its time, the wish to stop it.
+pub(super) struct Watch<'a> {
+    /// Carries the wish to stop.
+    pub request: &'a Request,
+    /// Tells the work to stop.
+    pub halt: &'a Halt,
+    /// Renews the lease; nothing of a dry-run.
+    pub own: Option<&'a dyn Session>,
+    /// What is renewed.
+    pub run_ids: &'a [&'a str],
+    /// How long it is believed without a sign of life.
+    pub lease: &'a ematix_flow_core::duration::Duration,
+    /// How long it may take.
+    pub left: Option<Duration>,
+}
+
+/// How work ended that did not go well.
+pub(super) struct Ended {
+    /// What it said itself.
+    pub error: FlowError,
+    /// Why it was ended, if it was.
+    pub cause: Option<Cause>,
+}
+
+impl Watch<'_> {
+    /// Does the work to its end, or cancels it.
+    pub async fn over<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+        canceller: impl FnOnce() -> Box<dyn Canceller>,
+    ) -> std::result::Result<T, Ended> {
+        let mut work = pin!(work);
+        let mut stop = self.request.stop.clone();
+        let mut beat = tokio::time::interval(self.lease.as_std() / 4);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        beat.tick().await;
+        let limit = async {
+            match self.left {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut limit = pin!(limit);
+        let cause = loop {
+            tokio::select! {
+                biased;
+                outcome = &mut work => return outcome.map_err(|error| Ended { error, cause: None }),
+                asked = asked(&mut stop) => break Cause::Asked(asked),
+                () = &mut limit => break Cause::TimeUp,
+                _ = beat.tick(), if self.own.is_some() => {
+                    let own = self.own.expect("the branch is taken only with it");
+                    // A connection that broke is no verdict: the finish of the plan asks the row itself.
+                    let history = HistoryStore::on(own);
+                    let renewal = history.renew(self.run_ids, self.lease);
+                    tokio::select! {
+                        biased;
+                        outcome = &mut work => return outcome.map_err(|error| Ended { error, cause: None }),
+                        renewed = renewal => if let Ok(false) = renewed { break Cause::LeaseLost },
+                    }
                 }
             }
+        };
+        self.halt.send_replace(match cause {
+            Cause::Asked(stop) => stop,
+            Cause::TimeUp | Cause::LeaseLost => Stop::Terminate,
+        });
+        // Where it was quicker than the wish to stop it, it has ended well.
+        cancel(work, canceller()).await.map_err(|error| Ended { error, cause: Some(cause) })
+    }
+}
+
+impl Ended {
+    /// The error of a load: everything was rolled back.
+    fn of_load(self, pipeline: &Pipeline) -> FlowError {
+        match self.cause {
+            None => self.error,
+            Some(Cause::Asked(stop)) => cancelled(stop),
+            Some(Cause::LeaseLost) => lease_lost(),
+            Some(Cause::TimeUp) => {
+                let limit = pipeline.limits.run_timeout.as_ref().map(ToString::to_string).unwrap_or_default();
+                let words = format!("the run took longer than run_timeout = \"{limit}\"");
+                FlowError::new(ErrorCode::Timeout, words)
+                    .hint("it was cancelled on the server and rolled back: nothing was written")
+            }
         }
-    };
-    halt.send_replace(match end {
-        End::Asked(stop) => stop,
-        End::TimeUp | End::LeaseLost => Stop::Terminate,
-    });
-    let outcome = cancel(work, load).await;
-    match (outcome, end) {
-        // It was quicker than the wish to stop it.
-        (Ok(()), _) => Ok(()),
-        (Err(_), End::Asked(stop)) => Err(cancelled(stop)),
-        (Err(_), End::TimeUp) => {
-            let limit = pipeline.limits.run_timeout.as_ref().map(ToString::to_string).unwrap_or_default();
-            Err(FlowError::new(
-                ErrorCode::Timeout,
-                format!("the run took longer than run_timeout = \"{limit}\""),
-            )
-            .hint("it was cancelled on the server and rolled back: nothing was written"))
-        }
-        (Err(_), End::LeaseLost) => Err(lease_lost()),
     }
 }
 
 /// Cancels on the server until the work gives up: between two statements a cancel finds nothing, and the
 /// next one may have been sent already.
-async fn cancel(work: impl Future<Output = Result<()>>, load: &dyn Session) -> Result<()> {
+async fn cancel<T>(work: impl Future<Output = Result<T>>, canceller: Box<dyn Canceller>) -> Result<T> {
     let mut work = pin!(work);
-    let canceller = load.canceller();
     for _ in 0..100 {
         let asking = async {
             let _ = tokio::time::timeout(Duration::from_secs(1), canceller.cancel()).await;

@@ -3,7 +3,7 @@
 use super::{About, Engine, Request};
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::pipeline::Pipeline;
+use ematix_flow_core::pipeline::{Pipeline, Transform};
 
 /// What stands for the run's id in a plan that is only printed.
 pub const PLANNED: &str = "<batch>";
@@ -32,6 +32,12 @@ impl Targets {
     /// Whether there are several.
     pub fn are_several(&self) -> bool {
         self.each.len() > 1
+    }
+
+    /// What runs after the commit: what a target says for itself, and what is said for all.
+    pub fn after(&self) -> impl Iterator<Item = &Transform> {
+        let of_parts = self.are_several().then_some(&self.each).into_iter().flatten();
+        of_parts.flat_map(|target| &target.pipeline.after).chain(&self.whole.after)
     }
 
     /// Every run that has a row in the history: pipeline, run, and the run that it is a part of.

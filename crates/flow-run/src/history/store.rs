@@ -9,7 +9,7 @@ use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::hash::ENCODING_VERSION;
 use ematix_flow_core::history::{MIGRATIONS, Migration, counts_as_json, counts_of_failure, version_after};
 use ematix_flow_core::plan::Blame;
-use ematix_flow_core::report::{ExecutionPath, RunRow, Status, StepReport, WatermarkRow};
+use ematix_flow_core::report::{ExecutionPath, RunRow, Status, StepReport, TransformRow, WatermarkRow};
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Literal, Sql, text};
 use ematix_flow_core::statement;
@@ -28,18 +28,29 @@ pub struct RunStart<'a> {
     pub run_id: &'a str,
     /// The pipeline.
     pub pipeline: &'a str,
-    /// The load strategy.
-    pub mode: &'a str,
+    /// The load strategy; a transform has none.
+    pub mode: Option<&'a str>,
     /// The target.
     pub target: &'a str,
     /// Who started it.
     pub started_by: &'a str,
     /// The slot it serves.
-    pub slot: Option<&'a str>,
-    /// The run of several targets that it is a part of.
+    pub slot: Option<Slot<'a>>,
+    /// The run of several targets that it is a part of, or the one that it follows.
     pub parent: Option<&'a str>,
+    /// The transform, where it is no load.
+    pub step_name: Option<&'a str>,
     /// How long it is believed without a sign of life.
     pub lease: &'a Duration,
+}
+
+/// A slot of a schedule.
+#[derive(Clone, Copy)]
+pub struct Slot<'a> {
+    /// Whose schedule.
+    pub of: &'a str,
+    /// When it was due, RFC 3339.
+    pub at: &'a str,
 }
 
 /// What is recorded of a run that did not succeed.
@@ -92,14 +103,19 @@ impl<'a> HistoryStore<'a> {
     /// Metadata of another version are not written: each statement asks for its own.
     fn begin_sql(&self, start: &RunStart<'_>) -> String {
         let known = statement!("version_is", version = self.version());
+        let (scheduled, slot) = (start.slot.map_or("", |slot| slot.of), start.slot.map(|slot| slot.at));
         let statements = [
             statement!("mark_lost", alone_since = self.alone_since().as_deref(), known = known.clone()),
-            statement!("enter_target", target = start.target, known = known.clone()),
+            match start.step_name {
+                None => statement!("enter_target", target = start.target, known = known.clone()),
+                // It loads none.
+                Some(_) => Sql::text("SELECT 1"),
+            },
             statement!(
                 "claim_slot",
                 run_id = start.run_id,
-                pipeline = start.pipeline,
-                slot = start.slot,
+                scheduled = scheduled,
+                slot = slot,
                 known = known.clone()
             ),
             statement!(
@@ -112,8 +128,10 @@ impl<'a> HistoryStore<'a> {
                 host = host().as_deref(),
                 pid = i64::from(std::process::id()),
                 program = env!("CARGO_PKG_VERSION"),
-                slot = start.slot,
+                slot = slot,
+                scheduled = scheduled,
                 parent = start.parent,
+                step_name = start.step_name,
                 lease = milliseconds(start.lease),
                 known = known
             ),
@@ -170,6 +188,17 @@ impl<'a> HistoryStore<'a> {
             counts = counts_of_failure(failure.rows_in)
         );
         self.session.write("record how the run ended", &self.text(&sql)).await.map(|_| ())
+    }
+
+    /// Records that a transform has succeeded, with what its function returned. `false`: it was taken for dead.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn succeed_alone(&self, run_id: &str, metrics: Option<&str>) -> Result<bool> {
+        let doing = "record how the transform ended";
+        let sql = self.text(&statement!("succeed_alone", run_id = run_id, metrics = metrics));
+        let answers = self.session.write(doing, &sql).await?;
+        Ok(nth(&answers, 0, doing)?.affected == 1)
     }
 
     /// Forgets a run that was entered before it was found that files or usage are wrong; its slot is to be served still.
@@ -236,6 +265,17 @@ impl<'a> HistoryStore<'a> {
         let digits = digits.to_lowercase();
         let sql = statement!("runs_by_suffix", run = self.run_row(), digits = &digits);
         self.rows("look the run up", &sql).await
+    }
+
+    /// The transforms that ran after some runs, or that those are; metadata of before know none.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn transforms_of(&self, run_ids: &[String]) -> Result<Vec<TransformRow>> {
+        if run_ids.is_empty() || !self.is_current().await? {
+            return Ok(Vec::new());
+        }
+        self.rows("read the transforms", &statement!("transforms_of", run_ids = run_ids)).await
     }
 
     fn run_row(&self) -> Sql {

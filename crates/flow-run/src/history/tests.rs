@@ -61,11 +61,12 @@ async fn begin(store: HistoryStore<'_>, run_id: &str) -> Result<bool, FlowError>
         .begin(&RunStart {
             run_id,
             pipeline: "customers",
-            mode: "merge",
+            mode: Some("merge"),
             target: "analytics.customers",
             started_by: "test",
             slot: None,
             parent: None,
+            step_name: None,
             lease: &Duration::parse("60s").expect("a duration"),
         })
         .await

@@ -15,10 +15,13 @@ pub fn statement_error(error: &tokio_postgres::Error, blame: Blame, doing: &str)
         .hint("nothing was written unless the run's row in history says so; run it again");
     };
     let state = db.code();
+    if blame == Blame::Transform {
+        return of_transform(db);
+    }
     let of_source = match blame {
         Blame::Source => true,
         Blame::SourceUnlessWritten => !is_of_writing(state.code()),
-        Blame::Target => false,
+        Blame::Target | Blame::Transform => false,
     };
     let code = match state.code() {
         "42501" => ErrorCode::PermissionDenied,
@@ -75,6 +78,30 @@ pub fn statement_error(error: &tokio_postgres::Error, blame: Blame, doing: &str)
     match hint(code, db) {
         Some(hint) => out.hint(hint),
         None => out,
+    }
+}
+
+/// The error of a statement that somebody else wrote: what the server says is said as it is.
+fn of_transform(db: &tokio_postgres::error::DbError) -> FlowError {
+    let (code, message) = match db.code().code() {
+        "57014" if db.message().contains("statement timeout") => {
+            (ErrorCode::Timeout, "statement_timeout ran out")
+        }
+        "57014" => (ErrorCode::Cancelled, db.message()),
+        "57P01" | "57P02" | "57P03" | "08006" | "08003" => (ErrorCode::ConnectionLost, db.message()),
+        "55P03" => {
+            (ErrorCode::Locked, "another session holds a lock that it needs, and lock_timeout ran out")
+        }
+        _ => (ErrorCode::TransformFailed, db.message()),
+    };
+    let mut error = FlowError::new(code, message).sqlstate(db.code().code());
+    let quotes_rows = db.code().code().starts_with("23") || db.code().code().starts_with("22");
+    if let Some(detail) = db.detail().filter(|_| !quotes_rows) {
+        error = error.detail(detail);
+    }
+    match db.hint() {
+        Some(hint) => error.detail(hint),
+        None => error,
     }
 }
 

@@ -157,6 +157,15 @@ impl Session for Pooled {
         self.session().begin(blame, access, limits).await
     }
 
+    async fn outside(&self, limits: Option<&Limits>) -> Result<()> {
+        self.begun(limits.is_some());
+        self.session().outside(limits).await?;
+        if limits.is_none() {
+            self.unfit.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     async fn take_locks(&self, targets: &[String], limits: &Limits) -> Result<bool> {
         let taken = self.session().take_locks(targets, limits).await;
         self.begun(taken != Ok(false));

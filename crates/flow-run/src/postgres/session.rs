@@ -162,6 +162,14 @@ impl Session for PostgresSession {
         self.ask(blame, "begin", &sql).await.map(|_| ())
     }
 
+    async fn outside(&self, limits: Option<&Limits>) -> Result<()> {
+        let sql = match limits {
+            Some(limits) => transaction::outside(&self.settings, limits),
+            None => "RESET ALL".to_owned(),
+        };
+        self.ask(Blame::Transform, "set what bounds the statements", &sql).await.map(|_| ())
+    }
+
     async fn take_locks(&self, targets: &[String], limits: &Limits) -> Result<bool> {
         let begin = transaction::begin(Access::ReadWrite, &self.settings, None);
         let sql = format!("{begin}{}{}", transaction::try_locks(targets), transaction::limits(limits));

@@ -44,6 +44,20 @@ pub(super) fn limits(limits: &Limits) -> String {
     sql
 }
 
+/// What a connection pins and what bounds statements that are in no transaction.
+pub(super) fn outside(settings: &IndexMap<String, String>, limits: &Limits) -> String {
+    let mut sql = format!("SET lock_timeout = {}", limits.lock.as_millis().max(1));
+    if let Some(limit) = &limits.statement {
+        sql.push_str(&format!("; SET statement_timeout = {}", limit.as_millis()));
+    }
+    for (name, value) in settings {
+        let name = Postgres.literal(&Literal::Text(name.clone()));
+        let value = Postgres.literal(&Literal::Text(value.clone()));
+        sql.push_str(&format!("; SELECT pg_catalog.set_config({name}, {value}, false)"));
+    }
+    sql
+}
+
 /// Tries the locks of targets.
 pub(super) fn try_locks(targets: &[String]) -> String {
     // All runs take them in one order: none waits for another that waits for it.

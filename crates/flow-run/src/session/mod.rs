@@ -68,6 +68,13 @@ pub trait Session: Send + Sync {
     /// As [`Session::ask`].
     async fn begin(&self, blame: Blame, access: Access, limits: Option<&Limits>) -> Result<()>;
 
+    /// Sets what the connection pins and what bounds statements outside of any transaction; without limits it takes that
+    /// away again.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn outside(&self, limits: Option<&Limits>) -> Result<()>;
+
     /// Begins a transaction that writes and holds these targets until it ends. `false`: another run holds one of
     /// them, and no transaction is open.
     ///

@@ -99,6 +99,8 @@ pub enum Kind {
     NameOrOff,
     /// A list of helpers.
     Helpers,
+    /// A list of what runs after the load.
+    Transforms,
 }
 
 impl Kind {
@@ -116,6 +118,7 @@ impl Kind {
             Kind::Names => "names",
             Kind::NameOrOff => "name_or_off",
             Kind::Helpers => "helpers",
+            Kind::Transforms => "transforms",
         }
     }
 }
@@ -145,8 +148,9 @@ impl OptionInfo {
             (_, Some("number")) => Kind::Number { least: bound("minimum"), most: bound("maximum") },
             (_, Some("integer")) => Kind::Whole,
             (Some("Helpers"), _) => Kind::Helpers,
-            (_, Some("array")) => match schema.get("items").and_then(|items| dereference(items).0) {
+            (_, Some("array")) => match item_type(schema) {
                 Some("Expectation") => Kind::Expectations,
+                Some("PostTransform") => Kind::Transforms,
                 _ => Kind::Texts,
             },
             (_, Some("string")) => Kind::Text,
@@ -156,6 +160,11 @@ impl OptionInfo {
             }
         })
     }
+}
+
+/// The type of a list's items, where it has a name.
+fn item_type(list: &'static Value) -> Option<&'static str> {
+    list.get("items").and_then(|items| dereference(items).0)
 }
 
 impl PipelineOptions {

@@ -135,7 +135,7 @@ fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<F
     let connections = trees.section("connections", registry.connections);
     let tables = trees.section("tables", registry.tables);
     let pipelines = trees.pipelines(registry.pipelines);
-    let transforms = trees.section("transforms", registry.transforms);
+    let (transforms, functions) = trees.transforms(registry.transforms);
     let Trees { places, called, mistakes, .. } = trees;
 
     let mut reader = Reader::default();
@@ -149,7 +149,7 @@ fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<F
     document.connections(&connections.node);
     document.tables(&tables.node);
     document.pipelines(&pipelines.node);
-    document.later("transforms", &transforms);
+    document.transforms(&transforms.node, &functions);
     reader.mistakes = document.checker.mistakes;
     for (path, location) in places {
         reader.project.places.insert(path, Location::clone(&location));
@@ -180,6 +180,23 @@ pub fn read_answer(pipeline: &str, answer: &str) -> Result<Answer, FlowError> {
     };
     as_in_toml(&mut source)?;
     Ok(Answer { source: serde_json::from_value(Json::Object(source)).map_err(no_source)?, connections })
+}
+
+/// What a transform's function returned: `{"metrics": {…}}`.
+///
+/// # Errors
+/// `import_failed` for what is none.
+pub fn read_metrics(transform: &str, answer: &str) -> Result<Map<String, Json>, FlowError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        metrics: Map<String, Json>,
+    }
+    serde_json::from_str(answer).map(|Answer { metrics }| metrics).map_err(|error| {
+        FlowError::new(
+            ErrorCode::ImportFailed,
+            format!("the function of the transform `{transform}` answered no metrics: {error}"),
+        )
+    })
 }
 
 /// What a pipeline's function answered.

@@ -143,7 +143,7 @@ fn every_mistake_is_told_in_the_order_of_the_declarations() {
             "a": {"source": {"query": "q"}, "target": "s.t", "mode": "append", "open_end": "infinity", "kyes": "id"},
             "c": {"source": {"query": "q"}, "target": "s.t"},
         },
-        "transforms": {"t": {"sql": "SELECT 1"}},
+        "transforms": {"t": {"conection": "dwh"}},
         "places": {
             "pipelines.a": {"file": "f.py", "line": 9},
             "pipelines.b": {"file": "f.py", "line": 1},
@@ -161,7 +161,8 @@ fn every_mistake_is_told_in_the_order_of_the_declarations() {
             (ErrorCode::OptionNotForMode, 9),
             (ErrorCode::UnknownOption, 9),
             (ErrorCode::MissingOption, 5),
-            (ErrorCode::NotYetSupported, 2),
+            (ErrorCode::MissingOption, 2),
+            (ErrorCode::UnknownOption, 2),
         ]
     );
 }

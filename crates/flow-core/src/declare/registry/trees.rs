@@ -93,6 +93,20 @@ impl Trees {
         Field { node: Node { value: Value::Table(table), place: key.clone() }, key }
     }
 
+    /// The transforms as TOML has them, and the names of those that are functions.
+    pub(super) fn transforms(&mut self, transforms: IndexMap<String, Json>) -> (Field, Vec<String>) {
+        let mut functions = Vec::new();
+        let without_functions = transforms.into_iter().map(|(name, mut value)| {
+            let said = value.as_object_mut().and_then(|value| value.shift_remove("callable"));
+            if said == Some(Json::Bool(true)) {
+                functions.push(name.clone());
+            }
+            (name, value)
+        });
+        let transforms = without_functions.collect();
+        (self.section("transforms", transforms), functions)
+    }
+
     /// A source as TOML has it, and whether a function answers it.
     fn source(&mut self, name: &str, source: &mut Map<String, Json>) -> Result<(), FlowError> {
         if source.shift_remove("callable") == Some(Json::Bool(true)) {

@@ -161,7 +161,10 @@ impl Reader {
             let alternative =
                 ALTERNATIVES.iter().any(|(said, other)| *other == name && read.attempted.contains_key(*said));
             let Some(field) = option.field.filter(|_| option.is_for(mode)) else { continue };
-            if !alternative && !read.attempted.contains_key(name) {
+            // What runs after the one commit of several targets runs once.
+            let once = name == "transforms_post"
+                && self.together.iter().any(|(_, parts)| parts.iter().any(|part| part == pipeline));
+            if !alternative && !once && !read.attempted.contains_key(name) {
                 (field.copy)(&mut read.options, &self.defaults);
                 for (rest, place) in &places[name] {
                     let path = Places::path("pipelines", pipeline);

@@ -7,6 +7,7 @@ mod finish;
 mod names;
 mod sound;
 mod targets;
+mod transforms;
 mod words;
 
 pub(crate) use check::{Checker, Mistake};
@@ -63,7 +64,7 @@ impl Document<'_, '_> {
         }
     }
 
-    /// The entries of `[connections]`, `[tables]` or `[pipelines]`, each a table.
+    /// The entries of `[connections]`, `[tables]`, `[pipelines]` or `[transforms]`, each a table.
     fn named<'n>(&mut self, list: &'static str, kind_of: Kind, node: &'n Node) -> Vec<Entry<'n>> {
         let singular = list.trim_end_matches('s');
         let Value::Table(table) = &node.value else {

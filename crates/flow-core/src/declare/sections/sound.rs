@@ -1,6 +1,7 @@
 //! Keeps what is sound of a project, for a scheduler that goes on without the pipelines that are faulty.
 
 use super::words::kind_and_name;
+use crate::declare::transforms::{FullPostTransform, PostTransform};
 use crate::declare::{PipelineSpec, ProjectSpec};
 use crate::error::{ErrorCode, FlowError};
 use crate::sql::QualifiedName;
@@ -29,6 +30,7 @@ pub fn add_sound(project: &mut ProjectSpec, mut other: ProjectSpec) -> Vec<FlowE
     other.tables.retain(|name, _| !project.tables.contains_key(name));
     other.pipelines.retain(|name, _| !project.pipelines.contains_key(name));
     other.together.retain(|name, _| !project.together.contains_key(name));
+    other.transforms.retain(|name, _| !project.transforms.contains_key(name));
     project.take(other);
     faulty.leave_nothing_of(project);
     errors
@@ -40,6 +42,7 @@ struct Faulty {
     pipelines: HashSet<String>,
     tables: HashSet<String>,
     connections: HashSet<String>,
+    transforms: HashSet<String>,
 }
 
 impl Faulty {
@@ -59,12 +62,13 @@ impl Faulty {
             "pipelines" => self.pipelines.insert(name),
             "tables" => self.tables.insert(name),
             "connections" => self.connections.insert(name),
+            "transforms" => self.transforms.insert(name),
             _ => return false,
         };
         true
     }
 
-    /// Takes out the pipelines that use a faulty part.
+    /// Takes out the pipelines and transforms that use a faulty part.
     fn leave_nothing_of(&self, project: &mut ProjectSpec) {
         let sound: Vec<bool> = project
             .pipelines
@@ -73,6 +77,10 @@ impl Faulty {
             .collect();
         let mut sound = sound.into_iter();
         project.pipelines.retain(|_, _| sound.next().unwrap_or_default());
+        project.transforms.retain(|name, spec| {
+            let connection = spec.connection.as_deref().unwrap_or("default");
+            !self.transforms.contains(name) && !self.connections.contains(connection)
+        });
         let left = &project.pipelines;
         project.together.retain(|name, _| left.contains_key(name));
     }
@@ -92,6 +100,16 @@ impl Faulty {
         sources.iter().any(|source| self.connections.contains(source.unwrap_or("default")))
             || self.connections.contains(target)
             || self.is_target(project, &pipeline.target)
+            || pipeline.options.transforms_post().iter().any(|step| self.is_after(project, step))
+    }
+
+    /// Whether a step after the load is one of the faulty transforms, or runs on a faulty connection.
+    fn is_after(&self, project: &ProjectSpec, step: &PostTransform) -> bool {
+        let PostTransform::Full(FullPostTransform { transform_ref: Some(name), .. }) = step else {
+            return false;
+        };
+        let connection = project.transforms.get(name).and_then(|named| named.connection.as_deref());
+        self.transforms.contains(name) || connection.is_some_and(|name| self.connections.contains(name))
     }
 
     /// Whether a target is one of the faulty tables: by its key, else by its qualified name, as a pipeline finds it.

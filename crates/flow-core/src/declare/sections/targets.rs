@@ -10,7 +10,10 @@ use std::collections::{HashMap, HashSet};
 
 /// Options of the pipeline that no target of several has for itself.
 const OF_THE_WHOLE: &[&str] =
-    &["schedule", "every", "timezone", "first_run", "enabled", "tags", "description", "owner"];
+    &["schedule", "every", "timezone", "first_run", "enabled", "tags", "description", "owner", AFTER];
+
+/// What runs after the one commit: once, for all targets, and for a target what it says itself.
+const AFTER: &str = "transforms_post";
 
 impl Document<'_, '_> {
     /// The pipelines, each target of several as one; nothing where no pipeline has several.
@@ -73,7 +76,8 @@ impl Document<'_, '_> {
             return;
         };
         let own = own.iter().filter(|(name, _)| *name != "targets");
-        let whole = Value::Table(laid_over(first.iter(), own));
+        let first = first.iter().filter(|(name, _)| *name != AFTER);
+        let whole = Value::Table(laid_over(first, own));
         let names = parts.iter().map(|(part, _)| part.clone()).collect();
         // The whole comes first: what is wrong with what it says is told of it.
         let node = Node { value: whole, place: field.node.place.clone() };

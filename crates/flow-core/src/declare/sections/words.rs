@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     Defaults,
     Connection,
     Table,
+    Transform,
     Columns,
     Column,
     Source,
@@ -36,6 +37,7 @@ impl Owner {
         let noun = match kind {
             Kind::Pipeline => "pipeline",
             Kind::Connection => "connection",
+            Kind::Transform => "transform",
             _ => "table",
         };
         Owner { kind, words: format!("{noun} `{name}`"), section: section(&[list, name]) }
@@ -136,6 +138,9 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
         Kind::Table => {
             matches!(name, "feature_version" | "event_timestamp_column" | "ttl" | "online" | "partition_by")
         }
+        Kind::Transform => {
+            matches!(name, "every" | "catchup" | "overlap" | "retries" | "misfire_grace" | "after")
+        }
         Kind::Column | Kind::Columns | Kind::Other => false,
     };
     if !known {
@@ -230,6 +235,13 @@ fn foreign(name: &str, owner: &Owner) -> Option<&'static str> {
             ("union_all", "union"),
             ("sources", "union"),
         ]),
+        Kind::Transform => find(&[
+            ("query", "sql"),
+            ("statement", "sql"),
+            ("statements", "sql"),
+            ("cron", "schedule"),
+            ("target_connection", "connection"),
+        ]),
         Kind::Columns | Kind::Other => None,
     }
 }
@@ -276,6 +288,12 @@ pub(super) fn form(name: &str, owner: &Owner) -> Option<&'static str> {
             Some("write columns = { id = \"bigint\", email = \"text?\" }, or [tables.NAME.columns]")
         }
         (Kind::Columns, _) => Some("write the type, as in \"text?\", or { type = \"text?\", … }"),
+        (_, "transforms_post") => {
+            Some("write transforms_post = [\"ANALYZE …\", { transform_ref = \"NAME\" }]")
+        }
+        (_, "an entry of transforms_post") => {
+            Some("write SQL in quotes, { sql = \"…\" }, or { transform_ref = \"NAME\" }")
+        }
         (_, "default") => Some("write a value, or { sql = \"now()\" }"),
         (_, "loaded_at_column" | "batch_id_column") => Some("false leaves the column out"),
         _ => None,

@@ -14,8 +14,9 @@ use std::ops::Range;
 use std::path::Path;
 use toml::de::DeTable;
 
-const SECTIONS: &[&str] = &["include", "python", "connections", "defaults", "tables", "pipelines"];
-const LATER_SECTIONS: &[&str] = &["vars", "environments", "features", "transforms"];
+const SECTIONS: &[&str] =
+    &["include", "python", "connections", "defaults", "tables", "pipelines", "transforms"];
+const LATER_SECTIONS: &[&str] = &["vars", "environments", "features"];
 
 /// Sections of other tools, or in the singular, and ours.
 const FOREIGN_SECTIONS: &[(&str, &str)] = &[
@@ -123,6 +124,7 @@ impl Document<'_, '_> {
                 "defaults" => self.defaults(&field.node),
                 "tables" => self.tables(&field.node),
                 "pipelines" => self.pipelines(&field.node),
+                "transforms" => self.transforms(&field.node, &[]),
                 name if LATER_SECTIONS.contains(&name) => self.later(name, field),
                 name => self.unknown_section(name, field),
             }
@@ -151,7 +153,7 @@ impl Document<'_, '_> {
                 error.hint("options of a pipeline stand in [pipelines.NAME] or in [defaults]")
             }
             None => error.hint(
-                "the sections are include, python, [connections], [defaults], [tables] and [pipelines]",
+                "the sections are include, python, [connections], [defaults], [tables], [pipelines] and [transforms]",
             ),
         };
         self.checker.report(

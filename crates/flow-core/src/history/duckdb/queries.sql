@@ -33,12 +33,13 @@ UPDATE ematix_flow.run_history AS r
 
 -- name: enter_run
 INSERT INTO ematix_flow.run_history
-       (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id)
+       (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id,
+        step_name)
 SELECT :run_id::UUID, :pipeline, system.main.now(), 'running', :mode, :target, :started_by, :host, :pid, :program,
-       :slot::TIMESTAMPTZ, :parent::UUID
+       :slot::TIMESTAMPTZ, :parent::UUID, :step_name
  WHERE (:slot::TIMESTAMPTZ IS NULL
         OR EXISTS (SELECT 1 FROM ematix_flow.slots AS s
-                    WHERE s.pipeline = :pipeline AND s.slot = :slot::TIMESTAMPTZ AND s.owner = :run_id))
+                    WHERE s.pipeline = :scheduled AND s.slot = :slot::TIMESTAMPTZ AND s.owner = :run_id))
    AND {known};
 
 -- name: fail
@@ -49,6 +50,15 @@ UPDATE ematix_flow.run_history AS r
        error_code = :error_code,
        path = :path,
        {counts}
+ WHERE r.run_id = :run_id
+   AND r.status = 'running';
+
+-- name: succeed_alone
+UPDATE ematix_flow.run_history AS r
+   SET status = 'success',
+       committed = TRUE,
+       ended_at = system.main.now(),
+       metrics = :metrics::JSON
  WHERE r.run_id = :run_id
    AND r.status = 'running';
 
@@ -131,7 +141,26 @@ system.main.json_object(
          'started_by', r.started_by,
          'host', r.host,
          'pid', r.pid,
-         'version', r.version)
+         'version', r.version,
+         'parent_run_id', r.parent_run_id,
+         'step_name', r.step_name)
+
+-- name: transforms_of
+SELECT system.main.json_object(
+         'run_id', r.run_id,
+         'parent', coalesce(r.parent_run_id, r.run_id),
+         'name', r.step_name,
+         'status', r.status,
+         'started_at', system.main.replace(CAST(system.main.timezone('UTC', r.started_at) AS VARCHAR), ' ', 'T') || 'Z',
+         'ended_at', system.main.replace(CAST(system.main.timezone('UTC', r.ended_at) AS VARCHAR), ' ', 'T') || 'Z',
+         'duration_ms', system.main.date_diff('millisecond', r.started_at, r.ended_at),
+         'metrics', r.metrics,
+         'error_code', r.error_code,
+         'error', r.error)
+  FROM ematix_flow.run_history AS r
+ WHERE r.step_name IS NOT NULL
+   AND (CAST(r.parent_run_id AS VARCHAR) IN (:run_ids) OR CAST(r.run_id AS VARCHAR) IN (:run_ids))
+ ORDER BY r.started_at, r.run_id;
 
 -- name: runs_by_suffix
 SELECT {run}
@@ -154,6 +183,7 @@ SELECT system.main.replace(CAST(system.main.timezone('UTC', system.main.greatest
                                     (SELECT system.main.max(r.slot)
                                        FROM ematix_flow.run_history AS r
                                       WHERE r.pipeline_name = :pipeline
+                                        AND r.step_name IS NULL
                                         AND r.status <> 'skipped'),
                                     (SELECT system.main.max(s.slot)
                                        FROM ematix_flow.slots AS s

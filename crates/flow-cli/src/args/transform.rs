@@ -1,0 +1,27 @@
+//! Arguments of `transform`.
+
+use clap::Subcommand;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  flow transform list
+  flow transform run refresh_marts";
+
+/// What to do with transforms.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TransformCommand {
+    /// List the transforms with their connections and schedules
+    List,
+    /// Run a transform now, by itself
+    #[command(after_help = "\
+It runs in a transaction of its own, on its own connection, where its run is
+recorded. `flow run-due` does the same when its schedule says so.
+
+Example:
+  flow transform run refresh_marts")]
+    Run {
+        /// The transform: a key of [transforms], or a function of Python
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}

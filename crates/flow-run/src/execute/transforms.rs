@@ -1,0 +1,371 @@
+//! What runs after the commit, and transforms that run by themselves: each in its own transaction, with a row of its own
+//! in the history.
+
+use super::callables::Interrupt;
+use super::observer::Observer;
+use super::run::{asked_to_stop, cancelled, unless_asked};
+use super::supervise::{Cause, Ended, Watch, haltable};
+use super::targets::Targets;
+use super::{Engine, Request};
+use crate::history::{Failure, HistoryStore, RunStart, Slot, lease_lost};
+use crate::session::{Access, End, Limits, Session};
+use ematix_flow_core::declare::transforms::OnFailure;
+use ematix_flow_core::declare::{PipelineOptions, Places};
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::pipeline::{self, Transform, Work, named_transform};
+use ematix_flow_core::plan::{Blame, Child, Plan};
+use ematix_flow_core::report::{RunReport, Status, TransformReport};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// What a function returned.
+type Metrics = Map<String, Value>;
+
+/// Who a transform runs for, and what bounds it.
+struct Service<'a> {
+    /// Whose name its row of the history has.
+    pipeline: &'a str,
+    /// The target that it follows; of one that runs alone its own name.
+    target: &'a str,
+    /// The run that it follows.
+    parent: Option<&'a str>,
+    slot: Option<Slot<'a>>,
+    limits: &'a pipeline::Limits,
+    /// What is left of the time that the whole run may take.
+    left: Option<Duration>,
+    /// The load's report, for a function that asks for it.
+    load: Option<&'a RunReport>,
+    /// Where its declaration stands.
+    place: String,
+    /// Answers over which it is recorded.
+    own: &'a dyn Session,
+}
+
+impl Engine {
+    /// Runs what follows the commit, one after the other; the reports of all, and the first error.
+    pub(super) async fn follow(
+        &self,
+        targets: &Targets,
+        load: &RunReport,
+        plan: &Plan,
+        own: &dyn Session,
+        (request, began): (&Request, Instant),
+        observer: &dyn Observer,
+    ) -> (Vec<TransformReport>, Option<FlowError>) {
+        let whole = &targets.whole;
+        let limits = &whole.limits;
+        let (mut reports, mut failed, mut stopped) = (Vec::new(), None, false);
+        for (index, child) in plan.after.iter().enumerate() {
+            let Child::Transform(transform) = child;
+            if stopped || asked_to_stop(&request.stop).is_some() {
+                // A stop that came between two of them ends the run as one in the middle of them does.
+                let stop = asked_to_stop(&request.stop).filter(|_| failed.is_none());
+                failed = failed.or(stop.map(|stop| after_the_load(cancelled(stop))));
+                reports.push(TransformReport::skipped(&transform.name));
+                continue;
+            }
+            let left =
+                limits.run_timeout.as_ref().map(|limit| limit.as_std().saturating_sub(began.elapsed()));
+            let service = Service {
+                pipeline: &whole.name,
+                target: &whole.target_key(),
+                parent: Some(&targets.run_id),
+                slot: None,
+                limits,
+                left,
+                load: Some(load),
+                place: format!("{}.transforms_post.{index}", Places::path("pipelines", &whole.name)),
+                own,
+            };
+            observer.transform_started(transform);
+            let report = self.transform(transform, &service, request).await;
+            observer.transform_finished(&report);
+            if let Some(error) = &report.error {
+                let out_of_time = left.is_some_and(|left| left.is_zero()) || says_run_timeout(error);
+                stopped = transform.on_failure == OnFailure::Stop
+                    || out_of_time
+                    || Status::of_error(error) == Status::Cancelled;
+                failed = failed.or_else(|| Some(error.clone()));
+            }
+            reports.push(report);
+        }
+        (reports, failed)
+    }
+
+    /// Runs a transform by its name; `slot` is that of its schedule which it serves.
+    ///
+    /// # Errors
+    /// What keeps it from having a run: `unknown_option`, mistakes of its declaration, connections that cannot be told.
+    pub async fn run_transform(
+        &self,
+        name: &str,
+        request: &Request,
+        observer: &dyn Observer,
+    ) -> Result<TransformReport> {
+        let named = named_transform(&self.project, name).map_err(|mut errors| errors.remove(0))?;
+        let transform = named.transform;
+        self.resolve(&transform.connection)?;
+        let limits = pipeline::Limits::of(PipelineOptions::defaults());
+        let started = Timestamp::now();
+        let what = format!("history {name}");
+        let opening = self.open(&transform.connection, &what);
+        let own = match unless_asked(&request.stop, opening).await {
+            Ok(own) => own,
+            Err(error) => {
+                let report = TransformReport::skipped(name);
+                let error = Some(error);
+                return Ok(TransformReport {
+                    status: Status::of_error(error.as_ref().expect("it was just put there")),
+                    started_at: Some(format!("{started:.6}")),
+                    error,
+                    ..report
+                });
+            }
+        };
+        let scheduled = schedule_key(name);
+        let service = Service {
+            pipeline: name,
+            target: name,
+            parent: None,
+            slot: request.slot.as_deref().map(|at| Slot { of: &scheduled, at }),
+            limits: &limits,
+            left: None,
+            load: None,
+            place: Places::path("transforms", name),
+            own: own.as_ref(),
+        };
+        observer.transform_started(&transform);
+        let report = self.transform(&transform, &service, request).await;
+        observer.transform_finished(&report);
+        own.close().await;
+        Ok(report)
+    }
+
+    /// Runs one transform, with a row of its own in the history.
+    async fn transform(
+        &self,
+        transform: &Transform,
+        service: &Service<'_>,
+        request: &Request,
+    ) -> TransformReport {
+        let (run_id, started, began) = (Uuid::now_v7().to_string(), Timestamp::now(), Instant::now());
+        let history = HistoryStore::on(service.own);
+        let entered = history
+            .begin(&RunStart {
+                run_id: &run_id,
+                pipeline: service.pipeline,
+                mode: None,
+                target: service.target,
+                started_by: &request.started_by,
+                slot: service.slot,
+                parent: service.parent,
+                step_name: Some(&transform.name),
+                lease: &service.limits.lease,
+            })
+            .await;
+        let outcome = match entered {
+            // Another process serves the slot.
+            Ok(false) => return TransformReport::skipped(&transform.name),
+            Ok(true) => match self.supervised(transform, &run_id, service, request).await {
+                Ok(metrics) => recorded(history, &run_id, metrics).await,
+                failed => failed,
+            },
+            Err(error) => Err(error),
+        };
+        let outcome = outcome.map_err(|error| self.told(error, transform, service));
+        if let Err(error) = &outcome {
+            let failure = Failure { status: Status::of_error(error), error, path: None, rows_in: 0 };
+            // Its error is told in any case.
+            let _ = history.fail(&run_id, &failure).await;
+        }
+        let (metrics, error) = match outcome {
+            Ok(metrics) => (metrics, None),
+            Err(error) => (Metrics::new(), Some(error)),
+        };
+        TransformReport {
+            run_id: Some(run_id),
+            status: error.as_ref().map_or(Status::Success, Status::of_error),
+            started_at: Some(format!("{started:.6}")),
+            ended_at: Some(format!("{:.6}", Timestamp::now())),
+            duration_ms: began.elapsed().as_millis() as u64,
+            metrics,
+            error,
+            ..TransformReport::skipped(&transform.name)
+        }
+    }
+
+    /// Does its work under its lease, within the time, until it is asked to stop.
+    async fn supervised(
+        &self,
+        transform: &Transform,
+        run_id: &str,
+        service: &Service<'_>,
+        request: &Request,
+    ) -> Result<Metrics> {
+        let (halt, watched) = haltable(request);
+        let run_ids = [run_id];
+        let watch = Watch {
+            request,
+            halt: &halt,
+            own: Some(service.own),
+            run_ids: &run_ids,
+            lease: &service.limits.lease,
+            left: service.left,
+        };
+        let ended = match &transform.work {
+            Work::Sql { statements, transaction } => {
+                let name = format!("{} {}", service.pipeline, &run_id[run_id.len() - 8..]);
+                let opening = self.open(&transform.connection, &name);
+                let session = unless_asked(&request.stop, opening).await?;
+                let work =
+                    run_statements(session.as_ref(), statements, *transaction, service.limits, &watched);
+                let done = watch.over(work, || session.canceller()).await;
+                session.close().await;
+                done.map(|()| Metrics::new())
+            }
+            Work::Function => {
+                let interrupt = Arc::new(Interrupt::default());
+                let work = self.call(transform, service.load, service.limits, Arc::clone(&interrupt));
+                watch.over(work, || Box::new(Arc::clone(&interrupt))).await
+            }
+        };
+        ended.map_err(|Ended { error, cause }| match cause {
+            // The wish may have come first to a function in a process of its own.
+            None => asked_to_stop(&request.stop).map_or(error, cancelled),
+            Some(Cause::Asked(stop)) => cancelled(stop),
+            Some(Cause::LeaseLost) => lease_lost(),
+            Some(Cause::TimeUp) => {
+                let limit = service.limits.run_timeout.as_ref().map(ToString::to_string).unwrap_or_default();
+                let words = format!("the run took longer than run_timeout = \"{limit}\"");
+                FlowError::new(ErrorCode::Timeout, words).context("limit", "run_timeout")
+            }
+        })
+    }
+
+    /// The error as it concerns whoever declared the transform.
+    fn told(&self, error: FlowError, transform: &Transform, service: &Service<'_>) -> FlowError {
+        let name = &transform.name;
+        if error.code == ErrorCode::Cancelled {
+            let stopped = error.context.contains_key("signal");
+            return match service.parent {
+                Some(_) if stopped => after_the_load(error),
+                _ => error,
+            };
+        }
+        let after = if service.parent.is_some() { " after the load" } else { "" };
+        let mut told = FlowError {
+            details: error.details,
+            sqlstate: error.sqlstate,
+            context: error.context,
+            location: error.location,
+            ..FlowError::new(ErrorCode::TransformFailed, format!("{name} failed{after}: {}", error.message))
+        };
+        if let Some(hint) = error.hint {
+            told = told.detail(hint);
+        }
+        if error.code != ErrorCode::TransformFailed {
+            told = told.context("cause", error.code.name());
+        }
+        let named = self.project.transforms.contains_key(name);
+        told = told.context("transform", name.as_str()).hint(match (service.parent.is_some(), named) {
+            (true, true) => {
+                format!("the load stands; mend the transform and run it again: flow transform run {name}")
+            }
+            (true, false) => "the load stands; mend the statement, the next run does it again".to_owned(),
+            (false, _) => format!("mend it and run it again: flow transform run {name}"),
+        });
+        if told.location.is_some() {
+            return told;
+        }
+        let path = if named { Places::path("transforms", name) } else { service.place.clone() };
+        match self.project.places.find(&path) {
+            Some(place) => told.at(place.clone()),
+            None => told,
+        }
+    }
+}
+
+/// Under which name the slots of a transform's schedule are kept: a pipeline may have the same.
+pub(super) fn schedule_key(name: &str) -> String {
+    format!("transform:{name}")
+}
+
+/// A run that was stopped when its load stood already.
+fn after_the_load(error: FlowError) -> FlowError {
+    error.hint("the load stands; what ran after it was cancelled on the server and rolled back")
+}
+
+/// Whether the time of the whole run is over, so that nothing after it can run.
+fn says_run_timeout(error: &FlowError) -> bool {
+    error.context.get("limit").and_then(Value::as_str) == Some("run_timeout")
+}
+
+async fn recorded(history: HistoryStore<'_>, run_id: &str, metrics: Metrics) -> Result<Metrics> {
+    let text = (!metrics.is_empty()).then(|| Value::Object(metrics.clone()).to_string());
+    match history.succeed_alone(run_id, text.as_deref()).await? {
+        true => Ok(metrics),
+        false => Err(lease_lost()),
+    }
+}
+
+/// Runs statements in one transaction, or each by itself.
+async fn run_statements(
+    session: &dyn Session,
+    statements: &[String],
+    transaction: bool,
+    limits: &pipeline::Limits,
+    request: &Request,
+) -> Result<()> {
+    let bounds = Limits {
+        lock: limits.lock_timeout.as_std(),
+        idle: limits.lease.as_std() * 2,
+        statement: limits.statement_timeout.as_ref().map(|limit| limit.as_std()),
+    };
+    if transaction {
+        session.begin(Blame::Transform, Access::ReadWrite, Some(&bounds)).await?;
+    } else {
+        session.outside(Some(&bounds)).await?;
+    }
+    let done = one_by_one(session, statements, transaction, request).await;
+    match (&done, transaction) {
+        (Ok(()), true) => session.end(Blame::Transform, "commit", End::Commit).await?,
+        // A session that broke has rolled back.
+        (Err(_), true) => drop(session.end(Blame::Transform, "roll back", End::RollBack).await),
+        (_, false) => drop(session.outside(None).await),
+    }
+    done
+}
+
+async fn one_by_one(
+    session: &dyn Session,
+    statements: &[String],
+    transaction: bool,
+    request: &Request,
+) -> Result<()> {
+    for (index, statement) in statements.iter().enumerate() {
+        if let Some(stop) = asked_to_stop(&request.stop) {
+            return Err(cancelled(stop));
+        }
+        let asked = session.ask(Blame::Transform, "run the transform", statement).await;
+        asked.map_err(|error| match (statements.len(), transaction) {
+            (1, _) => error,
+            (all, true) => {
+                error.detail(format!("in statement {} of {all}: {}", index + 1, first_line(statement)))
+            }
+            (all, false) if index > 0 => error.detail(format!(
+                "in statement {} of {all}, those before it stand: {}",
+                index + 1,
+                first_line(statement)
+            )),
+            (all, false) => error.detail(format!("in statement 1 of {all}: {}", first_line(statement))),
+        })?;
+    }
+    Ok(())
+}
+
+fn first_line(statement: &str) -> &str {
+    statement.lines().next().unwrap_or_default().trim_end()
+}
