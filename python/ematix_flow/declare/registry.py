@@ -166,7 +166,7 @@ class Pipelines(Mapping[str, Runnable]):
 
     def run_due(self, *, jobs: int = 1) -> list[RunReport]:
         """Runs what its schedule says is due, `jobs` at a time. One that fails does not keep the others from running:
-        its report says so."""
+        its report says so. Transforms with a schedule of their own are served by `flow run-due` alone."""
         return runner().run_due(list(self.values()), jobs)
 
     def __getitem__(self, name: str, /) -> Runnable:
