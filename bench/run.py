@@ -6,6 +6,7 @@ about us. The server is `EMATIX_FLOW_BENCH_DSN`, else a private one that is star
     ./do bench                      # scd2 and merge, a million rows, in one database and from another
     ./do bench --rows 100000 --rounds 5 scd2
     ./do bench expectations         # a load with five expectations beside the same load without
+    ./do bench cleaning             # text cleaned and read on its way, beside the same expressions by hand
     ./do bench --before old/flow    # another binary beside it, each in a database of its own
 """
 
@@ -58,7 +59,27 @@ target = "tgt"
 mode = "merge"
 {path}
 {expect}
+[tables.clean]
+schema = "bench"
+primary_key = ["customer_id"]
+[tables.clean.columns]
+customer_id = "bigint"
+name = {{ type = "text?", normalize = ["trim", "lower", "empty_to_null"] }}
+updated_at = {{ type = "timestamptz?", normalize = ["parse_timestamp"] }}
+age = {{ type = "bigint?", normalize = ["parse_int"] }}
+[pipelines.cleaning]
+source = {landing}
+target = "clean"
+mode = "truncate"
+{path}
 """
+# What somebody writes by hand, who knows how the text is written: one pattern, and a cast of what has it.
+CLEANED = (
+    "SELECT customer_id, NULLIF(lower(btrim(name)), '') AS name,"
+    " CASE WHEN updated_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$'"
+    " THEN updated_at::timestamptz END AS updated_at,"
+    " CASE WHEN age ~ '^[+-]?[0-9]{1,18}$' THEN age::bigint END AS age FROM raw.landing"
+)
 # One of each common kind; every row of the workload meets them. `unique` of the key takes the count of the key's guard,
 # of another column it counts itself.
 EXPECTATIONS = """expect = [
@@ -140,7 +161,10 @@ class Bench:
         """Runs a pipeline; the seconds it took."""
         config = self.folder / f"{source}.toml"
         path = PATHS.get(source, "")
-        config.write_text(PROJECT.format(columns=COLUMNS, source=SOURCES[source], path=path, expect=expect))
+        landing = SOURCES[source].replace("raw.customers", "raw.landing")
+        config.write_text(
+            PROJECT.format(columns=COLUMNS, source=SOURCES[source], landing=landing, path=path, expect=expect)
+        )
         environment = {**os.environ, "BENCH_DSN": self.dsn, "BENCH_SOURCE_DSN": self.source_dsn}
         command = [str(self.binary), "--config", str(config), "--output", "json", "run", pipeline]
         started = time.perf_counter()
@@ -262,6 +286,37 @@ def expectations(bench: Bench, source: str, rounds: int) -> None:
         )
 
 
+def cleaning(bench: Bench, source: str, rounds: int) -> None:
+    """A whole table of text is cleaned, read, and put in the place of the last: by `flow`, and by hand from a stage."""
+    across = source.startswith("across")
+    home = bench.source_dsn if across else bench.dsn
+    bench.psql(HERE / "gen_source.sql", home, n=bench.rows)
+    bench.psql(HERE / "gen_landing.sql", home)
+    bench.execute("DROP TABLE IF EXISTS bench.clean")
+    bench.flow("cleaning", source)
+    stage = "CREATE UNLOGGED TABLE fl.cleaned"
+    bench.execute("CREATE SCHEMA IF NOT EXISTS fl")
+
+    def by_hand() -> float:
+        started = time.perf_counter()
+        if across:
+            bench.execute(f"{stage} (customer_id bigint, name text, updated_at timestamptz, age bigint)")
+            pipe = 'psql -q "$1" -c "COPY ($3) TO STDOUT" | psql -q "$2" -c "COPY fl.cleaned FROM STDIN"'
+            subprocess.run(["sh", "-c", pipe, "sh", bench.source_dsn, bench.dsn, CLEANED], check=True)
+        else:
+            bench.execute(f"{stage} AS {CLEANED}")
+        bench.execute(
+            "BEGIN; TRUNCATE bench.clean; INSERT INTO bench.clean SELECT * FROM fl.cleaned; DROP TABLE fl.cleaned; COMMIT"
+        )
+        return time.perf_counter() - started
+
+    players = {
+        "floor": (lambda: settle(bench), by_hand),
+        "flow": (lambda: settle(bench), lambda: bench.flow("cleaning", source)),
+    }
+    compare(f"cleaning ({source})", rounds, players)
+
+
 def startup(rounds: int) -> None:
     """`flow --version` beside a program that does nothing."""
     binary = str(flow_binary())
@@ -285,7 +340,7 @@ def startup(rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "what", nargs="*", default=["startup", "scd2", "merge"], help="startup, scd2, merge, expectations"
+        "what", nargs="*", default=["startup", "scd2", "merge"], help="startup, scd2, merge, expectations, cleaning"
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -302,7 +357,7 @@ def main() -> None:
     if "startup" in chosen.what:
         startup(200)
     strategies = [name for name in chosen.what if name in ("scd2", "merge")]
-    if not strategies and "expectations" not in chosen.what:
+    if not strategies and not {"expectations", "cleaning"} & set(chosen.what):
         return
     binaries = {"flow": flow_binary()} | ({"before": chosen.before} if chosen.before else {})
     with bench_server() as server_dsn, tempfile.TemporaryDirectory() as folder:
@@ -324,6 +379,9 @@ def main() -> None:
         if "expectations" in chosen.what:
             for source in chosen.source or ["query", "across_staged"]:
                 expectations(benches["flow"], source, chosen.rounds)
+        if "cleaning" in chosen.what:
+            for source in chosen.source or ["table", "across"]:
+                cleaning(benches["flow"], source, chosen.rounds)
 
 
 if __name__ == "__main__":
