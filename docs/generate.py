@@ -119,6 +119,7 @@ SECTIONS = [
     ("indexes of a table", "FullIndexSpec"),
     ("[pipelines.NAME]", "PipelineSection"),
     ("source of a pipeline", "SourceSpec"),
+    ("[environments.NAME]", "EnvironmentSection"),
 ]
 
 

@@ -117,7 +117,7 @@ impl Session {
     }
 
     fn read(&self, sound: bool) -> Result<Read, Failure> {
-        self.refuse_what_is_not_here()?;
+        let chosen = self.global.chosen();
         let named: Vec<String> =
             self.global.module.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
         let of_directory = match (&named[..], std::env::current_dir()) {
@@ -129,9 +129,12 @@ impl Session {
         // Modules alone are a project too.
         let no_file = has_modules && config.as_os_str() == DEFAULT_CONFIG && !config.exists();
         let (mut project, mut errors) = match (no_file, sound) {
-            (true, _) => (ProjectSpec::default(), Vec::new()),
-            (false, true) => toml_file::read_sound(config, &ProcessEnvironment)?,
-            (false, false) => (toml_file::read_project(config, &ProcessEnvironment)?, Vec::new()),
+            (true, _) => {
+                self.refuse_environment()?;
+                (ProjectSpec::default(), Vec::new())
+            }
+            (false, true) => toml_file::read_sound(config, &chosen, &ProcessEnvironment)?,
+            (false, false) => (toml_file::read_project(config, &chosen, &ProcessEnvironment)?, Vec::new()),
         };
         let mut modules = named;
         modules.extend(of_directory.into_iter().filter(|_| self.global.module.is_none()));
@@ -181,18 +184,18 @@ impl Session {
         self.console.out(&page(&About { command, config: &config, workspace: &workspace }));
     }
 
-    /// Refuses global options that this version knows and does not have.
+    /// Refuses an environment where no file declares one.
     ///
     /// # Errors
-    /// `not_yet_supported`.
-    pub fn refuse_what_is_not_here(&self) -> Result<(), FlowError> {
-        let given = [("--env", self.global.env.is_some()), ("--var", !self.global.var.is_empty())];
-        match given.into_iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(FlowError::new(
-                ErrorCode::NotYetSupported,
-                format!("`{flag}` is not in this version yet"),
-            )),
-            None => Ok(()),
+    /// `invalid_value`.
+    pub fn refuse_environment(&self) -> Result<(), FlowError> {
+        match &self.global.env {
+            Some(name) if !name.is_empty() => Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("there is no environment `{name}`: there is no {}", self.global.config.display()),
+            )
+            .hint("environments stand in the project's file: [environments.NAME]")),
+            _ => Ok(()),
         }
     }
 }

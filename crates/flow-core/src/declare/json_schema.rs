@@ -2,7 +2,7 @@
 //! completion, the reader of the file for the shape of every value, so that the two never disagree.
 
 use super::options::{MODES, Mode, OPTIONS, PipelineOptions, Support};
-use super::{ConnectionSpec, SourceSpec, TableSpec};
+use super::{ConnectionSpec, ScalarSpec, SourceSpec, TableSpec};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -19,6 +19,9 @@ struct ProjectFile {
     /// Python modules, or files, with further pipelines.
     #[schemars(default)]
     python: Vec<String>,
+    /// Variables by name: `{name}` in names, in SQL an identifier; `:name` in SQL a value.
+    #[schemars(default)]
+    vars: IndexMap<String, ScalarSpec>,
     /// Connections by name.
     #[schemars(default)]
     connections: IndexMap<String, ConnectionSpec>,
@@ -30,6 +33,24 @@ struct ProjectFile {
     /// Pipelines by name.
     #[schemars(default)]
     pipelines: IndexMap<String, PipelineSection>,
+    /// What `--env NAME` lays over the files, by name.
+    #[schemars(default)]
+    environments: IndexMap<String, EnvironmentSection>,
+}
+
+/// What an environment lays over the files; nothing else can stand in it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)] // only its schema is used
+struct EnvironmentSection {
+    /// Where connections lead in it: each comes whole from here.
+    #[schemars(default)]
+    connections: IndexMap<String, ConnectionSpec>,
+    /// Variables that are others in it; `${env:NAME}` is allowed.
+    #[schemars(default)]
+    vars: IndexMap<String, ScalarSpec>,
+    /// Options that reach every pipeline whose mode knows them, over `[defaults]`.
+    defaults: Option<PipelineOptions>,
 }
 
 /// A pipeline: where rows come from, where they go, and how.

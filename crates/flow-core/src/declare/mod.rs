@@ -14,10 +14,11 @@ pub mod registry;
 mod sections;
 pub mod source;
 pub mod toml;
+pub mod variables;
 
 pub use self::toml as toml_file;
 pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
-pub use project::{Places, ProjectSpec, Tables};
+pub use project::{EnvironmentSpec, Places, ProjectSpec, Tables};
 pub use sections::{add_sound, keep_sound};
 pub use source::SourceSpec;
 

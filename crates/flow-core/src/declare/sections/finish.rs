@@ -2,9 +2,11 @@
 //! pipelines, and every option is held against the load strategy.
 
 use super::check::{Mistake, Spot};
+use super::environments::ReadEnvironment;
 use super::targets;
 use crate::declare::json_schema::toml_value;
 use crate::declare::options::{Mode, OptionInfo, PipelineOptions};
+use crate::declare::variables::Variables;
 use crate::declare::{PipelineSpec, Places, ProjectSpec, SourceSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Location};
@@ -19,6 +21,11 @@ pub(crate) struct Reader {
     pub(crate) project: ProjectSpec,
     pub(super) pipelines: IndexMap<String, ReadPipeline>,
     pub(super) defaults: PipelineOptions,
+    /// What `{name}` and `:name` stand for.
+    pub(super) variables: Variables,
+    pub(super) environments: IndexMap<String, ReadEnvironment>,
+    /// The defaults of the environment that was chosen.
+    pub(super) environment_defaults: PipelineOptions,
     /// The options that `[defaults]` name, right or wrong.
     pub(super) attempted_defaults: HashSet<String>,
     /// The pipelines of several targets, each with the pipelines that its targets are.
@@ -50,12 +57,14 @@ const FORM_OF_MODE: &str =
     "write mode = \"append\", \"truncate\", \"merge\" or \"scd2\", here or in [defaults]";
 
 /// A pipeline that says one of these takes no default for the other.
-const ALTERNATIVES: &[(&str, &str)] = &[("schedule", "every"), ("every", "schedule")];
+pub(super) const ALTERNATIVES: &[(&str, &str)] = &[("schedule", "every"), ("every", "schedule")];
 
 impl Reader {
     /// What was read, and every mistake in the order in which the values stand in files or in a registry.
     pub(crate) fn conclude(mut self, files: Vec<String>) -> (ProjectSpec, Vec<FlowError>) {
+        self.lay_defaults();
         self.finish_pipelines();
+        self.project.variables = std::mem::take(&mut self.variables);
         targets::gather(&mut self.project, &self.together);
         self.forget_repetitions();
         let positions: HashMap<&str, usize> =

@@ -1,5 +1,6 @@
 //! Checks that names are names, types are types, and a source is one thing.
 
+use super::filled::QueryText;
 use super::words::{Owner, section};
 use super::{Document, Entry};
 use crate::declare::SourceSpec;
@@ -127,11 +128,15 @@ impl Document<'_, '_> {
             self.check(QualifiedName::parse(name), place, section);
         }
         let file = table.get("query_file").map(|node| node.place.clone());
+        let written = table.get("query").map(|node| node.place.clone());
         let mut source: SourceSpec = serde::Deserialize::deserialize(node).ok()?;
+        if let (Some(query), Some(place)) = (source.query.take(), written) {
+            source.query = Some(self.filled_query(query, &QueryText::Written(&place), entry));
+        }
         if let (Some(name), Some(place)) = (&source.query_file, file) {
             let path = self.directory.join(name);
             match self.environment.read_file(&path) {
-                Ok(text) => source.query = Some(text),
+                Ok(text) => source.query = Some(self.filled_query(text, &QueryText::File(&path), entry)),
                 Err(error) => {
                     let error = FlowError::new(
                         ErrorCode::InvalidValue,
