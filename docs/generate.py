@@ -119,6 +119,7 @@ SECTIONS = [
     ("indexes of a table", "FullIndexSpec"),
     ("[pipelines.NAME]", "PipelineSection"),
     ("source of a pipeline", "SourceSpec"),
+    ("for_each of a pipeline", "ForEachSection"),
     ("[environments.NAME]", "EnvironmentSection"),
 ]
 

@@ -163,7 +163,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
 impl GlobalArgs {
     /// What is said of the project that is read.
     pub fn chosen(&self) -> Chosen {
-        Chosen { environment: self.env.clone(), variables: self.var.clone() }
+        Chosen { environment: self.env.clone(), variables: self.var.clone(), ..Chosen::default() }
     }
 
     /// How the console is to speak.

@@ -5,6 +5,7 @@ use crate::args::ShowArgs;
 use crate::project::{self, Outcome, Session};
 use crate::render::show::{Setting, settings};
 use crate::selection;
+use ematix_flow_core::declare::for_each::may_mean;
 use ematix_flow_core::declare::options::{OPTIONS, Support};
 use ematix_flow_core::declare::variables::{Origin, text_of};
 use ematix_flow_core::declare::{OptionInfo, PipelineSpec, Places, ProjectSpec};
@@ -14,7 +15,13 @@ use serde_json::{Map, Value, json};
 
 /// Shows one pipeline.
 pub fn show(session: &Session, args: &ShowArgs) -> Outcome {
-    let project = session.project()?;
+    let mut project = session.project()?;
+    if !project.pipelines.contains_key(&args.name)
+        && project.each.keys().any(|many| may_mean(std::slice::from_ref(&args.name), many))
+    {
+        // Which members there are only the database knows.
+        project = session.connected_engine(std::slice::from_ref(&args.name))?.project().clone();
+    }
     let spec = selection::one(&project, &args.name)?;
     let all = all_settings(&project, &args.name, spec);
     let variables = variables(&project, &args.name);
@@ -44,21 +51,28 @@ pub fn show(session: &Session, args: &ShowArgs) -> Outcome {
 
 /// The variables that a pipeline names.
 fn variables(project: &ProjectSpec, name: &str) -> Vec<Setting> {
+    let value = |value: &Literal| match value {
+        Literal::Text(text) => toml_text(&json!(text)),
+        other => text_of(other),
+    };
+    let member = project.members.get(name);
     let used = project.used_variables.get(name).into_iter().flatten();
-    let known = used.filter_map(|name| Some((name, project.variables.get(name)?)));
-    known
-        .map(|(name, variable)| Setting {
-            name: name.clone(),
-            value: Some(match &variable.value {
-                Literal::Text(text) => toml_text(&json!(text)),
-                other => text_of(other),
-            }),
-            from: match &variable.from {
-                Origin::File(place) => place.as_ref().map_or_else(|| "given".to_owned(), origin),
-                Origin::Flag => "--var".to_owned(),
-            },
-        })
-        .collect()
+    let setting = |name: &String| {
+        if let Some(own) = member.and_then(|member| member.row.get(name)) {
+            return Some(Setting {
+                name: name.clone(),
+                value: Some(value(own)),
+                from: "for_each".to_owned(),
+            });
+        }
+        let variable = project.variables.get(name)?;
+        let from = match &variable.from {
+            Origin::File(place) => place.as_ref().map_or_else(|| "given".to_owned(), origin),
+            Origin::Flag => "--var".to_owned(),
+        };
+        Some(Setting { name: name.clone(), value: Some(value(&variable.value)), from })
+    };
+    used.filter_map(setting).collect()
 }
 
 fn all_settings(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<Setting> {

@@ -2,7 +2,7 @@
 //! completion, the reader of the file for the shape of every value, so that the two never disagree.
 
 use super::options::{MODES, Mode, OPTIONS, PipelineOptions, Support};
-use super::{ConnectionSpec, ScalarSpec, SourceSpec, TableSpec};
+use super::{ConnectionSpec, Names, ScalarSpec, SourceSpec, TableSpec};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -65,6 +65,26 @@ struct PipelineSection {
     /// Several targets that one reading of the source loads, each with its mode and options; instead of `target`.
     #[schemars(default)]
     targets: Vec<TargetSection>,
+    /// One pipeline for each table of a connection, row of a query, or value of a list; each has its own name.
+    for_each: Option<ForEachSection>,
+    /// Options of single members of `for_each`, by name or glob.
+    #[schemars(default)]
+    overrides: IndexMap<String, PipelineOptions>,
+}
+
+/// What a pipeline is repeated for: tables, the rows of a query, or lists of values by the name of a variable.
+#[derive(JsonSchema)]
+#[allow(dead_code)] // only its schema is used
+struct ForEachSection {
+    /// The connection that is asked; the source's unless said.
+    connection: Option<String>,
+    /// Tables as globs: `["app.*", "!app.audit_*"]`; gives `{schema}` and `{table}`.
+    tables: Option<Names>,
+    /// A query; its columns are the variables.
+    query: Option<String>,
+    /// Values of a variable.
+    #[serde(flatten)]
+    lists: IndexMap<String, Vec<ScalarSpec>>,
 }
 
 /// One of several targets; what the pipeline says besides holds for it too.

@@ -5,6 +5,8 @@
 
 pub mod environment;
 pub mod file_dsn;
+pub mod for_each;
+pub mod glob;
 pub mod interpolation;
 pub mod json_schema;
 pub mod node;

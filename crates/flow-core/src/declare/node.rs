@@ -132,6 +132,11 @@ impl Table {
         self.0.iter_mut().map(|(name, field)| (name.as_str(), field))
     }
 
+    /// Takes a value out, with the place of its name.
+    pub fn take(&mut self, name: &str) -> Option<Field> {
+        self.0.shift_remove(name)
+    }
+
     /// Takes a value out.
     pub fn remove(&mut self, name: &str) -> Option<Node> {
         self.0.shift_remove(name).map(|field| field.node)

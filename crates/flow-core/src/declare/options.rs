@@ -139,8 +139,6 @@ options! {
         transforms_post default [];
         expect default [];
         notify default [];
-        for_each;
-        overrides;
         catchup default "latest";
         overlap;
         retries default 0;

@@ -1,5 +1,6 @@
 //! Everything that a project declares, and where each part was written.
 
+use super::for_each::{Member, Question};
 use super::variables::Variables;
 use super::{ConnectionSpec, PipelineSpec, TableSpec};
 use crate::error::{ErrorCode, FlowError, Location};
@@ -32,6 +33,10 @@ pub struct ProjectSpec {
     pub environment: Option<EnvironmentSpec>,
     /// What `{name}` and `:name` stand for.
     pub variables: Variables,
+    /// Pipelines that stand for many, which only a database can name: how each is written, and what is to be asked.
+    pub each: IndexMap<String, (String, Question)>,
+    /// Pipelines that are one of many.
+    pub members: IndexMap<String, Member>,
     /// The variables that a pipeline names, where it names any.
     pub used_variables: IndexMap<String, Vec<String>>,
 }

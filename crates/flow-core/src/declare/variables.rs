@@ -3,6 +3,7 @@
 //! In a name, `{name}` is text; in SQL it is an identifier, and `:name` a value: both are written by the one place that
 //! quotes, so that no text of a variable is ever read as SQL.
 
+use super::for_each::{Answers, Row};
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Location, Result, did_you_mean};
 use crate::query;
@@ -37,6 +38,8 @@ pub struct Chosen {
     pub environment: Option<String>,
     /// Variables for this once, by name, as text.
     pub variables: Vec<(String, String)>,
+    /// What databases have answered to the `for_each` of pipelines.
+    pub answers: Answers,
 }
 
 /// Whether a text can be the name of a variable: `{name}` and `:name` must say where it ends.
@@ -92,17 +95,35 @@ pub struct Unfilled {
 pub struct Scope<'v> {
     /// Those of the project.
     pub variables: &'v Variables,
+    /// What `for_each` gives one of many pipelines; it comes before the project's.
+    pub row: &'v Row,
+    /// Of a pipeline that stands for many: the names that `for_each` will give, any where they are not known.
+    pub pending: Option<Option<&'v [String]>>,
 }
 
-impl Scope<'_> {
-    /// The variable of a name.
-    fn find(&self, name: &str) -> Option<&Literal> {
-        self.variables.get(name).map(|variable| &variable.value)
+/// What a name stands for.
+enum Found<'v> {
+    Value(&'v Literal),
+    /// Nothing yet: it stays as it is written.
+    Pending,
+}
+
+impl<'v> Scope<'v> {
+    /// What a name stands for.
+    fn find(&self, name: &str) -> Option<Found<'v>> {
+        let known = || self.variables.get(name).map(|variable| Found::Value(&variable.value));
+        match self.pending {
+            Some(Some(names)) if names.iter().any(|own| own == name) => Some(Found::Pending),
+            Some(None) => Some(known().unwrap_or(Found::Pending)),
+            _ => self.row.get(name).map(Found::Value).or_else(known),
+        }
     }
 
     fn unknown(&self, name: &str, part: &str) -> Unfilled {
         let error = FlowError::new(ErrorCode::UnknownVariable, format!("`{part}` refers to nothing"));
-        let near = did_you_mean(name, self.variables.keys().map(String::as_str));
+        let pending = self.pending.flatten().into_iter().flatten();
+        let known = self.row.keys().chain(pending).chain(self.variables.keys());
+        let near = did_you_mean(name, known.map(String::as_str));
         let label = near.map(|near| format!("did you mean `{}`?", part.replacen(name, near, 1)));
         let error = match label {
             Some(_) => error,
@@ -135,12 +156,32 @@ impl Scope<'_> {
                 return Err(Box::new(Unfilled { error, part: brace.to_owned(), label: None }));
             };
             let part = &rest[at..at + name.len() + 2];
-            out.push_str(&text_of(self.find(name).ok_or_else(|| Box::new(self.unknown(name, part)))?));
+            match self.find(name).ok_or_else(|| Box::new(self.unknown(name, part)))? {
+                Found::Value(value) => out.push_str(&text_of(value)),
+                Found::Pending => out.push_str(part),
+            }
             used.push(name.to_owned());
             rest = &rest[at + part.len()..];
         }
         out.push_str(rest);
         Ok(out)
+    }
+
+    /// As [`Scope::name`] for a qualified name: what a variable says is part of one name, whatever stands in it. A text
+    /// that is nothing but a variable may say both parts.
+    ///
+    /// # Errors
+    /// As [`Scope::name`].
+    pub fn qualified_name(&self, text: &str, used: &mut Vec<String>) -> Result<String, Box<Unfilled>> {
+        let Some((schema, name)) = text.split_once('.').filter(|_| !text.contains('"')) else {
+            return self.name(text, used);
+        };
+        let mut part = |written: &str| -> Result<String, Box<Unfilled>> {
+            let filled = self.name(written, used)?;
+            let is_plain = !filled.contains(['.', '"']) || filled == written;
+            Ok(if is_plain { filled } else { format!("\"{}\"", filled.replace('"', "\"\"")) })
+        };
+        Ok(format!("{}.{}", part(schema)?, part(name)?))
     }
 
     /// A query with every `{name}` an identifier and every `:name` a value.
@@ -162,10 +203,19 @@ impl Scope<'_> {
         };
         let filled = query::filled(
             text,
-            |name| Ok(Postgres.literal(of(name, format!(":{name}"))?)),
+            |name| {
+                let part = format!(":{name}");
+                Ok(match of(name, part.clone())? {
+                    Found::Value(value) => Postgres.literal(value),
+                    Found::Pending => part,
+                })
+            },
             |name| {
                 let part = format!("{{{name}}}");
-                let ident = Ident::new(text_of(of(name, part.clone())?));
+                let ident = Ident::new(match of(name, part.clone())? {
+                    Found::Value(value) => text_of(value),
+                    Found::Pending => part.clone(),
+                });
                 let ident = ident.map_err(|error| keep(Unfilled { error, part, label: None }))?;
                 Ok(Postgres.quote(&ident))
             },
@@ -199,7 +249,8 @@ mod tests {
     #[test]
     fn names_take_text_and_doubled_braces_are_braces() {
         let variables = variables();
-        let scope = Scope { variables: &variables };
+        let row = Row::new();
+        let scope = Scope { variables: &variables, row: &row, pending: None };
         let mut used = Vec::new();
         assert_eq!(scope.name("a_{region}_{n}_{on}", &mut used).unwrap(), "a_E'U_-5_true");
         assert_eq!(used, ["region", "n", "on"]);
@@ -216,9 +267,23 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_one_part_of_a_qualified_name() {
+        let value = |text: &str| Variable { value: Literal::Text(text.to_owned()), from: Origin::Flag };
+        let variables = Variables::from([("a".to_owned(), value("x.\"y")), ("b".to_owned(), value("s.t"))]);
+        let row = Row::new();
+        let scope = Scope { variables: &variables, row: &row, pending: None };
+        let filled = |text: &str| scope.qualified_name(text, &mut Vec::new()).unwrap();
+        assert_eq!(filled("lake.o_{a}"), "lake.\"o_x.\"\"y\"");
+        assert_eq!(filled("{b}.t"), "\"s.t\".t");
+        assert_eq!(filled("{b}"), "s.t");
+        assert_eq!(filled("a.b.c"), "a.b.c");
+    }
+
+    #[test]
     fn a_query_takes_identifiers_and_values_and_never_text() {
         let variables = variables();
-        let scope = Scope { variables: &variables };
+        let row = Row::new();
+        let scope = Scope { variables: &variables, row: &row, pending: None };
         let filled = |text: &str| scope.query(text, &mut Vec::new()).unwrap();
         assert_eq!(
             filled("SELECT 1-:n, :n::text, x &:region FROM {odd} WHERE r = :region AND :on"),

@@ -66,8 +66,6 @@ fn what_a_later_version_will_have_is_refused_by_name() {
         assert_eq!(mistakes(text), [expected], "{text}");
     }
     for option in [
-        "for_each = { tenant = ['a'] }",
-        "overrides.x = { mode = 'append' }",
         "transforms_pre = [{ filter_where = 'a' }]",
         "transforms_post = ['ANALYZE a']",
         "expect = [{ not_null = 'email' }]",

@@ -37,6 +37,7 @@ fn chosen(environment: Option<&str>, variables: &[(&str, &str)]) -> Result<Proje
     let chosen = Chosen {
         environment: environment.map(str::to_owned),
         variables: variables.iter().map(own).collect(),
+        ..Chosen::default()
     };
     let files = Memory::new().variable("USER", "ann").file("pipelines.toml", PROJECT).file("more.toml", MORE);
     read_project(Path::new("pipelines.toml"), &chosen, &files)

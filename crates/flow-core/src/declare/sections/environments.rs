@@ -234,6 +234,7 @@ impl Reader {
                 }
             }
         }
+        self.answers.clone_from(&chosen.answers);
         for (name, text) in &chosen.variables {
             let kind = self.variables.get(name).map_or(&Literal::Null, |variable| &variable.value);
             match like(kind, name, text) {

@@ -2,6 +2,7 @@
 
 use super::words::section;
 use super::{Document, Entry, position};
+use crate::declare::for_each::Row;
 use crate::declare::node::{Field, Node, Place, Table, Value};
 use crate::declare::options::{Of, option_info};
 use crate::declare::toml::SourceText;
@@ -10,10 +11,10 @@ use crate::error::{ErrorCode, FlowError};
 use std::path::Path;
 
 /// What of a pipeline names something, beside the options that name columns.
-const NAMES: &[&str] = &["target", "target_connection", "tags"];
+const NAMES: &[&str] = &["target_connection", "tags"];
 
 /// What of a source names something.
-const NAMES_OF_SOURCE: &[&str] = &["connection", "table", "query_file"];
+const NAMES_OF_SOURCE: &[&str] = &["connection", "query_file"];
 
 impl Document<'_, '_> {
     /// Fills the names of `[defaults]`.
@@ -43,12 +44,23 @@ impl Document<'_, '_> {
         });
     }
 
+    /// Fills one of many pipelines, whose name is filled already.
+    pub(super) fn fill_one(&mut self, name: &str, field: &mut Field, mut used: Vec<String>) {
+        if let Value::Table(own) = &mut field.node.value {
+            self.fill_pipeline(own, &section(&["pipelines", name]), &mut used);
+        }
+        self.reader.project.uses(name, used);
+    }
+
     fn fill_pipeline(&mut self, table: &mut Table, at: &str, used: &mut Vec<String>) {
         if let Some(Value::Table(source)) = table.get_mut("source").map(|node| &mut node.value) {
             for name in NAMES_OF_SOURCE {
                 if let Some(node) = source.get_mut(name) {
                     self.fill(node, at, used);
                 }
+            }
+            if let Some(table) = source.get_mut("table") {
+                self.fill_qualified(table, at, used);
             }
         }
         self.fill_options(table, at, used);
@@ -63,7 +75,11 @@ impl Document<'_, '_> {
 
     fn fill_options(&mut self, table: &mut Table, at: &str, used: &mut Vec<String>) {
         for (name, field) in table.iter_mut() {
-            if NAMES.contains(&name) || option_info(name).is_some_and(|option| option.of == Of::Columns) {
+            if name == "target" {
+                self.fill_qualified(&mut field.node, at, used);
+            } else if NAMES.contains(&name)
+                || option_info(name).is_some_and(|option| option.of == Of::Columns)
+            {
                 self.fill(&mut field.node, at, used);
             }
         }
@@ -78,9 +94,8 @@ impl Document<'_, '_> {
     ) {
         let Value::Table(table) = &mut node.value else { return };
         for (written, mut field) in std::mem::take(table) {
-            // What its values are is not known here.
-            if field.node.as_table().is_some_and(|own| own.contains("for_each")) {
-                table.insert(written, field);
+            if list == "pipelines" && field.node.as_table().is_some_and(|own| own.contains("for_each")) {
+                self.each(table, written, field);
                 continue;
             }
             let mut used = Vec::new();
@@ -99,7 +114,7 @@ impl Document<'_, '_> {
     }
 
     /// Keeps a thing under its filled name, which may be that of another.
-    fn keep(&mut self, table: &mut Table, list: &'static str, name: String, field: Field) {
+    pub(super) fn keep(&mut self, table: &mut Table, list: &'static str, name: String, field: Field) {
         let Some(first) = table.field(&name) else { return table.insert(name, field) };
         let at = section(&[list, &name]);
         let error = FlowError::new(
@@ -111,6 +126,16 @@ impl Document<'_, '_> {
             None => error,
         };
         self.checker.report(error, &field.whole(), &at, None);
+    }
+
+    fn fill_qualified(&mut self, node: &mut Node, at: &str, used: &mut Vec<String>) {
+        let Value::Text(text) = &mut node.value else { return };
+        let pending = self.reader.pending.as_ref().map(Option::as_deref);
+        let scope = Scope { variables: &self.reader.variables, row: &self.reader.row, pending };
+        match scope.qualified_name(text, used) {
+            Ok(filled) => *text = filled,
+            Err(unfilled) => self.unfilled(*unfilled, &node.place, at),
+        }
     }
 
     /// Fills a text, or every text of a list.
@@ -126,11 +151,37 @@ impl Document<'_, '_> {
         }
     }
 
-    fn filled(&mut self, text: &str, place: &Place, at: &str, used: &mut Vec<String>) -> Option<String> {
+    /// A text of one of many pipelines.
+    pub(super) fn text_of(&mut self, node: &Node, at: &str) -> Option<String> {
+        let text = node.as_text()?;
+        Some(self.filled(text, &node.place, at, &mut Vec::new()).unwrap_or_else(|| text.to_owned()))
+    }
+
+    /// A query that `for_each` asks.
+    pub(super) fn filled_text(&mut self, text: String, place: &Place, at: &str) -> String {
+        let none = Row::new();
+        let scope = Scope { variables: &self.reader.variables, row: &none, pending: None };
+        match scope.query(&text, &mut Vec::new()) {
+            Ok(filled) => filled,
+            Err(unfilled) => {
+                self.unfilled(*unfilled, place, at);
+                text
+            }
+        }
+    }
+
+    pub(super) fn filled(
+        &mut self,
+        text: &str,
+        place: &Place,
+        at: &str,
+        used: &mut Vec<String>,
+    ) -> Option<String> {
         if !text.contains(['{', '}']) {
             return Some(text.to_owned());
         }
-        let scope = Scope { variables: &self.reader.variables };
+        let pending = self.reader.pending.as_ref().map(Option::as_deref);
+        let scope = Scope { variables: &self.reader.variables, row: &self.reader.row, pending };
         match scope.name(text, used) {
             Ok(filled) => Some(filled),
             Err(unfilled) => {
@@ -151,11 +202,20 @@ impl Document<'_, '_> {
     /// The query of a source with its variables in their places: `{name}` an identifier, `:name` a value. Python fills
     /// its queries itself.
     pub(super) fn filled_query(&mut self, text: String, from: &QueryText<'_>, entry: &Entry<'_>) -> String {
-        if self.checker.source.is_none() || entry.table.contains("for_each") {
+        if self.checker.source.is_none() {
             return text;
         }
         let mut used = Vec::new();
-        let scope = Scope { variables: &self.reader.variables };
+        let none = Row::new();
+        // What is one of several targets says what its pipeline says.
+        let whole = entry.name.rsplit_once('/').map_or(entry.name.as_str(), |(whole, _)| whole);
+        let of = |name: &str| self.reader.project.members.get(name).map(|member| &member.row);
+        let pending = |name: &str| self.reader.unasked.get(name);
+        let scope = Scope {
+            variables: &self.reader.variables,
+            row: of(&entry.name).or_else(|| of(whole)).unwrap_or(&none),
+            pending: pending(&entry.name).or_else(|| pending(whole)).map(Option::as_deref),
+        };
         let filled = scope.query(&text, &mut used);
         self.reader.project.uses(&entry.name, used);
         match (filled, from) {

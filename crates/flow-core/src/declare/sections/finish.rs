@@ -4,6 +4,7 @@
 use super::check::{Mistake, Spot};
 use super::environments::ReadEnvironment;
 use super::targets;
+use crate::declare::for_each::{Answers, Row};
 use crate::declare::json_schema::toml_value;
 use crate::declare::options::{Mode, OptionInfo, PipelineOptions};
 use crate::declare::variables::Variables;
@@ -23,6 +24,14 @@ pub(crate) struct Reader {
     pub(super) defaults: PipelineOptions,
     /// What `{name}` and `:name` stand for.
     pub(super) variables: Variables,
+    /// What `for_each` gives the pipeline whose names are being filled.
+    pub(super) row: Row,
+    /// The names that it will give, where nobody has been asked yet.
+    pub(super) pending: Option<Option<Vec<String>>>,
+    /// The same of every pipeline that stands for many.
+    pub(super) unasked: HashMap<String, Option<Vec<String>>>,
+    /// What databases have answered.
+    pub(super) answers: Answers,
     pub(super) environments: IndexMap<String, ReadEnvironment>,
     /// The defaults of the environment that was chosen.
     pub(super) environment_defaults: PipelineOptions,
@@ -82,7 +91,8 @@ impl Reader {
 
     /// What a pipeline of several targets says is read for each of them: what is wrong with it is told once.
     fn forget_repetitions(&mut self) {
-        if self.together.is_empty() {
+        // What many pipelines say is read for each of them, too.
+        if self.together.is_empty() && self.project.members.is_empty() {
             return;
         }
         let mut told = HashSet::new();

@@ -3,6 +3,7 @@
 
 mod check;
 mod connections;
+mod each;
 mod environments;
 mod filled;
 mod finish;
