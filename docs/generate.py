@@ -121,6 +121,8 @@ SECTIONS = [
     ("source of a pipeline", "SourceSpec"),
     ("transforms_post of a pipeline", "FullPostTransform"),
     ("[transforms.NAME]", "TransformSpec"),
+    ("for_each of a pipeline", "ForEachSection"),
+    ("[environments.NAME]", "EnvironmentSection"),
 ]
 
 

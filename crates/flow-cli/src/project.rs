@@ -8,7 +8,9 @@ use crate::render::markdown::About;
 use crate::signals;
 use crate::workspace::Workspace;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
+use ematix_flow_core::declare::for_each::{Question, may_mean};
 use ematix_flow_core::declare::registry::{read_registry, read_sound_registry};
+use ematix_flow_core::declare::variables::Chosen;
 use ematix_flow_core::declare::{
     PipelineOptions, PipelineSpec, ProjectSpec, add_sound, keep_sound, toml_file,
 };
@@ -90,7 +92,7 @@ impl Session {
     /// # Errors
     /// Every mistake in them, each at its place.
     pub fn project(&self) -> Result<ProjectSpec, Failure> {
-        Ok(self.read(false)?.project)
+        Ok(self.read(false, None)?.project)
     }
 
     /// An engine for a project, with every driver that there is here.
@@ -103,21 +105,63 @@ impl Session {
     /// # Errors
     /// Every mistake in it.
     pub fn engine(&self) -> Result<Engine, Failure> {
-        Ok(self.read(false)?.engine(self))
+        Ok(self.read(false, None)?.engine(self))
     }
 
-    /// As [`Session::engine`], for a command that goes on without the pipelines that are faulty.
+    /// As [`Session::engine`], for a command that asks the databases about these pipelines (none: about all): what a
+    /// `for_each` of theirs goes over is asked first.
+    ///
+    /// # Errors
+    /// Every mistake in the project, and what keeps a connection from answering.
+    pub fn connected_engine(&self, wanted: &[String]) -> Result<Engine, Failure> {
+        Ok(self.read(false, Some(wanted))?.engine(self))
+    }
+
+    /// As [`Session::connected_engine`], for a command that goes on without the pipelines that are faulty.
     ///
     /// # Errors
     /// Mistakes that concern every pipeline.
-    pub fn sound_engine(&self) -> Result<(Engine, Vec<FlowError>), Failure> {
-        let mut read = self.read(true)?;
+    pub fn sound_engine(&self, wanted: &[String]) -> Result<(Engine, Vec<FlowError>), Failure> {
+        let mut read = self.read(true, Some(wanted))?;
         let errors = std::mem::take(&mut read.errors);
         Ok((read.engine(self), errors))
     }
 
-    fn read(&self, sound: bool) -> Result<Read, Failure> {
-        self.refuse_what_is_not_here()?;
+    /// The files; where databases are asked, with the members of every `for_each` that is meant.
+    fn files(
+        &self,
+        sound: bool,
+        wanted: Option<&[String]>,
+    ) -> Result<(ProjectSpec, Vec<FlowError>), Failure> {
+        let config = &self.global.config;
+        let mut chosen = self.global.chosen();
+        let read = |chosen: &Chosen| match sound {
+            true => toml_file::read_sound(config, chosen, &ProcessEnvironment),
+            false => toml_file::read_project(config, chosen, &ProcessEnvironment)
+                .map(|project| (project, Vec::new())),
+        };
+        let (mut project, mut errors) = read(&chosen)?;
+        let Some(wanted) = wanted.filter(|_| !project.each.is_empty()) else { return Ok((project, errors)) };
+        let meant = project.each.iter().filter(|(name, _)| may_mean(wanted, name));
+        let asked: Vec<(String, Question)> = meant.map(|(_, asked)| asked.clone()).collect();
+        if !asked.is_empty() {
+            let engine = self.engine_of(project);
+            let (answers, faults) = signals::block_on(async |_| engine.answers(&asked).await)?;
+            if !faults.is_empty() && !sound {
+                return Err(faults.into());
+            }
+            chosen.answers = answers;
+            (project, errors) = read(&chosen)?;
+            errors.extend(faults);
+        }
+        // What stands for many and was not asked is no pipeline that could run.
+        let each = std::mem::take(&mut project.each);
+        project.pipelines.retain(|name, _| !each.contains_key(name));
+        project.together.retain(|name, _| !each.contains_key(name));
+        Ok((project, errors))
+    }
+
+    fn read(&self, sound: bool, wanted: Option<&[String]>) -> Result<Read, Failure> {
         let named: Vec<String> =
             self.global.module.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
         let of_directory = match (&named[..], std::env::current_dir()) {
@@ -128,10 +172,12 @@ impl Session {
         let config = &self.global.config;
         // Modules alone are a project too.
         let no_file = has_modules && config.as_os_str() == DEFAULT_CONFIG && !config.exists();
-        let (mut project, mut errors) = match (no_file, sound) {
-            (true, _) => (ProjectSpec::default(), Vec::new()),
-            (false, true) => toml_file::read_sound(config, &ProcessEnvironment)?,
-            (false, false) => (toml_file::read_project(config, &ProcessEnvironment)?, Vec::new()),
+        let (mut project, mut errors) = match no_file {
+            true => {
+                self.refuse_environment()?;
+                (ProjectSpec::default(), Vec::new())
+            }
+            false => self.files(sound, wanted)?,
         };
         let mut modules = named;
         modules.extend(of_directory.into_iter().filter(|_| self.global.module.is_none()));
@@ -181,18 +227,18 @@ impl Session {
         self.console.out(&page(&About { command, config: &config, workspace: &workspace }));
     }
 
-    /// Refuses global options that this version knows and does not have.
+    /// Refuses an environment where no file declares one.
     ///
     /// # Errors
-    /// `not_yet_supported`.
-    pub fn refuse_what_is_not_here(&self) -> Result<(), FlowError> {
-        let given = [("--env", self.global.env.is_some()), ("--var", !self.global.var.is_empty())];
-        match given.into_iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(FlowError::new(
-                ErrorCode::NotYetSupported,
-                format!("`{flag}` is not in this version yet"),
-            )),
-            None => Ok(()),
+    /// `invalid_value`.
+    pub fn refuse_environment(&self) -> Result<(), FlowError> {
+        match &self.global.env {
+            Some(name) if !name.is_empty() => Err(FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("there is no environment `{name}`: there is no {}", self.global.config.display()),
+            )
+            .hint("environments stand in the project's file: [environments.NAME]")),
+            _ => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::dev_server;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::registry::{Answer, ToldError, read_answer, read_metrics};
 use ematix_flow_core::declare::toml_file;
+use ematix_flow_core::declare::variables::Chosen;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_run::driver::Driver;
 use ematix_flow_run::execute::callables::{Callables, GivenConnection, Interrupt};
@@ -237,7 +238,7 @@ fn of_config(arguments: &[String]) -> Vec<String> {
     let mut named = arguments.iter().skip_while(|argument| *argument != "--config").skip(1);
     let joined = arguments.iter().find_map(|argument| argument.strip_prefix("--config="));
     let config = named.next().map(String::as_str).or(joined).unwrap_or(DEFAULT_CONFIG);
-    toml_file::read_sound(Path::new(config), &ProcessEnvironment)
+    toml_file::read_sound(Path::new(config), &Chosen::default(), &ProcessEnvironment)
         .map(|(project, _)| project.python)
         .unwrap_or_default()
 }

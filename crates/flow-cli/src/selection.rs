@@ -3,6 +3,7 @@
 
 use crate::args::SelectionArgs;
 use crate::project;
+use ematix_flow_core::declare::glob::covers;
 use ematix_flow_core::declare::{PipelineSpec, ProjectSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result, did_you_mean};
 
@@ -13,6 +14,11 @@ pub struct Selection {
     pub names: Vec<String>,
     /// Whether exactly one pipeline was asked for by its name.
     pub single: bool,
+}
+
+/// What was asked for, as it was said.
+pub fn said(args: &SelectionArgs) -> Vec<String> {
+    args.names.iter().chain(&args.select).cloned().collect()
 }
 
 /// The pipelines that were asked for; all of them where nothing was said.
@@ -47,7 +53,7 @@ pub fn choose(project: &ProjectSpec, args: &SelectionArgs) -> Result<Selection> 
 /// # Errors
 /// `missing_option` with the names of the pipelines, and those of [`choose`].
 pub fn choose_some(project: &ProjectSpec, args: &SelectionArgs, command: &str) -> Result<Selection> {
-    if args.names.is_empty() && args.select.is_empty() && !args.all {
+    if is_nothing(args) {
         let mut error = FlowError::new(
             ErrorCode::MissingOption,
             format!("`flow {command}` needs the name of a pipeline, or --all"),
@@ -62,6 +68,11 @@ pub fn choose_some(project: &ProjectSpec, args: &SelectionArgs, command: &str) -
         )));
     }
     choose(project, args)
+}
+
+/// Whether no pipeline was asked for, nor all of them.
+pub fn is_nothing(args: &SelectionArgs) -> bool {
+    args.names.is_empty() && args.select.is_empty() && !args.all
 }
 
 /// One pipeline by its exact name.
@@ -100,37 +111,14 @@ fn mark(project: &ProjectSpec, selector: &str, chosen: &mut [bool], to: bool) ->
 
 fn matches(project: &ProjectSpec, name: &str, spec: &PipelineSpec, part: &str) -> bool {
     match part.split_once(':') {
-        Some(("tag", tag)) => spec.options.tags.iter().flatten().any(|have| glob(tag, have)),
-        Some(("source", source)) => glob(source, project::source_connection(spec)),
+        Some(("tag", tag)) => spec.options.tags.iter().flatten().any(|have| covers(tag, have)),
+        Some(("source", source)) => covers(source, project::source_connection(spec)),
         Some(("target", target)) => {
-            project::target_names(project, name, spec).iter().any(|own| glob(target, own))
-                || glob(target, &spec.target)
+            project::target_names(project, name, spec).iter().any(|own| covers(target, own))
+                || covers(target, &spec.target)
         }
-        _ => glob(part, name),
+        _ => covers(part, name) || project.members.get(name).is_some_and(|member| member.of == part),
     }
-}
-
-/// Whether a glob covers a text: `*` stands for any characters, `?` for one.
-fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p, t));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((star_p, star_t)) = star {
-            star = Some((star_p, star_t + 1));
-            p = star_p + 1;
-            t = star_t + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|character| *character == '*')
 }
 
 fn matches_nothing(project: &ProjectSpec, part: &str) -> FlowError {
@@ -277,14 +265,5 @@ mod tests {
         };
         assert!(single("customers"));
         assert!(!single("cust*"));
-    }
-
-    #[test]
-    fn globs_cover_whole_names() {
-        assert!(glob("*", ""));
-        assert!(glob("a*b*c", "aXXbYYc"));
-        assert!(!glob("a*b*c", "aXXbYY"));
-        assert!(glob("?b", "äb"));
-        assert!(!glob("a", "ab"));
     }
 }

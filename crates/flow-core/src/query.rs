@@ -151,7 +151,10 @@ fn blanks(text: &str) -> Result<Vec<Blank<'_>>> {
                     found.push(Blank { start: *at, end, name, is_name: false });
                 }
             }
-            Token::Symbol('{') if start == at + 1 && text[end..].starts_with('}') => {
+            // ${…} is nothing of SQL's.
+            Token::Symbol('{')
+                if start == at + 1 && text[end..].starts_with('}') && !text[..*at].ends_with('$') =>
+            {
                 found.push(Blank { start: *at, end: end + 1, name, is_name: true });
             }
             _ => {}
@@ -200,7 +203,13 @@ pub fn filled(
     let (mut out, mut copied) = (String::new(), 0);
     for blank in blanks(text)? {
         out.push_str(&text[copied..blank.start]);
-        out.push_str(&if blank.is_name { identifier(blank.name)? } else { value(blank.name)? });
+        let filled = if blank.is_name { identifier(blank.name)? } else { value(blank.name)? };
+        // U&'…' is another kind of string than '…'.
+        if out.ends_with('&') {
+            out.push(' ');
+        }
+        // A sign would make a comment of the one before it, and binds less than a cast.
+        out.push_str(&if filled.starts_with('-') { format!("({filled})") } else { filled });
         copied = blank.end;
     }
     out.push_str(&text[copied..]);

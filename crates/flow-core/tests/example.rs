@@ -4,6 +4,7 @@ use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::json_schema::json_schema;
 use ematix_flow_core::declare::options::{OPTIONS, Support};
 use ematix_flow_core::declare::toml_file::read_project;
+use ematix_flow_core::declare::variables::Chosen;
 use ematix_flow_core::declare::{ColumnSpec, PipelineOptions, ProjectSpec};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::types::{DataType, TYPE_NAMES};
@@ -16,7 +17,8 @@ fn root() -> &'static Path {
 
 fn project() -> ProjectSpec {
     let path = root().join("pipelines.example.toml");
-    read_project(&path, &ProcessEnvironment).unwrap_or_else(|errors| panic!("{errors:#?}"))
+    read_project(&path, &Chosen::default(), &ProcessEnvironment)
+        .unwrap_or_else(|errors| panic!("{errors:#?}"))
 }
 
 /// The text of the example and of the file that it includes.

@@ -93,10 +93,7 @@ target = "mirror.{table}"
 overrides.mirror_events = { mode = "append", incremental_column = "id", handle_deletes = "ignore" }
 overrides.mirror_orders = { incremental_column = "updated_at", handle_deletes = "ignore" }
 "#;
-    assert_eq!(
-        refused(text),
-        ["`for_each` in pipeline `mirror_{table}`", "`overrides` in pipeline `mirror_{table}`"]
-    );
+    assert_eq!(refused(text), Vec::<String>::new());
 }
 
 #[test]
@@ -118,7 +115,7 @@ defaults.enabled = false
 [environments.ci]
 connections.app.dsn = "${env:CI_DSN}"
 "#;
-    assert_eq!(refused(text), ["`[vars]`", "`[environments]`"]);
+    assert_eq!(refused(text), Vec::<String>::new());
 }
 
 #[test]

@@ -114,7 +114,13 @@ def refused_markers(names: list[str], directory: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
     schema = json.loads(flow("schema"))
-    options = frozenset(schema["$defs"]["PipelineSection"]["properties"]) - {"source", "target", "targets"}
+    options = frozenset(schema["$defs"]["PipelineSection"]["properties"]) - {
+        "source",
+        "target",
+        "targets",
+        "for_each",
+        "overrides",
+    }
     from ematix_flow import _core
 
     table = json.loads(_core.option_table())

@@ -22,6 +22,7 @@ pub use watermark::WatermarkCommand;
 use crate::console::{Format, Manner};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ematix_flow_core::declare::variables::{Chosen, is_variable_name};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -143,16 +144,30 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "PKG.MOD", env = "EMATIX_FLOW_MODULE", hide_env = true)]
     pub module: Option<String>,
 
-    /// An environment of the project's file
-    #[arg(long, global = true, value_name = "NAME", env = "EMATIX_FLOW_ENV", hide = true)]
+    /// Lay an environment over the project's files: [environments.NAME]
+    #[arg(long, global = true, value_name = "NAME", env = "EMATIX_FLOW_ENV", hide_env = true)]
     pub env: Option<String>,
 
-    /// A variable of the project's file
-    #[arg(long, global = true, value_name = "NAME=VALUE", hide = true)]
-    pub var: Vec<String>,
+    /// Give a variable of [vars] another value, for this once; may be given several times
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = variable)]
+    pub var: Vec<(String, String)>,
+}
+
+/// `NAME=VALUE` of `--var`.
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if is_variable_name(name) => Ok((name.to_owned(), value.to_owned())),
+        Some((name, _)) => Err(format!("`{name}` cannot be the name of a variable")),
+        None => Err("write NAME=VALUE".to_owned()),
+    }
 }
 
 impl GlobalArgs {
+    /// What is said of the project that is read.
+    pub fn chosen(&self) -> Chosen {
+        Chosen { environment: self.env.clone(), variables: self.var.clone(), ..Chosen::default() }
+    }
+
     /// How the console is to speak.
     pub fn manner(&self) -> Manner {
         Manner {

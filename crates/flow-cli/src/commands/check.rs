@@ -21,7 +21,10 @@ struct Finding<'a> {
 
 /// Verifies the targets of the pipelines that were asked for.
 pub fn check(session: &Session, args: &SelectionArgs) -> Outcome {
-    let engine = session.engine()?;
+    let engine = match selection::is_nothing(args) {
+        true => session.engine()?,
+        false => session.connected_engine(&selection::said(args))?,
+    };
     let selection = selection::choose_some(engine.project(), args, "check")?;
     let checked: Vec<(String, Vec<Violation>)> = signals::block_on(async |_| {
         let mut checked = Vec::new();

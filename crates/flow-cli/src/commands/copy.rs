@@ -57,7 +57,7 @@ fn connections_of(session: &Session, args: &CopyArgs, name: &str) -> Result<Proj
     let file = &session.global.config;
     let unnamed = file == Path::new(DEFAULT_CONFIG);
     if unnamed && ((is_dsn(&args.from) && is_dsn(&args.to)) || !file.exists()) {
-        session.refuse_what_is_not_here()?;
+        session.refuse_environment()?;
         return Ok(ProjectSpec::default());
     }
     let declared = session.project()?;
@@ -74,6 +74,7 @@ fn connections_of(session: &Session, args: &CopyArgs, name: &str) -> Result<Proj
         connections: declared.connections,
         files: declared.files,
         places: declared.places,
+        environment: declared.environment,
         ..ProjectSpec::default()
     })
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 
 /// Shows runs, or a key's versions.
 pub fn history(session: &Session, args: &HistoryArgs) -> Outcome {
-    let engine = session.engine()?;
+    let engine = session.connected_engine(&selection::said(&args.selection))?;
     let selection = selection::choose(engine.project(), &args.selection)?;
     if !args.key.is_empty() {
         let key: Vec<(String, String)> =

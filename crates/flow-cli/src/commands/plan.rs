@@ -18,7 +18,8 @@ use serde_json::json;
 
 /// Plans with the facts of the databases.
 pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
-    let (engine, selection) = prepared(session, args)?;
+    let wanted = selection::said(&args.selection);
+    let (engine, selection) = prepared(session.connected_engine(&wanted)?, args)?;
     let answer = signals::block_on(async |stop| {
         let request =
             Request { full_scan: args.full_scan, ..project::request(args.overrides.options(), stop) };
@@ -33,15 +34,14 @@ pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
 
 /// Plans from the files alone.
 pub fn preview(session: &Session, args: &PlanArgs) -> Outcome {
-    let (engine, selection) = prepared(session, args)?;
+    let (engine, selection) = prepared(session.engine()?, args)?;
     let request = Request { full_scan: args.full_scan, ..project::offline_request(args.overrides.options()) };
     let mut answer = Answer::to(session, args, &engine, "preview");
     selection.names.iter().for_each(|name| answer.add(name, engine.preview(name, &request)));
     answer.end(&selection)
 }
 
-fn prepared(session: &Session, args: &PlanArgs) -> Result<(Engine, Selection), project::Failure> {
-    let engine = session.engine()?;
+fn prepared(engine: Engine, args: &PlanArgs) -> Result<(Engine, Selection), project::Failure> {
     let selection = selection::choose(engine.project(), &args.selection)?;
     let faults = validate::faults(&engine, &selection.names, &args.overrides.options());
     if faults.is_empty() { Ok((engine, selection)) } else { Err(faults.into()) }

@@ -56,7 +56,11 @@ pub fn dry_run(session: &Session, args: &DryRunArgs) -> Outcome {
 }
 
 fn choose_and_perform(session: &Session, selection: &SelectionArgs, command: &str, wish: Wish) -> Outcome {
-    let engine = session.engine()?;
+    // Without a name nothing is asked of a database: what is missing is said.
+    let engine = match selection::is_nothing(selection) {
+        true => session.engine()?,
+        false => session.connected_engine(&selection::said(selection))?,
+    };
     let selection = selection::choose_some(engine.project(), selection, command)?;
     // One pipeline has nothing to use again.
     let engine = if selection.names.len() > 1 { engine.pooled() } else { engine };

@@ -17,7 +17,7 @@ use serde_json::json;
 /// Runs the pipelines that are due.
 pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
     let console = &session.console;
-    let (engine, mut errors) = session.sound_engine()?;
+    let (engine, mut errors) = session.sound_engine(&selection::said(args))?;
     let engine = engine.pooled();
     let selection = selection::choose(engine.project(), args)?;
     let mut sound: Vec<String> = Vec::new();

@@ -5,16 +5,26 @@ use crate::args::ShowArgs;
 use crate::project::{self, Outcome, Session};
 use crate::render::show::{Setting, settings};
 use crate::selection;
+use ematix_flow_core::declare::for_each::may_mean;
 use ematix_flow_core::declare::options::{OPTIONS, Support};
+use ematix_flow_core::declare::variables::{Origin, text_of};
 use ematix_flow_core::declare::{OptionInfo, PipelineSpec, Places, ProjectSpec, SourceSpec};
 use ematix_flow_core::error::Location;
+use ematix_flow_core::sql::Literal;
 use serde_json::{Map, Value, json};
 
 /// Shows one pipeline.
 pub fn show(session: &Session, args: &ShowArgs) -> Outcome {
-    let project = session.project()?;
+    let mut project = session.project()?;
+    if !project.pipelines.contains_key(&args.name)
+        && project.each.keys().any(|many| may_mean(std::slice::from_ref(&args.name), many))
+    {
+        // Which members there are only the database knows.
+        project = session.connected_engine(std::slice::from_ref(&args.name))?.project().clone();
+    }
     let spec = selection::one(&project, &args.name)?;
     let all = all_settings(&project, &args.name, spec);
+    let variables = variables(&project, &args.name);
     let console = &session.console;
     if console.is_human() {
         let place = project.places.pipeline(&args.name).map(line_of);
@@ -23,10 +33,46 @@ pub fn show(session: &Session, args: &ShowArgs) -> Outcome {
             None => args.name.clone(),
         };
         console.out(&settings(&head, &all));
+        if !variables.is_empty() {
+            console.out(&settings("variables", &variables));
+        }
     } else {
-        console.json(&json!({ "schema": "ematix.show.v1", "name": args.name, "options": all }));
+        let environment = project.environment.as_ref().map(|environment| &environment.name);
+        console.json(&json!({
+            "schema": "ematix.show.v1",
+            "name": args.name,
+            "environment": environment,
+            "options": all,
+            "variables": variables,
+        }));
     }
     DONE
+}
+
+/// The variables that a pipeline names.
+fn variables(project: &ProjectSpec, name: &str) -> Vec<Setting> {
+    let value = |value: &Literal| match value {
+        Literal::Text(text) => toml_text(&json!(text)),
+        other => text_of(other),
+    };
+    let member = project.members.get(name);
+    let used = project.used_variables.get(name).into_iter().flatten();
+    let setting = |name: &String| {
+        if let Some(own) = member.and_then(|member| member.row.get(name)) {
+            return Some(Setting {
+                name: name.clone(),
+                value: Some(value(own)),
+                from: "for_each".to_owned(),
+            });
+        }
+        let variable = project.variables.get(name)?;
+        let from = match &variable.from {
+            Origin::File(place) => place.as_ref().map_or_else(|| "given".to_owned(), origin),
+            Origin::Flag => "--var".to_owned(),
+        };
+        Some(Setting { name: name.clone(), value: Some(value(&variable.value)), from })
+    };
+    used.filter_map(setting).collect()
 }
 
 fn all_settings(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<Setting> {
@@ -118,6 +164,8 @@ fn target(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> String {
 fn origin(location: &Location) -> String {
     match location.section.as_deref() {
         Some("[defaults]") => format!("[defaults] {}", line_of(location)),
+        // `[environments.ci.defaults]` of what holds in one environment alone.
+        Some(section) if section.starts_with("[environments.") => format!("{section} {}", line_of(location)),
         _ => line_of(location),
     }
 }

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 /// Shows the pipelines that were asked for.
 pub fn status(session: &Session, args: &SelectionArgs) -> Outcome {
-    let engine = session.engine()?;
+    let engine = session.connected_engine(&selection::said(args))?;
     let selection = selection::choose(engine.project(), args)?;
     let (mut rows, errors) =
         project::ask_each_target(&engine, &selection.names, async |names| engine.status(&names).await)?;

@@ -22,7 +22,11 @@ const UNCHECKED: &str = "queries, columns, types, drift, privileges";
 /// Validates the pipelines that were asked for.
 pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {
     let console = &session.console;
-    let engine = match session.engine() {
+    let read = match args.connect {
+        true => session.connected_engine(&selection::said(&args.selection)),
+        false => session.engine(),
+    };
+    let engine = match read {
         Ok(engine) => engine,
         Err(failure) if matches!(console.format(), Format::Json | Format::NdJson) => {
             console.json(&document(&failure.0, &Doubts::default()));

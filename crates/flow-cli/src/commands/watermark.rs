@@ -20,7 +20,7 @@ pub fn watermark(session: &Session, command: &WatermarkCommand) -> Outcome {
 }
 
 fn show(session: &Session, args: &SelectionArgs) -> Outcome {
-    let engine = session.engine()?;
+    let engine = session.connected_engine(&selection::said(args))?;
     let selection = selection::choose(engine.project(), args)?;
     let (rows, errors) =
         project::ask_each_target(&engine, &selection.names, async |names| engine.watermarks(&names).await)?;
@@ -31,7 +31,7 @@ fn show(session: &Session, args: &SelectionArgs) -> Outcome {
 }
 
 fn set(session: &Session, name: &str, value: &str) -> Outcome {
-    let engine = session.engine()?;
+    let engine = session.connected_engine(&[name.to_owned()])?;
     selection::one(engine.project(), name)?;
     let row = signals::block_on(async |_| engine.set_watermark(name, value).await)??;
     print(session, &[row]);
@@ -39,7 +39,7 @@ fn set(session: &Session, name: &str, value: &str) -> Outcome {
 }
 
 fn reset(session: &Session, name: &str, yes: bool) -> Outcome {
-    let engine = session.engine()?;
+    let engine = session.connected_engine(&[name.to_owned()])?;
     selection::one(engine.project(), name)?;
     let console = &session.console;
     if !yes {

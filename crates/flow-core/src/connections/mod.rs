@@ -68,10 +68,8 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
                 .map_err(|error| found.place(error, "dsn"))?
         }
     };
-    let project_side =
-        project.connections.get(name).map(|spec| Declared { name, spec, places: &project.places });
-    let user_side = user_file.declared(name);
-    for declared in project_side.into_iter().chain(user_side) {
+    let sides = [of_environment(name, project), of_files(name, project), user_file.declared(name)];
+    for declared in sides.into_iter().flatten() {
         target.read_only |= declared.spec.read_only;
         for (setting, value) in &declared.spec.session {
             if !target.session.contains_key(setting) {
@@ -133,6 +131,21 @@ struct Declared<'a> {
     name: &'a str,
     spec: &'a ConnectionSpec,
     places: &'a Places,
+    /// The environment whose it is.
+    environment: Option<&'a str>,
+}
+
+/// What the files say of a connection.
+fn of_files<'a>(name: &'a str, project: &'a ProjectSpec) -> Option<Declared<'a>> {
+    let spec = project.connections.get(name)?;
+    Some(Declared { name, spec, places: &project.places, environment: None })
+}
+
+/// What the environment that was chosen says of a connection.
+fn of_environment<'a>(name: &'a str, project: &'a ProjectSpec) -> Option<Declared<'a>> {
+    let chosen = project.environment.as_ref()?;
+    let spec = chosen.connections.get(name)?;
+    Some(Declared { name, spec, places: &project.places, environment: Some(&chosen.name) })
 }
 
 fn locate<'a>(
@@ -147,8 +160,9 @@ fn locate<'a>(
             return Ok(Found::Variable { name: variable, dsn });
         }
     }
-    if let Some(spec) = project.connections.get(name).filter(|spec| leads_somewhere(spec)) {
-        return Ok(Found::Project(Declared { name, spec, places: &project.places }));
+    let sides = [of_environment(name, project), of_files(name, project)];
+    if let Some(found) = sides.into_iter().flatten().find(|side| leads_somewhere(side.spec)) {
+        return Ok(Found::Project(found));
     }
     if let Some(declared) = user_file.declared(name).filter(|declared| leads_somewhere(declared.spec)) {
         return Ok(Found::User(declared));
@@ -214,8 +228,14 @@ fn unknown(
 
 /// The names of all connections, in the order of their places; `default` where something needs it.
 fn names(project: &ProjectSpec, user_file: &UserFile, environment: &dyn Environment) -> Vec<String> {
-    let mut names: Vec<String> =
-        project.connections.keys().chain(user_file.connections().keys()).cloned().collect();
+    let of_environment = project.environment.iter().flat_map(|chosen| chosen.connections.keys());
+    let mut names: Vec<String> = project
+        .connections
+        .keys()
+        .chain(of_environment)
+        .chain(user_file.connections().keys())
+        .cloned()
+        .collect();
     let uses_default = project.pipelines.values().any(|pipeline| {
         let mut sources = pipeline.source.connections().into_iter();
         sources.any(|source| source.unwrap_or(DEFAULT) == DEFAULT)
@@ -247,9 +267,11 @@ impl Found<'_> {
         match self {
             Found::Variable { name, .. } => name.clone(),
             Found::Project(declared) => {
-                match declared.places.get(&Places::path("connections", declared.name)) {
-                    Some(place) => place.file.clone(),
-                    None => "the project".to_owned(),
+                let file = declared.places.get(&declared.section()).map(|place| place.file.as_str());
+                let file = file.unwrap_or("the project");
+                match declared.environment {
+                    Some(environment) => format!("{file} [environments.{environment}]"),
+                    None => file.to_owned(),
                 }
             }
             Found::User(_) => USER_FILE_SHOWN.to_owned(),
@@ -307,8 +329,18 @@ impl Found<'_> {
 }
 
 impl Declared<'_> {
+    /// The path of its section.
+    fn section(&self) -> String {
+        match self.environment {
+            Some(environment) => {
+                Places::path(&format!("{}.connections", Places::path("environments", environment)), self.name)
+            }
+            None => Places::path("connections", self.name),
+        }
+    }
+
     fn path(&self, parameter: &str) -> String {
-        format!("{}.{parameter}", Places::path("connections", self.name))
+        format!("{}.{parameter}", self.section())
     }
 
     fn parameters(&self, environment: &dyn Environment) -> Result<Vec<(String, Secret)>> {
@@ -412,7 +444,8 @@ impl UserFile {
     fn declared<'a>(&'a self, name: &str) -> Option<Declared<'a>> {
         match self {
             UserFile::Read(connections, places) => {
-                connections.get_key_value(name).map(|(name, spec)| Declared { name, spec, places })
+                let (name, spec) = connections.get_key_value(name)?;
+                Some(Declared { name, spec, places, environment: None })
             }
             _ => None,
         }

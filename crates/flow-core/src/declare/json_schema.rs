@@ -2,7 +2,7 @@
 //! completion, the reader of the file for the shape of every value, so that the two never disagree.
 
 use super::options::{MODES, Mode, OPTIONS, PipelineOptions, Support};
-use super::{ConnectionSpec, SourceSpec, TableSpec, TransformSpec};
+use super::{ConnectionSpec, Names, ScalarSpec, SourceSpec, TableSpec, TransformSpec};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -19,6 +19,9 @@ struct ProjectFile {
     /// Python modules, or files, with further pipelines.
     #[schemars(default)]
     python: Vec<String>,
+    /// Variables by name: `{name}` in names, in SQL an identifier; `:name` in SQL a value.
+    #[schemars(default)]
+    vars: IndexMap<String, ScalarSpec>,
     /// Connections by name.
     #[schemars(default)]
     connections: IndexMap<String, ConnectionSpec>,
@@ -33,6 +36,24 @@ struct ProjectFile {
     /// Transforms by name: SQL that runs after loads, or by itself.
     #[schemars(default)]
     transforms: IndexMap<String, TransformSpec>,
+    /// What `--env NAME` lays over the files, by name.
+    #[schemars(default)]
+    environments: IndexMap<String, EnvironmentSection>,
+}
+
+/// What an environment lays over the files; nothing else can stand in it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)] // only its schema is used
+struct EnvironmentSection {
+    /// Where connections lead in it: each comes whole from here.
+    #[schemars(default)]
+    connections: IndexMap<String, ConnectionSpec>,
+    /// Variables that are others in it; `${env:NAME}` is allowed.
+    #[schemars(default)]
+    vars: IndexMap<String, ScalarSpec>,
+    /// Options that reach every pipeline whose mode knows them, over `[defaults]`.
+    defaults: Option<PipelineOptions>,
 }
 
 /// A pipeline: where rows come from, where they go, and how.
@@ -47,6 +68,26 @@ struct PipelineSection {
     /// Several targets that one reading of the source loads, each with its mode and options; instead of `target`.
     #[schemars(default)]
     targets: Vec<TargetSection>,
+    /// One pipeline for each table of a connection, row of a query, or value of a list; each has its own name.
+    for_each: Option<ForEachSection>,
+    /// Options of single members of `for_each`, by name or glob.
+    #[schemars(default)]
+    overrides: IndexMap<String, PipelineOptions>,
+}
+
+/// What a pipeline is repeated for: tables, the rows of a query, or lists of values by the name of a variable.
+#[derive(JsonSchema)]
+#[allow(dead_code)] // only its schema is used
+struct ForEachSection {
+    /// The connection that is asked; the source's unless said.
+    connection: Option<String>,
+    /// Tables as globs: `["app.*", "!app.audit_*"]`; gives `{schema}` and `{table}`.
+    tables: Option<Names>,
+    /// A query; its columns are the variables.
+    query: Option<String>,
+    /// Values of a variable.
+    #[serde(flatten)]
+    lists: IndexMap<String, Vec<ScalarSpec>>,
 }
 
 /// One of several targets; what the pipeline says besides holds for it too.

@@ -5,6 +5,8 @@
 
 pub mod environment;
 pub mod file_dsn;
+pub mod for_each;
+pub mod glob;
 pub mod interpolation;
 pub mod json_schema;
 pub mod node;
@@ -15,10 +17,11 @@ mod sections;
 pub mod source;
 pub mod toml;
 pub mod transforms;
+pub mod variables;
 
 pub use self::toml as toml_file;
 pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
-pub use project::{Places, ProjectSpec, Tables};
+pub use project::{EnvironmentSpec, Places, ProjectSpec, Tables};
 pub use sections::{add_sound, keep_sound};
 pub use source::SourceSpec;
 pub use transforms::TransformSpec;

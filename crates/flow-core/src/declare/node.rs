@@ -122,6 +122,21 @@ impl Table {
         self.0.insert(name.into(), field);
     }
 
+    /// The value of a name, to change it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
+        self.0.get_mut(name).map(|field| &mut field.node)
+    }
+
+    /// Names and values, to change these.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Field)> {
+        self.0.iter_mut().map(|(name, field)| (name.as_str(), field))
+    }
+
+    /// Takes a value out, with the place of its name.
+    pub fn take(&mut self, name: &str) -> Option<Field> {
+        self.0.shift_remove(name)
+    }
+
     /// Takes a value out.
     pub fn remove(&mut self, name: &str) -> Option<Node> {
         self.0.shift_remove(name).map(|field| field.node)

@@ -144,8 +144,6 @@ options! {
         on_same_time default "replace";
         delete_when;
         notify default [];
-        for_each;
-        overrides;
         catchup default "latest";
         overlap;
         retries default 0;

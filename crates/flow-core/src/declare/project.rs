@@ -1,5 +1,7 @@
 //! Everything that a project declares, and where each part was written.
 
+use super::for_each::{Member, Question};
+use super::variables::Variables;
 use super::{ConnectionSpec, PipelineSpec, TableSpec, TransformSpec};
 use crate::error::{ErrorCode, FlowError, Location};
 use indexmap::IndexMap;
@@ -31,6 +33,25 @@ pub struct ProjectSpec {
     pub files: Vec<String>,
     /// Where each part was written.
     pub places: Places,
+    /// The environment that was chosen.
+    pub environment: Option<EnvironmentSpec>,
+    /// What `{name}` and `:name` stand for.
+    pub variables: Variables,
+    /// Pipelines that stand for many, which only a database can name: how each is written, and what is to be asked.
+    pub each: IndexMap<String, (String, Question)>,
+    /// Pipelines that are one of many.
+    pub members: IndexMap<String, Member>,
+    /// The variables that a pipeline names, where it names any.
+    pub used_variables: IndexMap<String, Vec<String>>,
+}
+
+/// An environment: what of it is not laid over the files while they are read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EnvironmentSpec {
+    /// Its name.
+    pub name: String,
+    /// Where connections lead in it.
+    pub connections: IndexMap<String, ConnectionSpec>,
 }
 
 /// Where things were written, by path: `pipelines.customers.mode`, `tables.dim.columns.email`. A name with dots stands
@@ -73,6 +94,15 @@ impl Places {
                 return Some(location);
             }
             path = &path[..path.rfind('.')?];
+        }
+    }
+
+    /// Says that a path was written where another was, with all that lies in it.
+    pub(crate) fn put(&mut self, path: &str, from: &str) {
+        let inside = format!("{path}.");
+        self.0.retain(|known, _| known != path && !known.starts_with(&inside));
+        for (rest, place) in self.inside(from) {
+            self.0.insert(format!("{path}{rest}"), place);
         }
     }
 
@@ -157,6 +187,25 @@ impl IntoIterator for Tables {
 type Clash = (&'static str, String, FlowError);
 
 impl ProjectSpec {
+    /// Whether a connection is declared to be no target.
+    pub fn is_read_only(&self, connection: &str) -> bool {
+        let of_environment = self.environment.iter().filter_map(|chosen| chosen.connections.get(connection));
+        self.connections.get(connection).into_iter().chain(of_environment).any(|spec| spec.read_only)
+    }
+
+    /// Remembers which variables a pipeline names.
+    pub(crate) fn uses(&mut self, pipeline: &str, variables: Vec<String>) {
+        if variables.is_empty() {
+            return;
+        }
+        let used = self.used_variables.entry(pipeline.to_owned()).or_default();
+        for name in variables {
+            if !used.contains(&name) {
+                used.push(name);
+            }
+        }
+    }
+
     /// Adds what another project declares.
     ///
     /// # Errors

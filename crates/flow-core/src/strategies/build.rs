@@ -95,7 +95,7 @@ impl Check<'_> {
             .clone()
             .or_else(|| spec.source.first_connection().map(str::to_owned))
             .unwrap_or_else(|| DEFAULT_CONNECTION.to_owned());
-        if self.project.connections.get(&target_connection).is_some_and(|connection| connection.read_only) {
+        if self.project.is_read_only(&target_connection) {
             let error = FlowError::new(
                 ErrorCode::ReadOnlyTarget,
                 format!("the target's connection `{target_connection}` is declared read_only"),

@@ -4,6 +4,7 @@ use crate::memory::Memory;
 use crate::{mistakes, pipeline, read, told};
 use ematix_flow_core::declare::options::{HandleDeletes, Lookback, Mode, NameOrOff};
 use ematix_flow_core::declare::toml_file::{read_project, read_text};
+use ematix_flow_core::declare::variables::Chosen;
 use ematix_flow_core::declare::{ColumnSpec, DefaultSpec, Names, ScalarSpec};
 use std::path::Path;
 
@@ -43,7 +44,7 @@ mode = "scd2"
 handle_deletes = "Soft"
 transforms_pre = [5]
 max_delete_fraction = 2
-[vars]
+[features]
 region = "EU"
 "#;
     assert_eq!(
@@ -72,7 +73,7 @@ region = "EU"
             "invalid_value 32:18 `handle_deletes` of pipeline `three` cannot be `Soft` | did you mean `soft`?",
             "invalid_value 33:19 an entry of `transforms_pre` of pipeline `three` must be a table, not a whole number",
             "invalid_value 34:23 `max_delete_fraction` of pipeline `three` must lie between 0 and 1",
-            "not_yet_supported 35:1 `[vars]` is not supported yet",
+            "not_yet_supported 35:1 `[features]` is not supported yet",
         ]
     );
 }
@@ -245,7 +246,7 @@ fn files_are_included_relative_to_the_file_they_stand_in() {
         .file("etc/parts/a.sql", "SELECT 2")
         .file("etc/parts/b.toml", "[tables.t]\nschema = 's'\n")
         .file("etc/shared.toml", "[connections.x]\nhost = 'h'\n");
-    let project = read_project(Path::new("etc/pipelines.toml"), &files)
+    let project = read_project(Path::new("etc/pipelines.toml"), &Chosen::default(), &files)
         .unwrap_or_else(|errors| panic!("{:#?}", told(&errors)));
     assert_eq!(
         project.files,
@@ -264,7 +265,7 @@ fn mistakes_of_all_files_are_told_in_their_order() {
         .file("b.toml", "include = ['pipelines.toml', 'nothing/*.toml']\n[connections.c]\nhost = 'h'\n")
         .file("a/1.toml", "[tables.t]\n[defaults]\nlease = '2m'\ny = 1\n")
         .file("a/2.toml", "[tables.t]\n");
-    let errors = read_project(Path::new("pipelines.toml"), &files).unwrap_err();
+    let errors = read_project(Path::new("pipelines.toml"), &Chosen::default(), &files).unwrap_err();
     assert_eq!(
         told(&errors),
         [
@@ -273,7 +274,7 @@ fn mistakes_of_all_files_are_told_in_their_order() {
         ]
     );
     let files = files.file("pipelines.toml", "include = ['b.toml', 'a/*.toml', 'none.toml', 'b.toml']\n[connections.c]\nhost = 'h'\n[defaults]\nlease = '1m'\n");
-    let errors = read_project(Path::new("pipelines.toml"), &files).unwrap_err();
+    let errors = read_project(Path::new("pipelines.toml"), &Chosen::default(), &files).unwrap_err();
     assert_eq!(
         told(&errors),
         [
@@ -299,6 +300,6 @@ fn mistakes_of_all_files_are_told_in_their_order() {
             "first at a/1.toml:1:1",
         ]
     );
-    let missing = read_project(Path::new("none.toml"), &Memory::new()).unwrap_err();
+    let missing = read_project(Path::new("none.toml"), &Chosen::default(), &Memory::new()).unwrap_err();
     assert_eq!(missing[0].message, "`none.toml` cannot be read: there is no such file");
 }

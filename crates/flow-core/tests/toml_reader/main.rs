@@ -5,6 +5,7 @@ mod files;
 mod memory;
 mod options;
 mod sections;
+mod variables;
 
 use ematix_flow_core::declare::ProjectSpec;
 use ematix_flow_core::declare::toml_file::read_text;

@@ -51,11 +51,6 @@ fn an_option_of_another_mode_is_wrong_unless_it_says_what_happens_anyway() {
 #[test]
 fn what_a_later_version_will_have_is_refused_by_name() {
     let cases = [
-        ("[vars]\nregion = 'EU'", "not_yet_supported 1:1 `[vars]` is not supported yet"),
-        (
-            "[environments.ci]\ndefaults.enabled = false",
-            "not_yet_supported 1:1 `[environments]` is not supported yet",
-        ),
         ("[features.f]\nonline = true", "not_yet_supported 1:1 `[features]` is not supported yet"),
         (
             "[transforms.t]\nsql = 'x'\nevery = '1h'",
@@ -74,8 +69,6 @@ fn what_a_later_version_will_have_is_refused_by_name() {
         assert_eq!(mistakes(text), [expected], "{text}");
     }
     for option in [
-        "for_each = { tenant = ['a'] }",
-        "overrides.x = { mode = 'append' }",
         "notify = [{ on = ['failed'] }]",
         "event_timestamp_column = 'at'",
         "ttl = '1d'",
@@ -96,7 +89,7 @@ fn what_a_later_version_will_have_is_refused_by_name() {
         let expected = format!("not_yet_supported 5:1 `{name}` in pipeline `p` is not supported yet");
         assert_eq!(mistakes(&pipeline("scd2", option)), [expected], "{option}");
     }
-    read("[vars]\n[features]\n");
+    read("[transforms]\n[features]\n");
 }
 
 #[test]

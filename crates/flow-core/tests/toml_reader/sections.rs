@@ -70,8 +70,8 @@ fn sources_name_their_rows_once() {
     for (written, expected) in cases {
         assert_eq!(mistakes(&source(written)), [expected], "{written}");
     }
-    let project = read(&source("{ query = 'SELECT ${x}, :y, {z}' }"));
-    assert_eq!(project.pipelines["p"].source.query.as_deref(), Some("SELECT ${x}, :y, {z}"));
+    let project = read(&source("{ query = 'SELECT ${x}, b[1:y], \":z\"' }"));
+    assert_eq!(project.pipelines["p"].source.query.as_deref(), Some("SELECT ${x}, b[1:y], \":z\""));
 }
 
 #[test]

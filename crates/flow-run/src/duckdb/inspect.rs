@@ -5,10 +5,12 @@
 use super::session::DuckDbSession;
 use crate::session::{Inspector, Privilege, Question, Session, SourceRead, nth, unreadable};
 use async_trait::async_trait;
+use ematix_flow_core::declare::for_each::Relation as Named;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::duckdb::{DuckDb, facts_of, known};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, MissingPrivilege, Relation, SourceColumn};
+use ematix_flow_core::history;
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::schema::{LiveColumn, LiveIndex, LiveTable, TypeFacts};
@@ -77,6 +79,26 @@ impl Inspector for DuckDbSession {
     fn missing_privileges(&self, _needed: &[Privilege]) -> Question<Vec<MissingPrivilege>> {
         // Whoever may write the file may do everything in it.
         Question::new("SELECT TRUE".to_owned(), |_, _| Ok(Vec::new()))
+    }
+
+    fn relations(&self) -> Question<Vec<Named>> {
+        let sql = sql!(
+            "SELECT table_schema, table_name, table_type = 'BASE TABLE' FROM information_schema.tables
+ WHERE table_catalog = current_database() AND table_schema NOT IN ('information_schema', 'pg_catalog', {own})
+ ORDER BY table_schema, table_name",
+            own = text(history::SCHEMA)
+        );
+        Question::new(sql.to_text(&DuckDb), |answer, doing| {
+            let relation = |row: &Vec<Option<String>>| match row.as_slice() {
+                [Some(schema), Some(name), Some(by_glob)] => Ok(Named {
+                    schema: schema.clone(),
+                    name: name.clone(),
+                    by_glob: matches!(by_glob.as_str(), "t" | "true"),
+                }),
+                _ => Err(unreadable(doing, "a table without schema or name")),
+            };
+            answer.rows.iter().map(relation).collect()
+        })
     }
 
     fn clock(&self) -> Question<String> {

@@ -6,6 +6,7 @@ pub mod callables;
 mod check;
 mod gather;
 mod keys;
+mod members;
 mod nulls;
 pub mod observer;
 mod patience;

@@ -2,6 +2,7 @@
 
 use super::Question;
 use async_trait::async_trait;
+use ematix_flow_core::declare::for_each::Relation as Named;
 use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{Cap, MissingPrivilege, Relation, SourceColumn};
 use ematix_flow_core::query::ReadQuery;
@@ -49,6 +50,10 @@ pub trait Inspector: Send + Sync {
     /// # Errors
     /// What the server says of the query; `duplicate_name`.
     async fn columns(&self, query: &str) -> Result<Vec<SourceColumn>>;
+
+    /// Asks which tables and views there are, but for those of the system and of flow itself, in the order of their
+    /// names.
+    fn relations(&self) -> Question<Vec<Named>>;
 
     // Of a target.
 

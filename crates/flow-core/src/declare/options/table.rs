@@ -173,6 +173,14 @@ impl PipelineOptions {
         OPTIONS.iter().filter(|option| option.field.is_some_and(|field| (field.is_set)(self)))
     }
 
+    /// Forgets an option.
+    pub(crate) fn clear(&mut self, name: &str) {
+        if let Some(field) = OPTIONS.iter().find(|option| option.name == name).and_then(|option| option.field)
+        {
+            (field.clear)(self);
+        }
+    }
+
     /// The options that can be given on the command line for this once, in the order of the help.
     pub fn flags() -> Vec<(&'static OptionInfo, Flag)> {
         let mut flags: Vec<(&OptionInfo, Flag)> = Vec::new();

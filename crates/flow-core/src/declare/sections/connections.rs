@@ -2,16 +2,18 @@
 
 use super::words::{Kind, Owner};
 use super::{Document, Entry};
+use crate::declare::ConnectionSpec;
 use crate::declare::file_dsn::duckdb_file;
 use crate::declare::interpolation::Template;
 use crate::declare::json_schema::definition;
 use crate::declare::node::{Field, Node, Place, Table, Value};
-use crate::declare::toml::SourceText;
 use crate::error::{ErrorCode, FlowError};
 use crate::libpq::{self, parse_dsn};
+use indexmap::IndexMap;
+use std::ops::Range;
 
-/// Keeps every value of a connection that may be a secret out of the excerpts.
-pub(crate) fn hide_secrets(source: &mut SourceText<'_>, file: &Table) {
+/// The bytes of every value of a connection that may be a secret: no excerpt shows them.
+pub(crate) fn secrets(file: &Table) -> Vec<Range<usize>> {
     const SAFE: &[&str] = &[
         "host",
         "hostaddr",
@@ -28,27 +30,31 @@ pub(crate) fn hide_secrets(source: &mut SourceText<'_>, file: &Table) {
         "read_only",
         "session",
     ];
-    fn hide(source: &mut SourceText<'_>, node: &Node, depth: usize) {
+    fn hide(found: &mut Vec<Range<usize>>, node: &Node, depth: usize) {
         match (&node.value, &node.place) {
             (Value::Table(table), _) => {
                 for (name, field) in table.iter() {
                     if depth != 1 || !SAFE.contains(&name) {
-                        hide(source, &field.node, depth + 1);
+                        hide(found, &field.node, depth + 1);
                     }
                 }
             }
-            (Value::List(items), _) => items.iter().for_each(|item| hide(source, item, depth + 1)),
-            (_, Place::Bytes(span)) => source.hide(span.clone()),
+            (Value::List(items), _) => items.iter().for_each(|item| hide(found, item, depth + 1)),
+            (_, Place::Bytes(span)) => found.push(span.clone()),
             _ => {}
         }
     }
-    if let Some(connections) = file.get("connections") {
-        hide(source, connections, 0);
+    let mut found = Vec::new();
+    let environments = file.get("environments").and_then(Node::as_table).into_iter().flat_map(Table::iter);
+    let of_environments = environments.filter_map(|(_, field)| field.node.as_table()?.get("connections"));
+    for connections in file.get("connections").into_iter().chain(of_environments) {
+        hide(&mut found, connections, 0);
     }
     // Somebody may write a key where its place belongs.
     for hash in file.get("tables").into_iter().flat_map(hashes) {
-        hide(source, hash, 0);
+        hide(&mut found, hash, 0);
     }
+    found
 }
 
 /// What is written of every marker `hash` of a file's tables.
@@ -72,14 +78,26 @@ fn hashes(tables: &Node) -> Vec<&Node> {
 impl Document<'_, '_> {
     /// Reads `[connections]`.
     pub(crate) fn connections(&mut self, connections: &Node) {
-        for entry in self.named("connections", Kind::Connection, connections) {
+        let read = self.connections_of(connections, None);
+        self.reader.project.connections.extend(read);
+    }
+
+    /// Connections by name, of the files or of an environment.
+    pub(super) fn connections_of(
+        &mut self,
+        connections: &Node,
+        environment: Option<&str>,
+    ) -> IndexMap<String, ConnectionSpec> {
+        let mut read = IndexMap::new();
+        for entry in self.named("connections", Kind::Connection, connections, environment) {
             let (good, _) =
                 self.checker.table(entry.table, &entry.place, definition("ConnectionSpec"), &entry.owner);
             self.connection_values(&good, &entry);
             if let Some(connection) = self.deserialize(good, &entry) {
-                self.reader.project.connections.insert(entry.name, connection);
+                read.insert(entry.name, connection);
             }
         }
+        read
     }
 
     fn connection_values(&mut self, table: &Table, entry: &Entry<'_>) {

@@ -2,9 +2,12 @@
 //! pipelines, and every option is held against the load strategy.
 
 use super::check::{Mistake, Spot};
+use super::environments::ReadEnvironment;
 use super::targets;
+use crate::declare::for_each::{Answers, Row};
 use crate::declare::json_schema::toml_value;
 use crate::declare::options::{Mode, OptionInfo, PipelineOptions};
+use crate::declare::variables::Variables;
 use crate::declare::{PipelineSpec, Places, ProjectSpec, SourceSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Location};
@@ -19,6 +22,19 @@ pub(crate) struct Reader {
     pub(crate) project: ProjectSpec,
     pub(super) pipelines: IndexMap<String, ReadPipeline>,
     pub(super) defaults: PipelineOptions,
+    /// What `{name}` and `:name` stand for.
+    pub(super) variables: Variables,
+    /// What `for_each` gives the pipeline whose names are being filled.
+    pub(super) row: Row,
+    /// The names that it will give, where nobody has been asked yet.
+    pub(super) pending: Option<Option<Vec<String>>>,
+    /// The same of every pipeline that stands for many.
+    pub(super) unasked: HashMap<String, Option<Vec<String>>>,
+    /// What databases have answered.
+    pub(super) answers: Answers,
+    pub(super) environments: IndexMap<String, ReadEnvironment>,
+    /// The defaults of the environment that was chosen.
+    pub(super) environment_defaults: PipelineOptions,
     /// The options that `[defaults]` name, right or wrong.
     pub(super) attempted_defaults: HashSet<String>,
     /// The pipelines of several targets, each with the pipelines that its targets are.
@@ -50,12 +66,14 @@ const FORM_OF_MODE: &str =
     "write mode = \"append\", \"truncate\", \"merge\" or \"scd2\", here or in [defaults]";
 
 /// A pipeline that says one of these takes no default for the other.
-const ALTERNATIVES: &[(&str, &str)] = &[("schedule", "every"), ("every", "schedule")];
+pub(super) const ALTERNATIVES: &[(&str, &str)] = &[("schedule", "every"), ("every", "schedule")];
 
 impl Reader {
     /// What was read, and every mistake in the order in which the values stand in files or in a registry.
     pub(crate) fn conclude(mut self, files: Vec<String>) -> (ProjectSpec, Vec<FlowError>) {
+        self.lay_defaults();
         self.finish_pipelines();
+        self.project.variables = std::mem::take(&mut self.variables);
         targets::gather(&mut self.project, &self.together);
         self.forget_repetitions();
         let positions: HashMap<&str, usize> =
@@ -73,7 +91,8 @@ impl Reader {
 
     /// What a pipeline of several targets says is read for each of them: what is wrong with it is told once.
     fn forget_repetitions(&mut self) {
-        if self.together.is_empty() {
+        // What many pipelines say is read for each of them, too.
+        if self.together.is_empty() && self.project.members.is_empty() {
             return;
         }
         let mut told = HashSet::new();

@@ -3,6 +3,9 @@
 
 mod check;
 mod connections;
+mod each;
+mod environments;
+mod filled;
 mod finish;
 mod names;
 mod sound;
@@ -11,7 +14,7 @@ mod transforms;
 mod words;
 
 pub(crate) use check::{Checker, Mistake};
-pub(crate) use connections::hide_secrets;
+pub(crate) use connections::secrets;
 pub(crate) use finish::Reader;
 pub use sound::{add_sound, keep_sound};
 pub(crate) use words::{Kind, Owner, kind, not_yet_supported, section};
@@ -65,8 +68,18 @@ impl Document<'_, '_> {
     }
 
     /// The entries of `[connections]`, `[tables]`, `[pipelines]` or `[transforms]`, each a table.
-    fn named<'n>(&mut self, list: &'static str, kind_of: Kind, node: &'n Node) -> Vec<Entry<'n>> {
+    fn named<'n>(
+        &mut self,
+        list: &'static str,
+        kind_of: Kind,
+        node: &'n Node,
+        environment: Option<&str>,
+    ) -> Vec<Entry<'n>> {
         let singular = list.trim_end_matches('s');
+        let section_path = match environment {
+            Some(environment) => format!("{}.{list}", Places::path("environments", environment)),
+            None => list.to_owned(),
+        };
         let Value::Table(table) = &node.value else {
             let error = FlowError::new(
                 ErrorCode::InvalidValue,
@@ -77,7 +90,11 @@ impl Document<'_, '_> {
         };
         let mut entries = Vec::new();
         for (name, field) in table.iter() {
-            let owner = Owner::named(kind_of, list, name);
+            let mut owner = Owner::named(kind_of, list, name);
+            if let Some(environment) = environment {
+                owner.words = format!("{} of environment `{environment}`", owner.words);
+                owner.section = section(&["environments", environment, list, name]);
+            }
             let Value::Table(inside) = &field.node.value else {
                 let error = FlowError::new(
                     ErrorCode::InvalidValue,
@@ -97,7 +114,7 @@ impl Document<'_, '_> {
                 self.checker.report(error, &field.key, &owner.section, None);
                 continue;
             }
-            let path = Places::path(list, name);
+            let path = Places::path(&section_path, name);
             if let Some(first) = self.reader.project.places.get(&path) {
                 let error =
                     FlowError::new(ErrorCode::DuplicateName, format!("{} is declared twice", owner.words))
@@ -146,7 +163,7 @@ impl Document<'_, '_> {
 
     /// Reads `[tables]`.
     pub(crate) fn tables(&mut self, tables: &Node) {
-        for entry in self.named("tables", Kind::Table, tables) {
+        for entry in self.named("tables", Kind::Table, tables, None) {
             let (good, _) =
                 self.checker.table(entry.table, &entry.place, definition("TableSpec"), &entry.owner);
             if let Some(columns) = entry.table.get("columns").and_then(Node::as_table) {
@@ -175,7 +192,7 @@ impl Document<'_, '_> {
             schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         let apart = pipelines.as_table().and_then(|table| self.apart(table));
         let apart = apart.map(|table| Node { value: Value::Table(table), place: pipelines.place.clone() });
-        for entry in self.named("pipelines", Kind::Pipeline, apart.as_ref().unwrap_or(pipelines)) {
+        for entry in self.named("pipelines", Kind::Pipeline, apart.as_ref().unwrap_or(pipelines), None) {
             let (mut good, complete) = self.checker.table(entry.table, &entry.place, schema, &entry.owner);
             self.column_options(entry.table, &entry.owner);
             let source = good.remove("source").and_then(|source| self.source(source, &entry));

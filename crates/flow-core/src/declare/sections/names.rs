@@ -1,5 +1,6 @@
 //! Checks that names are names, types are types, and a source is one thing.
 
+use super::filled::QueryText;
 use super::words::{Owner, section};
 use super::{Document, Entry};
 use crate::declare::SourceSpec;
@@ -87,7 +88,7 @@ impl Document<'_, '_> {
     /// A source: one of query, query_file, table and union; the text of a file is read.
     pub(super) fn source(&mut self, node: Node, entry: &Entry<'_>) -> Option<SourceSpec> {
         let raw = entry.table.get("source").and_then(Node::as_table);
-        self.source_of(node, raw, &format!("`source` of {}", entry.owner.words), &entry.owner.section)
+        self.source_of(node, raw, &format!("`source` of {}", entry.owner.words), entry)
     }
 
     /// `raw` is the source as it was before what is wrong with it was taken out.
@@ -96,8 +97,9 @@ impl Document<'_, '_> {
         node: Node,
         raw: Option<&Table>,
         words: &str,
-        section: &str,
+        entry: &Entry<'_>,
     ) -> Option<SourceSpec> {
+        let section = &entry.owner.section;
         let table = node.as_table()?;
         let kinds = ["query", "query_file", "table", "union"];
         let written: Vec<_> = kinds.into_iter().filter(|name| table.contains(name)).collect();
@@ -128,16 +130,22 @@ impl Document<'_, '_> {
         }
         if let Some(members) = table.get("union") {
             let own = table.get("connection").and_then(Node::as_text).map(str::to_owned);
-            return self.union(members, own, words, section);
+            return self.union(members, own, words, entry);
         }
         if let Some((name, place)) = table.get("table").and_then(|node| Some((node.as_text()?, &node.place)))
         {
             self.check(QualifiedName::parse(name), place, section);
         }
         let file = table.get("query_file").map(|node| node.place.clone());
+        let written = table.get("query").map(|node| node.place.clone());
         let mut source: SourceSpec = serde::Deserialize::deserialize(node).ok()?;
+        if let (Some(query), Some(place)) = (source.query.take(), written) {
+            source.query = Some(self.filled_query(query, &QueryText::Written(&place), entry));
+        }
         if let (Some(name), Some(place)) = (&source.query_file, file) {
-            source.query = Some(self.query_of(name, &place, section)?);
+            let text = self.query_of(name, &place, entry)?;
+            let path = self.directory.join(name);
+            source.query = Some(self.filled_query(text, &QueryText::File(&path), entry));
         }
         Some(source)
     }
@@ -148,8 +156,9 @@ impl Document<'_, '_> {
         node: &Node,
         connection: Option<String>,
         words: &str,
-        section: &str,
+        entry: &Entry<'_>,
     ) -> Option<SourceSpec> {
+        let section = &entry.owner.section;
         let Value::List(members) = &node.value else { return None };
         let wrong = |message: String| FlowError::new(ErrorCode::InvalidValue, message);
         if members.is_empty() {
@@ -166,12 +175,12 @@ impl Document<'_, '_> {
                 self.checker.report(error.hint("put its members here"), &member.place, section, None);
                 continue;
             }
-            union.extend(self.source_of(member.clone(), None, &words, section));
+            union.extend(self.source_of(member.clone(), None, &words, entry));
         }
         (union.len() == members.len()).then(|| SourceSpec { connection, union, ..SourceSpec::default() })
     }
 
-    fn query_of(&mut self, name: &str, place: &Place, section: &str) -> Option<String> {
+    fn query_of(&mut self, name: &str, place: &Place, entry: &Entry<'_>) -> Option<String> {
         let path = self.directory.join(name);
         match self.environment.read_file(&path) {
             Ok(text) => Some(text),
@@ -181,7 +190,7 @@ impl Document<'_, '_> {
                     format!("the query file `{}` cannot be read: {}", path.display(), reason(&error)),
                 );
                 let error = error.hint("its path starts at the file it stands in");
-                self.checker.report(error, place, section, None);
+                self.checker.report(error, place, &entry.owner.section, None);
                 None
             }
         }

@@ -7,7 +7,7 @@ use crate::error::{ErrorCode, FlowError};
 impl Document<'_, '_> {
     /// Reads `[transforms]`; of those that are `functions` only Python knows what they do.
     pub(crate) fn transforms(&mut self, transforms: &Node, functions: &[String]) {
-        for entry in self.named("transforms", Kind::Transform, transforms) {
+        for entry in self.named("transforms", Kind::Transform, transforms, None) {
             let (good, _) =
                 self.checker.table(entry.table, &entry.place, definition("TransformSpec"), &entry.owner);
             let is_function = functions.contains(&entry.name);

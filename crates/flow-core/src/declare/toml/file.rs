@@ -1,22 +1,32 @@
 //! Reads one file: its text becomes a tree, the tree the sections of a project.
 
-use super::Files;
 use super::text::SourceText;
 use super::tree::table_of;
+use super::{Files, Loaded};
 use crate::declare::Places;
 use crate::declare::json_schema::document;
 use crate::declare::node::{Field, Node, Table, Value};
 use crate::declare::options::option_info;
-use crate::declare::sections::{Checker, Document, Kind, Mistake, Owner, hide_secrets, section};
+use crate::declare::sections::{Checker, Document, Kind, Mistake, Owner, secrets, section};
+use crate::declare::variables::Chosen;
 use crate::error::{ErrorCode, FlowError, Location, did_you_mean};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use toml::de::DeTable;
 
-const SECTIONS: &[&str] =
-    &["include", "python", "connections", "defaults", "tables", "pipelines", "transforms"];
-const LATER_SECTIONS: &[&str] = &["vars", "environments", "features"];
+const SECTIONS: &[&str] = &[
+    "include",
+    "python",
+    "vars",
+    "connections",
+    "defaults",
+    "tables",
+    "pipelines",
+    "transforms",
+    "environments",
+];
+const LATER_SECTIONS: &[&str] = &["features"];
 
 /// Sections of other tools, or in the singular, and ours.
 const FOREIGN_SECTIONS: &[(&str, &str)] = &[
@@ -32,26 +42,61 @@ const FOREIGN_SECTIONS: &[(&str, &str)] = &[
 ];
 
 impl Files<'_> {
-    /// Reads the sections of one file; answers the patterns of its `include`.
-    pub(super) fn file(&mut self, text: &str, name: String, path: &Path) -> Vec<(String, Location)> {
-        let (tree, syntax) = DeTable::parse_recoverable(text);
+    /// Loads one file; answers the patterns of its `include`.
+    pub(super) fn load(
+        &mut self,
+        text: String,
+        name: String,
+        path: &Path,
+    ) -> (Loaded, Vec<(String, Location)>) {
+        let (tree, syntax) = DeTable::parse_recoverable(&text);
         let tree = table_of(tree.into_inner());
-        let mut source = SourceText::new(name, text);
-        hide_secrets(&mut source, &tree);
-        for mistake in &syntax {
-            source.hide_in_broken_line(mistake.span().map_or(0, |span| span.start));
+        let secrets = secrets(&tree);
+        let loaded = Loaded { name, path: path.to_owned(), text, tree, syntax, secrets };
+        let errors = syntax_errors(&source_of(&loaded), &loaded.syntax);
+        self.reader.broken |= !errors.is_empty();
+        self.reader.mistakes.extend(errors.into_iter().map(|error| Mistake { error, order: None }));
+        let patterns = match loaded.tree.get("include").filter(|_| !self.only_connections) {
+            Some(include) => self.judge(&loaded, |document| document.texts("include", include)),
+            None => Vec::new(),
+        };
+        (loaded, patterns)
+    }
+
+    /// Reads the sections of every file, once all of them are loaded: first what holds for all the others.
+    pub(super) fn read(&mut self, chosen: &Chosen) {
+        let mut files = std::mem::take(&mut self.files);
+        if !self.only_connections {
+            for loaded in &files {
+                self.judge(loaded, |document| document.ground(&loaded.tree));
+            }
+            self.reader.choose(chosen, self.environment);
         }
+        let only_connections = self.only_connections;
+        for loaded in &mut files {
+            let mut tree = std::mem::take(&mut loaded.tree);
+            self.judge(loaded, |document| match only_connections {
+                true => document.connections_alone(&tree),
+                false => document.sections(&mut tree),
+            });
+        }
+        self.files = files;
+    }
+
+    /// Has a file read, and keeps what is found wrong with it.
+    fn judge<R>(&mut self, loaded: &Loaded, read: impl FnOnce(&mut Document<'_, '_>) -> R) -> R {
+        let source = source_of(loaded);
         let mut document = Document {
             checker: Checker { source: Some(&source), mistakes: Vec::new() },
             places: Places::default(),
-            directory: path.parent().unwrap_or(Path::new("")),
+            directory: loaded.path.parent().unwrap_or(Path::new("")),
             environment: self.environment,
             reader: &mut self.reader,
         };
-        let includes = document.top(&tree, self.only_connections);
+        let answer = read(&mut document);
         let Document { checker, places, .. } = document;
         let mut mistakes = checker.mistakes;
-        let syntax = syntax_errors(&source, &syntax);
+        let syntax = syntax_errors(&source, &loaded.syntax);
         if !syntax.is_empty() {
             // What stands on a broken line, or is missing, may be there once the line is mended.
             let broken: HashSet<usize> = syntax.iter().filter_map(line).collect();
@@ -59,13 +104,21 @@ impl Files<'_> {
                 mistake.error.code != ErrorCode::MissingOption
                     && line(&mistake.error).is_none_or(|line| !broken.contains(&line))
             });
-            self.reader.broken = true;
         }
-        let syntax = syntax.into_iter().map(|error| Mistake { error, order: None });
-        self.reader.mistakes.extend(syntax.chain(mistakes));
+        self.reader.mistakes.extend(mistakes);
         self.reader.project.places.extend(places);
-        includes
+        answer
     }
+}
+
+/// The text of a file, without what looks like a secret on a broken line.
+fn source_of(loaded: &Loaded) -> SourceText<'_> {
+    let mut source = SourceText::new(loaded.name.clone(), &loaded.text);
+    loaded.secrets.iter().for_each(|secret| source.hide(secret.clone()));
+    for mistake in &loaded.syntax {
+        source.hide_in_broken_line(mistake.span().map_or(0, |span| span.start));
+    }
+    source
 }
 
 fn line(error: &FlowError) -> Option<usize> {
@@ -105,31 +158,59 @@ fn syntax_errors(source: &SourceText<'_>, mistakes: &[toml::de::Error]) -> Vec<F
 }
 
 impl Document<'_, '_> {
-    fn top(&mut self, tree: &Table, only_connections: bool) -> Vec<(String, Location)> {
-        let mut includes = Vec::new();
+    /// The user's own file.
+    fn connections_alone(&mut self, tree: &Table) {
         for (name, field) in tree.iter() {
+            if name == "connections" {
+                self.connections(&field.node);
+                continue;
+            }
+            let error = FlowError::new(ErrorCode::UnknownOption, format!("`{name}` does not belong here"));
+            let error = error.hint("this file holds [connections.NAME] and nothing else");
+            self.checker.report(error, &field.whole(), "", None);
+        }
+    }
+
+    /// What the other sections of every file rest on.
+    fn ground(&mut self, tree: &Table) {
+        if let Some(vars) = tree.get("vars") {
+            self.vars(vars);
+        }
+        if let Some(environments) = tree.get("environments") {
+            self.environments(environments);
+        }
+    }
+
+    /// The sections that the variables reach, and those that nothing else asks for.
+    fn sections(&mut self, tree: &mut Table) {
+        for (name, field) in tree.iter_mut() {
             match name {
+                "include" | "vars" | "environments" => {}
                 "connections" => self.connections(&field.node),
-                name if only_connections => {
-                    let error =
-                        FlowError::new(ErrorCode::UnknownOption, format!("`{name}` does not belong here"));
-                    let error = error.hint("this file holds [connections.NAME] and nothing else");
-                    self.checker.report(error, &field.whole(), "", None);
-                }
-                "include" => includes = self.texts(name, &field.node),
                 "python" => {
                     let modules = self.texts(name, &field.node);
                     self.reader.project.python.extend(modules.into_iter().map(|(name, _)| name));
                 }
-                "defaults" => self.defaults(&field.node),
-                "tables" => self.tables(&field.node),
-                "pipelines" => self.pipelines(&field.node),
-                "transforms" => self.transforms(&field.node, &[]),
+                "defaults" => {
+                    self.fill_defaults(&mut field.node);
+                    self.defaults(&field.node);
+                }
+                "tables" => {
+                    self.fill_tables(&mut field.node);
+                    self.tables(&field.node);
+                }
+                "pipelines" => {
+                    self.fill_pipelines(&mut field.node);
+                    self.pipelines(&field.node);
+                }
+                "transforms" => {
+                    self.fill_transforms(&mut field.node);
+                    self.transforms(&field.node, &[]);
+                }
                 name if LATER_SECTIONS.contains(&name) => self.later(name, field),
                 name => self.unknown_section(name, field),
             }
         }
-        includes
     }
 
     fn unknown_section(&mut self, name: &str, field: &Field) {
@@ -153,7 +234,8 @@ impl Document<'_, '_> {
                 error.hint("options of a pipeline stand in [pipelines.NAME] or in [defaults]")
             }
             None => error.hint(
-                "the sections are include, python, [connections], [defaults], [tables], [pipelines] and [transforms]",
+                "the sections are include, python, [vars], [connections], [defaults], [tables], [pipelines], \
+                 [transforms] and [environments]",
             ),
         };
         self.checker.report(

@@ -11,22 +11,29 @@ pub(crate) use text::SourceText;
 
 use super::environment::{Environment, is_pattern};
 use super::interpolation::reason;
+use super::node::Table;
 use super::sections::{Mistake, Reader, position};
+use super::variables::Chosen;
 use super::{ConnectionSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Location};
 use indexmap::IndexMap;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Reads a project from its file and the files that it includes.
 ///
 /// # Errors
 /// Every mistake that the files alone show.
-pub fn read_project(path: &Path, files: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
+pub fn read_project(
+    path: &Path,
+    chosen: &Chosen,
+    files: &dyn Environment,
+) -> Result<ProjectSpec, Vec<FlowError>> {
     let text = files.read_file(path).map_err(|error| {
         vec![unreadable(path, &error).hint("`flow init` writes a first one; --config FILE names another")]
     })?;
-    read_text(&text, &path.display().to_string(), files)
+    read_chosen(text, path, chosen, files)
 }
 
 /// Reads a project from a text that stands for a file of that name.
@@ -45,8 +52,18 @@ pub fn read_text(
     file_name: &str,
     files: &dyn Environment,
 ) -> Result<ProjectSpec, Vec<FlowError>> {
+    read_chosen(text.to_owned(), Path::new(file_name), &Chosen::default(), files)
+}
+
+fn read_chosen(
+    text: String,
+    path: &Path,
+    chosen: &Chosen,
+    files: &dyn Environment,
+) -> Result<ProjectSpec, Vec<FlowError>> {
     let mut reader = Files::new(files, false);
-    reader.text(text, Path::new(file_name));
+    reader.text(text, path);
+    reader.read(chosen);
     reader.finish()
 }
 
@@ -60,7 +77,8 @@ pub(crate) fn read_connections(
 ) -> Result<(IndexMap<String, ConnectionSpec>, Places), Vec<FlowError>> {
     let text = files.read_file(path).map_err(|error| vec![unreadable(path, &error)])?;
     let mut reader = Files::new(files, true);
-    reader.text(&text, path);
+    reader.text(text, path);
+    reader.read(&Chosen::default());
     reader.finish().map(|project| (project.connections, project.places))
 }
 
@@ -74,12 +92,23 @@ struct Files<'e> {
     /// Whether this is the user's own file, which holds connections and nothing else.
     only_connections: bool,
     /// The files in the order in which they were met.
-    files: Vec<String>,
+    files: Vec<Loaded>,
     /// The files that are open now, each included by the one before it.
     open: Vec<(PathBuf, String)>,
     /// Where each file was included.
     included: HashMap<PathBuf, Option<Location>>,
     reader: Reader,
+}
+
+/// A file as a tree of values, which is judged when all files are there: a variable may stand in any of them.
+struct Loaded {
+    name: String,
+    path: PathBuf,
+    text: String,
+    tree: Table,
+    syntax: Vec<::toml::de::Error>,
+    /// The bytes that no excerpt shows.
+    secrets: Vec<Range<usize>>,
 }
 
 impl<'e> Files<'e> {
@@ -94,14 +123,14 @@ impl<'e> Files<'e> {
         }
     }
 
-    /// Reads one file's text, then the files that it includes.
-    fn text(&mut self, text: &str, path: &Path) {
+    /// Loads one file's text, then the files that it includes.
+    fn text(&mut self, text: String, path: &Path) {
         let identity = self.environment.identity(path);
         self.included.entry(identity.clone()).or_insert(None);
         let name = path.display().to_string();
-        self.files.push(name.clone());
         self.open.push((identity, name.clone()));
-        let patterns = self.file(text, name, path);
+        let (loaded, patterns) = self.load(text, name, path);
+        self.files.push(loaded);
         for (pattern, place) in patterns {
             self.include(&pattern, path, &place);
         }
@@ -144,7 +173,7 @@ impl<'e> Files<'e> {
         }
         let text = self.environment.read_file(path).map_err(|error| unreadable(path, &error))?;
         self.included.insert(identity, Some(place.clone()));
-        self.text(&text, path);
+        self.text(text, path);
         Ok(())
     }
 
@@ -162,6 +191,6 @@ impl<'e> Files<'e> {
 
     /// Everything that was read, and every mistake in the order of the files.
     fn conclude(self) -> (ProjectSpec, Vec<FlowError>) {
-        self.reader.conclude(self.files)
+        self.reader.conclude(self.files.into_iter().map(|loaded| loaded.name).collect())
     }
 }

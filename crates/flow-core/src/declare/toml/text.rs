@@ -95,6 +95,19 @@ impl<'t> SourceText<'t> {
         }
     }
 
+    /// The bytes of a part of a value, where it first stands there as it is meant.
+    pub(crate) fn part(&self, value: Range<usize>, part: &str) -> Range<usize> {
+        let inside = &self.text[value.clone()];
+        let is_whole = |at: &usize| {
+            let after = inside[at + part.len()..].chars().next();
+            part.ends_with('}') || !after.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        };
+        match inside.match_indices(part).map(|(at, _)| at).find(is_whole) {
+            Some(at) => value.start + at..value.start + at + part.len(),
+            None => value,
+        }
+    }
+
     fn line_index(&self, at: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= at) - 1
     }

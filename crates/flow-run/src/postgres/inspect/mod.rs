@@ -5,12 +5,14 @@
 mod meaning;
 mod privileges;
 mod query;
+mod relations;
 mod table;
 mod types;
 
 use super::session::PostgresSession;
 use crate::session::{Inspector, Privilege, Question, ResultSet, Session, SourceRead, nth, unreadable};
 use async_trait::async_trait;
+use ematix_flow_core::declare::for_each::Relation as Named;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -30,6 +32,10 @@ impl Inspector for PostgresSession {
 
     async fn columns(&self, query: &str) -> Result<Vec<SourceColumn>> {
         query::columns(self, query).await
+    }
+
+    fn relations(&self) -> Question<Vec<Named>> {
+        Question::new(relations::question(), relations::read)
     }
 
     fn table(&self, name: &QualifiedName) -> Question<(bool, Option<LiveTable>)> {
