@@ -1,6 +1,6 @@
 //! `flow plan` and `flow preview`: two readers of the same plan, with and without the databases.
 
-use super::{print_items, tell_errors, validate};
+use super::{print_items, tell_errors, tell_gone, validate};
 use crate::args::PlanArgs;
 use crate::console::Format;
 use crate::exit;
@@ -24,6 +24,7 @@ pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
         let request =
             Request { full_scan: args.full_scan, ..project::request(args.overrides.options(), stop) };
         let mut planned = Vec::new();
+        tell_gone(&session.console, &engine, &selection.names).await;
         for name in &selection.names {
             planned.push((name.clone(), engine.plan(name, &request).await));
         }
