@@ -86,6 +86,22 @@ def test_members_are_selected_like_any_pipeline(flow: Flow, source: Database) ->
     assert "did you mean `mirror_users`?" in error
 
 
+def test_a_table_that_is_gone_is_told_once_and_one_that_came_is_loaded(
+    flow: Flow, source: Database, database: Database
+) -> None:
+    flow("run", "--all")
+    source.execute(
+        "DROP TABLE public.parts; CREATE TABLE public.fresh (id int PRIMARY KEY); INSERT INTO public.fresh VALUES (1)"
+    )
+    told = "`mirror_parts` is no member of `mirror_{table}` any more"
+    assert told in flow("plan").stderr
+    finished = flow("run", "--all")
+    assert told in finished.stderr and "mirror_fresh" in finished.stderr
+    assert database.rows("SELECT id FROM mirror.parts") == [(1,)]
+    flow("run", "--all")
+    assert told not in flow("run", "--all").stderr
+
+
 def test_run_due_runs_the_members_by_their_schedules(flow: Flow, source: Database) -> None:
     assert names(flow, "run-due") == MEMBERS
     assert names(flow, "run-due") == []

@@ -34,6 +34,7 @@ use crate::render::github::Annotations;
 use crate::render::{diagnostic, markdown};
 use ematix_flow_core::declare::Places;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
+use ematix_flow_run::execute::Engine;
 use serde_json::json;
 
 /// Runs the command that was asked for.
@@ -168,6 +169,24 @@ pub fn tell_errors(console: &Console, errors: &[FlowError]) {
 /// The document of errors that are no run's.
 pub fn errors_document(errors: &[FlowError]) -> serde_json::Value {
     json!({ "schema": "ematix.error.v1", "errors": errors })
+}
+
+/// Tells of pipelines that a `for_each` had when it last ran and has no more, where commands are about its members.
+pub async fn tell_gone(console: &Console, engine: &Engine, names: &[String]) {
+    let members = &engine.project().members;
+    if !names.iter().any(|name| members.contains_key(name)) {
+        return;
+    }
+    for (name, of) in engine.gone().await {
+        let words = format!(
+            "`{name}` is no member of `{of}` any more: its table is gone, or left out; what it loaded stays as it is"
+        );
+        if console.logs_json() {
+            log_line(console, "warn", &words, json!({ "pipeline": name }));
+        } else {
+            console.tell(&diagnostic::warning(&words));
+        }
+    }
 }
 
 /// One line for a log collector: `{"timestamp":…,"level":…,"message":…, …}`.

@@ -1,6 +1,6 @@
 //! `flow plan` and `flow preview`: two readers of the same plan, with and without the databases.
 
-use super::{tell_errors, validate};
+use super::{tell_errors, tell_gone, validate};
 use crate::args::PlanArgs;
 use crate::console::{Format, Listing};
 use crate::exit;
@@ -24,6 +24,7 @@ pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
         let request =
             Request { full_scan: args.full_scan, ..project::request(args.overrides.options(), stop) };
         let mut answer = Answer::to(session, args, &engine, "plan");
+        tell_gone(&session.console, &engine, &selection.names).await;
         for name in &selection.names {
             answer.add(name, engine.plan(name, &request).await);
         }

@@ -1,6 +1,6 @@
 //! `flow run` and `flow dry-run`: one pipeline after another, each to its report.
 
-use super::{log_line, tell_errors, validate};
+use super::{log_line, tell_errors, tell_gone, validate};
 use crate::args::{DryRunArgs, RunArgs, SelectionArgs};
 use crate::console::{Console, Format};
 use crate::exit;
@@ -81,6 +81,7 @@ pub fn perform(
     }
     let (ended_runs, stop) = signals::block_on(async |stop| {
         let mut ended_runs = Vec::new();
+        tell_gone(&session.console, engine, &selection.names).await;
         for name in &selection.names {
             // Asked to stop: what has not begun does not begin.
             if *stop.borrow() != Stop::No {

@@ -349,6 +349,15 @@ SELECT pg_catalog.json_build_object(
    AND (r.parent_run_id IN (:run_ids) OR r.run_id IN (:run_ids))
  ORDER BY r.started_at, r.run_id;
 
+-- name: last_two_runs()
+-- When each pipeline last succeeded, and when before that: seconds since 1970.
+SELECT r.pipeline_name,
+       EXTRACT(epoch FROM (array_agg(r.started_at ORDER BY r.started_at DESC))[1]),
+       EXTRACT(epoch FROM (array_agg(r.started_at ORDER BY r.started_at DESC))[2])
+  FROM ematix_flow.run_history AS r
+ WHERE r.status = 'success' AND r.step_name IS NULL
+ GROUP BY r.pipeline_name;
+
 -- name: runs_by_suffix(run sql, digits text)
 SELECT {run}
   FROM ematix_flow.run_history AS r

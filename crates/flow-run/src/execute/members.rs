@@ -1,15 +1,19 @@
 //! Asks databases what a `for_each` goes over. Each connection is opened once, and says once which tables it has.
 
 use super::{Engine, row_json};
+use crate::history::{HistoryStore, LastRuns};
 use crate::session::{Access, End, Session, nth, unreadable};
-use ematix_flow_core::declare::for_each::{Answer, Answers, Question, Row};
+use ematix_flow_core::declare::for_each::{Answer, Answers, Question, Row, name_glob};
+use ematix_flow_core::declare::glob::covers;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::pipeline::DEFAULT_CONNECTION;
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Literal, Sql};
 use indexmap::IndexMap;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// What the questions are asked for, in messages.
 const DOING: &str = "list what for_each goes over";
@@ -39,6 +43,50 @@ impl Engine {
             }
         }
         (answers, faults)
+    }
+}
+
+impl Engine {
+    /// The pipelines that were members of a `for_each` when it last ran and are none any more, each with the pipeline
+    /// that declares the others. A target that does not answer says nothing here: whoever loads into it will tell.
+    pub async fn gone(&self) -> Vec<(String, String)> {
+        // By declaration and target: the members that there are.
+        let mut groups: IndexMap<(&str, &str), Vec<&str>> = IndexMap::new();
+        for (name, member) in &self.project.members {
+            let Some(spec) = self.project.pipelines.get(name) else { continue };
+            let source = spec.source.connection.as_deref().unwrap_or(DEFAULT_CONNECTION);
+            let target = spec.options.target_connection.as_deref().unwrap_or(source);
+            groups.entry((&member.of, target)).or_default().push(name);
+        }
+        let mut known: HashMap<&str, Vec<LastRuns>> = HashMap::new();
+        for (_, target) in groups.keys() {
+            if !known.contains_key(target) {
+                known.insert(target, self.last_two_runs(target).await.unwrap_or_default());
+            }
+        }
+        let mut gone = Vec::new();
+        for ((of, target), members) in &groups {
+            let glob = name_glob(of);
+            let runs = &known[target];
+            let before =
+                |name: &str| runs.iter().find(|known| known.pipeline == name).and_then(|known| known.before);
+            // Whoever has run twice since then has told it already.
+            let told = members.iter().filter_map(|name| before(name)).fold(f64::NEG_INFINITY, f64::max);
+            for LastRuns { pipeline, last, .. } in runs {
+                if covers(&glob, pipeline) && !self.project.pipelines.contains_key(pipeline) && told <= *last
+                {
+                    gone.push((pipeline.clone(), (*of).to_owned()));
+                }
+            }
+        }
+        gone
+    }
+
+    async fn last_two_runs(&self, connection: &str) -> Result<Vec<LastRuns>> {
+        let Some(session) = self.metadata_session(connection).await? else { return Ok(Vec::new()) };
+        let runs = HistoryStore::on(session.as_ref()).last_two_runs().await;
+        session.close().await;
+        runs
     }
 }
 

@@ -48,7 +48,7 @@ impl Engine {
         Ok(found)
     }
 
-    async fn metadata_session(&self, connection: &str) -> Result<Option<Box<dyn Session>>> {
+    pub(super) async fn metadata_session(&self, connection: &str) -> Result<Option<Box<dyn Session>>> {
         let session = self.open(connection, "history").await?;
         if HistoryStore::on(session.as_ref()).exists().await? {
             return Ok(Some(session));

@@ -8,7 +8,7 @@ mod tables;
 mod tests;
 
 pub use facts::{KnownTarget, has_ledger, record_of, watermark_of};
-pub use store::{Failure, HistoryStore, RunStart, Slot, lease_lost};
+pub use store::{Failure, HistoryStore, LastRuns, RunStart, Slot, lease_lost};
 
 use crate::session::{ResultSet, nth, unreadable};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};

@@ -65,6 +65,17 @@ pub struct Failure<'a> {
     pub rows_in: i64,
 }
 
+/// When a pipeline last succeeded: seconds since 1970.
+#[derive(Clone, Debug)]
+pub struct LastRuns {
+    /// Its name.
+    pub pipeline: String,
+    /// The last time.
+    pub last: f64,
+    /// The time before.
+    pub before: Option<f64>,
+}
+
 impl<'a> HistoryStore<'a> {
     /// What is remembered in the database of a session.
     pub fn on(session: &'a dyn Session) -> HistoryStore<'a> {
@@ -255,6 +266,24 @@ impl<'a> HistoryStore<'a> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sql = statement!("runs", run = self.run_row(), pipelines = pipelines, limit = limit);
         self.rows("read the history", &sql).await
+    }
+
+    /// When each pipeline last succeeded, and when before that: seconds since 1970.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn last_two_runs(&self) -> Result<Vec<LastRuns>> {
+        const DOING: &str = "read which pipelines have run";
+        let answers = self.ask(DOING, &statement!("last_two_runs")).await?;
+        let number = |cell: &Option<String>| cell.as_deref().and_then(|text| text.parse::<f64>().ok());
+        let rows = &crate::session::nth(&answers, 0, DOING)?.rows;
+        let known = rows.iter().filter_map(|row| match row.as_slice() {
+            [Some(name), last, before] => {
+                Some(LastRuns { pipeline: name.clone(), last: number(last)?, before: number(before) })
+            }
+            _ => None,
+        });
+        Ok(known.collect())
     }
 
     /// The runs whose id ends in some digits.
