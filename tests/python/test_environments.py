@@ -155,6 +155,32 @@ def test_variables_are_values_and_identifiers_and_never_sql(flow: Flow, database
     assert {"name": "least", "value": "2", "from": "pipelines.toml:5"} in shown
 
 
+def test_variables_reach_the_members_of_a_union_and_what_runs_after_a_load(flow: Flow, database: Database) -> None:
+    database.execute("""
+        CREATE SCHEMA "ac""me"; CREATE TABLE "ac""me".orders AS SELECT 1 AS id;
+        CREATE SCHEMA old; CREATE TABLE old.orders AS SELECT 2 AS id; CREATE TABLE old.said (what text);
+    """)
+    flow(
+        "run",
+        "all",
+        config="""
+[vars]
+tenant = 'ac"me'
+past = "old"
+word = "it's {done}"
+[transforms."say_{past}"]
+sql = "INSERT INTO {past}.said VALUES ('{past}'), (:word)"
+[pipelines.all]
+source = { union = [{ query = "SELECT id FROM {tenant}.orders" }, { table = "{past}.orders" }] }
+target = "{past}.both"
+mode = "append"
+transforms_post = ["INSERT INTO {past}.said VALUES (:tenant)", { transform_ref = "say_old" }]
+""",
+    )
+    assert database.rows("SELECT id FROM old.both ORDER BY 1") == [(1,), (2,)]
+    assert database.rows("SELECT what FROM old.said") == [('ac"me',), ("{past}",), ("it's {done}",)]
+
+
 def test_a_variable_that_there_is_not_stops_one_pipeline_of_run_due(flow: Flow, database: Database) -> None:
     database.execute("CREATE SCHEMA app; CREATE TABLE app.t (id int PRIMARY KEY)")
     flow.project("""
