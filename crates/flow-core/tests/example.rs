@@ -43,7 +43,7 @@ fn properties(schema: &Value, definition: &str) -> Vec<String> {
 #[test]
 fn the_example_is_read_without_a_mistake() {
     let project = project();
-    assert_eq!(project.pipelines.len(), 6);
+    assert_eq!(project.pipelines.len(), 7);
     for name in project.pipelines.keys() {
         let checked = Pipeline::build(&project, name, &PipelineOptions::default());
         assert!(checked.is_ok(), "{name}: {:#?}", checked.unwrap_err());
