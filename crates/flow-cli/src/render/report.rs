@@ -199,7 +199,7 @@ pub fn sample(rows: &[SampleRow], keys: &[String]) -> String {
         ));
     }
     if rows.is_empty() {
-        text.push_str("  no row would change\n");
+        text.push_str("  no row that is there would change\n");
     }
     text
 }
@@ -365,7 +365,7 @@ mod tests {
             plain(&sample(&rows, &["id".to_owned()])),
             "  update  id = 17  city: London → Suez\n  insert  id = 18  city: NULL  tier: ''\n"
         );
-        assert_eq!(plain(&sample(&[], &[])), "  no row would change\n");
+        assert_eq!(plain(&sample(&[], &[])), "  no row that is there would change\n");
     }
 
     #[test]
