@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from customers import wait_until
 from database import Database
+from flow_binary import Flow
 from psycopg.conninfo import conninfo_to_dict
 from python_package import Interpreter
 from relay import relay
@@ -296,3 +297,19 @@ def test_late_commits_are_asked_of_the_source_for_any_target(
         late.execute("COMMIT")
     assert run(python)["targets"][2]["rows_inserted"] == 1
     assert [row[0] for row in database.rows("SELECT id FROM dw.log ORDER BY id")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("said", ['schedule = "0 6 * * *"', "enabled = false", 'tags = ["a"]', 'every = "1h"'])
+def test_what_is_of_the_whole_pipeline_is_refused_in_a_target(said: str, flow: Flow) -> None:
+    target = f'{{ target = "dw.b", mode = "scd2", keys = "id", {said} }}'
+    refused = flow(
+        "validate",
+        expect=2,
+        config=f"""
+[pipelines.p]
+source = {{ query = "SELECT 1 AS id" }}
+targets = [{{ target = "dw.a", mode = "append" }}, {target}]
+""",
+    )
+    assert f"`{said.split()[0]}` is of the whole pipeline `p`, not of one of its targets" in refused.stderr
+    assert "put it in [pipelines.p]" in refused.stderr and "pipelines.toml:4:" in refused.stderr

@@ -61,6 +61,7 @@ impl Document<'_, '_> {
                 self.checker.report(error, &item.place, &at, None);
                 continue;
             };
+            self.refuse_what_is_of_the_whole(name, table, &at);
             let mut part = format!("{name}/{target}");
             if parts.iter().any(|(other, _)| *other == part) {
                 // Refused where they are put together, by the target that both load.
@@ -86,6 +87,19 @@ impl Document<'_, '_> {
             self.add(out, part, field);
         }
         self.reader.together.push((name.to_owned(), names));
+    }
+
+    /// All targets are loaded by one run, at one time: what says so of one of them would be ignored.
+    fn refuse_what_is_of_the_whole(&mut self, pipeline: &str, target: &Table, at: &str) {
+        for name in OF_THE_WHOLE.iter().filter(|name| **name != AFTER) {
+            if let Some(field) = target.field(name).filter(|field| !field.node.is_null()) {
+                let error = FlowError::new(
+                    ErrorCode::InvalidValue,
+                    format!("`{name}` is of the whole pipeline `{pipeline}`, not of one of its targets"),
+                );
+                self.checker.report(error.hint(format!("put it in {at}")), &field.key, at, None);
+            }
+        }
     }
 
     fn add(&mut self, out: &mut Table, name: String, field: Field) {
