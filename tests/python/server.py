@@ -276,7 +276,7 @@ def new_directory() -> Path:
 
     Else below /tmp: the server's user cannot enter root's TMPDIR, and sockets want it short.
     """
-    return Path(tempfile.mkdtemp(prefix="ematix-flow-test.", dir=MEMORY if fits(MEMORY) else "/tmp"))
+    return Path(tempfile.mkdtemp(prefix="flow-test.", dir=MEMORY if fits(MEMORY) else "/tmp"))
 
 
 def fits(directory: str) -> bool:

@@ -378,7 +378,7 @@ def test_each_helper_is_a_layer_that_can_be_read(database: Database, flow: Flow)
     for command in ("plan", "preview"):
         shown = flow(command, "p", "--sql").stdout
         layers = ["source", "cleaned", "filter_where", "deduplicate_by", "filter_where_2", "rename"]
-        found = [shown.index(f'"{layer}" AS (') for layer in layers]
+        found = [shown.index(f'"{layer} rows" AS (') for layer in layers]
         assert found == sorted(found), shown
         assert "helpers around the source's rows" in shown and "filter_where, deduplicate_by" in shown
 

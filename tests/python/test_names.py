@@ -4,6 +4,8 @@ the same finds nothing, so nothing was cut, folded or unquoted on the way."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from database import Database
@@ -52,6 +54,25 @@ NAMES = {
 MODES = ("append", "truncate", "merge", "scd2")
 
 
+def written(value: object) -> object:
+    """A name in pipelines.toml, where `{name}` would be a variable."""
+    if isinstance(value, list):
+        return [written(each) for each in value]
+    return value.replace("{", "{{").replace("}", "}}") if isinstance(value, str) else value
+
+
+class Named(Project):
+    """A project whose names may have braces."""
+
+    def table(self, name: str, columns: Mapping[str, Any], **options: Any) -> None:
+        columns = {str(written(column)): what for column, what in columns.items()}
+        super().table(str(written(name)), columns, **{option: written(value) for option, value in options.items()})
+
+    def pipeline(self, name: str, source: str, target: str, mode: str, **options: Any) -> None:
+        options = {option: written(value) for option, value in options.items()}
+        super().pipeline(str(written(name)), source, str(written(target)), mode, **options)
+
+
 def key_of(name: str) -> str:
     """Another name of the same kind, not longer."""
     return "k" + (name if len(name.encode()) < 63 else name[1:-1])
@@ -66,7 +87,7 @@ def quoted(*parts: str) -> str:
 def test_every_name_is_kept_as_written(mode: str, database: Database, flow: Flow) -> None:
     """The name is schema, table, column, key, managed columns and pipeline at once; one process runs all of them."""
     database.execute("CREATE SCHEMA app; CREATE TABLE app.kept AS SELECT 1 AS id")
-    project = Project()
+    project = Named()
     for number, name in enumerate(NAMES.values()):
         source = f"app.s{number}"
         key = key_of(name)
@@ -132,7 +153,7 @@ def managed(mode: str, name: str) -> dict[str, object]:
 
 def test_the_history_of_a_key_is_found_under_any_name(database: Database, flow: Flow) -> None:
     database.execute("CREATE SCHEMA app")
-    project = Project()
+    project = Named()
     for number, name in enumerate(NAMES.values()):
         second = key_of(name)
         database.execute(
@@ -153,7 +174,7 @@ def test_the_history_of_a_key_is_found_under_any_name(database: Database, flow: 
 
 def test_a_violation_is_found_under_any_name(database: Database, flow: Flow) -> None:
     database.execute("CREATE SCHEMA app")
-    project = Project()
+    project = Named()
     for number, name in enumerate(NAMES.values()):
         database.execute(
             f"CREATE TABLE app.s{number} ({quoted(name)} text, v text); INSERT INTO app.s{number} VALUES ('k', 'one')"

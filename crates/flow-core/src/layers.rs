@@ -13,7 +13,7 @@ pub struct Layers {
 impl Layers {
     /// A query, in parentheses, without any layer around it.
     pub fn over(query: &Sql) -> Layers {
-        let last = Ident::fixed(SOURCE);
+        let last = layer(SOURCE);
         Layers { with: sql!("WITH {last} AS {query}", last, query), last }
     }
 
@@ -40,5 +40,18 @@ impl Layers {
     }
 }
 
-/// The name of the query itself.
+/// The name of a layer in SQL. It has a blank in it: an expression of the user's that reads a table `source` or `limit`
+/// means that table.
+pub fn layer(label: &str) -> Ident {
+    Ident::new(format!("{label}{ROWS}")).expect("a short name")
+}
+
+/// What a layer is called.
+pub fn label(layer: &Ident) -> &str {
+    layer.as_str().strip_suffix(ROWS).unwrap_or(layer.as_str())
+}
+
+const ROWS: &str = " rows";
+
+/// What the query itself is called.
 pub const SOURCE: &str = "source";

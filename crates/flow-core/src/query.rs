@@ -9,7 +9,7 @@ mod statements;
 pub use statements::{Statement, statements};
 
 use crate::error::{ErrorCode, FlowError, Result};
-pub use order::{latest_first, nulls_last};
+pub use order::{is_latest_first, latest_first, nulls_last};
 
 /// A query that may stand in a parenthesis.
 #[derive(Clone, Debug, PartialEq, Eq)]

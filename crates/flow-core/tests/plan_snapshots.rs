@@ -282,7 +282,7 @@ plans! {
 // names and inferred targets
 plans! {
     odd_names => of(
-        "[tables.odd]\nschema = 'Ana\"lytics'\nname = 'select; DROP TABLE x --'\nprimary_key = 'Größe {a}'\n[tables.odd.columns]\n'Größe {a}' = 'bigint'\n'a b' = 'text?'\n'{b}' = 'text?'\n'user' = 'text?'",
+        "[tables.odd]\nschema = 'Ana\"lytics'\nname = 'select; DROP TABLE x --'\nprimary_key = 'Größe {{a}}'\n[tables.odd.columns]\n'Größe {{a}}' = 'bigint'\n'a b' = 'text?'\n'{{b}}' = 'text?'\n'user' = 'text?'",
         "source = { query = \"\"\"SELECT '{x}' AS \"a b\", ';' FROM \"O'dd\".\"ta\"\"ble\" -- {y} :z\"\"\" }\ntarget = 'odd'\nmode = 'scd2'\nhandle_deletes = 'soft'\non_duplicate = 'latest'\norder_by = '\"a b\" NULLS FIRST'",
     ).existing();
     inferred_target_of_a_plain_table => of("", "source = { table = 'app.customers' }\ntarget = 'mirror.customers'\nmode = 'merge'")

@@ -42,5 +42,12 @@ fn misfits(helper: &dyn Helper, options: &PipelineOptions) -> Vec<FlowError> {
             "the next run would begin behind rows that the limit left out, and they would never be loaded",
         )
     });
-    deletes.into_iter().chain(watermark).collect()
+    let returning = options.incremental_column.as_deref().filter(|column| helper.drops_later(column)).map(|column| {
+        FlowError::new(
+            ErrorCode::ConflictingOptions,
+            format!("`{name}` may keep a row of a key that is older by `{column}` than one that it drops: the next run reads from the latest on, and would load what was dropped"),
+        )
+        .hint(format!("let order_by begin with \"{column} DESC\", or remove incremental_column"))
+    });
+    deletes.into_iter().chain(watermark).chain(returning).collect()
 }

@@ -55,6 +55,10 @@ impl Helper for DeduplicateBy {
     fn counts(&self) -> bool {
         true
     }
+
+    fn drops_later(&self, watermark: &str) -> bool {
+        !self.order_by.first().is_some_and(|first| query::is_latest_first(first, watermark))
+    }
 }
 
 pub fn read(arguments: &Arguments<'_>) -> Result<Arc<dyn Helper>> {

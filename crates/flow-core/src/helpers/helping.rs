@@ -3,7 +3,7 @@
 use super::{Layer, Rows, Step};
 use crate::dialect::Dialect;
 use crate::error::{FlowError, Result};
-use crate::layers::Layers;
+use crate::layers::{Layers, layer};
 use crate::markers::Raw;
 use crate::sql;
 use crate::sql::{Ident, Sql};
@@ -71,12 +71,10 @@ impl Helping {
 
     /// A layer has the name of its helper, and a number where there are several.
     fn name_of(&self, helper: &'static str) -> Ident {
-        let taken = |name: &str| self.layers.iter().any(|(other, _)| other.as_str() == name);
-        if !taken(helper) {
-            return Ident::fixed(helper);
-        }
-        let free = (2..).map(|number| format!("{helper}_{number}")).find(|name| !taken(name));
-        Ident::new(free.expect("there are numbers enough")).expect("a short name")
+        let taken = |name: &Ident| self.layers.iter().any(|(other, _)| other == name);
+        let numbered = (2..).map(|number| layer(&format!("{helper}_{number}")));
+        let free = std::iter::once(layer(helper)).chain(numbered).find(|name| !taken(name));
+        free.expect("there are numbers enough")
     }
 
     /// Lays them.

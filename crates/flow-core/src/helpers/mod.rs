@@ -46,6 +46,11 @@ pub trait Helper: fmt::Debug + Send + Sync {
     fn leaves_out_any(&self) -> bool {
         false
     }
+    /// Whether it keeps a row that a later one of its key would take the place of, by this column: rows that were dropped
+    /// are read again alone, with a watermark, unless those that stay are the latest by it.
+    fn drops_later(&self, _watermark: &str) -> bool {
+        false
+    }
     /// Whether a row leaves it for each row that reaches it.
     fn keeps_rows(&self) -> bool {
         false

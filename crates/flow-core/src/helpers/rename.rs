@@ -2,7 +2,7 @@
 
 use super::{Helper, Layer, Rows};
 use crate::arguments::Arguments;
-use crate::error::Result;
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::sql;
 use crate::sql::{Ident, Sql};
 use std::sync::Arc;
@@ -18,8 +18,18 @@ impl Helper for Rename {
 
     /// A column stays where it was among those in sight; its old name can be said as long as nothing else has it.
     fn layer(&self, rows: &Rows<'_>) -> Result<Layer> {
-        for (_, old) in &self.0 {
+        for (new, old) in &self.0 {
             rows.column("rename", old)?;
+            let goes = self.0.iter().any(|(_, other)| other == new);
+            if rows.shown.contains(new) && !goes {
+                return Err(FlowError::new(
+                    ErrorCode::InvalidValue,
+                    format!("`rename` calls `{old}` `{new}`, and there is a column of that name"),
+                )
+                .hint(format!(
+                    "rename that one too, or leave it out before: {{ select = [… without {new}] }}"
+                )));
+            }
         }
         let added: Vec<(Ident, Sql)> =
             self.0.iter().map(|(new, old)| (new.clone(), sql!("q.{old}", old))).collect();

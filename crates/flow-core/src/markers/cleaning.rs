@@ -8,7 +8,7 @@ use super::range;
 use super::value::{Layer, Value};
 use crate::dialect::Dialect;
 use crate::error::Result;
-use crate::layers::Layers;
+use crate::layers::{Layers, layer};
 use crate::sql;
 use crate::sql::{Ident, Literal, Sql};
 use crate::types::{DataType, TypeFacts};
@@ -33,6 +33,8 @@ pub struct Cleaned {
     raw: Option<Ident>,
     /// What of it cannot be read.
     reading: Option<(Reading, Sql)>,
+    /// Whether its own value is to be hidden.
+    hidden: bool,
 }
 
 /// A column whose text is read as something else.
@@ -115,7 +117,8 @@ impl Cleaning {
             let raw = found
                 .filter(|_| keep_raw)
                 .map(|_| Ident::new(format!("_ematix_raw_{}", number + 1)).expect("a short name"));
-            columns.push(Cleaned { name: name.clone(), value: value.sql(), raw, reading });
+            let (value, hidden) = (value.sql(), chain.hides());
+            columns.push(Cleaned { name: name.clone(), value, raw, reading, hidden });
         }
         if columns.is_empty() {
             return Ok(None);
@@ -156,10 +159,10 @@ impl Cleaning {
     /// Lays the cleaning around those rows that meet `range`.
     pub fn lay(&self, layers: &mut Layers, range: &Sql) {
         let mut range = range.clone();
-        for (index, layer) in self.layers.iter().enumerate() {
-            let name = Ident::new(format!("step_{}", index + 1)).expect("a short name");
+        for (index, expressions) in self.layers.iter().enumerate() {
+            let name = layer(&format!("step_{}", index + 1));
             let values = Sql::join(
-                layer.iter().map(|(name, value)| sql!("{value} AS {name}", value, name)),
+                expressions.iter().map(|(name, value)| sql!("{value} AS {name}", value, name)),
                 ",\n       ",
             );
             // OFFSET 0 keeps the planner from writing an expression wherever its name stands.
@@ -184,10 +187,7 @@ impl Cleaning {
             }
         }
         let (values, from) = (Sql::join(values, ",\n       "), layers.last().clone());
-        layers.lay(
-            Ident::fixed(CLEANED),
-            &sql!("SELECT {values}\n  FROM {from} AS q{range}", values, from, range),
-        );
+        layers.lay(layer(CLEANED), &sql!("SELECT {values}\n  FROM {from} AS q{range}", values, from, range));
     }
 
     /// The columns beside those of the rows: what the source had, and text that cannot be read.
@@ -221,7 +221,13 @@ impl Cleaning {
         let of = |values: Vec<Sql>| {
             sql!("{object}({pairs})", object, pairs = Sql::join(keys.iter().cloned().chain(values), ", "))
         };
-        let before = of(self.compared(dialect).map(|(name, raw, _)| pair(name, raw)).collect());
+        let is_hidden =
+            |name: &Ident| self.columns.iter().any(|column| column.name == *name && column.hidden);
+        let own = |(name, raw, _): (&Ident, &Ident, Sql)| match is_hidden(name) {
+            true => sql!("{text}, '…'", text = Literal::Text(name.to_string())),
+            false => pair(name, raw),
+        };
+        let before = of(self.compared(dialect).map(own).collect());
         let after = of(self.compared(dialect).map(|(name, ..)| pair(name, name)).collect());
         let differs: Vec<Sql> = self.compared(dialect).map(|(_, _, differs)| differs).collect();
         if differs.is_empty() {

@@ -53,6 +53,10 @@ pub trait Marker: fmt::Debug + Send + Sync {
     fn reads(&self) -> bool {
         false
     }
+    /// Whether it is there to hide the value.
+    fn hides(&self) -> bool {
+        false
+    }
     /// Holds its arguments to the type at its place, as far as that is known before a server is asked.
     ///
     /// # Errors
@@ -150,6 +154,11 @@ impl Chain {
     /// Whether some text cannot be read by one of them, which is counted.
     pub fn reads(&self) -> bool {
         self.markers.iter().any(|marker| marker.reads())
+    }
+
+    /// Whether one of them hides the source's value, so that nobody is shown it.
+    pub fn hides(&self) -> bool {
+        self.markers.iter().any(|marker| marker.hides())
     }
 
     /// What the first marker takes; `None` where any type will do.

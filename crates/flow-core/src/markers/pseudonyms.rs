@@ -29,6 +29,10 @@ impl Marker for Hash {
         Some(Families::text())
     }
 
+    fn hides(&self) -> bool {
+        true
+    }
+
     fn apply(&self, value: &mut Value<'_>) -> Result<()> {
         let text = value.text();
         let key = |block| SealedKey { written: self.key.clone(), block };
@@ -99,6 +103,10 @@ impl Marker for Mask {
 
     fn gives(&self) -> Option<Families> {
         Some(Families::text())
+    }
+
+    fn hides(&self) -> bool {
+        true
     }
 
     fn apply(&self, value: &mut Value<'_>) -> Result<()> {

@@ -37,6 +37,21 @@ pub fn hold(value: &mut Value<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A type of ours by the name that Postgres has for it.
+fn known(declared: &DataType) -> &DataType {
+    match declared {
+        DataType::Native(name) => match name.to_ascii_lowercase().as_str() {
+            "int2" => &DataType::SmallInt,
+            "int" | "int4" => &DataType::Integer,
+            "int8" => &DataType::BigInt,
+            "real" | "float4" => &DataType::Float,
+            "double precision" | "float8" => &DataType::Double,
+            _ => declared,
+        },
+        _ => declared,
+    }
+}
+
 /// Whether a number fits into a column; `None` where every number does.
 fn fits(value: &Value<'_>, number: &Sql, declared: &DataType) -> Option<Sql> {
     let (abs, round) = (value.function("abs"), value.function("round"));
@@ -55,7 +70,7 @@ fn fits(value: &Value<'_>, number: &Sql, declared: &DataType) -> Option<Sql> {
             most
         ))
     };
-    match declared {
+    match known(declared) {
         DataType::SmallInt => whole("-32768", "32767"),
         DataType::Integer => whole("-2147483648", "2147483647"),
         DataType::BigInt => whole("-9223372036854775808", "9223372036854775807"),

@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{SourceColumn, SourceFacts};
 use crate::helpers::{Base, Helping, Step, is_own};
-use crate::layers::{Layers, SOURCE};
+use crate::layers::{Layers, SOURCE, label, layer};
 use crate::markers::{CLEANED, Cleaning, Raw};
 use crate::schema::Table;
 use crate::sql;
@@ -107,9 +107,9 @@ impl Prepared {
     /// The name of the layer that the first helper finds.
     fn before_helpers(&self) -> Ident {
         match (&self.cleaning, &self.own) {
-            (Some(_), _) => Ident::fixed(CLEANED),
-            (None, Some(_)) => Ident::fixed(WATERMARK),
-            (None, None) => Ident::fixed(SOURCE),
+            (Some(_), _) => layer(CLEANED),
+            (None, Some(_)) => layer(WATERMARK),
+            (None, None) => layer(SOURCE),
         }
     }
 
@@ -164,7 +164,7 @@ impl Prepared {
                 from = layers.last(),
                 range
             );
-            layers.lay(Ident::fixed(WATERMARK), &query);
+            layers.lay(layer(WATERMARK), &query);
             range = Sql::empty();
         }
         if let Some(cleaning) = &self.cleaning {
@@ -174,7 +174,7 @@ impl Prepared {
         if let Some(helping) = &self.helping {
             if !range.is_empty() {
                 let query = sql!("SELECT q.*\n  FROM {from} AS q{range}", from = layers.last(), range);
-                layers.lay(Ident::fixed(WATERMARK), &query);
+                layers.lay(layer(WATERMARK), &query);
             }
             helping.lay(&mut layers);
         }
@@ -215,21 +215,21 @@ impl Prepared {
         let rows = |name: &Ident| sql!("(SELECT {count}(*) FROM {name} AS l)", count, name);
         let text = |text: &str| Literal::Text(text.to_owned());
         let mut layers = Vec::new();
-        let mut names = vec![Ident::fixed(SOURCE)];
+        let mut names = vec![layer(SOURCE)];
         let first = self.helping.as_ref().is_some_and(|_| self.cleaning.is_none() && self.own.is_some());
         if first {
-            names.push(Ident::fixed(WATERMARK));
+            names.push(layer(WATERMARK));
         }
         for name in names {
             layers.push(sql!(
                 "{object}('layer', {layer}, 'rows', {rows})",
                 object,
-                layer = text(name.as_str()),
+                layer = text(label(&name)),
                 rows = rows(&name)
             ));
         }
         if let Some(cleaning) = &self.cleaning {
-            let name = Ident::fixed(CLEANED);
+            let name = layer(CLEANED);
             layers.push(sql!(
                 "{object}('layer', 'markers', 'rows', {rows}, 'changed', {changed}{sample})",
                 object,
@@ -248,7 +248,7 @@ impl Prepared {
             layers.push(sql!(
                 "{object}('layer', {layer}, 'rows', {rows})",
                 object,
-                layer = text(name.as_str()),
+                layer = text(label(name)),
                 rows = rows(name)
             ));
         }

@@ -87,3 +87,28 @@ pub fn nulls_last(list: &str) -> Result<Vec<String>> {
     };
     Ok(items(list)?.into_iter().map(direct).collect())
 }
+
+/// Whether an item of [`nulls_last`] puts the latest row by that column first.
+///
+/// ```
+/// use ematix_flow_core::query::is_latest_first;
+/// assert!(is_latest_first("updated_at desc NULLS LAST", "updated_at"));
+/// assert!(!is_latest_first("updated_at", "updated_at"));
+/// ```
+pub fn is_latest_first(item: &str, column: &str) -> bool {
+    let quoted = format!("\"{}\"", column.replace('"', "\"\""));
+    let behind = match item.strip_prefix(quoted.as_str()) {
+        Some(rest) => Some(rest),
+        None => item
+            .get(..column.len())
+            .filter(|name| name.eq_ignore_ascii_case(column))
+            .map(|_| &item[column.len()..]),
+    };
+    let words: Vec<String> =
+        behind.unwrap_or_default().split_whitespace().map(str::to_ascii_lowercase).collect();
+    behind.is_some_and(|rest| rest.starts_with(char::is_whitespace))
+        && matches!(
+            words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
+            ["desc"] | ["desc", "nulls", "last"]
+        )
+}

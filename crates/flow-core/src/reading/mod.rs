@@ -18,6 +18,7 @@ pub mod written;
 use crate::engine::Ends;
 use crate::error::Result;
 use crate::facts::ExecutionPath;
+use crate::layers::label;
 use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Blame, PhaseName, StepKind};
@@ -72,7 +73,7 @@ pub fn say_what_is_prepared(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) 
         builder.note(format!("markers clean {} {place}", names.join(", ")));
     }
     if let Some(helping) = &load.prepared.helping {
-        let names: Vec<&str> = helping.names().map(Ident::as_str).collect();
+        let names: Vec<&str> = helping.names().map(label).collect();
         let place = match within {
             true => "in the statement that loads them",
             false => "in its database: the rows that leave the last one travel",

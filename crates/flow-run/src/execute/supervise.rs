@@ -180,12 +180,24 @@ async fn resolve(own: &dyn Session, run_id: &str, commit_sent: bool, error: Flow
     if !commit_sent && error.code != ErrorCode::ConnectionLost {
         return Err(error);
     }
-    match HistoryStore::on(own).status_of(run_id).await.ok().flatten().as_deref() {
-        Some("success") => Ok(()),
-        Some("lost") => Err(lease_lost()),
-        _ => Err(error),
+    let mut patience = COMMIT_UNDER_WAY;
+    loop {
+        match HistoryStore::on(own).status_of(run_id).await.ok().flatten().as_deref() {
+            Some("success") => return Ok(()),
+            Some("lost") => return Err(lease_lost()),
+            // The server may be at it yet.
+            Some("running") if commit_sent && !patience.is_zero() => {
+                tokio::time::sleep(ASKED_AGAIN).await;
+                patience = patience.saturating_sub(ASKED_AGAIN);
+            }
+            _ => return Err(error),
+        }
     }
 }
+
+/// How long a COMMIT that was sent may take after its connection broke, and how often its row is asked.
+const COMMIT_UNDER_WAY: Duration = Duration::from_secs(3);
+const ASKED_AGAIN: Duration = Duration::from_millis(100);
 
 /// Completes a `permission_denied` with the statements that mend it.
 async fn name_grants<T>(outcome: Result<T>, session: &dyn Session, pipeline: &Pipeline) -> Result<T> {

@@ -30,7 +30,7 @@ word_enum! {
     OnDuplicate {
         /// The run ends before any write.
         #[default] Error,
-        /// The first by `order_by` is kept, the others are counted.
+        /// The latest by `order_by` is kept (what says no direction counts down), the others are counted.
         Latest,
     }
 }

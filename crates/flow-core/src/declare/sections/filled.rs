@@ -13,6 +13,14 @@ use std::path::Path;
 /// What of a pipeline names something, beside the options that name columns.
 const NAMES: &[&str] = &["target_connection", "tags"];
 
+/// Helpers and expectations that are SQL, or have it in this argument.
+const SQL_OF_STEPS: &[(&str, &str)] = &[
+    ("filter_where", "condition"),
+    ("with_column", "expression"),
+    ("deduplicate_by", "order_by"),
+    ("sql", "condition"),
+];
+
 /// What of a source names something.
 const NAMES_OF_SOURCE: &[&str] = &["connection", "query_file"];
 
@@ -27,10 +35,24 @@ impl Document<'_, '_> {
     /// Fills the names of `[tables]`: their keys, `schema` and `name`.
     pub(crate) fn fill_tables(&mut self, tables: &mut Node) {
         self.fill_named(tables, "tables", |document, _, table, at| {
-            for name in ["schema", "name"] {
+            for name in ["schema", "name", "primary_key", "natural_key"] {
                 if let Some(node) = table.get_mut(name) {
                     document.fill(node, at, &mut Vec::new());
                 }
+            }
+            if let Some(Value::List(indexes)) = table.get_mut("indexes").map(|node| &mut node.value) {
+                for index in indexes {
+                    let columns = match &mut index.value {
+                        Value::Table(index) => index.get_mut("columns"),
+                        _ => Some(index),
+                    };
+                    if let Some(columns) = columns {
+                        document.fill(columns, at, &mut Vec::new());
+                    }
+                }
+            }
+            if let Some(columns) = table.get_mut("columns") {
+                document.fill_columns(columns, at);
             }
         });
     }
@@ -114,12 +136,62 @@ impl Document<'_, '_> {
         }
     }
 
+    /// Fills the SQL in a list of helpers, or of expectations.
+    fn fill_steps(&mut self, steps: &mut Node, at: &str, used: &mut Vec<String>) {
+        let Value::List(items) = &mut steps.value else { return };
+        for item in items {
+            let Value::Table(step) = &mut item.value else { continue };
+            for (name, field) in step.iter_mut() {
+                let Some((_, inside)) = SQL_OF_STEPS.iter().find(|(step, _)| *step == name) else { continue };
+                match &mut field.node.value {
+                    Value::Table(arguments) => {
+                        if let Some(sql) = arguments.get_mut(inside) {
+                            self.fill_statements(sql, at, used);
+                        }
+                    }
+                    _ => self.fill_statements(&mut field.node, at, used),
+                }
+            }
+        }
+    }
+
+    /// Fills `derive`, which begins a chain of markers; in `sql` the braces are the marker's own.
+    fn fill_chain(&mut self, chain: &mut Node, at: &str) {
+        let Value::List(markers) = &mut chain.value else { return };
+        let derives = |marker: &&mut Node| marker.as_table().is_some_and(|table| table.contains("derive"));
+        for marker in markers.iter_mut().filter(derives) {
+            if let Value::Table(table) = &mut marker.value
+                && let Some(derive) = table.get_mut("derive")
+            {
+                self.fill_statements(derive, at, &mut Vec::new());
+            }
+        }
+    }
+
+    /// Fills the names of the columns of a table, and the SQL that their values come from.
+    fn fill_columns(&mut self, columns: &mut Node, at: &str) {
+        let Value::Table(table) = &mut columns.value else { return };
+        for (written, mut field) in std::mem::take(table) {
+            let Some(name) = self.filled(&written, &field.key, at, &mut Vec::new()) else { continue };
+            let chain = match &mut field.node.value {
+                Value::Table(column) => column.get_mut("normalize"),
+                _ => None,
+            };
+            if let Some(chain) = chain {
+                self.fill_chain(chain, at);
+            }
+            table.insert(name, field);
+        }
+    }
+
     fn fill_options(&mut self, table: &mut Table, at: &str, used: &mut Vec<String>) {
         for (name, field) in table.iter_mut() {
             if name == "target" {
                 self.fill_qualified(&mut field.node, at, used);
             } else if name == "transforms_post" {
                 self.fill_statements(&mut field.node, at, used);
+            } else if name == "transforms_pre" || name == "expect" {
+                self.fill_steps(&mut field.node, at, used);
             } else if NAMES.contains(&name)
                 || option_info(name).is_some_and(|option| option.of == Of::Columns)
             {
