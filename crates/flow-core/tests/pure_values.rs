@@ -228,17 +228,8 @@ fn drift(
     live: Option<(&str, DataType, bool)>,
     default: Option<&str>,
 ) -> Vec<String> {
-    let table = Table {
-        name: QualifiedName::new("s", "t").expect("a name"),
-        columns: declared.into_iter().collect(),
-        primary_key: Vec::new(),
-        natural_key: Vec::new(),
-        unique: Vec::new(),
-        indexes: Vec::new(),
-        options: Vec::new(),
-        description: None,
-        cleaning: Vec::new(),
-    };
+    let name = QualifiedName::new("s", "t").expect("a name");
+    let table = Table::of(name, declared.into_iter().collect());
     let facts = |data_type: &DataType| Postgres.type_facts(data_type).expect("a type of ours");
     let columns = live.into_iter().map(|(name, data_type, nullable)| LiveColumn {
         name: name.to_owned(),

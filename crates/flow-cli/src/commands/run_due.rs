@@ -39,6 +39,11 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
         if due.is_empty() && due_transforms.is_empty() && errors.is_empty() {
             console.tell("nothing due\n");
         }
+        let serving = |slot| Request {
+            started_by: "run-due".to_owned(),
+            slot: Some(slot),
+            ..project::request(PipelineOptions::default(), stop.clone())
+        };
         let mut reports: Vec<RunReport> = Vec::new();
         let mut left: Vec<String> = Vec::new();
         for (name, slot) in due {
@@ -46,11 +51,7 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
                 left.push(name);
                 continue;
             }
-            let request = Request {
-                started_by: "run-due".to_owned(),
-                slot: Some(slot),
-                ..project::request(PipelineOptions::default(), stop.clone())
-            };
+            let request = serving(slot);
             let report = run::one(session, &engine, &name, &request).await.report;
             if console.format() == Format::NdJson {
                 console.json(&report);
@@ -63,11 +64,7 @@ pub fn run_due(session: &Session, args: &SelectionArgs) -> Outcome {
                 left.push(name);
                 continue;
             }
-            let request = Request {
-                started_by: "run-due".to_owned(),
-                slot: Some(slot),
-                ..project::request(PipelineOptions::default(), stop.clone())
-            };
+            let request = serving(slot);
             match transform::one(session, &engine, &name, &request).await {
                 Ok(report) => {
                     if console.format() == Format::NdJson {

@@ -2,6 +2,7 @@
 //! Reading a file checks only their form; a value is asked for when the connection is used.
 
 use super::environment::Environment;
+use super::variables::is_variable_name;
 use crate::secret::Secret;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -169,11 +170,6 @@ impl Piece {
         }
         Err(("`${…}` has a form that is not known".to_owned(), FORMS.to_owned()))
     }
-}
-
-fn is_variable_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

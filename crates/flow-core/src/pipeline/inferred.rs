@@ -33,17 +33,7 @@ pub fn infer(
         .hint("declare the table under [tables], or use `flow plan`"));
     }
     let strategy = pipeline.strategy.as_ref();
-    let mut table = Table {
-        name: name.clone(),
-        columns: Vec::new(),
-        primary_key: Vec::new(),
-        natural_key: Vec::new(),
-        unique: Vec::new(),
-        indexes: Vec::new(),
-        options: Vec::new(),
-        description: None,
-        cleaning: Vec::new(),
-    };
+    let mut table = Table::of(name.clone(), Vec::new());
     let record = facts.target.record.as_ref();
     let mut found = None;
     match &facts.target.live {

@@ -85,17 +85,7 @@ fn as_declared(load: &Resolved<'_>) -> Result<Table> {
         .iter()
         .map(|filled| column(&filled.name, DataType::Native(filled.data_type.name.clone()), true));
     let own = rejected_rows::own_columns().map(|(name, data_type)| column(&name, data_type, false));
-    Ok(Table {
-        name: table_name(load)?,
-        columns: filled.chain(own).collect(),
-        primary_key: Vec::new(),
-        natural_key: Vec::new(),
-        unique: Vec::new(),
-        indexes: Vec::new(),
-        options: Vec::new(),
-        description: None,
-        cleaning: Vec::new(),
-    })
+    Ok(Table::of(table_name(load)?, filled.chain(own).collect()))
 }
 
 /// Adds and widens columns as those of the target were: the table is ours.

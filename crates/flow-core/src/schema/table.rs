@@ -30,6 +30,21 @@ pub struct Table {
 }
 
 impl Table {
+    /// A table of that name and those columns, of which nothing else is said.
+    pub fn of(name: QualifiedName, columns: Vec<Column>) -> Table {
+        Table {
+            name,
+            columns,
+            primary_key: Vec::new(),
+            natural_key: Vec::new(),
+            unique: Vec::new(),
+            indexes: Vec::new(),
+            options: Vec::new(),
+            description: None,
+            cleaning: Vec::new(),
+        }
+    }
+
     /// The column of that name.
     pub fn column(&self, name: &Ident) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == *name)
