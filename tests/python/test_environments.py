@@ -203,3 +203,24 @@ keys = "id"
     [error] = answer["errors"]
     assert (error["code"], error["location"]["line"], error["location"]["column"]) == ("unknown_variable", 12, 52)
     assert error["hint"] == "did you mean `:region`?"
+
+
+def test_two_columns_that_variables_give_one_name_are_told(flow: Flow) -> None:
+    refused = flow(
+        "validate",
+        expect=2,
+        config="""
+[vars]
+column = "region"
+[tables.t]
+[tables.t.columns]
+region = "text?"
+"{column}" = "integer?"
+[pipelines.p]
+source = { table = "app.t" }
+target = "t"
+mode = "truncate"
+""",
+    ).stderr
+    assert "error[duplicate_name]: two columns are called `region` once their variables are filled in" in refused
+    assert "pipelines.toml:6:" in refused and "pipelines.toml:7:" in refused

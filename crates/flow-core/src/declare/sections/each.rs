@@ -263,7 +263,7 @@ impl Document<'_, '_> {
                 self.reader.row = row;
                 self.fill_one(&name, &mut field, used);
                 names.push(name.clone());
-                self.keep(out, "pipelines", name, field);
+                self.keep(out, "pipelines", &section(&["pipelines", &name]), name, field);
             }
             self.reader.row = Row::new();
         }
@@ -304,7 +304,7 @@ impl Document<'_, '_> {
             let pending = self.reader.pending.take().flatten();
             self.reader.unasked.insert(name.clone(), pending);
             self.reader.project.each.insert(name.clone(), (many.name, question));
-            self.keep(out, "pipelines", name, field);
+            self.keep(out, "pipelines", &section(&["pipelines", &name]), name, field);
         }
         self.reader.pending = None;
     }

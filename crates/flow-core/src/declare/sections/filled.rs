@@ -21,6 +21,9 @@ const SQL_OF_STEPS: &[(&str, &str)] = &[
     ("sql", "condition"),
 ];
 
+/// Markers that are SQL. In the marker `sql` the braces are its own.
+const SQL_OF_MARKERS: &[(&str, &str)] = &[("derive", "expression")];
+
 /// What of a source names something.
 const NAMES_OF_SOURCE: &[&str] = &["connection", "query_file"];
 
@@ -118,14 +121,10 @@ impl Document<'_, '_> {
     /// Fills SQL that runs after a load: a text, a list, or the `sql` of a table.
     fn fill_statements(&mut self, node: &mut Node, at: &str, used: &mut Vec<String>) {
         match &mut node.value {
-            Value::Text(text) => {
-                let pending = self.reader.pending.as_ref().map(Option::as_deref);
-                let scope = Scope { variables: &self.reader.variables, row: &self.reader.row, pending };
-                match scope.query(text, used) {
-                    Ok(filled) => *text = filled,
-                    Err(unfilled) => self.unfilled(*unfilled, &node.place, at),
-                }
-            }
+            Value::Text(text) => match self.scope().query(text, used) {
+                Ok(filled) => *text = filled,
+                Err(unfilled) => self.unfilled(*unfilled, &node.place, at),
+            },
             Value::List(items) => items.iter_mut().for_each(|item| self.fill_statements(item, at, used)),
             Value::Table(table) => {
                 if let Some(sql) = table.get_mut("sql") {
@@ -136,34 +135,21 @@ impl Document<'_, '_> {
         }
     }
 
-    /// Fills the SQL in a list of helpers, or of expectations.
-    fn fill_steps(&mut self, steps: &mut Node, at: &str, used: &mut Vec<String>) {
+    /// Fills the SQL in a list of helpers, expectations or markers: `sql` says which of them have it, and in which argument.
+    fn fill_steps(&mut self, steps: &mut Node, sql: &[(&str, &str)], at: &str, used: &mut Vec<String>) {
         let Value::List(items) = &mut steps.value else { return };
         for item in items {
             let Value::Table(step) = &mut item.value else { continue };
             for (name, field) in step.iter_mut() {
-                let Some((_, inside)) = SQL_OF_STEPS.iter().find(|(step, _)| *step == name) else { continue };
+                let Some((_, inside)) = sql.iter().find(|(step, _)| *step == name) else { continue };
                 match &mut field.node.value {
                     Value::Table(arguments) => {
-                        if let Some(sql) = arguments.get_mut(inside) {
-                            self.fill_statements(sql, at, used);
+                        if let Some(text) = arguments.get_mut(inside) {
+                            self.fill_statements(text, at, used);
                         }
                     }
                     _ => self.fill_statements(&mut field.node, at, used),
                 }
-            }
-        }
-    }
-
-    /// Fills `derive`, which begins a chain of markers; in `sql` the braces are the marker's own.
-    fn fill_chain(&mut self, chain: &mut Node, at: &str) {
-        let Value::List(markers) = &mut chain.value else { return };
-        let derives = |marker: &&mut Node| marker.as_table().is_some_and(|table| table.contains("derive"));
-        for marker in markers.iter_mut().filter(derives) {
-            if let Value::Table(table) = &mut marker.value
-                && let Some(derive) = table.get_mut("derive")
-            {
-                self.fill_statements(derive, at, &mut Vec::new());
             }
         }
     }
@@ -178,9 +164,9 @@ impl Document<'_, '_> {
                 _ => None,
             };
             if let Some(chain) = chain {
-                self.fill_chain(chain, at);
+                self.fill_steps(chain, SQL_OF_MARKERS, at, &mut Vec::new());
             }
-            table.insert(name, field);
+            self.keep(table, "columns", at, name, field);
         }
     }
 
@@ -191,7 +177,7 @@ impl Document<'_, '_> {
             } else if name == "transforms_post" {
                 self.fill_statements(&mut field.node, at, used);
             } else if name == "transforms_pre" || name == "expect" {
-                self.fill_steps(&mut field.node, at, used);
+                self.fill_steps(&mut field.node, SQL_OF_STEPS, at, used);
             } else if NAMES.contains(&name)
                 || option_info(name).is_some_and(|option| option.of == Of::Columns)
             {
@@ -224,30 +210,40 @@ impl Document<'_, '_> {
             if let Value::Table(inside) = &mut field.node.value {
                 fill(self, &name, inside, &at);
             }
-            self.keep(table, list, name, field);
+            self.keep(table, list, &at, name, field);
         }
     }
 
     /// Keeps a thing under its filled name, which may be that of another.
-    pub(super) fn keep(&mut self, table: &mut Table, list: &'static str, name: String, field: Field) {
+    pub(super) fn keep(
+        &mut self,
+        table: &mut Table,
+        list: &'static str,
+        at: &str,
+        name: String,
+        field: Field,
+    ) {
         let Some(first) = table.field(&name) else { return table.insert(name, field) };
-        let at = section(&[list, &name]);
         let error = FlowError::new(
             ErrorCode::DuplicateName,
             format!("two {list} are called `{name}` once their variables are filled in"),
         );
-        let error = match self.checker.spot(&first.whole(), &at).location {
+        let error = match self.checker.spot(&first.whole(), at).location {
             Some(place) => error.detail(format!("first at {}", position(&place))),
             None => error,
         };
-        self.checker.report(error, &field.whole(), &at, None);
+        self.checker.report(error, &field.whole(), at, None);
+    }
+
+    /// The variables that there are where the reader is.
+    fn scope(&self) -> Scope<'_> {
+        let pending = self.reader.pending.as_ref().map(Option::as_deref);
+        Scope { variables: &self.reader.variables, row: &self.reader.row, pending }
     }
 
     fn fill_qualified(&mut self, node: &mut Node, at: &str, used: &mut Vec<String>) {
         let Value::Text(text) = &mut node.value else { return };
-        let pending = self.reader.pending.as_ref().map(Option::as_deref);
-        let scope = Scope { variables: &self.reader.variables, row: &self.reader.row, pending };
-        match scope.qualified_name(text, used) {
+        match self.scope().qualified_name(text, used) {
             Ok(filled) => *text = filled,
             Err(unfilled) => self.unfilled(*unfilled, &node.place, at),
         }
@@ -295,9 +291,7 @@ impl Document<'_, '_> {
         if !text.contains(['{', '}']) {
             return Some(text.to_owned());
         }
-        let pending = self.reader.pending.as_ref().map(Option::as_deref);
-        let scope = Scope { variables: &self.reader.variables, row: &self.reader.row, pending };
-        match scope.name(text, used) {
+        match self.scope().name(text, used) {
             Ok(filled) => Some(filled),
             Err(unfilled) => {
                 self.unfilled(*unfilled, place, at);
