@@ -157,7 +157,7 @@ pub struct Relation {
     pub primary_key: Vec<String>,
     /// Rows, as the planner estimates them.
     pub estimated_rows: f64,
-    /// How far the table's order follows a column that leads an index, by column.
+    /// How far the table's order follows a column that leads an index, from -1 to 1 by column, where that was asked.
     pub correlation: BTreeMap<String, f64>,
 }
 
@@ -168,8 +168,6 @@ impl Relation {
         let unique = indexes
             .iter()
             .filter(|index| index.is_unique_where(None) && index.columns.iter().all(is_not_null));
-        let correlation =
-            indexes.iter().filter_map(|index| Some((index.columns.first()?.clone(), index.correlation?)));
         Relation {
             sql,
             unique: unique.map(|index| index.columns.clone()).collect(),
@@ -179,7 +177,7 @@ impl Relation {
                 .map(|index| index.columns.clone())
                 .unwrap_or_default(),
             estimated_rows,
-            correlation: correlation.collect(),
+            correlation: BTreeMap::new(),
             not_null,
         }
     }
@@ -192,6 +190,8 @@ pub struct TargetFacts {
     pub schema_exists: bool,
     /// The table, if it exists.
     pub live: Option<LiveTable>,
+    /// How far its order follows a column that leads an index, as of [`Relation::correlation`].
+    pub correlation: BTreeMap<String, f64>,
     /// What our metadata remember of it.
     pub record: Option<TargetRecord>,
     /// Privileges that the role lacks, as GRANT statements.

@@ -164,7 +164,7 @@ plans! {
     merge_correlated_keys_take_a_merge_join =>
         scene("mode = 'merge'").existing().plain_table(&["customer_id"]).facts(|facts| {
             facts.source.relation.as_mut().expect("a plain table").correlation.insert("customer_id".to_owned(), 1.0);
-            facts.target.live.as_mut().expect("a live table").indexes[0].correlation = Some(0.99);
+            facts.target.correlation.insert("customer_id".to_owned(), 0.99);
         });
 }
 

@@ -161,17 +161,8 @@ fn order(load: &Resolved<'_>) -> RowOrder {
     let Rows::Direct(relation) = &load.rows else { return RowOrder::Unknown };
     let Some(key) = load.keys.first().map(Ident::as_str) else { return RowOrder::Unknown };
     let source = relation.correlation.get(key).copied().unwrap_or(0.0);
-    let target = load.facts.target.live.as_ref().and_then(|live| {
-        live.indexes
-            .iter()
-            .find(|index| index.columns.first().is_some_and(|column| column == key))
-            .and_then(|index| index.correlation)
-    });
-    if source.abs() >= 0.9 && target.is_some_and(|target| target.abs() >= 0.9) {
-        RowOrder::ByKey
-    } else {
-        RowOrder::Unknown
-    }
+    let target = load.facts.target.correlation.get(key).copied().unwrap_or(0.0);
+    if source.abs() >= 0.9 && target.abs() >= 0.9 { RowOrder::ByKey } else { RowOrder::Unknown }
 }
 
 fn mass_delete(load: &Resolved<'_>, gone: &Sql, fraction: f64, builder: &mut PlanBuilder<'_>) {

@@ -192,8 +192,6 @@ pub struct LiveIndex {
     pub columns: Vec<String>,
     /// Its condition as the server prints it.
     pub predicate: Option<String>,
-    /// How far the table's order follows its first column, from -1 to 1.
-    pub correlation: Option<f64>,
     /// Rows that it covers, as the server estimates them; `None` where it does not.
     pub estimated_rows: Option<f64>,
 }

@@ -268,7 +268,6 @@ fn live_table(engine: &EngineFacts, pipeline: &Pipeline, table: &Table, managed:
         usable: true,
         columns,
         predicate: predicate.map(str::to_owned),
-        correlation: None,
         estimated_rows: None,
     };
     let mut indexes = Vec::new();

@@ -76,6 +76,11 @@ impl Inspector for DuckDbSession {
         })
     }
 
+    fn correlations(&self, _tables: &[String]) -> Question<Vec<BTreeMap<String, f64>>> {
+        // Its joins do not ask for an order.
+        Question::new("SELECT TRUE".to_owned(), |_, _| Ok(Vec::new()))
+    }
+
     fn missing_privileges(&self, _needed: &[Privilege]) -> Question<Vec<MissingPrivilege>> {
         // Whoever may write the file may do everything in it.
         Question::new("SELECT TRUE".to_owned(), |_, _| Ok(Vec::new()))
@@ -280,7 +285,6 @@ impl TargetJson {
             usable: true,
             columns: key.columns,
             predicate: None,
-            correlation: None,
             estimated_rows: None,
         };
         Some(LiveTable {

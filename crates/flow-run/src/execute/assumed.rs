@@ -184,7 +184,6 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts
             usable: true,
             columns: columns.iter().map(ToString::to_string).collect(),
             predicate: among.map(ToString::to_string),
-            correlation: None,
             estimated_rows: None,
         };
         let mut unique = strategy.unique(table, &keys);

@@ -21,8 +21,13 @@ use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::run_value::Values;
 use ematix_flow_core::schema::{LiveTable, rejected_rows};
 use ematix_flow_core::secret::Secret;
+use ematix_flow_core::sql;
 use ematix_flow_core::sql::{QualifiedName, Sql};
 use ematix_flow_core::types::DataType;
+use std::collections::BTreeMap;
+
+/// Below it, to ask for the order of a table takes longer than any join of it.
+const ROWS_OF_A_LARGE_TABLE: f64 = 10_000.0;
 
 /// The path, and why.
 #[derive(Clone, Debug)]
@@ -117,9 +122,21 @@ async fn facts(
         privileges.extend(privileges_beside(name, schema_exists, rejected_live.as_deref()));
     }
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
+    let ordered =
+        of_order(&source, live.as_ref(), name, dialect).map(|tables| inspector.correlations(&tables));
     let doing = "look up privileges";
-    let answers = session.ask(Blame::Target, doing, &format!("{};\n{}", missing.sql, clock.sql)).await?;
+    let mut questions = vec![missing.sql.clone(), clock.sql.clone()];
+    questions.extend(ordered.iter().map(|ordered| ordered.sql.clone()));
+    let answers = session.ask(Blame::Target, doing, &questions.join(";\n")).await?;
     session.tidy().await?;
+    let (mut source, mut correlation) = (source, BTreeMap::new());
+    if let Some(ordered) = ordered {
+        let mut found = ordered.read(nth(&answers, 2, doing)?, doing)?.into_iter();
+        if let (Some(relation), Some(of_source)) = (&mut source.relation, found.next()) {
+            relation.correlation = of_source;
+        }
+        correlation = found.next().unwrap_or_default();
+    }
     let missing_privileges = missing.read(nth(&answers, 0, doing)?, doing)?;
     let now = clock.read(nth(&answers, 1, doing)?, doing)?;
     let run = RunFacts { instant: instant.unwrap_or(now), ..run };
@@ -132,7 +149,14 @@ async fn facts(
         path: route.path.path,
         path_reason: route.path.reason.clone(),
         source,
-        target: TargetFacts { schema_exists, live, record, missing_privileges, rejected: rejected_live },
+        target: TargetFacts {
+            schema_exists,
+            live,
+            correlation,
+            record,
+            missing_privileges,
+            rejected: rejected_live,
+        },
         watermark,
         has_ledger: ledger,
         cap,
@@ -141,6 +165,19 @@ async fn facts(
         assumed: false,
         came_by: None,
     })
+}
+
+/// The tables whose order may decide how they are joined: both, as SQL writes them, where both are large.
+fn of_order(
+    source: &SourceFacts,
+    live: Option<&LiveTable>,
+    target: &QualifiedName,
+    dialect: &dyn Dialect,
+) -> Option<Vec<String>> {
+    let relation = source.relation.as_ref()?;
+    let both_are_large =
+        relation.estimated_rows >= ROWS_OF_A_LARGE_TABLE && live?.estimated_rows >= ROWS_OF_A_LARGE_TABLE;
+    both_are_large.then(|| vec![relation.sql.clone(), sql!("{target}", target).to_text(dialect)])
 }
 
 /// What is known before a plan is made.

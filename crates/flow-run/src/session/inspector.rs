@@ -60,6 +60,9 @@ pub trait Inspector: Send + Sync {
     /// Asks whether a schema exists, and for the table of that name in it.
     fn table(&self, name: &QualifiedName) -> Question<(bool, Option<LiveTable>)>;
 
+    /// Asks how far the order of each table follows the columns that lead its indexes, from -1 to 1 by column.
+    fn correlations(&self, tables: &[String]) -> Question<Vec<BTreeMap<String, f64>>>;
+
     /// Asks which of these privileges are missing.
     fn missing_privileges(&self, needed: &[Privilege]) -> Question<Vec<MissingPrivilege>>;
 

@@ -73,26 +73,30 @@ fn escaped(mark: &str) -> String {
 /// More digits than any number that is meant.
 const LONGEST: i64 = 1000;
 
-/// A whole number of 64 bits.
+/// A whole number of 64 bits. The most are up to eighteen plain digits: those are looked at byte by byte, which costs
+/// less than a pattern, and fit.
 pub fn integer(value: &mut Value<'_>, v: &Sql, marks: &Marks) {
     let pattern = Literal::Text(format!("^[+-]?{}$", marks.whole()));
     let plain = marks.plain(value, v);
+    let few_digits = sql!(
+        "{octet_length}({v}) <= 18 AND {rtrim}({textsend}({v}), '0123456789') IN ('', '+', '-') AND {v} NOT IN ('', '+', '-')",
+        octet_length = value.function("octet_length"),
+        rtrim = value.function("rtrim"),
+        textsend = value.function("textsend"),
+        v
+    );
     value.set(
         sql!(
-            "CASE WHEN {length}({v}) <= {longest} AND {v} ~ {pattern} THEN {plain}::numeric END",
+            "CASE WHEN {few_digits} THEN {v}::bigint
+            WHEN {length}({v}) <= {longest} AND {v} ~ {pattern} THEN
+            CASE WHEN {plain}::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN {plain}::numeric::bigint END
+       END",
+            few_digits,
             length = value.function("length"),
             v,
             longest = Literal::Integer(LONGEST),
             pattern,
             plain
-        ),
-        Some(Family::Numeric),
-    );
-    let number = value.named();
-    value.set(
-        sql!(
-            "CASE WHEN {number} BETWEEN -9223372036854775808 AND 9223372036854775807 THEN {number}::bigint END",
-            number
         ),
         Some(Family::Integer),
     );

@@ -42,6 +42,10 @@ impl Inspector for PostgresSession {
         Question::new(table::question(name), |answer, doing| table::read(answer.only_value(doing)?))
     }
 
+    fn correlations(&self, tables: &[String]) -> Question<Vec<BTreeMap<String, f64>>> {
+        Question::new(table::correlations_question(tables), |answer, doing| parse(answer.only_value(doing)?))
+    }
+
     fn missing_privileges(&self, needed: &[Privilege]) -> Question<Vec<MissingPrivilege>> {
         Question::new(privileges::question(needed), privileges::read)
     }

@@ -14,22 +14,30 @@ use serde::Deserialize;
 
 /// What a query reads, and how far late commits are covered.
 pub(super) async fn source(session: &PostgresSession, query: &ReadQuery, capped: bool) -> Result<SourceRead> {
-    let simple = query.simple();
-    let mut questions = vec![table::relation_question(simple.map(|simple| simple.relation.as_str()))];
+    let mut questions = Vec::new();
     if capped {
-        questions.push(CAP.to_owned());
-        questions.push(format!("SELECT {NOW}"));
+        questions.extend([CAP.to_owned(), format!("SELECT {NOW}")]);
     }
+    let asked_of_relation = query.simple().map(|simple| {
+        questions.push(table::relation_question(&simple.relation));
+        questions.len() - 1
+    });
     let doing = "look at the source";
-    let answers = session.ask(Blame::Source, doing, &questions.join(";\n")).await?;
-    let found = nth(&answers, 0, doing)?;
-    let relation = match found.rows.is_empty() {
-        true => None,
-        false => Some(table::read_relation(found.only_value(doing)?)?),
+    let answers = match questions.is_empty() {
+        true => Vec::new(),
+        false => session.ask(Blame::Source, doing, &questions.join(";\n")).await?,
+    };
+    let relation = match asked_of_relation {
+        None => None,
+        Some(index) => {
+            let found = nth(&answers, index, doing)?;
+            let found = (!found.rows.is_empty()).then(|| found.only_value(doing)).transpose()?;
+            found.map(table::read_relation).transpose()?
+        }
     };
     let cap = match capped {
         true => {
-            let said = nth(&answers, 1, doing)?.only_value(doing)?;
+            let said = nth(&answers, 0, doing)?.only_value(doing)?;
             let json: CapJson = serde_json::from_str(said)
                 .map_err(|error| unreadable(doing, &format!("a cap that is no JSON: {error}")))?;
             match (json.cap, json.why) {
@@ -40,7 +48,7 @@ pub(super) async fn source(session: &PostgresSession, query: &ReadQuery, capped:
         false => Cap::Unknown("it was not asked".to_owned()),
     };
     let clock = match capped {
-        true => Some(nth(&answers, 2, doing)?.only_value(doing)?.to_owned()),
+        true => Some(nth(&answers, 1, doing)?.only_value(doing)?.to_owned()),
         false => None,
     };
     Ok(SourceRead { columns: columns(session, query.text()).await?, relation, cap, clock })

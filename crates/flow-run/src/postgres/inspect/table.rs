@@ -16,10 +16,7 @@ const INDEXES: &str = "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_buil
         'columns', (SELECT COALESCE(pg_catalog.json_agg(a.attname ORDER BY k.n), '[]'::json)
                       FROM pg_catalog.unnest(x.indkey::smallint[]) WITH ORDINALITY AS k(attnum, n)
                       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
-                     WHERE k.n <= x.indnkeyatts),
-        'correlation', (SELECT s.correlation FROM pg_catalog.pg_stats AS s
-                          JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
-                         WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname LIMIT 1)
+                     WHERE k.n <= x.indnkeyatts)
       )), '[]'::json)
    FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid)";
 
@@ -41,7 +38,6 @@ struct IndexJson {
     usable: bool,
     predicate: Option<String>,
     columns: Vec<String>,
-    correlation: Option<f64>,
     estimated_rows: Option<f64>,
 }
 
@@ -54,7 +50,6 @@ impl From<IndexJson> for LiveIndex {
             usable: json.usable,
             columns: json.columns,
             predicate: json.predicate,
-            correlation: json.correlation,
             estimated_rows: json.estimated_rows,
         }
     }
@@ -141,7 +136,7 @@ pub(super) fn read(answer: &str) -> Result<(bool, Option<LiveTable>)> {
 }
 
 /// Asks for the plain table that a simple query reads whole; answered by [`read_relation`].
-pub(super) fn relation_question(quoted: Option<&str>) -> String {
+pub(super) fn relation_question(quoted: &str) -> String {
     format!(
         "SELECT pg_catalog.json_build_object(
   'sql', pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
@@ -152,7 +147,30 @@ pub(super) fn relation_question(quoted: Option<&str>) -> String {
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = pg_catalog.to_regclass({name})
    AND (c.relkind = 'p' OR c.relkind = 'r' AND NOT c.relhassubclass)",
-        name = quoted.map_or_else(|| "NULL".to_owned(), text),
+        name = text(quoted),
+    )
+}
+
+/// Asks how far the order of tables follows the columns that lead their indexes; answered by an object each. A question
+/// of its own: to plan a reading of `pg_stats` costs a new session as much as everything else that is asked of a table.
+pub(super) fn correlations_question(tables: &[String]) -> String {
+    let each: Vec<String> = tables
+        .iter()
+        .enumerate()
+        .map(|(index, name)| format!("({index}, pg_catalog.to_regclass({}))", text(name)))
+        .collect();
+    format!(
+        "SELECT pg_catalog.json_agg(COALESCE((
+    SELECT pg_catalog.json_object_agg(s.attname, s.correlation)
+      FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+      JOIN pg_catalog.pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = c.relname
+     WHERE c.oid = q.oid AND s.correlation IS NOT NULL AND s.inherited = (c.relkind = 'p')
+       AND EXISTS (SELECT FROM pg_catalog.pg_index AS x
+                     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+                    WHERE x.indrelid = c.oid AND a.attname = s.attname)), '{{}}'::json) ORDER BY q.n)
+  FROM (VALUES {}) AS q(n, oid)",
+        each.join(", ")
     )
 }
 
