@@ -10,9 +10,7 @@ use tokio::sync::watch;
 /// # Errors
 /// `target_failed` when the operating system gives no event loop.
 pub fn block_on<F: Future>(work: impl FnOnce(watch::Receiver<Stop>) -> F) -> Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        FlowError::new(ErrorCode::TargetFailed, format!("the operating system gives no event loop: {error}"))
-    })?;
+    let runtime = event_loop()?;
     let (sender, receiver) = watch::channel(Stop::No);
     let output = runtime.block_on(async {
         let listener = tokio::spawn(listen(sender));
@@ -23,6 +21,16 @@ pub fn block_on<F: Future>(work: impl FnOnce(watch::Receiver<Stop>) -> F) -> Res
     // The system looks up names in a thread that nothing can stop: with a dead name server it would keep us here.
     runtime.shutdown_background();
     Ok(output)
+}
+
+/// An event loop for this thread.
+///
+/// # Errors
+/// `target_failed` when the operating system gives none.
+pub fn event_loop() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        FlowError::new(ErrorCode::TargetFailed, format!("the operating system gives no event loop: {error}"))
+    })
 }
 
 #[cfg(unix)]

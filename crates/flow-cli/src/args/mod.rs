@@ -15,7 +15,7 @@ pub use project::{
     CompletionsArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, InitArgs, ManArgs, SchemaArgs,
     ShowArgs, ValidateArgs,
 };
-pub use run::{DryRunArgs, PlanArgs, RunArgs};
+pub use run::{DryRunArgs, PlanArgs, RunArgs, RunDueArgs};
 pub use transform::TransformCommand;
 pub use watermark::WatermarkCommand;
 
@@ -279,7 +279,7 @@ pub enum Command {
     Copy(Box<CopyArgs>),
     /// Run what is due; made to be called every minute
     #[command(after_help = run::RUN_DUE_EXAMPLES)]
-    RunDue(SelectionArgs),
+    RunDue(RunDueArgs),
     /// Show each pipeline's last runs, lag and next slot
     #[command(after_help = history::STATUS_EXAMPLES)]
     Status(SelectionArgs),

@@ -2,12 +2,14 @@
 
 use super::{OverrideArgs, SelectionArgs};
 use clap::Args;
+use std::num::NonZeroUsize;
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
   flow run customers                    one pipeline
   flow run 'mirror_*' --exclude tag:slow
   flow run tag:crm,target:analytics.*   a comma narrows
+  flow run --all --jobs 4               four at once
   flow run --all --output ndjson        a report a line
   flow run orders --full-scan           read everything, once
   flow run customers --max-delete-fraction 0.9";
@@ -39,6 +41,7 @@ are served after the pipelines, unless pipelines are named.
 
 Examples:
   * * * * *  cd /srv/etl && flow run-due -q      a crontab line
+  flow run-due --jobs 4                         four at once
   flow run-due tag:crm --output json";
 
 /// Arguments of `run`.
@@ -53,9 +56,23 @@ pub struct RunArgs {
     /// Ignore the watermark once
     #[arg(long)]
     pub full_scan: bool,
+    /// How many pipelines run at once
+    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true)]
+    pub jobs: NonZeroUsize,
     /// Options for this once.
     #[command(flatten)]
     pub overrides: OverrideArgs,
+}
+
+/// Arguments of `run-due`.
+#[derive(Clone, Debug, Args)]
+pub struct RunDueArgs {
+    /// The pipelines.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// How many pipelines run at once
+    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true)]
+    pub jobs: NonZeroUsize,
 }
 
 /// Arguments of `dry-run`.

@@ -22,6 +22,7 @@ pub fn copy(session: &Session, args: &CopyArgs) -> Outcome {
         dry_run: args.dry_run,
         sample: 0,
         started_by: "copy",
+        jobs: std::num::NonZeroUsize::MIN,
     };
     let selection = Selection { names: vec![name], single: true };
     run::perform(session, &session.engine_of(project), &selection, "copy", wish)

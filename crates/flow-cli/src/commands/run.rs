@@ -4,17 +4,19 @@ use super::{log_line, tell_errors, tell_gone, validate};
 use crate::args::{DryRunArgs, RunArgs, SelectionArgs};
 use crate::console::{Console, Format};
 use crate::exit;
+use crate::jobs;
 use crate::project::{self, Outcome, Session};
 use crate::render::github::Annotations;
-use crate::render::progress::Progress;
+use crate::render::progress::Screen;
 use crate::render::style::{STRONG, paint};
 use crate::render::{diagnostic, markdown, report as render, report::Ended};
 use crate::selection::{self, Selection};
 use crate::signals;
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::report::{RunReport, Status};
-use ematix_flow_run::execute::{Engine, Request, Stop};
+use ematix_flow_run::execute::{Engine, Request};
 use serde_json::json;
+use std::num::NonZeroUsize;
 
 /// What a command wants of every pipeline that it runs.
 pub struct Wish {
@@ -28,6 +30,8 @@ pub struct Wish {
     pub sample: usize,
     /// Who started it, for the history.
     pub started_by: &'static str,
+    /// How many run at once.
+    pub jobs: NonZeroUsize,
 }
 
 /// Runs pipelines once.
@@ -38,6 +42,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Outcome {
         dry_run: args.dry_run,
         sample: 0,
         started_by: "cli",
+        jobs: args.jobs,
     };
     let command = if args.dry_run { "dry-run" } else { "run" };
     choose_and_perform(session, &args.selection, command, wish)
@@ -51,6 +56,7 @@ pub fn dry_run(session: &Session, args: &DryRunArgs) -> Outcome {
         dry_run: true,
         sample: args.sample,
         started_by: "cli",
+        jobs: NonZeroUsize::MIN,
     };
     choose_and_perform(session, &args.selection, "dry-run", wish)
 }
@@ -62,8 +68,6 @@ fn choose_and_perform(session: &Session, selection: &SelectionArgs, command: &st
         false => session.connected_engine(&selection::said(selection))?,
     };
     let selection = selection::choose_some(engine.project(), selection, command)?;
-    // One pipeline has nothing to use again.
-    let engine = if selection.names.len() > 1 { engine.pooled() } else { engine };
     perform(session, &engine, &selection, command, wish)
 }
 
@@ -79,41 +83,32 @@ pub fn perform(
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    let (ended_runs, stop) = signals::block_on(async |stop| {
-        let mut ended_runs = Vec::new();
-        tell_gone(&session.console, engine, &selection.names).await;
-        for name in &selection.names {
-            // Asked to stop: what has not begun does not begin.
-            if *stop.borrow() != Stop::No {
-                break;
+    signals::block_on(async |_| tell_gone(&session.console, engine, &selection.names).await)?;
+    let screen = Screen::new(&session.console, wish.jobs.get() > 1 && selection.names.len() > 1);
+    let done = jobs::side_by_side(engine, selection.names.clone(), wish.jobs, async |engine, name, stop| {
+        let request = Request {
+            full_scan: wish.full_scan,
+            dry_run: wish.dry_run,
+            sample: wish.sample,
+            started_by: wish.started_by.to_owned(),
+            ..project::request(wish.overrides.clone(), stop)
+        };
+        let ended = one(session, engine, &screen, &name, &request).await;
+        match session.console.format() {
+            Format::NdJson => session.console.json(&ended.report),
+            Format::Github => {
+                let (places, workspace) = (&engine.project().places, &session.workspace());
+                session.console.out(&Annotations { places, workspace }.run(&ended.report));
             }
-            let request = Request {
-                full_scan: wish.full_scan,
-                dry_run: wish.dry_run,
-                sample: wish.sample,
-                started_by: wish.started_by.to_owned(),
-                ..project::request(wish.overrides.clone(), stop.clone())
-            };
-            let ended = one(session, engine, name, &request).await;
-            match session.console.format() {
-                Format::NdJson => session.console.json(&ended.report),
-                Format::Github => {
-                    let (places, workspace) = (&engine.project().places, &session.workspace());
-                    session.console.out(&Annotations { places, workspace }.run(&ended.report));
-                }
-                Format::Human | Format::Json | Format::Markdown => {}
-            }
-            ended_runs.push(ended);
+            Format::Human | Format::Json | Format::Markdown => {}
         }
-        engine.close().await;
-        let stop = *stop.borrow();
-        (ended_runs, stop)
+        ended
     })?;
-    answer(session, command, selection, &ended_runs);
-    let left = &selection.names[ended_runs.len()..];
-    tell_rest(&session.console, left);
-    let codes = ended_runs.iter().map(|ended| exit::of_report(&ended.report, stop));
-    Ok(exit::shared(codes.chain([exit::of_rest(left.len(), stop)])))
+    drop(screen);
+    answer(session, command, selection, &done.ended);
+    tell_rest(&session.console, &done.left);
+    let codes = done.ended.iter().map(|ended| exit::of_report(&ended.report, done.stop));
+    Ok(exit::shared(codes.chain([exit::of_rest(done.left.len(), done.stop)])))
 }
 
 /// Names the pipelines that a signal has kept from beginning.
@@ -124,24 +119,34 @@ pub fn tell_rest(console: &Console, left: &[String]) {
 }
 
 /// Runs one pipeline and tells how it ended.
-pub async fn one(session: &Session, engine: &Engine, name: &str, request: &Request) -> Ended {
-    let console = &session.console;
+pub async fn one(
+    session: &Session,
+    engine: &Engine,
+    screen: &Screen<'_>,
+    name: &str,
+    request: &Request,
+) -> Ended {
     let spec = &engine.project().pipelines[name];
-    let progress = Progress::new(console, project::source_connection(spec), project::target_connection(spec));
+    let progress = screen.follow(name, project::source_connection(spec), project::target_connection(spec));
     let report = engine.run(name, request, &progress).await;
     progress.finish(&report);
-    tell_end(console, &report);
     let keys = progress.keys();
+    progress.above(|| tell(&session.console, name, &report, &keys));
+    Ended { report, keys }
+}
+
+/// How a run ended, and what else is told of it to people.
+fn tell(console: &Console, name: &str, report: &RunReport, keys: &[String]) {
+    tell_end(console, report);
     if console.is_human() {
-        for part in std::iter::once(&report).chain(&report.targets).filter(|part| !part.layers.is_empty()) {
+        for part in std::iter::once(report).chain(&report.targets).filter(|part| !part.layers.is_empty()) {
             let name = if report.targets.is_empty() { name } else { &part.target };
             console.out(&format!("{}\n{}", paint(STRONG, name), render::layers(&part.layers)));
         }
     }
     if let Some(sample) = report.sample.as_ref().filter(|_| console.is_human()) {
-        console.out(&format!("{}\n{}", paint(STRONG, name), render::sample(sample, &keys)));
+        console.out(&format!("{}\n{}", paint(STRONG, name), render::sample(sample, keys)));
     }
-    Ended { report, keys }
 }
 
 /// The error, the warnings and the last line of a run, on stderr.

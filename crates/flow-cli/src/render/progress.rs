@@ -2,7 +2,7 @@
 
 use super::number::{counted, size, step_duration, thousands};
 use super::report::Counts;
-use super::spinner::Spinner;
+use super::spinner::{Board, Line};
 use super::style::{FAINT, STRONG, WARNING, paint};
 use super::table::cut;
 use crate::console::Console;
@@ -14,12 +14,42 @@ use ematix_flow_run::transport::Passed;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// Where the runs of a command show how far they are.
+pub struct Screen<'a> {
+    console: &'a Console,
+    board: Option<Board>,
+    several: bool,
+}
+
+impl<'a> Screen<'a> {
+    /// Nothing is shown where nobody watches; `several`: whether runs go on side by side.
+    pub fn new(console: &'a Console, several: bool) -> Screen<'a> {
+        let board = console.shows_progress().then(|| Board::start(console.width()));
+        Screen { console, board, several }
+    }
+
+    /// Follows a run from one connection to another.
+    pub fn follow(&self, pipeline: &str, source: &str, target_connection: &str) -> Progress<'a> {
+        let name = self.several.then(|| pipeline.to_owned());
+        Progress {
+            console: self.console,
+            source: source.to_owned(),
+            target_connection: target_connection.to_owned(),
+            line: self.board.as_ref().map(|board| board.line(name.as_deref())),
+            name,
+            seen: Mutex::new(Seen::default()),
+        }
+    }
+}
+
 /// Follows one run on stderr.
 pub struct Progress<'a> {
     console: &'a Console,
     source: String,
     target_connection: String,
-    spinner: Option<Spinner>,
+    line: Option<Line>,
+    /// Of several at once: whose lines they are.
+    name: Option<String>,
     seen: Mutex<Seen>,
 }
 
@@ -31,30 +61,26 @@ struct Seen {
     passing_since: Option<Instant>,
 }
 
-impl<'a> Progress<'a> {
-    /// Follows a run from one connection to another; silent where nobody watches.
-    pub fn new(console: &'a Console, source: &str, target_connection: &str) -> Progress<'a> {
-        let spinner = console.shows_progress().then(Spinner::start);
-        Progress {
-            console,
-            source: source.to_owned(),
-            target_connection: target_connection.to_owned(),
-            spinner,
-            seen: Mutex::new(Seen::default()),
+impl Progress<'_> {
+    /// Takes the moving line away and says what was written.
+    pub fn finish(&self, report: &RunReport) {
+        let Some(line) = &self.line else { return };
+        line.clear();
+        let wrote = report.error.is_none() || report.committed;
+        if wrote && self.name.is_none() && self.console.verbose() == 0 {
+            // On one database the source is read by the statement that compares; its rows are known at the end.
+            if !self.seen().source_told {
+                self.line(&phase("source", &[counted(report.rows_in, "row", "rows")]));
+            }
+            self.line(&phase("load", &[Counts::of(report).written(&report.mode)]));
         }
     }
 
-    /// Takes the moving line away and says what was written.
-    pub fn finish(&self, report: &RunReport) {
-        if let Some(spinner) = &self.spinner {
-            spinner.clear();
-            if (report.error.is_none() || report.committed) && self.console.verbose() == 0 {
-                // On one database the source is read by the statement that compares; its rows are known at the end.
-                if !self.seen().source_told {
-                    self.line(&phase("source", &[counted(report.rows_in, "row", "rows")]));
-                }
-                self.line(&phase("load", &[Counts::of(report).written(&report.mode)]));
-            }
+    /// Prints something where no moving line is in its way.
+    pub fn above(&self, print: impl FnOnce()) {
+        match &self.line {
+            Some(line) => line.above(print),
+            None => print(),
         }
     }
 
@@ -68,15 +94,16 @@ impl<'a> Progress<'a> {
     }
 
     fn line(&self, text: &str) {
-        match &self.spinner {
-            Some(spinner) => spinner.above(|| self.console.tell(text)),
-            None => self.console.tell(text),
-        }
+        let text = match &self.name {
+            Some(name) => format!("{}  {}\n", paint(FAINT, name), text.trim()),
+            None => text.to_owned(),
+        };
+        self.above(|| self.console.tell(&text));
     }
 
-    /// Somebody watches, or asked for every step.
+    /// Somebody watches this run alone, or asked for every step.
     fn tells(&self) -> bool {
-        self.spinner.is_some() || self.verbose()
+        self.line.is_some() && self.name.is_none() || self.verbose()
     }
 
     fn verbose(&self) -> bool {
@@ -105,16 +132,17 @@ impl Observer for Progress<'_> {
     }
 
     fn step_started(&self, step: &Step) {
-        if let Some(spinner) = &self.spinner {
+        if let Some(line) = &self.line {
             let room = self.console.width().saturating_sub(20);
-            spinner.show(cut(&format!("{}  {}", step.kind.name(), step.purpose), room));
+            line.show(cut(&format!("{}  {}", step.kind.name(), step.purpose), room));
         }
     }
 
     fn step_finished(&self, step: &StepReport) {
         if self.verbose() {
             self.line(&step_line(step));
-        } else if self.spinner.is_some()
+        } else if self.line.is_some()
+            && self.name.is_none()
             && (step.kind == StepKind::Stage.name() || step.bytes.is_some())
             && let Some(rows) = step.rows
             // Of several stages the first holds the rows as they came.
@@ -128,9 +156,9 @@ impl Observer for Progress<'_> {
     }
 
     fn transform_started(&self, transform: &Transform) {
-        if let Some(spinner) = &self.spinner {
+        if let Some(line) = &self.line {
             let room = self.console.width().saturating_sub(20);
-            spinner.show(cut(&format!("transform  {}", transform.name), room));
+            line.show(cut(&format!("transform  {}", transform.name), room));
         }
     }
 
@@ -141,9 +169,9 @@ impl Observer for Progress<'_> {
     }
 
     fn passing(&self, passed: Passed) {
-        if let Some(spinner) = &self.spinner {
+        if let Some(line) = &self.line {
             let began = *self.seen().passing_since.get_or_insert_with(Instant::now);
-            spinner.progress(stream(passed, began.elapsed()));
+            line.progress(stream(passed, began.elapsed()));
         }
     }
 }

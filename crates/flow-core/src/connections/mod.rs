@@ -1,5 +1,5 @@
 //! Where a connection leads: the first of an environment variable, the project's files and the user's
-//! own file says it whole; `read_only` and `session` come from the files in every case.
+//! own file says it whole; `read_only`, `max_connections` and `session` come from the files in every case.
 //! Pure: what it needs of the machine it asks an [`Environment`]; it opens nothing.
 
 mod target;
@@ -15,6 +15,7 @@ use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::libpq::{check_parameter, of_connection, parse_dsn};
 use crate::secret::Secret;
 use indexmap::IndexMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// The name of the connection that stands where none is named.
@@ -71,6 +72,8 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
     let sides = [of_environment(name, project), of_files(name, project), user_file.declared(name)];
     for declared in sides.into_iter().flatten() {
         target.read_only |= declared.spec.read_only;
+        let most = declared.spec.max_connections.map(NonZeroU32::get);
+        target.max_connections = target.max_connections.or(most);
         for (setting, value) in &declared.spec.session {
             if !target.session.contains_key(setting) {
                 let value = declared.value(&format!("session.{setting}"), value, environment)?;
@@ -184,7 +187,7 @@ fn set_variable(name: &str, environment: &dyn Environment) -> Option<Secret> {
     environment.variable(name).filter(|value| !value.is_empty()).map(Secret::from)
 }
 
-/// Whether a section says where it leads, and not only `read_only` or `session`.
+/// Whether a section says where it leads, and not only `read_only`, `max_connections` or `session`.
 fn leads_somewhere(spec: &ConnectionSpec) -> bool {
     spec.dsn.is_some() || !spec.parameters().is_empty()
 }

@@ -30,6 +30,8 @@ pub struct ConnectionTarget {
     pub password: Option<Secret>,
     /// Refused as a target.
     pub read_only: bool,
+    /// How many sessions one process may have open there at once.
+    pub max_connections: Option<u32>,
     /// Settings of the session.
     pub session: IndexMap<String, String>,
     /// The place that says where it leads: a variable or a file.
@@ -106,6 +108,7 @@ pub(super) fn of_file(file: &Path, found_in: String) -> ConnectionTarget {
         parameters,
         password: None,
         read_only: false,
+        max_connections: None,
         session: IndexMap::new(),
         found_in,
     }
@@ -156,6 +159,7 @@ pub(super) fn complete(
         parameters,
         password,
         read_only: false,
+        max_connections: None,
         session: IndexMap::new(),
         found_in,
     })

@@ -32,6 +32,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// Where a connection leads, in libpq's words or as one DSN, before `${…}` is resolved.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -67,12 +68,14 @@ pub struct ConnectionSpec {
     pub load_balance_hosts: Option<String>,
     /// Refused as a target.
     pub read_only: bool,
+    /// How many sessions this process has open there at once; as many as runs need unless said.
+    pub max_connections: Option<NonZeroU32>,
     /// Settings of the session: `{ timezone = "UTC" }`.
     pub session: IndexMap<String, String>,
 }
 
 impl ConnectionSpec {
-    /// What is said of where it leads, in libpq's words; without `dsn`, `read_only` and `session`.
+    /// What is said of where it leads, in libpq's words; without `dsn`, `read_only`, `max_connections` and `session`.
     pub fn parameters(&self) -> Vec<(&'static str, Secret)> {
         let text = |name, value: &Option<String>| value.as_deref().map(|value| (name, Secret::from(value)));
         [

@@ -2,6 +2,7 @@
 
 mod answers;
 mod assumed;
+mod budget;
 pub mod callables;
 mod check;
 mod gather;
@@ -40,7 +41,7 @@ use ematix_flow_core::report::{ConnectionReport, RunReport, TransformReport};
 use observer::Observer;
 use patience::Patience;
 use reports::count;
-use run::Progress;
+use run::{Progress, unless_asked};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -351,8 +352,16 @@ impl Engine {
             Err(error) => Err(error.clone()),
         };
         let mut progress = Progress::of(targets.as_ref().map_or(1, |targets| targets.each.len()));
+        // Held until what follows the load is over, too.
+        let _share;
         let outcome = match &targets {
-            Ok(targets) => engine.supervise(targets, request, observer, &mut progress).await,
+            Ok(targets) => match unless_asked(&request.stop, engine.share(targets, request)).await {
+                Ok(share) => {
+                    _share = share;
+                    engine.supervise(targets, request, observer, &mut progress).await
+                }
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error.clone()),
         };
         let (own, outcome) = match outcome.map_err(|error| self.locate(error, pipeline)) {

@@ -28,6 +28,7 @@ pub(crate) fn secrets(file: &Table) -> Vec<Range<usize>> {
         "target_session_attrs",
         "load_balance_hosts",
         "read_only",
+        "max_connections",
         "session",
     ];
     fn hide(found: &mut Vec<Range<usize>>, node: &Node, depth: usize) {
@@ -104,13 +105,26 @@ impl Document<'_, '_> {
         let owner = &entry.owner;
         let has_dsn = table.contains("dsn");
         for (name, field) in table.iter() {
-            if has_dsn && !matches!(name, "dsn" | "read_only" | "session") {
+            if has_dsn && !matches!(name, "dsn" | "read_only" | "max_connections" | "session") {
                 let error = FlowError::new(
                     ErrorCode::ConflictingOptions,
                     format!("`{name}` and `dsn` of {} exclude each other", owner.words),
                 );
                 let error =
                     error.hint("where a connection leads comes whole from one DSN or from the other options");
+                self.checker.report(error, &field.whole(), &owner.section, None);
+            }
+            let is_file =
+                || table.get("dsn").and_then(Node::as_text).is_some_and(|dsn| dsn.starts_with("duckdb:"));
+            if name == "max_connections" && is_file() {
+                let error = FlowError::new(
+                    ErrorCode::ConflictingOptions,
+                    format!(
+                        "`max_connections` says nothing of {}: a DuckDB file is opened once",
+                        owner.words
+                    ),
+                );
+                let error = error.hint("leave it out: runs that use the file take turns");
                 self.checker.report(error, &field.whole(), &owner.section, None);
             }
             self.interpolations(&field.node, owner);
