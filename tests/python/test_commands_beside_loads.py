@@ -1,10 +1,9 @@
-"""The commands that load nothing: completions for shells, manual pages, and the private server."""
+"""The commands that load nothing: manual pages, and the private server."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,31 +24,6 @@ def subcommands(flow: Flow) -> list[str]:
     listed = re.search(r"^Commands:\n((?:  .*\n)+)", flow("--help").stdout, re.MULTILINE)
     assert listed is not None
     return re.findall(r"^  (\w[\w-]*)  ", listed[1], re.MULTILINE)
-
-
-def test_bash_completes_commands_and_flags(flow: Flow, tmp_path: Path) -> None:
-    script = tmp_path / "flow.bash"
-    script.write_text(flow("completions", "bash").stdout, encoding="utf-8")
-
-    def completed(*words: str) -> list[str]:
-        place = len(words) - 1
-        line = f"""
-            source {script}
-            COMP_WORDS=({" ".join(words)}) COMP_CWORD={place}
-            _flow flow "{words[-1]}" "{words[-2]}"
-            printf '%s\\n' "${{COMPREPLY[@]}}"
-        """
-        return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout.split()
-
-    assert completed("flow", "wat") == ["watermark"]
-    assert completed("flow", "run", "--full") == ["--full-scan"]
-    assert set(subcommands(flow)) <= set(completed("flow", '""'))
-
-
-@pytest.mark.parametrize("shell", ["bash", "elvish", "fish", "powershell", "zsh"])
-def test_every_shell_has_completions_that_know_every_command(shell: str, flow: Flow) -> None:
-    script = flow("completions", shell).stdout
-    assert [name for name in subcommands(flow) if name not in script] == []
 
 
 def test_every_command_has_a_manual_page(flow: Flow, tmp_path: Path) -> None:

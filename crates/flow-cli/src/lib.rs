@@ -10,6 +10,7 @@ pub mod secrets;
 pub mod signals;
 pub mod exit;
 pub mod workspace;
+mod completing;
 pub mod args;
 pub mod render;
 pub mod python;
@@ -20,6 +21,7 @@ pub mod commands;
 pub mod usage;
 
 use clap::{CommandFactory, FromArgMatches};
+use clap_complete::CompleteEnv;
 use console::Console;
 use python::Surroundings;
 use std::ffi::OsString;
@@ -38,6 +40,16 @@ pub fn run_beside(arguments: impl IntoIterator<Item = OsString>, around: Surroun
         // Asked by scripts and shells at every start: answered before any parser is built.
         Console::plain().out(&commands::version::line());
         return 0;
+    }
+    if std::env::var_os(completing::VARIABLE).is_some() {
+        match CompleteEnv::with_factory(args::Cli::command).try_complete(&arguments, None) {
+            Ok(false) => {}
+            Ok(true) => return 0,
+            Err(error) => {
+                drop(error.print());
+                return 2;
+            }
+        }
     }
     match parsed(&arguments) {
         Ok(cli) => commands::dispatch(cli, around),

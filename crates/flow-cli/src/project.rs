@@ -1,12 +1,12 @@
 //! The project of a command: its file, read and given to an engine.
 
-use crate::args::{DEFAULT_CONFIG, GlobalArgs};
+use crate::args::GlobalArgs;
 use crate::console::Console;
 use crate::exit;
 use crate::python::{self, ChildPython, Python, Surroundings};
 use crate::render::markdown::About;
 use crate::signals;
-use crate::workspace::Workspace;
+use crate::workspace::{DEFAULT_CONFIG, Workspace};
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::for_each::{Question, may_mean};
 use ematix_flow_core::declare::registry::{read_registry, read_sound_registry};

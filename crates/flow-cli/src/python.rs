@@ -1,8 +1,8 @@
 //! Pipelines that Python declares: from a registry in this process (the wheel's `flow`), or from a child process that
 //! exports one (the native `flow`). Either way the same JSON, read by the same reader.
 
-use crate::args::DEFAULT_CONFIG;
 use crate::dev_server;
+use crate::workspace::DEFAULT_CONFIG;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::registry::{Answer, ToldError, read_answer, read_metrics};
 use ematix_flow_core::declare::toml_file;

@@ -3,6 +3,9 @@
 use ematix_flow_core::error::FlowError;
 use std::path::{Path, PathBuf};
 
+/// The project's file where none is named.
+pub const DEFAULT_CONFIG: &str = "pipelines.toml";
+
 /// The directory that files are named from.
 #[derive(Clone, Debug)]
 pub struct Workspace {

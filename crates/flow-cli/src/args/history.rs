@@ -1,7 +1,9 @@
 //! Arguments of the commands that look back.
 
 use super::SelectionArgs;
+use crate::completing;
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 RUNS shows the last runs, oldest first; the taller, the worse:
@@ -74,7 +76,7 @@ impl std::str::FromStr for KeyPart {
 #[derive(Clone, Debug, Args)]
 pub struct RejectedArgs {
     /// The pipeline
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::pipelines))]
     pub name: String,
     /// Show so many rows
     #[arg(long, value_name = "ROWS", default_value_t = 20)]

@@ -19,9 +19,12 @@ pub use run::{DryRunArgs, PlanArgs, RunArgs, RunDueArgs};
 pub use transform::TransformCommand;
 pub use watermark::WatermarkCommand;
 
+use crate::completing;
 use crate::console::{Format, Manner};
+use crate::workspace::DEFAULT_CONFIG;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use ematix_flow_core::declare::variables::{Chosen, is_variable_name};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -79,9 +82,6 @@ pub enum Output {
     /// Annotations in GitHub Actions (validate, preview, plan, dry-run)
     Github,
 }
-
-/// The project's file where none is named.
-pub const DEFAULT_CONFIG: &str = "pipelines.toml";
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
@@ -225,15 +225,15 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Default, Args)]
 pub struct SelectionArgs {
     /// Names, globs, tag:x, source:x, target:x.*; a space adds, a comma narrows
-    #[arg(value_name = "SELECTION")]
+    #[arg(value_name = "SELECTION", add = ArgValueCompleter::new(completing::selections))]
     pub names: Vec<String>,
 
     /// The same as SELECTION
-    #[arg(long, value_name = "SELECTION")]
+    #[arg(long, value_name = "SELECTION", add = ArgValueCompleter::new(completing::selections))]
     pub select: Vec<String>,
 
     /// Leave these out
-    #[arg(long, value_name = "SELECTION")]
+    #[arg(long, value_name = "SELECTION", add = ArgValueCompleter::new(completing::selections))]
     pub exclude: Vec<String>,
 
     /// Every pipeline

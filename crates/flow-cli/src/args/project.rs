@@ -1,7 +1,9 @@
 //! Arguments of the commands about files, connections and the program itself.
 
 use super::SelectionArgs;
+use crate::completing;
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
 pub(super) const INIT_EXAMPLES: &str = "\
@@ -118,7 +120,7 @@ Examples:
 #[derive(Clone, Debug, Args)]
 pub struct ShowArgs {
     /// The pipeline
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::pipelines))]
     pub name: String,
 }
 
@@ -141,7 +143,7 @@ pub enum ConnectionsCommand {
     /// Log in to them
     Check {
         /// The connections; all unless said
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::connections))]
         names: Vec<String>,
     },
 }
@@ -174,6 +176,6 @@ pub struct ManArgs {
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
     /// The code, as in error[drift]
-    #[arg(value_name = "CODE")]
+    #[arg(value_name = "CODE", add = ArgValueCompleter::new(completing::codes))]
     pub code: Option<String>,
 }

@@ -1,6 +1,8 @@
 //! Arguments of `transform`.
 
+use crate::completing;
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -21,7 +23,7 @@ Example:
   flow transform run refresh_marts")]
     Run {
         /// The transform: a key of [transforms], or a function of Python
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::transforms))]
         name: String,
     },
 }

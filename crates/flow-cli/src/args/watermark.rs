@@ -1,7 +1,9 @@
 //! Arguments of `watermark`.
 
 use super::SelectionArgs;
+use crate::completing;
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +25,7 @@ Example:
   flow watermark set orders '2026-03-01 00:00:00+00'")]
     Set {
         /// The pipeline
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::pipelines))]
         name: String,
         /// The value, as Postgres reads the column's type
         #[arg(value_name = "VALUE", allow_hyphen_values = true)]
@@ -32,7 +34,7 @@ Example:
     /// Forget a watermark; the next run reads everything
     Reset {
         /// The pipeline
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::pipelines))]
         name: String,
         /// Do not ask
         #[arg(long)]

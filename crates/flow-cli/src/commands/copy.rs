@@ -1,9 +1,10 @@
 //! `flow copy`: one load without a file. What is typed becomes a pipeline in memory, and runs like any.
 
 use super::run::{self, Wish};
-use crate::args::{CopyArgs, DEFAULT_CONFIG};
+use crate::args::CopyArgs;
 use crate::project::{Failure, Outcome, Session};
 use crate::selection::Selection;
+use crate::workspace::DEFAULT_CONFIG;
 use ematix_flow_core::connections;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::{ConnectionSpec, PipelineOptions, PipelineSpec, ProjectSpec, SourceSpec};

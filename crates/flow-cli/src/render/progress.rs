@@ -115,7 +115,8 @@ impl Observer for Progress<'_> {
     fn planned(&self, pipeline: &str, plan: &Plan) {
         self.seen().keys.clone_from(&plan.header.keys);
         if self.tells() {
-            self.line(&head(pipeline, plan, &self.source, &self.target_connection));
+            // It has the pipeline's name in it, also where several run.
+            self.above(|| self.console.tell(&head(pipeline, plan, &self.source, &self.target_connection)));
         }
     }
 

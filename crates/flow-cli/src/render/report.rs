@@ -264,9 +264,15 @@ pub fn statuses<'a>(reports: impl IntoIterator<Item = &'a RunReport>) -> String 
     words.join(", ")
 }
 
-/// What several runs came to: `3 pipelines: 2 success, 1 refused  0.31 s`.
+/// What several runs came to: `3 pipelines: 2 success, 1 refused  0.31 s`. They may have run side by side: the time is
+/// that from the first's begin to the last's end.
 pub fn footer(reports: &[&RunReport]) -> String {
-    let milliseconds: u64 = reports.iter().map(|report| report.duration_ms).sum();
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let begun = reports.iter().filter_map(|report| time(&report.started_at)).min();
+    let ended = reports.iter().filter_map(|report| time(&report.ended_at)).max();
+    let milliseconds =
+        begun.zip(ended).map_or(0, |(begun, ended)| ended.as_millisecond() - begun.as_millisecond());
+    let milliseconds = u64::try_from(milliseconds).unwrap_or(0);
     let all = counted(reports.len() as i64, "pipeline", "pipelines");
     format!("{all}: {}  {}\n", statuses(reports.iter().copied()), duration(milliseconds))
 }
