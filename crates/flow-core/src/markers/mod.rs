@@ -7,6 +7,7 @@ mod arguments;
 mod cleaning;
 mod expressions;
 mod family;
+mod instants;
 mod missing;
 mod numbers;
 mod parse;
@@ -17,7 +18,7 @@ mod text;
 mod times;
 mod value;
 
-pub use arguments::{Written, literal, literal_fits};
+pub use arguments::{Written, literal, literal_fits, literal_of};
 pub use cleaning::{CLEANED, Cleaned, Cleaning, Raw, Reading};
 pub use family::{Families, Family};
 pub use parse::OnFailure;
@@ -48,6 +49,10 @@ pub trait Marker: fmt::Debug + Send + Sync {
     /// Whether its words depend on the type of the value: what an expression gives, only the server knows.
     fn needs_type(&self) -> bool {
         false
+    }
+    /// Whether its words are others for a value of another type.
+    fn depends_on_type(&self) -> bool {
+        true
     }
     /// Whether some text cannot be read by it, which is counted.
     fn reads(&self) -> bool {

@@ -284,8 +284,14 @@ async fn cleaned(
     let dialect = session.facts().dialect;
     let query = Sql::user(pipeline.source.query.text());
     if let Some(table) = table
-        && let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)?
+        && let Some(mut cleaning) = table.cleaning_of(&source.raw(), &[], false, dialect)?
     {
+        if let Some(asked) = cleaning.asked(&query) {
+            source.told = session.inspector().columns(&asking_types(&asked, dialect)?).await?;
+            session.tidy().await?;
+            let again = table.cleaning_of(&source.raw(), &source.told(), false, dialect)?;
+            cleaning = again.expect("what is cleaned is cleaned still");
+        }
         let query = asking_types(&cleaning.types_of(&query), dialect)?;
         source.cleaned = session.inspector().columns(&query).await?;
         session.tidy().await?;
