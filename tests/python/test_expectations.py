@@ -270,3 +270,51 @@ def test_targets_of_one_reading_are_all_asked(database: Database, flow: Flow) ->
     assert database.value("SELECT to_regclass('dw.log')") is None
     database.execute("UPDATE app.s SET email = 'x' WHERE email IS NULL")
     assert made.run(flow)["p"]["rows_inserted"] == 10
+
+
+PARENTS = {"references": {"columns": "parent", "table": "t", "to": "id"}}
+# What of the target's rows stands beside those that come: the source gives 1 no more, and 3 refers to it.
+SELF: list[tuple[str, dict[str, Any], bool]] = [
+    ("truncate", {}, False),
+    ("truncate", {"replace_method": "delete"}, False),
+    ("truncate", {"replace_method": "diff"}, False),
+    ("merge", {}, True),
+    ("merge", {"handle_deletes": "hard", "max_delete_fraction": 1.0}, False),
+    ("merge", {"handle_deletes": "soft", "max_delete_fraction": 1.0}, False),
+    ("scd2", {}, True),
+    ("scd2", {"handle_deletes": "soft", "max_delete_fraction": 1.0}, False),
+    ("append", {}, True),
+]
+
+
+@pytest.mark.parametrize(("mode", "options", "stands"), SELF, ids=str)
+def test_rows_refer_to_what_is_about_to_stand_in_their_own_target(
+    mode: str, options: dict[str, Any], stands: bool, database: Database, flow: Flow
+) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, parent bigint)")
+    # Parent and child come in one load, the child first.
+    database.execute("INSERT INTO app.s VALUES (2, 1), (1, NULL)")
+    made = Project()
+    made.table("t", {"id": "bigint", "parent": "bigint?"}, **({} if mode == "append" else {"primary_key": "id"}))
+    made.pipeline("p", "app.s", "t", mode, expect=[PARENTS], **options)
+    made.run(flow)
+    database.execute("DELETE FROM app.s; INSERT INTO app.s VALUES (2, NULL), (3, 1)")
+    report = made.run(flow, expect=0 if stands else 4)["p"]
+    assert (report["error"] is None) == stands, report
+    if not stands:
+        assert report["error"]["message"].startswith("1 row of `p` does not meet references"), report
+
+
+def test_a_value_that_is_about_to_be_another_is_referred_to_no_more(database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, code text, parent text)")
+    database.execute("INSERT INTO app.s VALUES (1, 'a', NULL), (2, 'b', 'a')")
+    for mode in ("merge", "scd2"):
+        made = Project()
+        made.table("t", {"id": "bigint", "code": "text", "parent": "text?"}, primary_key="id", schema=mode)
+        made.pipeline(
+            "p", "app.s", "t", mode, expect=[{"references": {"columns": "parent", "table": "t", "to": "code"}}]
+        )
+        database.execute("UPDATE app.s SET code = 'a' WHERE id = 1")
+        made.run(flow)
+        database.execute("UPDATE app.s SET code = 'new' WHERE id = 1")
+        assert made.run(flow, expect=4)["p"]["error"]["code"] == "expectation_failed", mode

@@ -81,6 +81,8 @@ pub struct Rows<'a> {
     pub instant: Sql,
     /// Where they will stand.
     pub target: &'a QualifiedName,
+    /// Which rows `r` of it will stand beside them; `None` where none will.
+    pub stays: Option<Sql>,
 }
 
 /// What is asked.

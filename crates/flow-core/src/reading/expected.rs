@@ -73,6 +73,7 @@ fn questions<'l>(load: &'l Resolved<'_>) -> Result<Vec<(&'l Expected, Question)>
         repeated,
         instant: load.instant(),
         target: &load.table.name,
+        stays: load.pipeline.strategy.stays(load),
     };
     let ask = |expected: &'l Expected| {
         let columns = expected.expectation.columns();
