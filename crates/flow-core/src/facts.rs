@@ -203,7 +203,7 @@ pub struct TargetFacts {
     pub record: Option<TargetRecord>,
     /// Privileges that the role lacks, as GRANT statements.
     pub missing_privileges: Vec<MissingPrivilege>,
-    /// The table of its rejected rows, if it exists; looked for where rows may be put aside.
+    /// The table of its rejected rows, if it exists; where none may be put aside, if it has rows that may come good.
     pub rejected: Option<Box<LiveTable>>,
 }
 

@@ -1,5 +1,6 @@
 //! Gathers the facts of a plan, inside the load transaction and under its lock.
 
+use super::beside;
 use super::route::Route;
 use super::run::awake;
 use super::targets::{Targets, of_target};
@@ -59,7 +60,8 @@ async fn facts(
     // Beside the target, where rows may be put aside.
     let rejected = match pipeline.quarantines() {
         true => Some(rejected_rows::table_of(name)?),
-        false => None,
+        // They were, before the declaration changed.
+        false => rejected_rows::table_of(name).ok().filter(|_| metadata_exists),
     };
     let beside = rejected
         .as_ref()
@@ -90,6 +92,12 @@ async fn facts(
         }
         None => None,
     };
+    let rejected_live = match (&rejected, rejected_live) {
+        (Some(name), Some(live)) if !pipeline.quarantines() => {
+            beside::that_may_come_good(session, name, *live).await?.map(Box::new)
+        }
+        (_, live) => live,
+    };
     let (record, instant, ours) = match known {
         Some(KnownTarget { record, instant, ours }) => (Some(record), Some(instant), ours),
         None => (None, None, false),
@@ -111,10 +119,15 @@ async fn facts(
     };
     let natives = native_names(&pipeline.target, source.given());
     let native_types = inspector.native_types(&natives).await?;
-    let mut privileges =
-        needed_privileges(pipeline, route.path.path, run.dry_run, schema_exists, live.as_ref());
-    if let Some(name) = rejected {
-        privileges.extend(privileges_beside(name, schema_exists, rejected_live.as_deref()));
+    let mut privileges = needed_privileges(
+        pipeline,
+        route.path.path,
+        run.dry_run,
+        schema_exists,
+        (live.as_ref(), rejected_live.as_deref()),
+    );
+    if let Some(name) = rejected.filter(|_| pipeline.quarantines()) {
+        privileges.extend(beside::privileges(name, schema_exists, rejected_live.as_deref()));
     }
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
     let doing = "look up privileges";
@@ -390,24 +403,12 @@ fn native_names(target: &Target, columns: &[ematix_flow_core::facts::SourceColum
     names
 }
 
-/// What a run needs of the table of rejected rows.
-fn privileges_beside(name: QualifiedName, schema_exists: bool, live: Option<&LiveTable>) -> Vec<Privilege> {
-    match live {
-        Some(live) if live.ours => {
-            ["SELECT", "INSERT", "DELETE"].map(|word| Privilege::Table(word, name.clone())).into()
-        }
-        None if schema_exists => vec![Privilege::Schema("CREATE", name.schema.to_string())],
-        // It is refused, or its schema is made first.
-        Some(_) | None => Vec::new(),
-    }
-}
-
 fn needed_privileges(
     pipeline: &Pipeline,
     path: ExecutionPath,
     dry_run: bool,
     schema_exists: bool,
-    live: Option<&LiveTable>,
+    (live, rejected): (Option<&LiveTable>, Option<&LiveTable>),
 ) -> Vec<Privilege> {
     let name: &QualifiedName = pipeline.target.name();
     let mut needed = Vec::new();
@@ -420,7 +421,8 @@ fn needed_privileges(
     let watched = live.is_some_and(|live| !live.triggers.is_empty());
     let table = declared(&pipeline.target);
     let reads = table.is_some_and(|table| table.cleaning.iter().any(|(_, chain)| chain.reads()))
-        || !pipeline.expectations.is_empty();
+        || !pipeline.expectations.is_empty()
+        || rejected.is_some();
     let prepares = !pipeline.helpers.is_empty() || table.is_some_and(|table| !table.cleaning.is_empty());
     // Who only tries counts every layer.
     let counts = pipeline.helpers.iter().any(|step| step.helper.counts()) || (dry_run && prepares);

@@ -2,6 +2,7 @@
 
 mod answers;
 mod assumed;
+mod beside;
 pub mod callables;
 mod check;
 mod gather;
