@@ -327,9 +327,9 @@ def one(helper: Any) -> str:
         ({"explode": "region"}, "invalid_value", "`region` is of type text"),
         ({"explode": "tag"}, "unknown_column", "did you mean `tags`?"),
         ({"flatten": {"column": "amount", "into": {"a": "b"}}}, "invalid_value", "`amount` is of type numeric"),
-        ({"filter_where": "regoin IS NULL"}, "source_failed", 'column "regoin" does not exist'),
-        ({"with_column": {"name": "x", "expression": "nofunction(id)"}}, "source_failed", "nofunction"),
-        ({"deduplicate_by": {"keys": "id", "order_by": "updated"}}, "source_failed", 'column "updated" does not exist'),
+        ({"filter_where": "regoin IS NULL"}, "unknown_column", 'column "regoin" does not exist'),
+        ({"with_column": {"name": "x", "expression": "nofunction(id)"}}, "invalid_value", "nofunction"),
+        ({"deduplicate_by": {"keys": "id", "order_by": "updated"}}, "unknown_column", 'column "updated" does not exist'),
     ],
     ids=str,
 )  # fmt: skip

@@ -24,7 +24,7 @@ pub use family::{Families, Family};
 pub use parse::OnFailure;
 
 use crate::arguments::{Arguments, known};
-use crate::error::{ErrorCode, FlowError, Result};
+use crate::error::{ErrorCode, FlowError, Location, Result};
 use crate::types::DataType;
 use std::fmt;
 use std::sync::Arc;
@@ -120,6 +120,7 @@ const ALL: &[(&str, Read)] = &[
 pub struct Chain {
     written: Vec<Written>,
     markers: Vec<Arc<dyn Marker>>,
+    places: Vec<Option<Location>>,
 }
 
 /// A mistake in a chain, and which of its markers has it.
@@ -143,7 +144,27 @@ impl Chain {
             mistakes = misfits(&markers, data_type);
             mistakes.extend(untyped(&markers));
         }
-        if mistakes.is_empty() { Ok(Chain { written: written.to_vec(), markers }) } else { Err(mistakes) }
+        if mistakes.is_empty() {
+            Ok(Chain { written: written.to_vec(), markers, places: Vec::new() })
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// Says where each is written.
+    pub fn at(self, places: Vec<Option<Location>>) -> Chain {
+        Chain { places, ..self }
+    }
+
+    /// The chain as far as its first markers.
+    pub fn first(&self, count: usize) -> Chain {
+        let (written, markers) = (self.written[..count].to_vec(), self.markers[..count].to_vec());
+        Chain { written, markers, places: self.places.clone() }
+    }
+
+    /// Where a marker is written.
+    pub fn place(&self, index: usize) -> Option<&Location> {
+        self.places.get(index)?.as_ref()
     }
 
     /// The names, in order.

@@ -1,9 +1,9 @@
 //! Gathers the facts of a plan, inside the load transaction and under its lock.
 
-use super::beside;
 use super::route::Route;
 use super::run::awake;
 use super::targets::{Targets, of_target};
+use super::{authors, beside};
 use crate::history::{KnownTarget, has_ledger, record_of, watermark_of};
 use crate::session::{Privilege, Session, nth};
 use ematix_flow_core::dialect::Dialect;
@@ -300,13 +300,20 @@ async fn cleaned(
         && let Some(mut cleaning) = table.cleaning_of(&source.raw(), &[], false, dialect)?
     {
         if let Some(asked) = cleaning.asked(&query) {
-            source.told = session.inspector().columns(&asking_types(&asked, dialect)?).await?;
+            let told = session.inspector().columns(&asking_types(&asked, dialect)?).await;
+            source.told = match told {
+                Ok(told) => told,
+                Err(error) => return Err(authors::of_layers(session, pipeline, &source, error).await),
+            };
             session.tidy().await?;
             let again = table.cleaning_of(&source.raw(), &source.told(), false, dialect)?;
             cleaning = again.expect("what is cleaned is cleaned still");
         }
         let query = asking_types(&cleaning.types_of(&query), dialect)?;
-        source.cleaned = session.inspector().columns(&query).await?;
+        source.cleaned = match session.inspector().columns(&query).await {
+            Ok(cleaned) => cleaned,
+            Err(error) => return Err(authors::of_layers(session, pipeline, &source, error).await),
+        };
         session.tidy().await?;
     }
     let steps = &pipeline.helpers;
@@ -314,8 +321,13 @@ async fn cleaned(
         let prepared = Prepared::of(pipeline, table, &steps[..count], &source, false, dialect)?;
         let Some(query) = prepared.types_of(&query) else { continue };
         // One by one, so that what a helper says wrongly is told at its line.
-        let found = session.inspector().columns(&asking_types(&query, dialect)?).await;
-        let columns = without_ours(found.map_err(|error| at_step(error, &steps[count - 1]))?);
+        let columns = match session.inspector().columns(&asking_types(&query, dialect)?).await {
+            Ok(found) => without_ours(found),
+            Err(error) => {
+                let error = authors::of_layers(session, pipeline, &source, error).await;
+                return Err(at_step(error, &steps[count - 1]));
+            }
+        };
         session.tidy().await?;
         source.shown = prepared.helping.as_ref().map(|helping| in_sight(helping, &columns));
         source.helped.push(columns);
@@ -330,7 +342,7 @@ async fn cleaned(
 }
 
 /// A query whose columns are asked for; of which types they are depends on no key.
-fn asking_types(query: &Sql, dialect: &dyn Dialect) -> Result<String> {
+pub fn asking_types(query: &Sql, dialect: &dyn Dialect) -> Result<String> {
     let mut query = query.render(dialect);
     query.unseal(&mut |_| Ok(Secret::from("")))?;
     Ok(query.fill(&Values::default(), dialect))

@@ -2,6 +2,7 @@
 
 mod answers;
 mod assumed;
+mod authors;
 mod beside;
 pub mod callables;
 mod check;
