@@ -46,6 +46,10 @@ pub struct Reading {
     pub unread: Ident,
     /// What it is read as.
     pub kind: &'static str,
+    /// The marker that reads it.
+    pub marker: &'static str,
+    /// Whether nobody is shown its text.
+    pub hidden: bool,
     /// Whether the run ends if there is any.
     pub ends_the_run: bool,
 }
@@ -66,7 +70,7 @@ fn type_of(column: usize, marker: usize) -> Ident {
 }
 
 /// What of a value cannot be read, in a column of its own.
-fn reading(value: &Value<'_>, number: usize) -> Option<(Reading, Sql)> {
+fn reading(value: &Value<'_>, number: usize, hidden: bool) -> Option<(Reading, Sql)> {
     let first = value.unread.first()?;
     let texts: Vec<Sql> = value.unread.iter().map(|unread| unread.text.clone()).collect();
     let text = sql!("COALESCE({texts})", texts = Sql::join(texts, ", "));
@@ -74,6 +78,8 @@ fn reading(value: &Value<'_>, number: usize) -> Option<(Reading, Sql)> {
         column: value.column.clone(),
         unread: Ident::new(format!("_ematix_unread_{}", number + 1)).expect("a short name"),
         kind: first.kind,
+        marker: first.marker,
+        hidden,
         ends_the_run: value.unread.iter().any(|unread| unread.on_failure == OnFailure::Error),
     };
     Some((reading, text))
@@ -135,7 +141,7 @@ impl Cleaning {
                 }
             }
             range::hold(&mut value)?;
-            let reading = reading(&value, number);
+            let reading = reading(&value, number, chain.hides());
             let raw = found
                 .filter(|_| keep_raw)
                 .map(|_| Ident::new(format!("_ematix_raw_{}", number + 1)).expect("a short name"));

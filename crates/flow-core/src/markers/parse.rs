@@ -164,6 +164,7 @@ impl Marker for Parser {
         value.unread.push(Unread {
             text: sql!("CASE WHEN {failed} THEN {v} END", failed, v),
             kind: self.reads.kind(),
+            marker: self.name,
             on_failure: self.on_failure.clone(),
         });
         if let OnFailure::Default(default) = &self.on_failure {

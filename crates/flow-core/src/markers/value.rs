@@ -18,6 +18,8 @@ pub struct Unread {
     pub text: Sql,
     /// What it is read as.
     pub kind: &'static str,
+    /// The marker that reads it.
+    pub marker: &'static str,
     /// What becomes of it.
     pub on_failure: OnFailure,
 }
