@@ -318,3 +318,35 @@ def test_a_value_that_is_about_to_be_another_is_referred_to_no_more(database: Da
         made.run(flow)
         database.execute("UPDATE app.s SET code = 'new' WHERE id = 1")
         assert made.run(flow, expect=4)["p"]["error"]["code"] == "expectation_failed", mode
+
+
+def test_what_json_does_not_know_is_a_value_too(database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (x double precision)")
+    database.execute("INSERT INTO app.s VALUES ('NaN'), (1.5), ('-Infinity')")
+    table = (
+        '[tables.t.columns]\nx = "double"\n[pipelines.p]\nsource = { table = "app.s" }\ntarget = "t"\nmode = "append"\n'
+    )
+    asked = "expect = [{{ accepted_values = {{ column = 'x', values = [{}] }} }}]\n"
+    flow.project(table + asked.format("nan, 1.5, -inf"))
+    flow("run", "p")
+    flow.project(table + asked.format("nan, 1.5"))
+    assert "x: -Infinity" in flow("run", "p", expect=4).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "line"),
+    [
+        ("expect = [{ accepted_values = { column = 'day', values = [\n  2026-01-01] } }]", "values", 9),
+        ("expect = [{ in_range = { column = 'day', min = 2026-01-01T00:00:00Z } }]", "min", 8),
+        ("order_by = 2026-01-01", "order_by", 8),
+        ("transforms_pre = [{ filter_where = 12:00:00 }]", "filter_where", 8),
+        ("[tables.u.columns]\nx = { type = 'date', normalize = [{ default = 2026-01-01 }] }", "default", 9),
+        ("[tables.u.columns]\nx = { type = 'date', default = 2026-01-01 }", "default", 9),
+    ],
+)
+def test_a_date_of_toml_is_refused_where_it_stands(text: str, option: str, line: int, flow: Flow) -> None:
+    head = ["[tables.t.columns]", "id = 'bigint'", "day = 'date'", "[pipelines.p]", "source = { table = 'app.s' }"]
+    flow.project("\n".join([*head, "target = 't'", "mode = 'append'", text]))
+    said = flow("validate", expect=2).stderr
+    assert f"`{option}`" in said and "takes no date or time of TOML" in said, said
+    assert f"pipelines.toml:{line}:" in said and 'hint: write it in quotes: "' in said, said

@@ -131,7 +131,10 @@ pub fn literal_fits(marker: &'static str, value: &Json, needed: Families) -> Res
         Json::String(text) => {
             let is_number = text.trim().parse::<f64>().is_ok();
             let only_numbers = needed.both(numbers) == needed;
-            needed != Families::of(Family::Boolean) && (!only_numbers || is_number)
+            let is_whole = text.trim().parse::<i64>().is_ok();
+            needed != Families::of(Family::Boolean)
+                && (!only_numbers || is_number)
+                && (needed != Families::of(Family::Integer) || is_whole)
         }
         Json::Array(_) | Json::Object(_) => true,
     };
