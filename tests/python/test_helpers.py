@@ -13,6 +13,7 @@ from flow_binary import Flow
 from helped import CASES, LATEST, ORDER, TABLE, Case, Row
 from project import Project, counts
 
+import ematix_flow as ef
 from ematix_flow import normalize
 from ematix_flow.declare import helpers
 
@@ -202,7 +203,7 @@ def test_rows_that_come_together_are_told_apart_and_their_count_adds_to_that_of_
     project.table("t", {"id": "integer", "code": "text", "note": "text?", "n": "text"}, primary_key="id")
     query = "SELECT id, code, note, n, n::text AS shown FROM app.x"
     helpers = [
-        {"deduplicate_by": {"keys": ["id", "code"], "order_by": "1"}},
+        {"deduplicate_by": {"keys": ["id", "code"], "order_by": "true"}},
         {"with_column": {"name": "n", "expression": "shown"}},
     ]
     project.pipeline("p", query, "t", "merge", transforms_pre=helpers, on_duplicate="latest", order_by="code ASC")
@@ -289,6 +290,11 @@ SUM_OF_SAMPLE = 4937728
         ({"flatten": {"column": "a", "into": {"b": {"path": "c", "typ": "text"}}}}, {}, "invalid_value", "`typ`"),
         ({"flatten": {"column": "a", "into": {"b": {"type": "txt"}}}}, {}, "unknown_type", "did you mean `text`?"),
         ({"flatten": {"column": "a", "into": {"b": "c..d"}}}, {}, "invalid_value", "a path that is none"),
+        ("limit", {}, "missing_option", "write { limit = … }"),
+        ({"filter_where": "id > 0; DROP TABLE t"}, {}, "invalid_value", "the expression has a semicolon"),
+        ({"deduplicate_by": {"keys": [], "order_by": "id"}}, {}, "invalid_value", "`keys` names no column"),
+        ({"deduplicate_by": {"keys": "id", "order_by": "2"}}, {}, "invalid_value", "`2` in an ORDER BY list"),
+        ({"deduplicate_by": {"keys": "id", "order_by": "x, 1 DESC NULLS LAST"}}, {}, "invalid_value", "name the column"),
         ({"limit": 5, "select": "a"}, {}, "invalid_value", "one name with its arguments"),
         (5, {}, "invalid_value", "transforms_pre"),
         ({"limit": 5}, {"handle_deletes": "soft"}, "conflicting_options", "`limit` and `handle_deletes` exclude each other"),
@@ -524,3 +530,8 @@ def test_every_helper_of_python_is_one_that_the_core_reads(flow: Flow) -> None:
     flow("validate")
     known = json.loads(flow("schema").stdout)["$defs"]["Helper"]["propertyNames"]["enum"]
     assert sorted(known) == sorted(made)
+
+
+def test_a_key_of_no_column_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ef.SpecError, match="deduplicate_by: the keys are an empty list"):
+        ef.deduplicate_by([], order_by="id")
