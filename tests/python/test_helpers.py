@@ -140,6 +140,14 @@ def test_the_client_compares_what_leaves_the_last_helper(new_database: Callable[
         {"in": 2, "inserted": 1, "closed_out": 1, "unchanged": 1},
     )
     assert warehouse.rows("SELECT id, place FROM public.t WHERE is_current ORDER BY id") == [(2, "US"), (3, "AS")]
+    crm.execute("UPDATE app.orders SET region = 'eu' WHERE id = 3")
+    tried = project.run(flow, "p", command="dry-run")["p"]
+    assert (tried["path"], tried["layers"]) == (
+        "client_diff",
+        [{"layer": "source", "rows": 5}, {"layer": "filter_where", "rows": 2}, {"layer": "rename", "rows": 2}],
+    )
+    assert counts(tried) == {"in": 2, "inserted": 1, "closed_out": 1, "unchanged": 1}
+    crm.execute("UPDATE app.orders SET region = 'AS' WHERE id = 3")
     project.pipeline("p", "app.orders", "t", "scd2", transforms_pre=[LATEST, *helpers])
     third = project.run(flow)["p"]
     assert third["path"] == "staging"

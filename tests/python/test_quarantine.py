@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from across import Across, connect
+from customers import wait_until_nothing_is_left
 from database import Database
 from flow_binary import Flow
 from project import Project, counts
@@ -382,3 +385,45 @@ def test_a_role_that_may_not_touch_the_table_loads_without_it(database: Database
     del made.pipelines["p"]["expect"]
     assert made.run(flow)["p"]["rows_inserted"] == 1
     assert database.value("SELECT count(*) FROM dw.t__rejected") == 1
+
+
+@pytest.mark.parametrize("mode", ["merge", "append"])
+def test_a_run_that_is_killed_at_any_moment_loads_and_puts_aside_all_or_nothing(
+    mode: str, database: Database, flow: Flow
+) -> None:
+    """What stands and what is put aside are always those of one reading."""
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, n bigint)")
+    database.execute("INSERT INTO app.s SELECT i, 0 FROM generate_series(1, 200) AS i")
+    made = Project()
+    made.table("t", {"id": "bigint", "n": "bigint"}, schema="dw", **({"primary_key": "id"} if mode == "merge" else {}))
+    options = {"incremental_column": "n", "keys": "id"} if mode == "append" else {}
+    expect = [{"sql": "id % 7 <> n % 7", "policy": "quarantine"}]
+    made.pipeline("p", "app.s", "t", mode, expect=expect, lease="1s", **options)
+    flow.project(made.text())
+    chance = random.Random(7)
+    began = time.monotonic()
+    flow("run", "p")
+    whole = time.monotonic() - began
+
+    def stands() -> tuple[int, int, int, int]:
+        """How many rows of the target and of those put aside are of the newest reading, and how many of others."""
+        newest = "SELECT max(n) FROM (SELECT n FROM dw.t UNION ALL SELECT n FROM dw.t__rejected) AS b"
+        counted = f"SELECT count(*) FILTER (WHERE n = ({newest})), count(*) FILTER (WHERE n < ({newest}) AND id % 7 <> ({newest}) % 7)"
+        loaded, old = database.rows(f"{counted} FROM dw.t")[0]
+        aside, old_aside = database.rows(f"{counted} FROM dw.t__rejected")[0]
+        return loaded, aside, old if mode == "merge" else 0, old_aside if mode == "merge" else 0
+
+    for turn in range(1, 25):
+        database.execute(f"UPDATE app.s SET n = {turn}")
+        running = flow.start("run", "p")
+        time.sleep(chance.uniform(0, whole))
+        running.kill()
+        running.finish(None)
+        wait_until_nothing_is_left(database)
+        loaded, aside, *old = stands()
+        assert (loaded + aside, old) == (200, [0, 0]), turn
+        assert aside in (28, 29), turn
+    flow("run", "p")
+    assert database.value("SELECT count(*) FROM dw.t WHERE n = 24") == 200 - database.value(
+        "SELECT count(*) FROM dw.t__rejected WHERE n = 24"
+    )

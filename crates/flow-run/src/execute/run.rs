@@ -339,8 +339,9 @@ impl Execution<'_> {
                 let sql = statement.fill(&part.values, source.facts().dialect);
                 let doing = step.doing();
                 let asked = source.ask(Blame::Source, &doing, &sql);
-                unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;
-                None
+                let answers =
+                    unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;
+                answers::take(step, plan.header.path, &answers, part)?
             }
             action @ (Action::Copy(_) | Action::Compare(_)) => {
                 let source = transfer::source_of(source, action)?;
