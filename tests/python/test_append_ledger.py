@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from across import Across, connect
 from database import Database
 from flow_binary import Flow
 from project import Project, counts
@@ -170,3 +172,21 @@ def test_a_watermark_keeps_every_digit_under_any_setting(
         again = p.run(flow)["p"]
         assert counts(again) == {"in": 1, "skipped": 1}, again
     assert database.value("SELECT count(*) FROM dw.t") == len(values)
+
+
+def test_a_watermark_is_set_by_the_columns_of_a_source_in_another_database(
+    new_database: Callable[[], Database], flow: Flow
+) -> None:
+    crm, warehouse = new_database(), new_database()
+    crm.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, at date)")
+    crm.execute("INSERT INTO app.s VALUES (1, '2026-01-01'), (2, '2026-01-02'), (3, '2026-01-03')")
+    connect(flow, crm, warehouse)
+    made = Across()
+    made.table("t", {"id": "bigint", "at": "date"})
+    made.pipeline("p", "app.s", "t", "append", incremental_column="at")
+    flow.project(made.text())
+    assert "2026-01-02" in flow("watermark", "set", "p", "2026-01-02").stdout
+    assert made.run(flow)["p"]["rows_inserted"] == 2
+    assert warehouse.rows("SELECT id FROM t ORDER BY id") == [(2,), (3,)]
+    assert "is not a date" in flow("watermark", "set", "p", "soon", expect=2).stderr
+    assert crm.value("SELECT to_regclass('ematix_flow.watermarks')") is None

@@ -117,8 +117,8 @@ def test_bash_completes_commands_and_flags(shell: Flow) -> None:
 
 
 @pytest.mark.parametrize("name", ["zsh", "fish", "elvish", "powershell"])
-def test_every_shell_has_a_script_that_asks(name: str, shell: Flow) -> None:
-    script = shell("completions", name).stdout
+def test_every_shell_has_a_script_that_asks(name: str, flow: Flow, shell: Flow) -> None:
+    script = flow("completions", name).stdout
     assert "COMPLETE" in script and "flow" in script
     answer = shell("--", "flow", "run", "cu", env={"COMPLETE": name, "_CLAP_COMPLETE_INDEX": "2"}).stdout
     assert "customers" in answer and "orders" not in answer

@@ -270,3 +270,83 @@ def test_targets_of_one_reading_are_all_asked(database: Database, flow: Flow) ->
     assert database.value("SELECT to_regclass('dw.log')") is None
     database.execute("UPDATE app.s SET email = 'x' WHERE email IS NULL")
     assert made.run(flow)["p"]["rows_inserted"] == 10
+
+
+PARENTS = {"references": {"columns": "parent", "table": "t", "to": "id"}}
+# What of the target's rows stands beside those that come: the source gives 1 no more, and 3 refers to it.
+SELF: list[tuple[str, dict[str, Any], bool]] = [
+    ("truncate", {}, False),
+    ("truncate", {"replace_method": "delete"}, False),
+    ("truncate", {"replace_method": "diff"}, False),
+    ("merge", {}, True),
+    ("merge", {"handle_deletes": "hard", "max_delete_fraction": 1.0}, False),
+    ("merge", {"handle_deletes": "soft", "max_delete_fraction": 1.0}, False),
+    ("scd2", {}, True),
+    ("scd2", {"handle_deletes": "soft", "max_delete_fraction": 1.0}, False),
+    ("append", {}, True),
+]
+
+
+@pytest.mark.parametrize(("mode", "options", "stands"), SELF, ids=str)
+def test_rows_refer_to_what_is_about_to_stand_in_their_own_target(
+    mode: str, options: dict[str, Any], stands: bool, database: Database, flow: Flow
+) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, parent bigint)")
+    # Parent and child come in one load, the child first.
+    database.execute("INSERT INTO app.s VALUES (2, 1), (1, NULL)")
+    made = Project()
+    made.table("t", {"id": "bigint", "parent": "bigint?"}, **({} if mode == "append" else {"primary_key": "id"}))
+    made.pipeline("p", "app.s", "t", mode, expect=[PARENTS], **options)
+    made.run(flow)
+    database.execute("DELETE FROM app.s; INSERT INTO app.s VALUES (2, NULL), (3, 1)")
+    report = made.run(flow, expect=0 if stands else 4)["p"]
+    assert (report["error"] is None) == stands, report
+    if not stands:
+        assert report["error"]["message"].startswith("1 row of `p` does not meet references"), report
+
+
+def test_a_value_that_is_about_to_be_another_is_referred_to_no_more(database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, code text, parent text)")
+    database.execute("INSERT INTO app.s VALUES (1, 'a', NULL), (2, 'b', 'a')")
+    for mode in ("merge", "scd2"):
+        made = Project()
+        made.table("t", {"id": "bigint", "code": "text", "parent": "text?"}, primary_key="id", schema=mode)
+        made.pipeline(
+            "p", "app.s", "t", mode, expect=[{"references": {"columns": "parent", "table": "t", "to": "code"}}]
+        )
+        database.execute("UPDATE app.s SET code = 'a' WHERE id = 1")
+        made.run(flow)
+        database.execute("UPDATE app.s SET code = 'new' WHERE id = 1")
+        assert made.run(flow, expect=4)["p"]["error"]["code"] == "expectation_failed", mode
+
+
+def test_what_json_does_not_know_is_a_value_too(database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (x double precision)")
+    database.execute("INSERT INTO app.s VALUES ('NaN'), (1.5), ('-Infinity')")
+    table = (
+        '[tables.t.columns]\nx = "double"\n[pipelines.p]\nsource = { table = "app.s" }\ntarget = "t"\nmode = "append"\n'
+    )
+    asked = "expect = [{{ accepted_values = {{ column = 'x', values = [{}] }} }}]\n"
+    flow.project(table + asked.format("nan, 1.5, -inf"))
+    flow("run", "p")
+    flow.project(table + asked.format("nan, 1.5"))
+    assert "x: -Infinity" in flow("run", "p", expect=4).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "line"),
+    [
+        ("expect = [{ accepted_values = { column = 'day', values = [\n  2026-01-01] } }]", "values", 9),
+        ("expect = [{ in_range = { column = 'day', min = 2026-01-01T00:00:00Z } }]", "min", 8),
+        ("order_by = 2026-01-01", "order_by", 8),
+        ("transforms_pre = [{ filter_where = 12:00:00 }]", "filter_where", 8),
+        ("[tables.u.columns]\nx = { type = 'date', normalize = [{ default = 2026-01-01 }] }", "default", 9),
+        ("[tables.u.columns]\nx = { type = 'date', default = 2026-01-01 }", "default", 9),
+    ],
+)
+def test_a_date_of_toml_is_refused_where_it_stands(text: str, option: str, line: int, flow: Flow) -> None:
+    head = ["[tables.t.columns]", "id = 'bigint'", "day = 'date'", "[pipelines.p]", "source = { table = 'app.s' }"]
+    flow.project("\n".join([*head, "target = 't'", "mode = 'append'", text]))
+    said = flow("validate", expect=2).stderr
+    assert f"`{option}`" in said and "takes no date or time of TOML" in said, said
+    assert f"pipelines.toml:{line}:" in said and 'hint: write it in quotes: "' in said, said

@@ -13,6 +13,7 @@ from flow_binary import Flow
 from helped import CASES, LATEST, ORDER, TABLE, Case, Row
 from project import Project, counts
 
+import ematix_flow as ef
 from ematix_flow import normalize
 from ematix_flow.declare import helpers
 
@@ -139,6 +140,14 @@ def test_the_client_compares_what_leaves_the_last_helper(new_database: Callable[
         {"in": 2, "inserted": 1, "closed_out": 1, "unchanged": 1},
     )
     assert warehouse.rows("SELECT id, place FROM public.t WHERE is_current ORDER BY id") == [(2, "US"), (3, "AS")]
+    crm.execute("UPDATE app.orders SET region = 'eu' WHERE id = 3")
+    tried = project.run(flow, "p", command="dry-run")["p"]
+    assert (tried["path"], tried["layers"]) == (
+        "client_diff",
+        [{"layer": "source", "rows": 5}, {"layer": "filter_where", "rows": 2}, {"layer": "rename", "rows": 2}],
+    )
+    assert counts(tried) == {"in": 2, "inserted": 1, "closed_out": 1, "unchanged": 1}
+    crm.execute("UPDATE app.orders SET region = 'AS' WHERE id = 3")
     project.pipeline("p", "app.orders", "t", "scd2", transforms_pre=[LATEST, *helpers])
     third = project.run(flow)["p"]
     assert third["path"] == "staging"
@@ -202,7 +211,7 @@ def test_rows_that_come_together_are_told_apart_and_their_count_adds_to_that_of_
     project.table("t", {"id": "integer", "code": "text", "note": "text?", "n": "text"}, primary_key="id")
     query = "SELECT id, code, note, n, n::text AS shown FROM app.x"
     helpers = [
-        {"deduplicate_by": {"keys": ["id", "code"], "order_by": "1"}},
+        {"deduplicate_by": {"keys": ["id", "code"], "order_by": "true"}},
         {"with_column": {"name": "n", "expression": "shown"}},
     ]
     project.pipeline("p", query, "t", "merge", transforms_pre=helpers, on_duplicate="latest", order_by="code ASC")
@@ -289,6 +298,11 @@ SUM_OF_SAMPLE = 4937728
         ({"flatten": {"column": "a", "into": {"b": {"path": "c", "typ": "text"}}}}, {}, "invalid_value", "`typ`"),
         ({"flatten": {"column": "a", "into": {"b": {"type": "txt"}}}}, {}, "unknown_type", "did you mean `text`?"),
         ({"flatten": {"column": "a", "into": {"b": "c..d"}}}, {}, "invalid_value", "a path that is none"),
+        ("limit", {}, "missing_option", "write { limit = … }"),
+        ({"filter_where": "id > 0; DROP TABLE t"}, {}, "invalid_value", "the expression has a semicolon"),
+        ({"deduplicate_by": {"keys": [], "order_by": "id"}}, {}, "invalid_value", "`keys` names no column"),
+        ({"deduplicate_by": {"keys": "id", "order_by": "2"}}, {}, "invalid_value", "`2` in an ORDER BY list"),
+        ({"deduplicate_by": {"keys": "id", "order_by": "x, 1 DESC NULLS LAST"}}, {}, "invalid_value", "name the column"),
         ({"limit": 5, "select": "a"}, {}, "invalid_value", "one name with its arguments"),
         (5, {}, "invalid_value", "transforms_pre"),
         ({"limit": 5}, {"handle_deletes": "soft"}, "conflicting_options", "`limit` and `handle_deletes` exclude each other"),
@@ -327,9 +341,9 @@ def one(helper: Any) -> str:
         ({"explode": "region"}, "invalid_value", "`region` is of type text"),
         ({"explode": "tag"}, "unknown_column", "did you mean `tags`?"),
         ({"flatten": {"column": "amount", "into": {"a": "b"}}}, "invalid_value", "`amount` is of type numeric"),
-        ({"filter_where": "regoin IS NULL"}, "source_failed", 'column "regoin" does not exist'),
-        ({"with_column": {"name": "x", "expression": "nofunction(id)"}}, "source_failed", "nofunction"),
-        ({"deduplicate_by": {"keys": "id", "order_by": "updated"}}, "source_failed", 'column "updated" does not exist'),
+        ({"filter_where": "regoin IS NULL"}, "unknown_column", 'column "regoin" does not exist'),
+        ({"with_column": {"name": "x", "expression": "nofunction(id)"}}, "invalid_value", "nofunction"),
+        ({"deduplicate_by": {"keys": "id", "order_by": "updated"}}, "unknown_column", 'column "updated" does not exist'),
     ],
     ids=str,
 )  # fmt: skip
@@ -524,3 +538,8 @@ def test_every_helper_of_python_is_one_that_the_core_reads(flow: Flow) -> None:
     flow("validate")
     known = json.loads(flow("schema").stdout)["$defs"]["Helper"]["propertyNames"]["enum"]
     assert sorted(known) == sorted(made)
+
+
+def test_a_key_of_no_column_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ef.SpecError, match="deduplicate_by: the keys are an empty list"):
+        ef.deduplicate_by([], order_by="id")

@@ -450,3 +450,17 @@ except SpecError as error:
 """
     words, hint = python.run(text).stdout.splitlines()[-2:]
     assert words == "['count']" and "@ematix.transform" in hint
+
+
+@pytest.mark.parametrize(
+    "function", ["def f(conn, run, more): ...", "def f(conn, *, more): ...", "def f(a, b, c, d=1): ..."]
+)
+@pytest.mark.parametrize("declared", [True, False], ids=["a transform", "a function of a pipeline"])
+def test_a_function_that_needs_more_than_there_is_is_refused_at_its_declaration(
+    function: str, declared: bool, python: Interpreter
+) -> None:
+    use = "@ematix.transform()\n" + function if declared else function + "\nshop(f)"
+    said = python.run(f"{SHOP}\n{use}", expect=1).stderr
+    assert "SpecError" in said and "the function needs" in said and "it is called with a connection" in said, said
+    for good in ("def f(): ...", "def f(conn): ...", "def f(conn, run=None, more=1): ...", "def f(*all, **more): ..."):
+        python.run(f"{SHOP}\n" + ("@ematix.transform()\n" + good if declared else good + "\nshop(f)"))

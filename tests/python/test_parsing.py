@@ -264,3 +264,37 @@ def test_a_format_that_cannot_be_read_is_refused(flow: Flow, database: Database)
     flow.project(project.text())
     said = flow("validate", expect=2)
     assert 'the format "DD.MM.YY" has `Y`, which is not read' in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["one database", "two databases"])
+@pytest.mark.parametrize(("mode", "key"), [("append", "id"), ("merge", "id"), ("merge", "n"), ("scd2", "id")])
+def test_a_null_of_what_cannot_be_read_is_told_where_the_column_takes_none(
+    mode: str, key: str, across: bool, new_database: Callable[[], Database], flow: Flow
+) -> None:
+    crm = new_database()
+    warehouse = new_database() if across else crm
+    crm.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, text text)")
+    crm.execute("INSERT INTO app.s VALUES (1, '7'), (2, 'seven'), (3, 'acht')")
+    connect(flow, crm, warehouse)
+    made = Across()
+    read = {"type": "bigint", "normalize": [{"derive": "text"}, "parse_int"]}
+    made.table("t", {"id": "bigint", "n": read}, **({} if mode == "append" else {"primary_key": key}))
+    made.pipeline("p", "app.s", "t", mode)
+    error = made.run(flow, expect=1)["p"]["error"]
+    assert error["code"] == "cast_failed", error
+    first = "2 values of `n` cannot be read by parse_int as a whole number, and the column takes no NULL in their place"
+    assert error["message"].startswith(first) and "seven" in error["message"], error
+    assert "declare `n` with ?" in error["hint"], error
+    # Who puts such rows aside loads the others.
+    made.pipelines["p"]["expect"] = [{"not_null": "n", "policy": "quarantine"}]
+    assert made.run(flow)["p"]["rows_rejected"] == 2
+
+
+def test_a_null_of_the_source_is_no_failure_to_read(database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, text text); INSERT INTO app.s VALUES (1, NULL)")
+    connect(flow, database, database)
+    made = Across()
+    made.table("t", {"id": "bigint", "n": {"type": "bigint", "normalize": [{"derive": "text"}, "parse_int"]}})
+    made.pipeline("p", "app.s", "t", "append")
+    error = made.run(flow, expect=1)["p"]["error"]
+    assert error["code"] == "target_failed" and 'null value in column "n"' in error["message"], error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from across import Across, connect
+from customers import wait_until_nothing_is_left
 from database import Database
 from flow_binary import Flow
 from project import Project, counts
@@ -309,3 +312,118 @@ def test_a_plan_shows_how_rows_are_put_aside(database: Database, flow: Flow) -> 
         "keep in dw.t__rejected what it does not have yet",
     ):
         assert purpose in purposes, purposes
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["one database", "two databases"])
+@pytest.mark.parametrize("options", [{}, {"keys": "id"}], ids=["by values", "by keys"])
+def test_a_row_that_was_loaded_and_is_read_again_is_skipped_and_not_rejected(
+    options: dict[str, Any], across: bool, new_database: Callable[[], Database], flow: Flow
+) -> None:
+    """A later row repeats its value: the new one is put aside, the one that stands is not."""
+    crm = new_database()
+    warehouse = new_database() if across else crm
+    crm.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, email text, at date)")
+    crm.execute("INSERT INTO app.s VALUES (1, 'a', '2026-01-01'), (2, 'b', '2026-01-01')")
+    connect(flow, crm, warehouse)
+    made = Across()
+    made.table("t", {"id": "bigint", "email": "text", "at": "date"}, schema="dw")
+    expect = [{"unique": "email", "policy": "quarantine"}]
+    made.pipeline("p", "app.s", "t", "append", expect=expect, incremental_column="at", **options)
+    assert counts(made.run(flow)["p"]) == {"in": 2, "inserted": 2}
+    crm.execute("INSERT INTO app.s VALUES (3, 'a', '2026-01-01'), (4, 'd', '2026-01-02')")
+    assert counts(made.run(flow)["p"]) == {"in": 4, "inserted": 1, "skipped": 2, "rejected": 1}
+    assert warehouse.rows("SELECT id, reason FROM dw.t__rejected") == [(3, UNIQUE)]
+    assert warehouse.rows("SELECT id FROM dw.t ORDER BY id") == [(1,), (2,), (4,)]
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["one database", "two databases"])
+@pytest.mark.parametrize("change", ["no expectation", "a warning", "another name"])
+@pytest.mark.parametrize(("mode", "options"), MODES, ids=str)
+def test_a_row_that_is_good_by_another_declaration_leaves_the_table(
+    mode: str, options: dict[str, Any], change: str, across: bool, new_database: Callable[[], Database], flow: Flow
+) -> None:
+    crm = new_database()
+    warehouse = new_database() if across else crm
+    crm.execute(ROWS)
+    crm.execute("UPDATE app.s SET amount = -1 WHERE id IN (2, 6)")
+    connect(flow, crm, warehouse)
+    expect: list[dict[str, Any]] = [{"in_range": {"column": "amount", "min": 0}, "policy": "quarantine"}]
+    made = project(mode, expect, kind=Across, **options)
+    if mode == "append":
+        del made.tables["t"]["primary_key"]
+    made.run(flow)
+    assert warehouse.rows("SELECT id FROM dw.t__rejected ORDER BY id") == [(2,), (6,)]
+    name = "p"
+    if change == "no expectation":
+        del made.pipelines["p"]["expect"]
+    elif change == "a warning":
+        expect[0]["policy"] = "warn"
+    else:
+        name = "q"
+        made.pipelines["q"] = {**made.pipelines.pop("p"), "expect": [{"not_null": "id", "policy": "quarantine"}]}
+    if mode == "append" and name == "p" and options:
+        flow("watermark", "reset", "p", "--yes")
+    made.run(flow, name, *(["--full-scan"] if mode != "append" and "incremental_column" in options else []))
+    assert warehouse.rows("SELECT id FROM dw.t__rejected") == []
+    current = "WHERE is_current" if mode == "scd2" else ""
+    assert warehouse.value(f"SELECT count(DISTINCT id) FROM dw.t {current}") == 6
+    assert made.run(flow)[name]["status"] == "success"
+
+
+def test_a_role_that_may_not_touch_the_table_loads_without_it(database: Database, loader: str, flow: Flow) -> None:
+    """Where no row is put aside any more, the rows that stand there bind nobody."""
+    database.execute(ROWS)
+    database.execute("UPDATE app.s SET amount = -1 WHERE id = 2")
+    made = project("merge", [{"in_range": {"column": "amount", "min": 0}, "policy": "quarantine"}])
+    made.run(flow)
+    database.execute(
+        f"GRANT USAGE ON SCHEMA app, dw, ematix_flow TO {loader}; GRANT CREATE ON SCHEMA ematix_flow TO {loader};"
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA app TO {loader}; GRANT ALL ON dw.t TO {loader};"
+        f"GRANT ALL ON ALL TABLES IN SCHEMA ematix_flow TO {loader}"
+    )
+    flow.variables["EMATIX_FLOW_DSN"] = database.dsn_as(loader)
+    del made.pipelines["p"]["expect"]
+    assert made.run(flow)["p"]["rows_inserted"] == 1
+    assert database.value("SELECT count(*) FROM dw.t__rejected") == 1
+
+
+@pytest.mark.parametrize("mode", ["merge", "append"])
+def test_a_run_that_is_killed_at_any_moment_loads_and_puts_aside_all_or_nothing(
+    mode: str, database: Database, flow: Flow
+) -> None:
+    """What stands and what is put aside are always those of one reading."""
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s (id bigint, n bigint)")
+    database.execute("INSERT INTO app.s SELECT i, 0 FROM generate_series(1, 200) AS i")
+    made = Project()
+    made.table("t", {"id": "bigint", "n": "bigint"}, schema="dw", **({"primary_key": "id"} if mode == "merge" else {}))
+    options = {"incremental_column": "n", "keys": "id"} if mode == "append" else {}
+    expect = [{"sql": "id % 7 <> n % 7", "policy": "quarantine"}]
+    made.pipeline("p", "app.s", "t", mode, expect=expect, lease="1s", **options)
+    flow.project(made.text())
+    chance = random.Random(7)
+    began = time.monotonic()
+    flow("run", "p")
+    whole = time.monotonic() - began
+
+    def stands() -> tuple[int, int, int, int]:
+        """How many rows of the target and of those put aside are of the newest reading, and how many of others."""
+        newest = "SELECT max(n) FROM (SELECT n FROM dw.t UNION ALL SELECT n FROM dw.t__rejected) AS b"
+        counted = f"SELECT count(*) FILTER (WHERE n = ({newest})), count(*) FILTER (WHERE n < ({newest}) AND id % 7 <> ({newest}) % 7)"
+        loaded, old = database.rows(f"{counted} FROM dw.t")[0]
+        aside, old_aside = database.rows(f"{counted} FROM dw.t__rejected")[0]
+        return loaded, aside, old if mode == "merge" else 0, old_aside if mode == "merge" else 0
+
+    for turn in range(1, 25):
+        database.execute(f"UPDATE app.s SET n = {turn}")
+        running = flow.start("run", "p")
+        time.sleep(chance.uniform(0, whole))
+        running.kill()
+        running.finish(None)
+        wait_until_nothing_is_left(database)
+        loaded, aside, *old = stands()
+        assert (loaded + aside, old) == (200, [0, 0]), turn
+        assert aside in (28, 29), turn
+    flow("run", "p")
+    assert database.value("SELECT count(*) FROM dw.t WHERE n = 24") == 200 - database.value(
+        "SELECT count(*) FROM dw.t__rejected WHERE n = 24"
+    )

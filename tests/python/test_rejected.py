@@ -85,3 +85,16 @@ def test_every_target_of_a_reading_is_listed(database: Database, flow: Flow) -> 
 def test_a_name_that_is_no_pipeline_is_said(flow: Flow) -> None:
     flow.project(project().text())
     assert "error[unknown_pipeline]" in flow("rejected", "q", expect=2).stderr
+
+
+def test_what_matches_several_pipelines_is_no_name(flow: Flow) -> None:
+    flow.project(
+        "".join(
+            f'[pipelines.{name}]\nsource = {{ table = "app.s" }}\ntarget = "dw.{name}"\nmode = "append"\n'
+            for name in ("orders", "offers", "people")
+        )
+    )
+    for command in ("rejected", "show"):
+        said = flow(command, "o*", expect=2).stderr
+        assert "error[unknown_pipeline]: `o*` is no name of a pipeline: this command is about one alone" in said
+        assert "hint: it matches orders, offers: name one of them" in said

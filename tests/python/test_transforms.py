@@ -386,3 +386,52 @@ def test_metadata_of_the_first_version_are_read_and_migrated(flow: Flow, databas
     flow("run", "customers")
     assert database.value("SELECT version FROM ematix_flow.metadata") == 2
     assert [row[1] for row in database.rows(CHILDREN)] == ["success"] and said(database) == ["migrated"]
+
+
+@pytest.mark.parametrize("copy", ["COPY public.log FROM STDIN", "COPY (SELECT 1) TO STDOUT WITH (FORMAT csv)"])
+def test_rows_of_a_copy_have_no_client_in_a_transform(copy: str, flow: Flow, database: Database) -> None:
+    flow.project(with_steps(say("one"), copy))
+    refused = flow("run", "customers", expect=2).stderr
+    assert "error[invalid_value]: COPY … FROM STDIN or TO STDOUT in a transform" in refused
+    assert "hint: write INSERT … SELECT, or COPY from a file of the server" in refused
+    assert database.value("SELECT to_regclass('analytics.dim_customers')") is None
+
+
+def test_transforms_that_begin_alike_have_numbers(flow: Flow, database: Database) -> None:
+    flow.project(with_steps(say("one"), say("two"), say("one"), say("one")))
+    report = flow("run", "customers", "--output", "json").json()
+    one = say("one")
+    assert [each["name"] for each in report["transforms"]] == [one, say("two"), f"{one} (2)", f"{one} (3)"]
+
+
+def test_a_transform_without_a_connection_is_mended_where_it_ran(
+    flow: Flow, database: Database, new_database: Any
+) -> None:
+    """Alone it would run on `default`: who follows the hint does not run it in another database."""
+    dwh = new_database()
+    flow.variables["DWH"] = dwh.dsn
+    named = '[connections.dwh]\ndsn = "${env:DWH}"\n[transforms.broken]\nsql = "SELECT 1 / 0"\n'
+    flow.project(with_steps({"transform_ref": "broken"}, named=named, target_connection="dwh"))
+    hint = flow("run", "customers", "--output", "json", expect=1).json()["error"]["hint"]
+    assert hint == (
+        "the load stands; mend the transform, the next run does it again: alone it would run on `default`, for it names"
+        " no connection"
+    )
+    flow.project(with_steps({"transform_ref": "broken"}, named=named.replace("SELECT", "SELECT 2 *")))
+    hint = flow("run", "customers", "--output", "json", expect=1).json()["error"]["hint"]
+    assert hint.endswith("run it again: flow transform run broken")
+
+
+def test_a_connection_of_a_transform_is_doubted_as_those_of_pipelines_are(flow: Flow, database: Database) -> None:
+    """A slip is told at its line; what an environment may bring is unchecked. A run needs it, and says where."""
+    named = '[connections.marts]\ndsn = "host=x"\n[transforms.t]\nsql = "SELECT 1"\nconnection = "{}"\n'
+    flow.project(with_steps({"transform_ref": "t"}, named=named.format("mart")))
+    warned = flow("validate").stderr
+    assert "[unknown_connection]: there is no connection `mart`" in warned and 'connection = "mart"' in warned, warned
+    for steps in ([{"transform_ref": "t"}], []):
+        flow.project(with_steps(*steps, named=named.format("nowhere")))
+        assert "the connection nowhere, which nothing here declares" in flow("validate").stdout
+    for command in (("run", "customers"), ("transform", "run", "t")):
+        flow.project(with_steps({"transform_ref": "t"}, named=named.format("nowhere")))
+        said = flow(*command, expect=2).stderr
+        assert "error[unknown_connection]" in said and '| connection = "nowhere"' in said, said

@@ -184,7 +184,7 @@ def test_several_targets_are_loaded_from_several_connections(
         (
             '{ connection = "us", query = "SELECT id, region, \'x\' AS amount, note FROM app.o" }',
             "invalid_value",
-            "the column `amount` of the union is numeric(10,2) on eu and text on us",
+            "the column `amount` is numeric(10,2) in member 1 of the union (connection eu) and text in member 2 of the union (connection us)",
         ),
         ('{ connection = "us", table = "app.nothing" }', "source_failed", "member 2 of the union (connection us)"),
     ],
@@ -235,6 +235,55 @@ def test_a_union_that_is_none_is_refused_at_its_line(
     refused = flow("validate", expect=2)
     said = refused.stdout + refused.stderr
     assert f"error[{code}]" in said and message in said and f"pipelines.toml:{line}:" in said, said
+
+
+# What two members have, and what both are together: nothing where a value would be lost.
+TOGETHER = [
+    ("integer", "bigint", "bigint"), ("bigint", "smallint", "bigint"), ("numeric(10,2)", "integer", "numeric"),
+    ("numeric(5,2)", "numeric(12,4)", "numeric"), ("integer", "double precision", "double precision"),
+    ("real", "double precision", "double precision"), ("varchar(3)", "text", "text"),
+    ("timestamp(3)", "timestamp", "timestamp without time zone"), ("date", "timestamp", "timestamp without time zone"),
+    ("bigint", "double precision", None), ("numeric", "double precision", None), ("integer", "real", None),
+    ("timestamp", "timestamptz", None), ("bigint", "text", None), ("json", "jsonb", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["one connection", "two connections"])
+@pytest.mark.parametrize(("one", "other", "both"), TOGETHER)
+def test_types_go_together_alike_from_one_connection_and_from_two(
+    one: str, other: str, both: str | None, across: bool, new_database: Callable[[], Database], flow: Flow
+) -> None:
+    lake = new_database()
+    us = new_database() if across else lake
+    lake.execute(f"CREATE SCHEMA app; CREATE TABLE app.one (id bigint, x {one})")
+    us.execute(f"CREATE SCHEMA IF NOT EXISTS app; CREATE TABLE app.other (id bigint, x {other})")
+    for_other = "us" if across else "lake"
+    flow.project(
+        connections(flow, lake=lake, us=us)
+        + f"""
+        [pipelines.p]
+        source = {{ union = [{{ connection = "lake", table = "app.one" }}, {{ connection = "{for_other}", table = "app.other" }}] }}
+        target = "dw.t"
+        target_connection = "lake"
+        mode = "append"
+        """
+    )
+    if both is None:
+        error = run(flow, expect=2)["error"]
+        assert error["code"] == "invalid_value"
+        for word in (
+            "`x`",
+            "member 1 of the union (connection lake)",
+            f"member 2 of the union (connection {for_other})",
+        ):
+            assert word in error["message"], error
+        assert "cast it in the queries of the members" in error["hint"]
+        return
+    run(flow)
+    kind = (
+        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'dw.t'::regclass AND attname = 'x'"
+    )
+    assert lake.value(kind) == both
 
 
 def test_a_union_of_python_is_one_of_the_file(sources: tuple[Database, Database, Database], tmp_path: Any) -> None:

@@ -80,7 +80,18 @@ pub fn is_nothing(args: &SelectionArgs) -> bool {
 /// # Errors
 /// `unknown_pipeline`.
 pub fn one<'a>(project: &'a ProjectSpec, name: &str) -> Result<&'a PipelineSpec> {
-    project.pipelines.get(name).ok_or_else(|| unknown(project, name))
+    project.pipelines.get(name).ok_or_else(|| {
+        let found = project.pipelines.iter().filter(|(each, spec)| matches(project, each, spec, name));
+        let found: Vec<&str> = found.map(|(each, _)| each.as_str()).collect();
+        match found.as_slice() {
+            [] => unknown(project, name),
+            found => FlowError::new(
+                ErrorCode::UnknownPipeline,
+                format!("`{name}` is no name of a pipeline: this command is about one alone"),
+            )
+            .hint(format!("it matches {}: name one of them", found.join(", "))),
+        }
+    })
 }
 
 fn mark(project: &ProjectSpec, selector: &str, chosen: &mut [bool], to: bool) -> Result<()> {

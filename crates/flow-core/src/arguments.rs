@@ -134,13 +134,14 @@ impl<'a> Arguments<'a> {
             }
             Some(value) => fields.push((known[0], value)),
         }
-        Ok(Named { of: self.of, fields })
+        Ok(Named { of: self.of, first: known[0], fields })
     }
 }
 
 /// Arguments by name.
 pub struct Named<'a> {
     of: &'static str,
+    first: &'static str,
     fields: Vec<(&'static str, &'a Json)>,
 }
 
@@ -157,8 +158,12 @@ impl<'a> Named<'a> {
     /// The value, which must have been written.
     pub fn needed(&self, name: &'static str) -> Result<&'a Json> {
         self.get(name).ok_or_else(|| {
-            FlowError::new(ErrorCode::MissingOption, format!("`{}` has no `{name}`", self.of))
-                .hint(format!("write {{ {} = {{ {name} = … }} }}", self.of))
+            let error = FlowError::new(ErrorCode::MissingOption, format!("`{}` has no `{name}`", self.of));
+            // One value without a name is the first.
+            error.hint(match name == self.first && self.fields.is_empty() {
+                true => format!("write {{ {} = … }}", self.of),
+                false => format!("write {{ {} = {{ {name} = … }} }}", self.of),
+            })
         })
     }
 

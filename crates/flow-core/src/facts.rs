@@ -86,6 +86,8 @@ pub struct SourceFacts {
     pub relation: Option<Relation>,
     /// What its clock said before the reading: ISO 8601, UTC. Asked where there is an incremental column.
     pub clock: Option<String>,
+    /// The values between two markers whose types only the server knows.
+    pub told: Vec<SourceColumn>,
     /// The columns that markers clean, with the types that they have then.
     pub cleaned: Vec<SourceColumn>,
     /// The columns behind each helper, in their order; those out of sight too.
@@ -116,6 +118,11 @@ impl SourceFacts {
             return shown.iter().find(|column| column.name == name);
         }
         self.cleaned.iter().find(|column| column.name == name).or_else(|| self.column(name))
+    }
+
+    /// The values between two markers, as markers see them.
+    pub fn told(&self) -> Vec<Raw<'_>> {
+        self.told.iter().map(|column| Raw { name: &column.name, data_type: &column.data_type }).collect()
     }
 
     /// The columns as markers see them.
@@ -196,7 +203,7 @@ pub struct TargetFacts {
     pub record: Option<TargetRecord>,
     /// Privileges that the role lacks, as GRANT statements.
     pub missing_privileges: Vec<MissingPrivilege>,
-    /// The table of its rejected rows, if it exists; looked for where rows may be put aside.
+    /// The table of its rejected rows, if it exists; where none may be put aside, if it has rows that may come good.
     pub rejected: Option<Box<LiveTable>>,
 }
 

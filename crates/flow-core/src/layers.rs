@@ -28,6 +28,11 @@ impl Layers {
         self.last = name;
     }
 
+    /// A statement over any of them, by their names.
+    pub fn ask(&self, statement: &Sql) -> Sql {
+        sql!("{with}\n{statement}", with = self.with, statement)
+    }
+
     /// A query over rows `q` of the last layer, with what else stands in its FROM.
     pub fn select(&self, list: &Sql, beside: &Sql) -> Sql {
         sql!(

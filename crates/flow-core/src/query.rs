@@ -6,7 +6,7 @@
 mod order;
 mod statements;
 
-pub use statements::{Statement, statements};
+pub use statements::{Statement, copies_by_client, statements};
 
 use crate::error::{ErrorCode, FlowError, Result};
 pub use order::{is_latest_first, latest_first, nulls_last};

@@ -65,6 +65,8 @@ run_values! {
     ReadFrom = "read_from",
     /// How many values of each column could not be read, as a JSON object.
     ParseFailures = "parse_failures",
+    /// Staged rows with NULL, in place of what could not be read, where the target takes none.
+    RowsUnread = "rows_unread",
     /// What each layer around the source's query left and changed, as a JSON array.
     Layers = "layers",
 }

@@ -15,7 +15,7 @@ from .connections import ConnectionLike, connection_name
 from .features import add_methods, not_yet
 from .pipelines import PipelineFunction
 from .table import declare
-from .transforms import Transform, TransformRef
+from .transforms import Transform, TransformRef, takes_a_connection
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -143,6 +143,7 @@ class Ematix:
                 raise SpecError(f"ematix.transform: {function!r} is not a function", code="invalid_value")
             called = getattr(function, "__name__", "transform") if name is None else name
             where = f"transform {called}"
+            takes_a_connection(function, where)
             if schedule is not None:
                 checks.check_schedule(where, {"schedule": schedule, "timezone": timezone})
             at = None if connection is None else connection_name(connection, where)

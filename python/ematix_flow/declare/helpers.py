@@ -35,6 +35,10 @@ def deduplicate_by(keys: Names, *, order_by: str) -> PreHelper:
     no duplicates of each other.
     """
     found = names(keys, "deduplicate_by")
+    if not found:
+        raise SpecError(
+            "deduplicate_by: the keys are an empty list", code="invalid_value", hint="name the columns of the key"
+        )
     said = found[0] if len(found) == 1 else found
     return PreHelper("deduplicate_by", {"keys": said, "order_by": _text("deduplicate_by", order_by)})
 

@@ -45,6 +45,29 @@ class Transform:
         return said
 
 
+def takes_a_connection(function: Callable[..., Any], where: str) -> None:
+    """Holds that a function can be called with a connection, or with a connection and a run's report.
+
+    Raises:
+        SpecError: `invalid_value` for one that needs more.
+    """
+    # Of anything else than a plain function the call says it: importing inspect takes longer than all of this package.
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return
+    bound = 1 if hasattr(function, "__self__") else 0
+    needed = code.co_argcount - bound - len(getattr(function, "__defaults__", None) or ())
+    named = getattr(function, "__kwdefaults__", None) or {}
+    needs_named = code.co_kwonlyargcount > len(named)
+    if needed > 2 or needs_named:
+        wants = "arguments by name" if needs_named else f"{needed} arguments"
+        raise SpecError(
+            f"{where}: the function needs {wants}",
+            code="invalid_value",
+            hint="it is called with a connection, and with the run's report where it takes one: def transform(conn, run)",
+        )
+
+
 def export_post(item: Any, where: str) -> Any:
     """A step after the load as pipelines.toml has it; a function is named by what the registry calls it.
 
@@ -63,6 +86,7 @@ def export_post(item: Any, where: str) -> Any:
     if isinstance(item, TransformRef):
         return {"transform_ref": item.name}
     if callable(item) and not isinstance(item, type):
+        takes_a_connection(item, where)
         return {"callable": getattr(item, "__name__", "transform")}
     raise SpecError(
         f"{where}: {item!r} cannot be run after a load",

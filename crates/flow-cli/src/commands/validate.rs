@@ -43,6 +43,9 @@ pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {
         connect(&engine, &mut findings)?;
     } else {
         selection.names.iter().for_each(|name| doubts.add(&engine, name));
+        if selection.names.len() == engine.project().pipelines.len() {
+            doubts.add_transforms(&engine);
+        }
     }
     let errors: Vec<FlowError> = findings.iter().flat_map(|(_, errors)| errors.clone()).collect();
     match console.format() {
@@ -108,6 +111,22 @@ impl Doubts {
             if !self.connections.contains(&words) {
                 self.connections.push(words);
             }
+        }
+    }
+
+    /// Of transforms that no pipeline refers to, too.
+    fn add_transforms(&mut self, engine: &Engine) {
+        let undeclared = engine.undeclared_of_transforms();
+        let told: Vec<_> = self.warnings.iter().map(|known| known.location.clone()).collect();
+        self.warnings.extend(undeclared.slips.into_iter().filter(|slip| !told.contains(&slip.location)));
+        for words in undeclared
+            .elsewhere
+            .into_iter()
+            .filter(|words| !self.connections.contains(words))
+            .collect::<Vec<_>>()
+        {
+            self.unchecked.push(format!("transforms: {words}"));
+            self.connections.push(words);
         }
     }
 

@@ -376,8 +376,9 @@ mod tests {
 
     #[test]
     fn several_runs_end_with_a_line_that_counts_them() {
-        let reports =
+        let mut reports =
             [Status::Success, Status::Refused, Status::Success].map(|status| report("scd2", status));
+        reports[1].ended_at = "2026-03-01T10:00:00.33Z".into();
         assert_eq!(
             plain(&footer(&reports.iter().collect::<Vec<_>>())),
             "3 pipelines: 2 success, 1 refused  0.33 s\n"

@@ -51,7 +51,13 @@ impl Check<'_> {
                 DefaultSpec::Value(value) => ColumnDefault::Value(literal(value)),
             });
             match Chain::read(&full.normalize, &data_type) {
-                Ok(chain) if !full.normalize.is_empty() => cleaning.push((ident.clone(), chain)),
+                Ok(chain) if !full.normalize.is_empty() => {
+                    let place = |index| {
+                        self.project.places.find(&format!("{}.{part}.normalize.{index}", self.path)).cloned()
+                    };
+                    let places = (0..full.normalize.len()).map(place).collect();
+                    cleaning.push((ident.clone(), chain.at(places)));
+                }
                 Ok(_) => {}
                 Err(mistakes) => mistakes.into_iter().for_each(|(index, error)| {
                     let error = of_column(error, column_name, key);

@@ -116,7 +116,7 @@ impl Check<'_> {
                 PostTransform::Full(step) => self.step(&part, step, target_connection),
             }
         });
-        checked.collect()
+        apart(checked.collect())
     }
 
     fn step(&mut self, part: &str, step: &FullPostTransform, connection: &str) -> Option<Transform> {
@@ -230,6 +230,14 @@ impl Check<'_> {
 
     /// Refuses what the transaction of a transform does not allow.
     fn transactions(&mut self, part: &str, statement: &query::Statement, transaction: bool) {
+        if query::copies_by_client(&statement.text) {
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                "COPY … FROM STDIN or TO STDOUT in a transform: nobody is there to send or take the rows",
+            );
+            let hint = "write INSERT … SELECT, or COPY from a file of the server; a function has them by its own connection";
+            return self.fail(part, error.hint(hint));
+        }
         if let Some(word) = statement.ends_transactions() {
             let error = FlowError::new(
                 ErrorCode::InvalidValue,
@@ -256,6 +264,23 @@ impl Check<'_> {
         let zone = if is_zone { zone } else { "UTC" };
         self.keep("schedule", Schedule::cron(line, zone, crate::declare::options::FirstRun::default()))
     }
+}
+
+/// Of SQL that begins alike, each but the first has a number.
+fn apart(mut transforms: Vec<Transform>) -> Vec<Transform> {
+    for index in 1..transforms.len() {
+        let name = transforms[index].name.clone();
+        let alike = |other: &&Transform| other.name == name;
+        let before = transforms[..index].iter().filter(alike).count();
+        let is_sql = matches!(transforms[index].work, Work::Sql { .. });
+        if before > 0 && is_sql {
+            let taken = |name: &String| transforms[..index].iter().any(|other| other.name == *name);
+            let mut numbers = (before + 1..).map(|number| format!("{name} ({number})"));
+            transforms[index].name =
+                numbers.find(|name| !taken(name)).expect("there is always another number");
+        }
+    }
+    transforms
 }
 
 /// How a statement begins, on one line.

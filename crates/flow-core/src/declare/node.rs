@@ -68,7 +68,7 @@ pub enum Value {
     /// A string.
     Text(String),
     /// A date or time, which no option takes.
-    Moment,
+    Moment(String),
     /// A list.
     List(Vec<Node>),
     /// A table.
@@ -202,10 +202,31 @@ impl Node {
         self.value == Value::Null
     }
 
+    /// The value with the words that databases have for numbers which JSON does not know.
+    pub fn with_words_for_numbers(self) -> Node {
+        let value = match self.value {
+            Value::Float(number) if number.is_nan() => Value::Text("NaN".to_owned()),
+            Value::Float(number) if number.is_infinite() => {
+                Value::Text(if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned())
+            }
+            Value::List(items) => Value::List(items.into_iter().map(Node::with_words_for_numbers).collect()),
+            Value::Table(table) => {
+                let mut words = Table::default();
+                for (name, field) in table {
+                    let node = field.node.with_words_for_numbers();
+                    words.insert(name, Field { node, ..field });
+                }
+                Value::Table(words)
+            }
+            other => other,
+        };
+        Node { value, place: self.place }
+    }
+
     /// The value as JSON, without its places; a date or time is nothing there.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
-            Value::Null | Value::Moment => serde_json::Value::Null,
+            Value::Null | Value::Moment(_) => serde_json::Value::Null,
             Value::Boolean(truth) => (*truth).into(),
             Value::Integer { value, .. } => (*value).into(),
             Value::Float(number) => (*number).into(),
@@ -239,7 +260,7 @@ impl<'de> Deserializer<'de> for Node {
             }
             Value::Float(number) => visitor.visit_f64(number),
             Value::Text(text) => visitor.visit_string(text),
-            Value::Moment => Err(Error::custom("no option takes a date or time")),
+            Value::Moment(_) => Err(Error::custom("no option takes a date or time")),
             Value::List(items) => SeqDeserializer::new(items.into_iter()).deserialize_any(visitor),
             Value::Table(table) => {
                 let fields = table.into_iter().map(|(name, field)| (name, field.node));
@@ -330,7 +351,7 @@ mod tests {
     fn what_no_option_takes_is_an_error_and_not_a_value() {
         let large = Value::Integer { written: "9".repeat(30), value: None };
         assert!(i64::deserialize(node(large)).unwrap_err().to_string().ends_with("64 bits"));
-        assert!(String::deserialize(node(Value::Moment)).is_err());
+        assert!(String::deserialize(node(Value::Moment("2026-01-01".to_owned()))).is_err());
         assert!(HandleDeletes::deserialize(node(Value::Boolean(true))).is_err());
     }
 }

@@ -13,6 +13,16 @@ pub enum PostTransform {
     Full(FullPostTransform),
 }
 
+impl PostTransform {
+    /// The name of the transform that it refers to.
+    pub fn refers_to(&self) -> Option<&str> {
+        match self {
+            PostTransform::Sql(_) => None,
+            PostTransform::Full(full) => full.transform_ref.as_deref(),
+        }
+    }
+}
+
 /// A step after the load with more: its SQL, or the name of a transform.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -53,6 +53,10 @@ pub trait Dialect: Quote + Send + Sync {
     fn to_instant(&self, data_type: &TypeFacts, value: &Sql) -> Sql;
     /// The text of a value (as in [`Dialect::cast_to`]) that reads back the same under any setting.
     fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql;
+    /// A value as text that no setting of the session changes, of any type that the database brings.
+    fn plain_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
+        self.stable_text(data_type, value)
+    }
     /// Statements, local to the transaction, without which [`Dialect::stable_text`] of the type is not stable.
     fn text_settings(&self, data_type: &TypeFacts) -> Option<Sql>;
     /// A length of time that is added to instants.

@@ -1,5 +1,7 @@
 //! Postgres 15 and later.
 
+mod texts;
+
 use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder, WriteAtOnce};
 use crate::hash::{Normal, SqlColumn, row_digest_sql};
 use crate::sql;
@@ -436,19 +438,11 @@ impl Dialect for Postgres {
     }
 
     fn stable_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
-        let path = Literal::Text("{}".to_owned());
-        match data_type.normal {
-            // JSON writes times in ISO 8601, and the years before Christ with BC at the end.
-            Some(Normal::AsSent(sent)) if sent.oid == TIMESTAMPTZ => sql!(
-                "CASE WHEN pg_catalog.isfinite({value})\n            THEN (pg_catalog.to_json({value} AT TIME ZONE 'UTC') #>> {path})\n              || CASE WHEN {value} < TIMESTAMPTZ '0001-01-01 00:00:00+00' THEN ' UTC' ELSE 'Z' END\n            ELSE {value}::text\n       END",
-                value,
-                path
-            ),
-            Some(Normal::AsSent(sent)) if matches!(sent.oid, DATE | TIMESTAMP) => {
-                sql!("pg_catalog.to_json({value}) #>> {path}", value, path)
-            }
-            _ => sql!("{value}::text", value),
-        }
+        texts::stable(data_type, value)
+    }
+
+    fn plain_text(&self, data_type: &TypeFacts, value: &Sql) -> Sql {
+        texts::plain(data_type, value)
     }
 }
 

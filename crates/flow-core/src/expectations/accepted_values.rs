@@ -1,6 +1,6 @@
 //! `accepted_values = { column = "status", values = ["a"] }`: every value is one of these. NULL passes.
 
-use super::{Arguments, Expectation, Question, Rows, column, comparable};
+use super::{Arguments, Expectation, Question, Rows, column, comparable, literal_of};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::markers::{Families, Family, literal, literal_fits};
 use crate::sql;
@@ -14,7 +14,6 @@ const NAME: &str = "accepted_values";
 struct AcceptedValues {
     column: Ident,
     values: Vec<Json>,
-    literals: Vec<Sql>,
 }
 
 /// Reads it.
@@ -34,8 +33,8 @@ pub fn read(
             .hint("write values = [\"a\", \"b\"]; NULL passes, not_null asks for it"));
         }
     };
-    let literals = values.iter().map(|value| literal(NAME, value)).collect::<Result<_>>()?;
-    Ok(Arc::new(AcceptedValues { column, values, literals }))
+    values.iter().try_for_each(|value| literal(NAME, value).map(|_| ()))?;
+    Ok(Arc::new(AcceptedValues { column, values }))
 }
 
 impl Expectation for AcceptedValues {
@@ -50,7 +49,8 @@ impl Expectation for AcceptedValues {
 
     fn question(&self, rows: &Rows<'_>) -> Result<Question> {
         comparable(NAME, &self.column, (rows.type_of)(&self.column))?;
-        let values = Sql::join(self.literals.clone(), ", ");
+        let literals = self.values.iter().map(|value| literal_of(NAME, value, &self.column, rows));
+        let values = Sql::join(literals.collect::<Result<Vec<_>>>()?, ", ");
         Ok(Question::EachRow(sql!("s.{column} NOT IN ({values})", column = self.column, values)))
     }
 }

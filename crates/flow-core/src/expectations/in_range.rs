@@ -1,7 +1,7 @@
 //! `in_range = { column = "amount", min = 0, max = 100 }`: no value lies below or above, both bounds are within. NULL
 //! passes.
 
-use super::{Arguments, Expectation, Question, Rows, column};
+use super::{Arguments, Expectation, Question, Rows, column, literal_of};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::markers::{Families, Family, literal, literal_fits};
 use crate::sql;
@@ -14,8 +14,8 @@ const NAME: &str = "in_range";
 #[derive(Debug)]
 struct InRange {
     column: Ident,
-    least: Option<(Json, Sql)>,
-    most: Option<(Json, Sql)>,
+    least: Option<Json>,
+    most: Option<Json>,
 }
 
 /// Reads it.
@@ -26,7 +26,7 @@ pub fn read(
     let named = arguments.named(&["column", "min", "max"])?;
     let column = column(arguments, named.needed_text("column")?)?;
     let bound = |name| match named.get(name) {
-        Some(value) => literal(NAME, value).map(|literal| Some((value.clone(), literal))),
+        Some(value) => literal(NAME, value).map(|_| Some(value.clone())),
         None => Ok(None),
     };
     let (least, most) = (bound("min")?, bound("max")?);
@@ -34,7 +34,7 @@ pub fn read(
         return Err(FlowError::new(ErrorCode::MissingOption, format!("`{NAME}` has no bound"))
             .hint("say min, max or both"));
     }
-    if let (Some((Json::Number(least), _)), Some((Json::Number(most), _))) = (&least, &most)
+    if let (Some(Json::Number(least)), Some(Json::Number(most))) = (&least, &most)
         && least.as_f64() > most.as_f64()
     {
         return Err(FlowError::new(
@@ -62,13 +62,19 @@ impl Expectation for InRange {
             .hint("ask by accepted_values or sql"));
         }
         let mut bounds = self.least.iter().chain(&self.most);
-        bounds.try_for_each(|(value, _)| literal_fits(NAME, value, Families::of(family)))
+        bounds.try_for_each(|value| literal_fits(NAME, value, Families::of(family)))
     }
 
-    fn question(&self, _: &Rows<'_>) -> Result<Question> {
+    fn question(&self, rows: &Rows<'_>) -> Result<Question> {
         let column = &self.column;
-        let below = self.least.iter().map(|(_, least)| sql!("s.{column} < {least}", column, least));
-        let above = self.most.iter().map(|(_, most)| sql!("s.{column} > {most}", column, most));
-        Ok(Question::EachRow(sql!("({outside})", outside = Sql::join(below.chain(above), " OR "))))
+        let bound = |value: &Json| literal_of(NAME, value, column, rows);
+        let mut outside = Vec::new();
+        if let Some(least) = &self.least {
+            outside.push(sql!("s.{column} < {least}", column, least = bound(least)?));
+        }
+        if let Some(most) = &self.most {
+            outside.push(sql!("s.{column} > {most}", column, most = bound(most)?));
+        }
+        Ok(Question::EachRow(sql!("({outside})", outside = Sql::join(outside, " OR "))))
     }
 }

@@ -17,11 +17,12 @@ mod written;
 pub use written::{Policy, Written};
 
 use crate::arguments::Arguments;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Measure};
 use crate::error::{ErrorCode, FlowError, Location, Result, did_you_mean};
-use crate::markers::Family;
+use crate::markers::{self, Family};
 use crate::sql::{Ident, QualifiedName, Sql};
 use crate::types::TypeFacts;
+use serde_json::Value as Json;
 use std::fmt;
 use std::sync::Arc;
 
@@ -52,6 +53,20 @@ pub trait Expectation: fmt::Debug + Send + Sync {
     fn question(&self, rows: &Rows<'_>) -> Result<Question>;
 }
 
+/// A value as it stands beside those of a column: times that name no zone are in UTC.
+///
+/// # Errors
+/// `invalid_value` for what is no such value.
+fn literal_of(kind: &str, value: &Json, column: &Ident, rows: &Rows<'_>) -> Result<Sql> {
+    let family = match rows.dialect.measure((rows.type_of)(column)) {
+        Measure::Instant { .. } => Some(Family::TimestampTz),
+        Measure::LocalTime => Some(Family::Timestamp),
+        Measure::Date => Some(Family::Date),
+        Measure::Number | Measure::Unmeasured => None,
+    };
+    markers::literal_of(kind, value, family)
+}
+
 /// The rows that are asked, each an `s`.
 pub struct Rows<'a> {
     /// The words of the database that has them.
@@ -66,6 +81,8 @@ pub struct Rows<'a> {
     pub instant: Sql,
     /// Where they will stand.
     pub target: &'a QualifiedName,
+    /// Which rows `r` of it will stand beside them; `None` where none will.
+    pub stays: Option<Sql>,
 }
 
 /// What is asked.

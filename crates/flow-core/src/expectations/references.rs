@@ -58,16 +58,20 @@ impl Expectation for References {
     }
 
     fn question(&self, rows: &Rows<'_>) -> Result<Question> {
-        let is_not_in = |table: &QualifiedName| {
+        let is_not_in = |table: &QualifiedName, stays: Option<&Sql>| {
             let pairs = self.columns.iter().zip(&self.to);
             let same = Sql::join(pairs.map(|(own, to)| sql!("r.{to} = s.{own}", to, own)), " AND ");
-            sql!("NOT EXISTS (SELECT 1 FROM {table} AS r WHERE {same})", table, same)
+            let stays = stays.map_or(Sql::empty(), |stays| sql!(" AND {stays}", stays));
+            sql!("NOT EXISTS (SELECT 1 FROM {table} AS r WHERE {same}{stays})", table, same, stays)
         };
         let given = self.columns.iter().map(|name| sql!("s.{name} IS NOT NULL", name));
         let mut conditions: Vec<Sql> = given.collect();
-        conditions.push(is_not_in(&self.table));
         if self.table == *rows.target {
-            conditions.push(is_not_in(rows.table));
+            // What is about to stand: the rows that come, and those that they leave as they are.
+            conditions.push(is_not_in(rows.table, None));
+            conditions.extend(rows.stays.as_ref().map(|stays| is_not_in(&self.table, Some(stays))));
+        } else {
+            conditions.push(is_not_in(&self.table, None));
         }
         let fails = Sql::join(conditions, "\n   AND ");
         let suspects = sql!(

@@ -84,7 +84,7 @@ impl Rows<'_> {
                 Numeric => {
                     sql!("{value}, {scale}({value})", value, scale = self.dialect.function("scale"))
                 }
-                _ => self.dialect.by_bytes(&self.dialect.stable_text(column.data_type, &value)),
+                _ => self.dialect.by_bytes(&self.dialect.plain_text(column.data_type, &value)),
             })
         })
     }

@@ -31,7 +31,7 @@ impl Helper for SamplePct {
         let mut fields = Vec::new();
         for name in names {
             let value = sql!("q.{name}", name);
-            fields.push(rows.dialect.stable_text(rows.column("sample_pct", name)?, &value));
+            fields.push(rows.dialect.plain_text(rows.column("sample_pct", name)?, &value));
         }
         let fields = Sql::join(fields, ", ");
         let seed = Literal::Text(self.seed.to_string());

@@ -9,8 +9,8 @@ mod remember;
 
 pub use remember::{
     Compared, Fresh, TargetMemory, WatermarkMemory, counts_as_json, counts_of_failure, enter_into_ledger,
-    forget_in_ledger, forget_ledger, fresh_rows, remember_declaration, remember_target, remember_watermark,
-    runs_of, same_generation, success, success_of_several,
+    forget_in_ledger, forget_ledger, fresh_rows, known_rows, remember_declaration, remember_target,
+    remember_watermark, runs_of, runs_of_those_that_run, same_generation, success, success_of_several,
 };
 pub use statements::{Kind, Value, kinds, names, statement};
 

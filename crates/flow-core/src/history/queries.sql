@@ -203,6 +203,17 @@ SELECT pg_catalog.json_build_object(
 -- name: runs_of(pipeline text)
 SELECT r.run_id FROM ematix_flow.run_history AS r WHERE r.pipeline_name = :pipeline;
 
+-- name: runs_of_those_that_run(pipeline text)
+-- Of the pipeline itself, and of every other that ran since this one did for the first time.
+SELECT r.run_id
+  FROM ematix_flow.run_history AS r
+ WHERE r.pipeline_name = :pipeline
+    OR r.pipeline_name IN (SELECT a.pipeline_name
+                             FROM ematix_flow.run_history AS a
+                            WHERE a.started_at > (SELECT min(f.started_at)
+                                                    FROM ematix_flow.run_history AS f
+                                                   WHERE f.pipeline_name = :pipeline));
+
 -- name: has_ledger(pipeline text)
 SELECT EXISTS (SELECT 1 FROM ematix_flow.append_seen AS l
                 WHERE l.pipeline_name = :pipeline
@@ -229,6 +240,13 @@ SELECT s.*
           FROM {stage} AS s) AS s
   LEFT JOIN ematix_flow.append_seen AS l ON l.pipeline_name = :pipeline AND l.row_hash = s.{hash}
  WHERE {fresh};
+
+-- name: known_rows(row_number sql, hash sql, number sql, stage sql, row sql, address sql, pipeline text, known sql)
+SELECT s.{address}
+  FROM (SELECT {row} AS {address}, s.{hash}, {row_number}() OVER (PARTITION BY s.{hash}) AS {number}
+          FROM {stage} AS s) AS s
+  JOIN ematix_flow.append_seen AS l ON l.pipeline_name = :pipeline AND l.row_hash = s.{hash}
+ WHERE {known};
 
 -- name: rows_of_the_ledger(pipeline text, hash sql, value sql, loaded sql, fresh sql, watermark sql)
 SELECT :pipeline, f.{hash},

@@ -236,6 +236,26 @@ pub fn fresh_rows(dialect: &dyn Dialect, fresh: Fresh<'_>) -> Sql {
     )
 }
 
+/// The rows of a stage that the ledger knows as loaded: their addresses, each `row` under the name `address`.
+pub fn known_rows(dialect: &dyn Dialect, fresh: Fresh<'_>, row: &Sql, address: &Ident) -> Sql {
+    let Fresh { pipeline, stage, hash, number, keyed } = fresh;
+    let known = match keyed {
+        true => Sql::text("l.n > 0"),
+        false => sql!("s.{number} <= l.n", number),
+    };
+    statement!(
+        "known_rows",
+        row_number = dialect.function("row_number"),
+        hash = hash,
+        number = number,
+        stage = stage,
+        row = row.clone(),
+        address = address,
+        pipeline = pipeline,
+        known = known
+    )
+}
+
 /// Enters rows `f` into the ledger; `value` is the text of their watermark column. Rows that were read and not loaded
 /// are there as often as they were loaded: not once.
 pub fn enter_into_ledger(
@@ -270,6 +290,11 @@ pub fn enter_into_ledger(
 /// The runs of a pipeline, as a query.
 pub fn runs_of(pipeline: &str) -> Sql {
     statement!("runs_of", pipeline = pipeline)
+}
+
+/// The runs of a pipeline and of those that run beside it, as a query.
+pub fn runs_of_those_that_run(pipeline: &str) -> Sql {
+    statement!("runs_of_those_that_run", pipeline = pipeline)
 }
 
 /// Forgets every row that was loaded.

@@ -1,6 +1,7 @@
 //! What is written of a marker: its name, or its name with arguments.
 
 use super::family::{Families, Family};
+use super::instants;
 use crate::arguments::name_and_given;
 pub use crate::arguments::{Arguments, Named};
 use crate::error::{ErrorCode, FlowError, Result};
@@ -64,6 +65,47 @@ pub fn literal(marker: &str, value: &Json) -> Result<Sql> {
     Ok(sql!("{literal}", literal))
 }
 
+/// A value as it stands in SQL beside one of that family: times are in UTC where they name no zone.
+///
+/// # Errors
+/// As [`literal`]; for text that is no such time.
+pub fn literal_of(marker: &str, value: &Json, family: Option<Family>) -> Result<Sql> {
+    literal_in(marker, value, family, "UTC")
+}
+
+/// As [`literal_of`], where times that name no zone are those of `zone`.
+///
+/// # Errors
+/// As [`literal_of`].
+pub fn literal_in(marker: &str, value: &Json, family: Option<Family>, zone: &str) -> Result<Sql> {
+    match (value, family) {
+        (Json::String(text), Some(family)) if instants::is_read(family) => {
+            let time = instants::normal(text, family, zone).ok_or_else(|| no_time(marker, text, family))?;
+            Ok(sql!("{text}", text = Literal::Text(time)))
+        }
+        _ => literal(marker, value),
+    }
+}
+
+fn no_time(marker: &str, text: &str, family: Family) -> FlowError {
+    let example = match family {
+        Family::Date => "2026-01-31",
+        Family::Timestamp => "2026-01-31 12:00:00",
+        _ => "2026-01-31 12:00:00+01:00 (without a zone it is in UTC)",
+    };
+    let kind = Families::of(family);
+    let error = FlowError::new(
+        ErrorCode::InvalidValue,
+        format!("`{marker}`: \"{text}\" is no value of type {kind} that means the same in every session"),
+    );
+    match text.trim().to_ascii_lowercase().as_str() {
+        "now" | "today" | "tomorrow" | "yesterday" if marker == "default" => {
+            error.hint("write an expression: { default = { sql = \"now()\" } }")
+        }
+        _ => error.hint(format!("write it as {example}")),
+    }
+}
+
 /// Whether a value can be one of these types.
 ///
 /// # Errors
@@ -77,10 +119,22 @@ pub fn literal_fits(marker: &'static str, value: &Json, needed: Families) -> Res
             needed.meets(numbers) && (number.is_i64() || needed != Families::of(Family::Integer))
         }
         // Of a number its digits may stand in quotes.
+        Json::String(text) if instants::all_read(needed) => {
+            let read = |family: &Family| instants::normal(text, *family, "UTC").is_some();
+            match instants::READ.iter().find(|family| needed.has(**family)) {
+                Some(first) if !instants::READ.iter().filter(|family| needed.has(**family)).any(read) => {
+                    return Err(no_time(marker, text, *first));
+                }
+                _ => true,
+            }
+        }
         Json::String(text) => {
             let is_number = text.trim().parse::<f64>().is_ok();
             let only_numbers = needed.both(numbers) == needed;
-            needed != Families::of(Family::Boolean) && (!only_numbers || is_number)
+            let is_whole = text.trim().parse::<i64>().is_ok();
+            needed != Families::of(Family::Boolean)
+                && (!only_numbers || is_number)
+                && (needed != Families::of(Family::Integer) || is_whole)
         }
         Json::Array(_) | Json::Object(_) => true,
     };

@@ -46,6 +46,10 @@ pub struct Reading {
     pub unread: Ident,
     /// What it is read as.
     pub kind: &'static str,
+    /// The marker that reads it.
+    pub marker: &'static str,
+    /// Whether nobody is shown its text.
+    pub hidden: bool,
     /// Whether the run ends if there is any.
     pub ends_the_run: bool,
 }
@@ -56,10 +60,17 @@ pub struct Cleaning {
     layers: Vec<Layer>,
     columns: Vec<Cleaned>,
     untouched: Vec<Ident>,
+    /// The values on their way whose types only the server knows.
+    asked: Vec<Ident>,
+}
+
+/// The name of a value on its way, behind so many markers.
+fn type_of(column: usize, marker: usize) -> Ident {
+    Ident::new(format!("_ematix_type_{column}_{marker}")).expect("a short name")
 }
 
 /// What of a value cannot be read, in a column of its own.
-fn reading(value: &Value<'_>, number: usize) -> Option<(Reading, Sql)> {
+fn reading(value: &Value<'_>, number: usize, hidden: bool) -> Option<(Reading, Sql)> {
     let first = value.unread.first()?;
     let texts: Vec<Sql> = value.unread.iter().map(|unread| unread.text.clone()).collect();
     let text = sql!("COALESCE({texts})", texts = Sql::join(texts, ", "));
@@ -67,6 +78,8 @@ fn reading(value: &Value<'_>, number: usize) -> Option<(Reading, Sql)> {
         column: value.column.clone(),
         unread: Ident::new(format!("_ematix_unread_{}", number + 1)).expect("a short name"),
         kind: first.kind,
+        marker: first.marker,
+        hidden,
         ends_the_run: value.unread.iter().any(|unread| unread.on_failure == OnFailure::Error),
     };
     Some((reading, text))
@@ -83,10 +96,11 @@ impl Cleaning {
     pub fn around<'t>(
         chains: impl Iterator<Item = (&'t Ident, &'t DataType, &'t Chain)>,
         raw: &[Raw<'_>],
+        told: &[Raw<'_>],
         keep_raw: bool,
         dialect: &dyn Dialect,
     ) -> Result<Option<Cleaning>> {
-        let (mut layers, mut columns) = (Vec::new(), Vec::new());
+        let (mut layers, mut columns, mut asked) = (Vec::new(), Vec::new(), Vec::new());
         for (number, (name, declared, chain)) in chains.enumerate() {
             let found = raw.iter().find(|raw| raw.name == name.as_str());
             // A column that nobody gives is the error of whoever needs it.
@@ -99,7 +113,7 @@ impl Cleaning {
                 family: found.map(|raw| Family::of(raw.data_type)),
                 declared,
                 sql: sql!("q.{name}", name),
-                facts: found.map(|raw| raw.data_type),
+                facts: found.map(|raw| raw.data_type.clone()),
                 is_name: true,
                 ends_in_declared: false,
                 unread: Vec::new(),
@@ -111,9 +125,23 @@ impl Cleaning {
             for (index, marker) in markers.iter().enumerate() {
                 value.ends_in_declared = markers[index + 1..].iter().all(|marker| marker.keeps_type());
                 marker.apply(&mut value)?;
+                let next = markers.get(index + 1);
+                if value.family.is_none() && next.is_some_and(|next| next.depends_on_type()) {
+                    let name = type_of(number + 1, index + 1);
+                    match told.iter().find(|told| told.name == name.as_str()) {
+                        Some(told) => {
+                            value.family = Some(Family::of(told.data_type));
+                            value.facts = Some(told.data_type.clone());
+                        }
+                        None => {
+                            value.named_beside(name.clone());
+                            asked.push(name);
+                        }
+                    }
+                }
             }
             range::hold(&mut value)?;
-            let reading = reading(&value, number);
+            let reading = reading(&value, number, chain.hides());
             let raw = found
                 .filter(|_| keep_raw)
                 .map(|_| Ident::new(format!("_ematix_raw_{}", number + 1)).expect("a short name"));
@@ -131,7 +159,7 @@ impl Cleaning {
             .filter(|column| raw.iter().filter(|other| other.name == column.name).count() == 1)
             .map(|column| Ident::new(column.name))
             .collect::<Result<_>>()?;
-        Ok(Some(Cleaning { layers, columns, untouched }))
+        Ok(Some(Cleaning { layers, columns, untouched, asked }))
     }
 
     /// The names of the cleaned columns.
@@ -158,24 +186,7 @@ impl Cleaning {
 
     /// Lays the cleaning around those rows that meet `range`.
     pub fn lay(&self, layers: &mut Layers, range: &Sql) {
-        let mut range = range.clone();
-        for (index, expressions) in self.layers.iter().enumerate() {
-            let name = layer(&format!("step_{}", index + 1));
-            let values = Sql::join(
-                expressions.iter().map(|(name, value)| sql!("{value} AS {name}", value, name)),
-                ",\n       ",
-            );
-            // OFFSET 0 keeps the planner from writing an expression wherever its name stands.
-            let from = layers.last().clone();
-            let query = sql!(
-                "SELECT q.*,\n       {values}\n  FROM {from} AS q{range}\nOFFSET 0",
-                values,
-                from,
-                range
-            );
-            layers.lay(name, &query);
-            range = Sql::empty();
-        }
+        let range = self.lay_steps(layers, range, &self.asked);
         let mut values: Vec<Sql> = self.untouched.iter().map(|name| sql!("q.{name}", name)).collect();
         for column in &self.columns {
             values.push(sql!("{value} AS {name}", value = column.value, name = column.name));
@@ -188,6 +199,31 @@ impl Cleaning {
         }
         let (values, from) = (Sql::join(values, ",\n       "), layers.last().clone());
         layers.lay(layer(CLEANED), &sql!("SELECT {values}\n  FROM {from} AS q{range}", values, from, range));
+    }
+
+    /// Lays the steps before the cleaned columns, without what is not said; gives what is left of the range.
+    fn lay_steps(&self, layers: &mut Layers, range: &Sql, unsaid: &[Ident]) -> Sql {
+        let mut range = range.clone();
+        for (index, expressions) in self.layers.iter().enumerate() {
+            let said = expressions.iter().filter(|(name, _)| !unsaid.contains(name));
+            let values: Vec<Sql> = said.map(|(name, value)| sql!("{value} AS {name}", value, name)).collect();
+            if values.is_empty() {
+                continue;
+            }
+            let name = layer(&format!("step_{}", index + 1));
+            let values = Sql::join(values, ",\n       ");
+            // OFFSET 0 keeps the planner from writing an expression wherever its name stands.
+            let from = layers.last().clone();
+            let query = sql!(
+                "SELECT q.*,\n       {values}\n  FROM {from} AS q{range}\nOFFSET 0",
+                values,
+                from,
+                range
+            );
+            layers.lay(name, &query);
+            range = Sql::empty();
+        }
+        range
     }
 
     /// The columns beside those of the rows: what the source had, and text that cannot be read.
@@ -260,6 +296,18 @@ impl Cleaning {
             pairs = Sql::join(pairs, ", "),
             layer
         )
+    }
+
+    /// The values on their way whose types the markers behind them have to know, in a row of the last step but the
+    /// cleaned columns; `None` where there is none.
+    pub fn asked(&self, user: &Sql) -> Option<Sql> {
+        if self.asked.is_empty() {
+            return None;
+        }
+        let mut layers = Layers::over(user);
+        self.lay_steps(&mut layers, &Sql::empty(), &[]);
+        let list = Sql::join(self.asked.iter().map(|name| sql!("q.{name}", name)), ", ");
+        Some(layers.select(&list, &Sql::empty()))
     }
 
     /// The cleaned columns of a query, for whoever asks of which types they are.

@@ -4,7 +4,7 @@ use super::Marker;
 use super::arguments::Arguments;
 use super::family::{Families, Family};
 use super::value::Value;
-use crate::error::Result;
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::query;
 use crate::sql;
 use crate::sql::Sql;
@@ -29,9 +29,30 @@ impl Marker for CastTo {
     }
 
     fn apply(&self, value: &mut Value<'_>) -> Result<()> {
+        use Family::{Date, Text, Timestamp, TimestampTz};
+        let to = Family::of_declared(&self.0);
+        let utc = |time: Sql| sql!("({time} AT TIME ZONE 'UTC')", time);
+        // What a session's settings would say otherwise.
+        let from = match (value.family, to) {
+            (Some(Text), Some(Date | Timestamp | TimestampTz)) => {
+                let parser = if to == Some(Date) { "parse_date" } else { "parse_timestamp" };
+                let (column, data_type) = (value.column, &self.0);
+                let what = format!(
+                    "`cast` in column `{column}` makes {data_type} of text, which every session reads in its own way"
+                );
+                return Err(FlowError::new(ErrorCode::InvalidValue, what)
+                    .hint(format!("write `{parser}` instead of the cast")));
+            }
+            (Some(family), Some(Text)) if family != Text => value.text(),
+            (Some(Timestamp | Date), Some(TimestampTz)) => {
+                utc(sql!("({value})::timestamp", value = value.sql()))
+            }
+            (Some(TimestampTz), Some(Timestamp | Date)) => utc(sql!("({value})", value = value.sql())),
+            _ => value.sql(),
+        };
         let type_name = value.dialect.type_name(&self.0);
-        let cast = value.dialect.cast_to(&sql!("({value})", value = value.sql()), &type_name);
-        value.set(cast, Family::of_declared(&self.0));
+        let cast = value.dialect.cast_to(&sql!("({from})", from), &type_name);
+        value.set_typed(cast, &self.0);
         Ok(())
     }
 }
@@ -88,6 +109,10 @@ impl Marker for Expression {
 
     fn gives(&self) -> Option<Families> {
         None
+    }
+
+    fn depends_on_type(&self) -> bool {
+        false
     }
 
     fn apply(&self, value: &mut Value<'_>) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Markers of values that stand for others: NULL, defaults, lists.
 
 use super::Marker;
-use super::arguments::{Arguments, literal, literal_fits};
-use super::family::Families;
+use super::arguments::{Arguments, literal, literal_fits, literal_of};
+use super::family::{Families, Family};
 use super::value::Value;
 use crate::error::Result;
 use crate::query;
@@ -19,9 +19,9 @@ enum Given {
 }
 
 impl Given {
-    fn sql(&self, marker: &str) -> Result<Sql> {
+    fn sql(&self, marker: &str, family: Option<Family>) -> Result<Sql> {
         match self {
-            Given::Plain(value) => literal(marker, value),
+            Given::Plain(value) => literal_of(marker, value, family),
             Given::Expression(text) => Ok(Sql::user(text)),
         }
     }
@@ -56,9 +56,8 @@ impl Marker for Default {
     }
 
     fn apply(&self, value: &mut Value<'_>) -> Result<()> {
-        let default = self.0.sql("default")?;
-        let family = value.family;
-        value.set(sql!("COALESCE({value}, {default})", value = value.sql(), default), family);
+        let default = self.0.sql("default", value.family)?;
+        value.keep(sql!("COALESCE({value}, {default})", value = value.sql(), default));
         Ok(())
     }
 }
@@ -113,9 +112,8 @@ impl Marker for NullIf {
     }
 
     fn apply(&self, value: &mut Value<'_>) -> Result<()> {
-        let null = literal("nullif", &self.0)?;
-        let family = value.family;
-        value.set(sql!("NULLIF({value}, {null})", value = value.sql(), null), family);
+        let null = literal_of("nullif", &self.0, value.family)?;
+        value.keep(sql!("NULLIF({value}, {null})", value = value.sql(), null));
         Ok(())
     }
 }
@@ -169,18 +167,23 @@ impl Marker for MapValues {
     }
 
     fn apply(&self, value: &mut Value<'_>) -> Result<()> {
-        let family = value.family.filter(|_| self.keeps_type());
+        let family = value.family;
+        let kept = family.filter(|_| self.keeps_type());
         let named = value.named();
         let mut cases = Sql::empty();
         for (from, to) in &self.pairs {
-            let (from, to) = (literal("map_values", from)?, literal("map_values", to)?);
+            let (from, to) = (literal_of("map_values", from, family)?, literal_of("map_values", to, kept)?);
             cases.push(&sql!(" WHEN {from} THEN {to}", from, to));
         }
         let otherwise = match &self.otherwise {
-            Some(otherwise) => literal("map_values", otherwise)?,
+            Some(otherwise) => literal_of("map_values", otherwise, kept)?,
             None => named.clone(),
         };
-        value.set(sql!("CASE {named}{cases} ELSE {otherwise} END", named, cases, otherwise), family);
+        let mapped = sql!("CASE {named}{cases} ELSE {otherwise} END", named, cases, otherwise);
+        match self.keeps_type() {
+            true => value.keep(mapped),
+            false => value.set(mapped, None),
+        }
         Ok(())
     }
 }

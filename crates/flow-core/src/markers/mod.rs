@@ -7,6 +7,7 @@ mod arguments;
 mod cleaning;
 mod expressions;
 mod family;
+mod instants;
 mod missing;
 mod numbers;
 mod parse;
@@ -17,13 +18,13 @@ mod text;
 mod times;
 mod value;
 
-pub use arguments::{Written, literal, literal_fits};
+pub use arguments::{Written, literal, literal_fits, literal_of};
 pub use cleaning::{CLEANED, Cleaned, Cleaning, Raw, Reading};
 pub use family::{Families, Family};
 pub use parse::OnFailure;
 
 use crate::arguments::{Arguments, known};
-use crate::error::{ErrorCode, FlowError, Result};
+use crate::error::{ErrorCode, FlowError, Location, Result};
 use crate::types::DataType;
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +49,10 @@ pub trait Marker: fmt::Debug + Send + Sync {
     /// Whether its words depend on the type of the value: what an expression gives, only the server knows.
     fn needs_type(&self) -> bool {
         false
+    }
+    /// Whether its words are others for a value of another type.
+    fn depends_on_type(&self) -> bool {
+        true
     }
     /// Whether some text cannot be read by it, which is counted.
     fn reads(&self) -> bool {
@@ -115,6 +120,7 @@ const ALL: &[(&str, Read)] = &[
 pub struct Chain {
     written: Vec<Written>,
     markers: Vec<Arc<dyn Marker>>,
+    places: Vec<Option<Location>>,
 }
 
 /// A mistake in a chain, and which of its markers has it.
@@ -138,7 +144,27 @@ impl Chain {
             mistakes = misfits(&markers, data_type);
             mistakes.extend(untyped(&markers));
         }
-        if mistakes.is_empty() { Ok(Chain { written: written.to_vec(), markers }) } else { Err(mistakes) }
+        if mistakes.is_empty() {
+            Ok(Chain { written: written.to_vec(), markers, places: Vec::new() })
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// Says where each is written.
+    pub fn at(self, places: Vec<Option<Location>>) -> Chain {
+        Chain { places, ..self }
+    }
+
+    /// The chain as far as its first markers.
+    pub fn first(&self, count: usize) -> Chain {
+        let (written, markers) = (self.written[..count].to_vec(), self.markers[..count].to_vec());
+        Chain { written, markers, places: self.places.clone() }
+    }
+
+    /// Where a marker is written.
+    pub fn place(&self, index: usize) -> Option<&Location> {
+        self.places.get(index)?.as_ref()
     }
 
     /// The names, in order.

@@ -1,7 +1,7 @@
 //! Markers of numbers, and of what lies in order.
 
 use super::Marker;
-use super::arguments::{Arguments, literal, literal_fits};
+use super::arguments::{Arguments, literal, literal_fits, literal_of};
 use super::family::{Families, Family};
 use super::value::Value;
 use crate::error::{ErrorCode, FlowError, Result};
@@ -88,12 +88,17 @@ impl Marker for Clamp {
         let named = value.named();
         let mut clamped = named.clone();
         if let Some(minimum) = &self.minimum {
-            clamped = sql!("GREATEST({clamped}, {minimum})", clamped, minimum = literal("clamp", minimum)?);
+            clamped = sql!(
+                "GREATEST({clamped}, {minimum})",
+                clamped,
+                minimum = literal_of("clamp", minimum, family)?
+            );
         }
         if let Some(maximum) = &self.maximum {
-            clamped = sql!("LEAST({clamped}, {maximum})", clamped, maximum = literal("clamp", maximum)?);
+            clamped =
+                sql!("LEAST({clamped}, {maximum})", clamped, maximum = literal_of("clamp", maximum, family)?);
         }
-        value.set(sql!("CASE WHEN {named} IS NOT NULL THEN {clamped} END", named, clamped), family);
+        value.keep(sql!("CASE WHEN {named} IS NOT NULL THEN {clamped} END", named, clamped));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ mod numbers;
 mod template;
 mod times;
 
-use super::arguments::{Arguments, Named, literal, literal_fits};
+use super::arguments::{Arguments, Named, literal_fits, literal_in};
 use super::family::{Families, Family};
 use super::text::WHITE_SPACE;
 use super::value::{Unread, Value};
@@ -70,6 +70,14 @@ impl Reads {
             Reads::Json => "JSON",
             Reads::Timestamp { .. } => "a time",
             Reads::Date(_) => "a date",
+        }
+    }
+
+    /// The zone of times that name none.
+    fn zone(&self) -> &str {
+        match self {
+            Reads::Timestamp { zone, .. } => zone,
+            _ => "UTC",
         }
     }
 
@@ -156,6 +164,7 @@ impl Marker for Parser {
         value.unread.push(Unread {
             text: sql!("CASE WHEN {failed} THEN {v} END", failed, v),
             kind: self.reads.kind(),
+            marker: self.name,
             on_failure: self.on_failure.clone(),
         });
         if let OnFailure::Default(default) = &self.on_failure {
@@ -163,7 +172,7 @@ impl Marker for Parser {
                 Json::Array(_) | Json::Object(_) => {
                     sql!("{text}", text = Literal::Text(default.to_string()))
                 }
-                plain => literal(self.name, plain)?,
+                plain => literal_in(self.name, plain, family, self.reads.zone())?,
             };
             value.set(
                 sql!("CASE WHEN {failed} THEN {default} ELSE {read} END", failed, default, read),

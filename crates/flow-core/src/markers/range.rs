@@ -14,7 +14,8 @@ use crate::types::DataType;
 /// # Errors
 /// None but those of a default that is no value.
 pub fn hold(value: &mut Value<'_>) -> Result<()> {
-    let Some(on_failure) = value.unread.last().map(|unread| unread.on_failure.clone()) else { return Ok(()) };
+    let Some(last) = value.unread.last() else { return Ok(()) };
+    let (on_failure, marker) = (last.on_failure.clone(), last.marker);
     let family = value.family;
     let is_number = matches!(family, Some(Family::Integer | Family::Numeric));
     if !is_number || matches!((family, value.declared), (Some(Family::Integer), DataType::BigInt)) {
@@ -27,6 +28,7 @@ pub fn hold(value: &mut Value<'_>) -> Result<()> {
     value.unread.push(Unread {
         text: sql!("CASE WHEN {failed} THEN {number}::text END", failed, number),
         kind: "a number of its column",
+        marker,
         on_failure: on_failure.clone(),
     });
     let instead = match &on_failure {

@@ -130,7 +130,7 @@ impl Marker for DateTrunc {
                 sql!("{function}({unit}, {time}, {zone})", function, unit, time, zone)
             }
         };
-        value.set(truncated, family);
+        value.keep(truncated);
         Ok(())
     }
 }

@@ -18,6 +18,8 @@ pub struct Unread {
     pub text: Sql,
     /// What it is read as.
     pub kind: &'static str,
+    /// The marker that reads it.
+    pub marker: &'static str,
     /// What becomes of it.
     pub on_failure: OnFailure,
 }
@@ -37,8 +39,8 @@ pub struct Value<'a> {
     /// What of it cannot be read.
     pub unread: Vec<Unread>,
     pub(super) sql: Sql,
-    /// The type in the source, until a marker has changed the value.
-    pub(super) facts: Option<&'a TypeFacts>,
+    /// Its type as far as it is known to the letter.
+    pub(super) facts: Option<TypeFacts>,
     pub(super) is_name: bool,
     pub(super) number: usize,
     pub(super) depth: usize,
@@ -64,6 +66,19 @@ impl Value<'_> {
         self.is_name = false;
     }
 
+    /// The value is another of the same type.
+    pub fn keep(&mut self, sql: Sql) {
+        let (family, facts) = (self.family, self.facts.take());
+        self.set(sql, family);
+        self.facts = facts;
+    }
+
+    /// The value is of that type from here on.
+    pub fn set_typed(&mut self, sql: Sql, data_type: &DataType) {
+        self.set(sql, Family::of_declared(data_type));
+        self.facts = self.dialect.type_facts(data_type);
+    }
+
     /// The value under a name, so that it is computed once however often it is said.
     pub fn named(&mut self) -> Sql {
         if !self.is_name {
@@ -81,15 +96,24 @@ impl Value<'_> {
         self.sql.clone()
     }
 
+    /// The value under that name too, for whoever asks of which type it is.
+    pub(super) fn named_beside(&mut self, name: Ident) {
+        if self.layers.len() == self.depth {
+            self.layers.push(Vec::new());
+        }
+        let value = self.sql();
+        self.layers[self.depth].push((name, value));
+    }
+
     /// The value as text, the same under any setting.
     pub fn text(&mut self) -> Sql {
-        let plain = match self.facts {
+        let plain = match &self.facts {
             Some(facts) => facts.name == "text",
             None => self.family == Some(Family::Text),
         };
         if !plain {
-            let text = match self.facts {
-                Some(facts) => self.dialect.stable_text(facts, &self.named()),
+            let text = match self.known_type() {
+                Some(facts) => self.dialect.plain_text(&facts, &self.named()),
                 None => {
                     let value = self.sql();
                     let text = self.dialect.type_name(&DataType::Text);
@@ -99,6 +123,21 @@ impl Value<'_> {
             self.set(sql!("({text})", text), Some(Family::Text));
         }
         self.sql()
+    }
+
+    /// Its type, to the letter or as its family has it.
+    fn known_type(&self) -> Option<TypeFacts> {
+        let of_family = || {
+            let data_type = match self.family? {
+                Family::Date => DataType::Date,
+                Family::Timestamp => DataType::Timestamp,
+                Family::TimestampTz => DataType::TimestampTz,
+                Family::Float => DataType::Double,
+                _ => return None,
+            };
+            self.dialect.type_facts(&data_type)
+        };
+        self.facts.clone().or_else(of_family)
     }
 
     /// Refuses a value of a type that is not among those.

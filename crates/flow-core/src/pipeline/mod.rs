@@ -1,5 +1,6 @@
 //! A checked pipeline, what its load strategy can be asked, and what both mean in the light of the facts.
 
+pub mod authors;
 mod columns;
 mod inferred;
 pub mod kept;

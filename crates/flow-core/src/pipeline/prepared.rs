@@ -76,7 +76,7 @@ impl Prepared {
             raw.push(Raw { name: OWN, data_type: &column.data_type });
         }
         let cleaning = match table {
-            Some(table) => table.cleaning_of(&raw, keep_raw, dialect)?,
+            Some(table) => table.cleaning_of(&raw, &source.told(), keep_raw, dialect)?,
             None => None,
         };
         let known = pipeline.keys.clone().or_else(|| Some(declared_keys(table?).0)).unwrap_or_default();

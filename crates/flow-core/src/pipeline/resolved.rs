@@ -343,10 +343,12 @@ impl<'a> Resolved<'a> {
         }
     }
 
-    /// Whether the rows are looked at before one is written: markers may not be able to read them, or something is expected
-    /// of them.
+    /// Whether the rows are looked at before one is written: markers may not be able to read them, something is expected
+    /// of them, or rows that were put aside may come good.
     pub fn looks_at_rows(&self) -> bool {
-        self.readings().next().is_some() || !self.pipeline.expectations.is_empty()
+        self.readings().next().is_some()
+            || !self.pipeline.expectations.is_empty()
+            || self.facts.target.rejected.is_some()
     }
 
     /// The columns whose text markers read as something else.

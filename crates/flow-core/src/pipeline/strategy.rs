@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::plan::builder::PlanBuilder;
 use crate::run_value::Values;
 use crate::schema::{Column, LiveTable, Table, ddl};
+use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use std::fmt;
 
@@ -78,6 +79,27 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
     /// Whether rows that were loaded once may be read again.
     fn is_idempotent(&self) -> bool {
         true
+    }
+    /// Which rows `r` of the target stand when the load is done, beside those of the stage; `None` where no other does.
+    fn stays(&self, load: &Resolved<'_>) -> Option<Sql> {
+        if self.handles_deletes() {
+            return None;
+        }
+        let mut conditions = Vec::new();
+        if let Some(history) = self.history() {
+            conditions.push(sql!("r.{current}", current = history.current));
+        }
+        if !load.keys.is_empty() {
+            conditions.push(sql!(
+                "NOT EXISTS (SELECT 1 FROM {stage} AS n WHERE {same})",
+                stage = load.source(),
+                same = load.keys_equal("r", |key| sql!("n.{key}", key))
+            ));
+        }
+        match conditions.is_empty() {
+            true => Some(Sql::text("TRUE")),
+            false => Some(Sql::join(conditions, " AND ")),
+        }
     }
     /// Writes the steps from the reading to the last row.
     ///

@@ -1,7 +1,7 @@
 //! The members of a union as one query: by the names of their columns.
 
 use crate::check::Source;
-use crate::dialect::{Cast, Dialect};
+use crate::dialect::{Cast, Dialect, Measure};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::facts::{SourceColumn, SourceFacts};
 use crate::query::ReadQuery;
@@ -49,50 +49,78 @@ fn lacks(
     })
 }
 
-/// The columns of all readings as one: of each the type that holds the values of every reading.
+/// The columns of all members as one: of each the type that holds the values of every member, so that none is rounded
+/// or read as something else on its way. `columns` has those of each member.
 ///
 /// # Errors
 /// `invalid_value` where none of the types does.
-pub fn columns(
+pub fn together(
+    source: &Source,
     names: &[Ident],
-    readings: &[(String, Vec<SourceColumn>)],
+    columns: &[Vec<SourceColumn>],
     dialect: &dyn Dialect,
 ) -> Result<Vec<SourceColumn>> {
-    let mut columns = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let (mut by, mut found) = (&readings[0].0, readings[0].1[index].clone());
-        for (connection, own) in &readings[1..] {
-            let own = &own[index];
+    let mut together = Vec::new();
+    for name in names {
+        let of = |member: usize| {
+            let mut own = columns[member].iter();
+            own.find(|column| column.name == name.as_str()).expect("every member has it")
+        };
+        let (mut by, mut found) = (0, of(0).clone());
+        for member in 1..columns.len() {
+            let own = of(member);
             let Some(holds_both) = wider(&found.data_type, &own.data_type, dialect) else {
-                let name_of = |column: &SourceColumn| column.data_type.name.clone();
-                return Err(FlowError::new(
-                    ErrorCode::InvalidValue,
-                    format!(
-                        "the column `{name}` of the union is {} on {by} and {} on {connection}",
-                        name_of(&found),
-                        name_of(own)
-                    ),
-                )
-                .hint(format!(
-                    "cast it in the query of one of them: {name}::{} AS {name}",
-                    name_of(&found)
-                )));
+                return Err(apart(source, name, (by, of(by)), (member, own), dialect));
             };
             if holds_both.name == own.data_type.name {
-                by = connection;
+                by = member;
             }
             found.data_type = holds_both;
         }
-        columns.push(SourceColumn { stamped: false, inferred: None, ..found });
+        together.push(SourceColumn { stamped: false, inferred: None, ..found });
     }
-    Ok(columns)
+    Ok(together)
 }
+
+fn apart(
+    source: &Source,
+    name: &Ident,
+    (one, of_one): (usize, &SourceColumn),
+    (other, of_other): (usize, &SourceColumn),
+    dialect: &dyn Dialect,
+) -> FlowError {
+    let (one_type, other_type) = (&of_one.data_type.name, &of_other.data_type.name);
+    let is_number = |column: &SourceColumn| dialect.measure(&column.data_type) == Measure::Number;
+    // What holds every number and every value.
+    let holds_both = if is_number(of_one) && is_number(of_other) { "numeric" } else { "text" };
+    FlowError::new(
+        ErrorCode::InvalidValue,
+        format!(
+            "the column `{name}` is {one_type} in {} and {other_type} in {}: neither holds every value of the other",
+            member(source, one),
+            member(source, other)
+        ),
+    )
+    .hint(format!("cast it in the queries of the members to one type: {name}::{holds_both} AS {name}"))
+}
+
+/// Numbers that are the same in a type of another kind.
+const EXACT: &[(&str, &str)] = &[
+    ("smallint", "real"),
+    ("smallint", "double precision"),
+    ("integer", "double precision"),
+    ("date", "timestamp without time zone"),
+];
 
 /// The type that holds the values of both: one of them, or one of them without length and precision.
 fn wider(one: &TypeFacts, other: &TypeFacts, dialect: &dyn Dialect) -> Option<TypeFacts> {
     let plain = |of: &TypeFacts| TypeFacts { name: of.wire.name.clone(), ..of.clone() };
-    let holds =
-        |from: &TypeFacts, to: &TypeFacts| from.name == to.name || dialect.cast(from, to) != Cast::ByInsert;
+    let holds = |from: &TypeFacts, to: &TypeFacts| {
+        from.name == to.name
+            || from.wire.name == to.name
+            || EXACT.contains(&(from.name.as_str(), to.name.as_str()))
+            || dialect.cast(from, to) != Cast::ByInsert
+    };
     [one.clone(), other.clone(), plain(one), plain(other)]
         .into_iter()
         .find(|wide| holds(one, wide) && holds(other, wide))
@@ -113,6 +141,17 @@ pub fn without_rows(columns: &[SourceColumn], dialect: &dyn Dialect) -> Result<R
 /// `member 2 of the union (connection us)`.
 pub fn member(source: &Source, index: usize) -> String {
     format!("member {} of the union (connection {})", index + 1, source.members()[index].connection)
+}
+
+/// The rows of all members of one connection, each column of the type that holds those of all.
+pub fn query_of_types(source: &Source, columns: &[SourceColumn], dialect: &dyn Dialect) -> ReadQuery {
+    let queries: Vec<&ReadQuery> = source.members().iter().map(|member| &member.query).collect();
+    let column = |column: &SourceColumn| {
+        let name = Ident::new(column.name.clone()).expect("the server gave the name");
+        let value = dialect.cast_to(&sql!("q.{name}", name), &column.data_type.name);
+        sql!("{value} AS {name}", value, name).to_text(dialect)
+    };
+    ReadQuery::united(&queries, &columns.iter().map(column).collect::<Vec<_>>().join(", "))
 }
 
 /// The rows of all members, by those names.

@@ -91,6 +91,11 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
+    /// Adds a question to the source, whose answer is taken.
+    pub fn read_source(&mut self, kind: StepKind, purpose: impl Into<String>, sql: Sql, answer: Answer) {
+        self.add(kind, purpose.into(), Action::AskSource(sql.render(self.ends.source.dialect)), answer, None);
+    }
+
     /// Adds a step in which rows pass the client.
     pub fn transfer(&mut self, kind: StepKind, purpose: impl Into<String>, action: Action) {
         self.add(kind, purpose.into(), action, Answer::Ignore, None);

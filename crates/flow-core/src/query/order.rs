@@ -44,7 +44,25 @@ fn items(list: &str) -> Result<Vec<(String, Vec<String>)>> {
     if items.is_empty() || items.iter().any(|(text, _)| text.is_empty()) || !whole {
         return Err(FlowError::new(ErrorCode::InvalidValue, format!("`{list}` is not an ORDER BY list")));
     }
+    if let Some((position, _)) = items.iter().find(|(text, _)| is_position(text)) {
+        return Err(FlowError::new(
+            ErrorCode::InvalidValue,
+            format!(
+                "`{position}` in an ORDER BY list of rows of one key is a number, by which nothing is sorted"
+            ),
+        )
+        .hint("name the column: a number is a position only where a query ends"));
+    }
     Ok(items)
+}
+
+/// Whether an item is a number, with a direction or without.
+fn is_position(item: &str) -> bool {
+    let mut words = item.split_whitespace();
+    let direction = |word: &str| {
+        matches!(word.to_ascii_lowercase().as_str(), "asc" | "desc" | "nulls" | "first" | "last")
+    };
+    words.next().is_some_and(|first| first.bytes().all(|byte| byte.is_ascii_digit())) && words.all(direction)
 }
 
 /// The items of an ORDER BY list, so that the latest row comes first: a bare expression counts down,

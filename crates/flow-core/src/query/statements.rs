@@ -54,6 +54,29 @@ fn end_of(text: &str, at: usize, next: usize) -> usize {
     lex(&text[at..next]).map_or(next, |alone| at + alone.end)
 }
 
+/// Whether a statement is a COPY whose rows pass the client.
+///
+/// ```
+/// use ematix_flow_core::query::copies_by_client;
+/// assert!(copies_by_client("copy t (a) FROM stdin WITH (FORMAT csv)"));
+/// assert!(!copies_by_client("COPY t FROM '/data/t.csv'"));
+/// ```
+pub fn copies_by_client(text: &str) -> bool {
+    let Ok(lexed) = lex(text) else { return false };
+    let mut depth = 0;
+    let mut words = Vec::new();
+    for (_, token) in &lexed.tokens {
+        match token {
+            Token::Symbol('(') => depth += 1,
+            Token::Symbol(')') => depth -= 1,
+            Token::Word(word) if depth == 0 => words.push(word.as_str()),
+            _ => {}
+        }
+    }
+    words.first() == Some(&"copy")
+        && words.windows(2).any(|pair| matches!(pair, ["from", "stdin"] | ["to", "stdout"]))
+}
+
 /// A statement that has begun.
 struct Begun {
     start: usize,

@@ -8,6 +8,26 @@ use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Sql};
 
+/// Where the rows pass no stage, who only tries asks the source for the numbers, by a reading of its own.
+pub fn of_source(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let query = Sql::user(load.pipeline.source.query.text());
+    let Some(layers) = load.prepared.layers(&query, &Sql::empty()).filter(|_| load.facts.run.dry_run) else {
+        return;
+    };
+    let account = load.prepared.account(true, load.facts.run.sample, load.ends.source.dialect);
+    let sql = layers.ask(&sql!(
+        "SELECT a.{layers} AS layers\n  FROM {account} AS a",
+        layers = Ident::fixed(LAYERS),
+        account
+    ));
+    builder.read_source(
+        StepKind::Stage,
+        "count what each layer left",
+        sql,
+        Answer::Read(vec![RunValue::Layers]),
+    );
+}
+
 /// Reads the numbers. What was dropped was read all the same.
 pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let what = match load.prepared.counts() {

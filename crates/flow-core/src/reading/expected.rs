@@ -8,7 +8,7 @@ use crate::expectations::{Expected, Policy, Question, Rows};
 use crate::markers::Family;
 use crate::pipeline::{Resolved, declared_keys};
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Answer, ExpectationFailure, GuardFailure, StepKind};
+use crate::plan::{Answer, Asked, ExpectationFailure, GuardFailure, StepKind};
 use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Literal, Sql};
@@ -73,6 +73,7 @@ fn questions<'l>(load: &'l Resolved<'_>) -> Result<Vec<(&'l Expected, Question)>
         repeated,
         instant: load.instant(),
         target: &load.table.name,
+        stays: load.pipeline.strategy.stays(load),
     };
     let ask = |expected: &'l Expected| {
         let columns = expected.expectation.columns();
@@ -107,24 +108,30 @@ fn not_filled(load: &Resolved<'_>, expected: &Expected, name: &Ident) -> FlowErr
 /// One reading of the stage for all of them.
 fn count(load: &Resolved<'_>, asked: &[(&Expected, Question)], builder: &mut PlanBuilder<'_>) {
     let mut reads_rows = false;
-    let counts = asked.iter().map(|(_, question)| match question {
-        Question::EachRow(fails) => {
-            reads_rows = true;
-            load.dialect.count_where(fails)
-        }
-        Question::Together { fails, .. } => {
-            reads_rows = true;
-            sql!("CASE WHEN {fails} THEN 1 ELSE 0 END", fails)
-        }
-        Question::Among { suspects, .. } => suspects.clone(),
-    });
-    let mut sql = sql!("SELECT {counts}", counts = Sql::join(counts, ",\n       "));
-    if reads_rows {
-        sql.push(&sql!("\n  FROM {stage} AS s", stage = load.source()));
+    let mut counts = Vec::new();
+    let mut each = Vec::new();
+    for (expected, question) in asked {
+        let (count, reads) = match question {
+            Question::EachRow(fails) => (load.dialect.count_where(fails), true),
+            Question::Together { fails, .. } => (sql!("CASE WHEN {fails} THEN 1 ELSE 0 END", fails), true),
+            Question::Among { suspects, .. } => (suspects.clone(), false),
+        };
+        reads_rows |= reads;
+        let alone = counted(load, count.clone(), reads).render(load.dialect);
+        each.push(Asked { text: expected.text.clone(), place: expected.place.clone(), alone });
+        counts.push(count);
     }
+    let sql = counted(load, Sql::join(counts, ",\n       "), reads_rows);
     let texts: Vec<&str> = asked.iter().map(|(expected, _)| expected.text.as_str()).collect();
     let purpose = format!("count rows that may fail: {}", texts.join("; "));
-    builder.step(StepKind::Guard, purpose, sql, Answer::Suspects(asked.len()));
+    builder.step(StepKind::Guard, purpose, sql, Answer::Suspects(each));
+}
+
+fn counted(load: &Resolved<'_>, counts: Sql, reads_rows: bool) -> Sql {
+    match reads_rows {
+        true => sql!("SELECT {counts}\n  FROM {stage} AS s", counts, stage = load.source()),
+        false => sql!("SELECT {counts}", counts),
+    }
 }
 
 /// The rows that fail: how many there are, and a few of them as texts, under the names that stand before.

@@ -64,6 +64,7 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<
     if has_key_guards(load) {
         count_keys(load, builder);
         if !quarantines {
+            unread::no_nulls(load, true, builder);
             no_null_keys(load, builder);
         }
         if load.pipeline.on_duplicate == OnDuplicate::Latest {
@@ -72,8 +73,10 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<
     }
     // Of what is about to stand, and before a repeated key ends the run: whoever expects it to be unique says so.
     expected::over_stage(load, builder)?;
+    unread::no_nulls(load, false, builder);
     if quarantines && has_key_guards(load) {
         recount_keys(load, builder);
+        unread::no_nulls(load, true, builder);
         no_null_keys(load, builder);
     }
     match (load.pipeline.strategy.keys(), &load.pipeline.keys) {

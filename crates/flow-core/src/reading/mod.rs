@@ -56,7 +56,10 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
             account::over_stage(load, builder);
             guards::over_stage(load, builder)?;
         }
-        Rows::Compared => client::steps(load, builder)?,
+        Rows::Compared => {
+            account::of_source(load, builder);
+            client::steps(load, builder)?;
+        }
     }
     Ok(())
 }

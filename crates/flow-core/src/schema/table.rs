@@ -58,12 +58,13 @@ impl Table {
     pub fn cleaning_of(
         &self,
         raw: &[Raw<'_>],
+        told: &[Raw<'_>],
         keep_raw: bool,
         dialect: &dyn Dialect,
     ) -> Result<Option<Cleaning>> {
         let declared = |name: &Ident| &self.column(name).expect("a column that is declared").data_type;
         let chains = self.cleaning.iter().map(|(name, chain)| (name, declared(name), chain));
-        Cleaning::around(chains, raw, keep_raw, dialect)
+        Cleaning::around(chains, raw, told, keep_raw, dialect)
     }
 }
 

@@ -78,6 +78,10 @@ impl LoadStrategy for Truncate {
         }
     }
 
+    fn stays(&self, _: &Resolved<'_>) -> Option<Sql> {
+        None
+    }
+
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
         reading::steps(load, None, plan)?;
         match (self.method, load.creates) {

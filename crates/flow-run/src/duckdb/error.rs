@@ -21,10 +21,14 @@ pub(super) fn statement_error(fault: Fault, blame: Blame, doing: &str) -> FlowEr
         let code = if class == "INTERRUPT Error" { ErrorCode::Cancelled } else { ErrorCode::TransformFailed };
         return FlowError::new(code, message).context(CLASS, class);
     }
+    if blame == Blame::Option {
+        let code = if class == "Conversion Error" { ErrorCode::CastFailed } else { ErrorCode::InvalidValue };
+        return FlowError::new(code, message).context(CLASS, class);
+    }
     let of_source = match blame {
         Blame::Source => true,
         Blame::SourceUnlessWritten => class != "Constraint Error",
-        Blame::Target | Blame::Transform => false,
+        Blame::Target | Blame::Transform | Blame::Option => false,
     };
     let code = match class {
         "INTERRUPT Error" => ErrorCode::Cancelled,

@@ -3,6 +3,7 @@
 use super::route::Route;
 use super::run::awake;
 use super::targets::{Targets, of_target};
+use super::{authors, beside};
 use crate::history::{KnownTarget, has_ledger, record_of, watermark_of};
 use crate::session::{Privilege, Session, nth};
 use ematix_flow_core::dialect::Dialect;
@@ -64,7 +65,8 @@ async fn facts(
     // Beside the target, where rows may be put aside.
     let rejected = match pipeline.quarantines() {
         true => Some(rejected_rows::table_of(name)?),
-        false => None,
+        // They were, before the declaration changed.
+        false => rejected_rows::table_of(name).ok().filter(|_| metadata_exists),
     };
     let beside = rejected
         .as_ref()
@@ -95,6 +97,12 @@ async fn facts(
         }
         None => None,
     };
+    let rejected_live = match (&rejected, rejected_live) {
+        (Some(name), Some(live)) if !pipeline.quarantines() => {
+            beside::that_may_come_good(session, name, *live).await?.map(Box::new)
+        }
+        (_, live) => live,
+    };
     let (record, instant, ours) = match known {
         Some(KnownTarget { record, instant, ours }) => (Some(record), Some(instant), ours),
         None => (None, None, false),
@@ -116,10 +124,15 @@ async fn facts(
     };
     let natives = native_names(&pipeline.target, source.given());
     let native_types = inspector.native_types(&natives).await?;
-    let mut privileges =
-        needed_privileges(pipeline, route.path.path, run.dry_run, schema_exists, live.as_ref());
-    if let Some(name) = rejected {
-        privileges.extend(privileges_beside(name, schema_exists, rejected_live.as_deref()));
+    let mut privileges = needed_privileges(
+        pipeline,
+        route.path.path,
+        run.dry_run,
+        schema_exists,
+        (live.as_ref(), rejected_live.as_deref()),
+    );
+    if let Some(name) = rejected.filter(|_| pipeline.quarantines()) {
+        privileges.extend(beside::privileges(name, schema_exists, rejected_live.as_deref()));
     }
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
     let ordered =
@@ -321,10 +334,23 @@ async fn cleaned(
     let dialect = session.facts().dialect;
     let query = Sql::user(pipeline.source.query.text());
     if let Some(table) = table
-        && let Some(cleaning) = table.cleaning_of(&source.raw(), false, dialect)?
+        && let Some(mut cleaning) = table.cleaning_of(&source.raw(), &[], false, dialect)?
     {
+        if let Some(asked) = cleaning.asked(&query) {
+            let told = session.inspector().columns(&asking_types(&asked, dialect)?).await;
+            source.told = match told {
+                Ok(told) => told,
+                Err(error) => return Err(authors::of_layers(session, pipeline, &source, error).await),
+            };
+            session.tidy().await?;
+            let again = table.cleaning_of(&source.raw(), &source.told(), false, dialect)?;
+            cleaning = again.expect("what is cleaned is cleaned still");
+        }
         let query = asking_types(&cleaning.types_of(&query), dialect)?;
-        source.cleaned = session.inspector().columns(&query).await?;
+        source.cleaned = match session.inspector().columns(&query).await {
+            Ok(cleaned) => cleaned,
+            Err(error) => return Err(authors::of_layers(session, pipeline, &source, error).await),
+        };
         session.tidy().await?;
     }
     let steps = &pipeline.helpers;
@@ -332,8 +358,13 @@ async fn cleaned(
         let prepared = Prepared::of(pipeline, table, &steps[..count], &source, false, dialect)?;
         let Some(query) = prepared.types_of(&query) else { continue };
         // One by one, so that what a helper says wrongly is told at its line.
-        let found = session.inspector().columns(&asking_types(&query, dialect)?).await;
-        let columns = without_ours(found.map_err(|error| at_step(error, &steps[count - 1]))?);
+        let columns = match session.inspector().columns(&asking_types(&query, dialect)?).await {
+            Ok(found) => without_ours(found),
+            Err(error) => {
+                let error = authors::of_layers(session, pipeline, &source, error).await;
+                return Err(at_step(error, &steps[count - 1]));
+            }
+        };
         session.tidy().await?;
         source.shown = prepared.helping.as_ref().map(|helping| in_sight(helping, &columns));
         source.helped.push(columns);
@@ -348,7 +379,7 @@ async fn cleaned(
 }
 
 /// A query whose columns are asked for; of which types they are depends on no key.
-fn asking_types(query: &Sql, dialect: &dyn Dialect) -> Result<String> {
+pub fn asking_types(query: &Sql, dialect: &dyn Dialect) -> Result<String> {
     let mut query = query.render(dialect);
     query.unseal(&mut |_| Ok(Secret::from("")))?;
     Ok(query.fill(&Values::default(), dialect))
@@ -421,24 +452,12 @@ fn native_names(target: &Target, columns: &[ematix_flow_core::facts::SourceColum
     names
 }
 
-/// What a run needs of the table of rejected rows.
-fn privileges_beside(name: QualifiedName, schema_exists: bool, live: Option<&LiveTable>) -> Vec<Privilege> {
-    match live {
-        Some(live) if live.ours => {
-            ["SELECT", "INSERT", "DELETE"].map(|word| Privilege::Table(word, name.clone())).into()
-        }
-        None if schema_exists => vec![Privilege::Schema("CREATE", name.schema.to_string())],
-        // It is refused, or its schema is made first.
-        Some(_) | None => Vec::new(),
-    }
-}
-
 fn needed_privileges(
     pipeline: &Pipeline,
     path: ExecutionPath,
     dry_run: bool,
     schema_exists: bool,
-    live: Option<&LiveTable>,
+    (live, rejected): (Option<&LiveTable>, Option<&LiveTable>),
 ) -> Vec<Privilege> {
     let name: &QualifiedName = pipeline.target.name();
     let mut needed = Vec::new();
@@ -451,7 +470,8 @@ fn needed_privileges(
     let watched = live.is_some_and(|live| !live.triggers.is_empty());
     let table = declared(&pipeline.target);
     let reads = table.is_some_and(|table| table.cleaning.iter().any(|(_, chain)| chain.reads()))
-        || !pipeline.expectations.is_empty();
+        || !pipeline.expectations.is_empty()
+        || rejected.is_some();
     let prepares = !pipeline.helpers.is_empty() || table.is_some_and(|table| !table.cleaning.is_empty());
     // Who only tries counts every layer.
     let counts = pipeline.helpers.iter().any(|step| step.helper.counts()) || (dry_run && prepares);

@@ -2,6 +2,8 @@
 
 mod answers;
 mod assumed;
+mod authors;
+mod beside;
 mod budget;
 pub mod callables;
 mod check;
@@ -31,6 +33,7 @@ use crate::session::{Access, End, Session};
 use callables::Callables;
 use ematix_flow_core::connections::{self, ConnectionTarget};
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
+use ematix_flow_core::declare::transforms::PostTransform;
 use ematix_flow_core::declare::{PipelineOptions, Places, ProjectSpec};
 use ematix_flow_core::engine::{Ends, POSTGRES};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -185,16 +188,30 @@ impl Engine {
 
     /// The connections of a pipeline that nothing seen from here says anything of.
     pub fn undeclared(&self, pipeline: &str) -> Undeclared {
-        let mut found = Undeclared::default();
-        let Some(spec) = self.project.pipelines.get(pipeline) else { return found };
+        let Some(spec) = self.project.pipelines.get(pipeline) else { return Undeclared::default() };
         let parts = self.project.together.get(pipeline).into_iter().flat_map(|parts| parts.values());
         let path = Places::path("pipelines", pipeline);
-        let mut names: Vec<(&str, &str)> = Vec::new();
+        let mut names: Vec<(&str, String)> = Vec::new();
         for spec in std::iter::once(spec).chain(parts) {
             let sources = spec.source.connections().into_iter().map(|name| (name, "source.connection"));
             let target = (spec.options.target_connection.as_deref(), "target_connection");
-            names.extend(sources.chain([target]).filter_map(|(name, option)| Some((name?, option))));
+            let own = sources.chain([target]);
+            names.extend(own.filter_map(|(name, option)| Some((name?, format!("{path}.{option}")))));
         }
+        let after = spec.options.transforms_post();
+        let after = after.iter().filter_map(PostTransform::refers_to);
+        names.extend(after.filter_map(|name| self.connection_of_transform(name)));
+        self.undeclared_among(names)
+    }
+
+    /// The same of every transform.
+    pub fn undeclared_of_transforms(&self) -> Undeclared {
+        let names = self.project.transforms.keys();
+        self.undeclared_among(names.filter_map(|name| self.connection_of_transform(name)).collect())
+    }
+
+    fn undeclared_among(&self, mut names: Vec<(&str, String)>) -> Undeclared {
+        let mut found = Undeclared::default();
         let mut told = HashSet::new();
         names.retain(|(name, _)| told.insert(*name));
         for (name, option) in names {
@@ -205,12 +222,18 @@ impl Engine {
                 found.elsewhere.push(format!("the connection {name}, which nothing here declares"));
                 continue;
             }
-            found.slips.push(match self.project.places.find(&format!("{path}.{option}")) {
+            found.slips.push(match self.project.places.find(&option) {
                 Some(place) => error.at(place.clone()),
                 None => error,
             });
         }
         found
+    }
+
+    /// The connection that a transform names, and where.
+    pub(crate) fn connection_of_transform(&self, name: &str) -> Option<(&str, String)> {
+        let connection = self.project.transforms.get(name)?.connection.as_deref()?;
+        Some((connection, format!("{}.connection", Places::path("transforms", name))))
     }
 
     /// What only a database can tell: that the query prepares, columns, types, drift, privileges.

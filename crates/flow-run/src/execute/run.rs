@@ -1,7 +1,6 @@
 //! Executes one plan: waits for the target, gathers facts under its lock, runs the steps, commits.
 
-use super::answers;
-use super::gather::{self, Path};
+use super::gather::{self, Gathered, Path};
 use super::nulls;
 use super::observer::Observer;
 use super::patience::Patience;
@@ -10,6 +9,7 @@ use super::targets::{Targets, of_target};
 use super::transfer::{self, Transferred};
 use super::united;
 use super::{Engine, Request, Stop};
+use super::{answers, authors};
 use crate::history::HistoryStore;
 use crate::session::{End, Limits, Session};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -226,7 +226,12 @@ impl Execution<'_> {
         self.observer.planned(&self.targets.whole.name, &plan);
         progress.plan = Some(plan.clone());
         for step in plan.steps() {
-            if let Some(why) = self.step(&plan, step, route.reads(step.from), progress).await? {
+            let done = self.step(&plan, step, route.reads(step.from), progress).await;
+            let done = match done {
+                Err(error) => Err(self.told(error, step, route, &gathered).await),
+                done => done,
+            };
+            if let Some(why) = done? {
                 return Ok(Some(why));
             }
         }
@@ -324,7 +329,7 @@ impl Execution<'_> {
         let rows = match &step.action {
             Action::Execute(statement) => {
                 let sql = statement.fill(&part.values, self.session.facts().dialect);
-                let asked = self.session.ask(step.blame, &step.doing(), &sql).await;
+                let asked = authors::ask(self.session, step, &sql, &part.values).await;
                 let answers = asked.map_err(|error| self.with_remedy(error, step))?;
                 let path = plan.header.path;
                 answers::take(step, path, &answers, part)?
@@ -334,8 +339,9 @@ impl Execution<'_> {
                 let sql = statement.fill(&part.values, source.facts().dialect);
                 let doing = step.doing();
                 let asked = source.ask(Blame::Source, &doing, &sql);
-                unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;
-                None
+                let answers =
+                    unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;
+                answers::take(step, plan.header.path, &answers, part)?
             }
             action @ (Action::Copy(_) | Action::Compare(_)) => {
                 let source = transfer::source_of(source, action)?;
@@ -367,6 +373,17 @@ impl Execution<'_> {
         self.observer.step_finished(&report);
         part.steps.push(report);
         Ok(None)
+    }
+
+    /// Which marker or helper a server means that refuses to read the rows.
+    async fn told(&self, error: FlowError, step: &Step, route: &Route, gathered: &Gathered) -> FlowError {
+        if step.kind != StepKind::Stage && step.blame == Blame::Target {
+            return error;
+        }
+        let session = route.reads(step.from).unwrap_or(self.session);
+        let place = step.part.unwrap_or_default();
+        let (pipeline, facts) = (&self.targets.each[place].pipeline, &gathered.each()[place]);
+        authors::of_layers(session, pipeline, &facts.source, error).await
     }
 
     /// What the server's words alone do not say: who must act, and where the declaration stands.

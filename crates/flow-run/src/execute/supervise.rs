@@ -41,9 +41,11 @@ impl Engine {
         let whole = &targets.whole;
         // Connections that cannot be told are no run's failure: found before anything is opened.
         let sources = whole.source.members().iter().map(|member| &member.connection);
-        let after = targets.after().map(|transform| &transform.connection);
-        for connection in sources.chain([&whole.target_connection]).chain(after) {
+        for connection in sources.chain([&whole.target_connection]) {
             self.resolve(connection)?;
+        }
+        for transform in targets.after() {
+            self.resolve_of_transform(transform)?;
         }
         let connection = &whole.target_connection;
         let name = format!("{} {}", whole.name, &targets.run_id[targets.run_id.len() - 8..]);

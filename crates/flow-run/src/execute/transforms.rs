@@ -107,7 +107,7 @@ impl Engine {
     ) -> Result<TransformReport> {
         let named = named_transform(&self.project, name).map_err(|mut errors| errors.remove(0))?;
         let transform = named.transform;
-        self.resolve(&transform.connection)?;
+        self.resolve_of_transform(&transform)?;
         let limits = pipeline::Limits::of(PipelineOptions::defaults());
         let started = Timestamp::now();
         let what = format!("history {name}");
@@ -142,6 +142,21 @@ impl Engine {
         observer.transform_finished(&report);
         own.close().await;
         Ok(report)
+    }
+
+    /// That somebody says where a transform's connection leads.
+    ///
+    /// # Errors
+    /// `unknown_connection` and what else connections say, where the transform names it.
+    pub(super) fn resolve_of_transform(&self, transform: &Transform) -> Result<()> {
+        let place = || self.project.places.find(&self.connection_of_transform(&transform.name)?.1).cloned();
+        match self.resolve(&transform.connection) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match place() {
+                Some(place) => error.at(place),
+                None => error,
+            }),
+        }
     }
 
     /// Runs one transform, with a row of its own in the history.
@@ -269,8 +284,16 @@ impl Engine {
         if error.code != ErrorCode::TransformFailed {
             told = told.context("cause", error.code.name());
         }
-        let named = self.project.transforms.contains_key(name);
+        let spec = self.project.transforms.get(name);
+        let named = spec.is_some();
+        // Alone it would run elsewhere.
+        let alone_elsewhere = spec.is_some_and(|spec| spec.connection.is_none())
+            && transform.connection != pipeline::DEFAULT_CONNECTION;
         told = told.context("transform", name.as_str()).hint(match (service.parent.is_some(), named) {
+            (true, true) if alone_elsewhere => format!(
+                "the load stands; mend the transform, the next run does it again: alone it would run on `{}`, for it names no connection",
+                pipeline::DEFAULT_CONNECTION
+            ),
             (true, true) => {
                 format!("the load stands; mend the transform and run it again: flow transform run {name}")
             }

@@ -54,19 +54,30 @@ pub async fn of_route(targets: &Targets, route: &Route, target: &dyn Session) ->
         columns.push(asked.map_err(|error| of_member(error, source, index))?);
     }
     let names = united::names(source, &columns)?;
+    let dialect = target.facts().dialect;
+    // From one connection the server would widen by rules of its own, and round.
+    let together = united::together(source, &names, &columns, dialect)?;
     if readings.len() == 1 {
         let reads = route.reads(0).unwrap_or(target);
-        let query = united::query(source, &names, reads.facts().dialect);
+        // As they are where all have the same: the server says of which types they are.
+        let of = |name: &str, columns: &[SourceColumn]| {
+            columns.iter().find(|column| column.name == name).map(|column| column.data_type.name.clone())
+        };
+        let alike = together.iter().all(|column| {
+            let wanted = Some(&column.data_type.name);
+            columns.iter().all(|own| of(&column.name, own).as_ref() == wanted)
+        });
+        let query = match alike {
+            true => united::query(source, &names, reads.facts().dialect),
+            false => united::query_of_types(source, &together, reads.facts().dialect),
+        };
         return Ok(United::One(Box::new(with_query(targets, &query))));
     }
     let mut each = Vec::new();
     for (from, reading) in readings.iter().enumerate() {
         each.push(one_reading(reading, &names, route.reads(from), targets, target).await?);
     }
-    let dialect = target.facts().dialect;
-    let found: Vec<(String, Vec<SourceColumn>)> =
-        each.iter().map(|one| (one.connection.clone(), one.columns.clone())).collect();
-    let whole = SourceFacts { columns: united::columns(&names, &found, dialect)?, ..SourceFacts::default() };
+    let whole = SourceFacts { columns: together, ..SourceFacts::default() };
     let whole = with_types_of(target, whole, |_| true).await?;
     target.tidy().await?;
     let query = united::without_rows(&whole.columns, dialect)?;
@@ -113,7 +124,12 @@ async fn columns_of(
 }
 
 fn of_member(error: FlowError, source: &Source, index: usize) -> FlowError {
-    FlowError { message: format!("{}: {}", united::member(source, index), error.message), ..error }
+    let error =
+        FlowError { message: format!("{}: {}", united::member(source, index), error.message), ..error };
+    match error.hint {
+        Some(_) => error,
+        None => error.hint(format!("mend what member {} of `union` reads", index + 1)),
+    }
 }
 
 /// What is loaded, with that query as its source.

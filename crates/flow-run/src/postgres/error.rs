@@ -18,10 +18,13 @@ pub fn statement_error(error: &tokio_postgres::Error, blame: Blame, doing: &str)
     if blame == Blame::Transform {
         return of_transform(db);
     }
+    if blame == Blame::Option {
+        return of_option(db);
+    }
     let of_source = match blame {
         Blame::Source => true,
         Blame::SourceUnlessWritten => !is_of_writing(state.code()),
-        Blame::Target | Blame::Transform => false,
+        Blame::Target | Blame::Transform | Blame::Option => false,
     };
     let code = match state.code() {
         "42501" => ErrorCode::PermissionDenied,
@@ -101,6 +104,30 @@ fn of_transform(db: &tokio_postgres::error::DbError) -> FlowError {
     }
     match db.hint() {
         Some(hint) => error.detail(hint),
+        None => error,
+    }
+}
+
+/// The error of SQL in an option, of which whoever asks knows the name.
+fn of_option(db: &tokio_postgres::error::DbError) -> FlowError {
+    let code = match db.code().code() {
+        "57014" if db.message().contains("statement timeout") => ErrorCode::Timeout,
+        "57014" => ErrorCode::Cancelled,
+        "57P01" | "57P02" | "57P03" | "08006" | "08003" => ErrorCode::ConnectionLost,
+        "55P03" => ErrorCode::Locked,
+        "42501" => ErrorCode::PermissionDenied,
+        "42703" => ErrorCode::UnknownColumn,
+        "22001" | "22003" | "22007" | "22008" | "22026" | "22P02" | "22P03" | "22P05" => {
+            ErrorCode::CastFailed
+        }
+        "2201B" => ErrorCode::InvalidValue,
+        // It is asked well, and not of this value.
+        state if state.starts_with("22") || state.starts_with("21") => ErrorCode::SourceFailed,
+        _ => ErrorCode::InvalidValue,
+    };
+    let error = FlowError::new(code, db.message()).sqlstate(db.code().code());
+    match db.hint() {
+        Some(hint) => error.hint(hint.to_lowercase()),
         None => error,
     }
 }

@@ -7,8 +7,9 @@ use super::{grants, transaction};
 use crate::session::{Access, Canceller, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session};
 use async_trait::async_trait;
 use ematix_flow_core::engine::{EngineFacts, POSTGRES};
-use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
+use ematix_flow_core::query::copies_by_client;
 use futures_util::{SinkExt, TryStreamExt};
 use indexmap::IndexMap;
 use std::time::Duration;
@@ -138,6 +139,13 @@ impl Session for PostgresSession {
     }
 
     async fn ask(&self, blame: Blame, doing: &str, sql: &str) -> Result<Vec<ResultSet>> {
+        // The server would wait for rows, and the driver for the end of a statement.
+        if blame == Blame::Transform && copies_by_client(sql) {
+            let message =
+                "COPY … FROM STDIN or TO STDOUT passes rows through the client, and this connection has none";
+            return Err(FlowError::new(ErrorCode::TransformFailed, message)
+                .hint("write INSERT … SELECT, or COPY from a file of the server"));
+        }
         self.run(sql).await.map_err(|error| statement_error(&error, blame, doing))
     }
 

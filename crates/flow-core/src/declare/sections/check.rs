@@ -75,6 +75,9 @@ impl Checker<'_> {
         name: &str,
         owner: &Owner,
     ) -> Option<Node> {
+        if !self.has_no_moment(item, name, owner) {
+            return None;
+        }
         let (reference, schema) = dereference(schema);
         if reference == Some("Duration") {
             return self.duration(item, name, owner);
@@ -86,7 +89,7 @@ impl Checker<'_> {
             _ => false,
         };
         if read_later {
-            return Some(item.clone());
+            return Some(item.clone().with_words_for_numbers());
         }
         if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
             return match choices.iter().find(|choice| fits(&item.value, choice)) {
@@ -213,6 +216,28 @@ impl Checker<'_> {
                 self.report(error, &item.place, &owner.section, None);
                 None
             }
+        }
+    }
+
+    /// Whether there is no date or time of TOML in a value: no option takes one, each is refused where it stands.
+    fn has_no_moment(&mut self, item: &Node, name: &str, owner: &Owner) -> bool {
+        match &item.value {
+            Value::Moment(written) => {
+                let error = FlowError::new(
+                    ErrorCode::InvalidValue,
+                    format!("{} takes no date or time of TOML", owner.option(name)),
+                );
+                let error = error.hint(format!("write it in quotes: \"{written}\""));
+                self.report(error, &item.place, &owner.section, None);
+                false
+            }
+            Value::List(items) => {
+                items.iter().fold(true, |good, each| self.has_no_moment(each, name, owner) && good)
+            }
+            Value::Table(table) => table
+                .iter()
+                .fold(true, |good, (name, field)| self.has_no_moment(&field.node, name, owner) && good),
+            _ => true,
         }
     }
 

@@ -113,7 +113,7 @@ pub(crate) fn kind(value: &Value) -> &'static str {
         Value::Float(_) => "a number",
         Value::Boolean(true) => "true",
         Value::Boolean(false) => "false",
-        Value::Moment => "a date or time",
+        Value::Moment(_) => "a date or time",
         Value::List(_) => "a list",
         Value::Table(_) => "a table",
     }
