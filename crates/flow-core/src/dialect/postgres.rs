@@ -1,6 +1,10 @@
 //! Postgres 15 and later.
 
-use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder, WriteAtOnce};
+mod differing;
+
+use super::{
+    Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Differing, Measure, NewColumn, RowOrder, WriteAtOnce,
+};
 use crate::hash::{Normal, SqlColumn, row_digest_sql};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
@@ -185,6 +189,10 @@ impl Dialect for Postgres {
             })
             .collect();
         Sql::from_dialect(row_digest_sql(&columns))
+    }
+
+    fn differing(&self) -> Option<&dyn Differing> {
+        Some(self)
     }
 
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast {

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::plan::builder::PlanBuilder;
 use crate::run_value::Values;
 use crate::schema::{Column, LiveTable, Table, ddl};
+use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
 use std::fmt;
 
@@ -43,6 +44,14 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
     fn compared(&self, load: &Resolved<'_>) -> Result<Vec<Ident>> {
         let _ = load;
         Ok(Vec::new())
+    }
+    /// Which rows `t` of the target stand for what the source has now; `None`: all of them.
+    fn held(&self) -> Option<Sql> {
+        None
+    }
+    /// The columns in which such a row is as the source has it.
+    fn mirrored(&self, load: &Resolved<'_>) -> Vec<Ident> {
+        load.compared.clone()
     }
     /// How it wants the source's rows.
     fn reading(&self, load: &Resolved<'_>) -> ReadingNeed;
@@ -274,4 +283,22 @@ pub struct HistoryColumns<'a> {
     pub current: &'a Ident,
     /// The row hash.
     pub hash: &'a Ident,
+}
+
+impl HistoryColumns<'_> {
+    /// Whether a version `t` was the current one at an instant, which is a text with its offset.
+    pub fn as_of(&self, dialect: &dyn Dialect, instant: &str) -> Sql {
+        let instant = dialect.typed_literal(instant, &dialect.type_name(&dialect.instant_type()));
+        sql!(
+            "t.{begin} <= {instant} AND (t.{end} IS NULL OR t.{end} > {instant})",
+            begin = self.begin,
+            instant,
+            end = self.end
+        )
+    }
+
+    /// The columns that are no part of what the source has.
+    pub fn names(&self) -> [&Ident; 4] {
+        [self.begin, self.end, self.current, self.hash]
+    }
 }
