@@ -30,7 +30,9 @@ class Two:
 
     def diff(self, a: str, b: str, *arguments: str, expect: int = 1) -> dict[str, Any]:
         (of_a, of_b) = self.names
-        return self.run(f"{of_a}:{a}", f"{of_b}:{b}", *arguments, "--output", "json", expect=expect).json()
+        done = self.run(f"{of_a}:{a}", f"{of_b}:{b}", *arguments, "--output", "json", expect=expect)
+        report: dict[str, Any] = done.json()
+        return report
 
     def run(self, *arguments: str, expect: int = 1) -> Finished:
         return self.flow("diff", *arguments, expect=expect)
@@ -455,14 +457,14 @@ def test_random_tables_differ_as_a_model_says(two: Two, seed: int) -> None:
 
     both = of_a.keys() & of_b.keys()
     differing = [0] * len(columns)
-    rows = 0
+    changed = 0
     for meaning in both:
         pairs = zip(of_a[meaning][1], of_b[meaning][1], strict=True)
         differs = [meant(one) != meant(other) for one, other in pairs]
-        rows += any(differs)
+        changed += any(differs)
         differing = [count + one for count, one in zip(differing, differs, strict=True)]
     only = (len(of_a) - len(both), len(of_b) - len(both))
-    expected = (len(of_a), len(of_b), *only, rows, len(both) - rows)
+    expected = (len(of_a), len(of_b), *only, changed, len(both) - changed)
     said = ",".join(name for name in names if name.startswith("k"))
     report = two.diff("a.t", "b.t", "--keys", said, "--sample", "1000", expect=0 if expected[2:5] == (0, 0, 0) else 1)
     assert (seed, counts(report)) == (seed, expected)

@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 /// Digests that a side keeps at a time: two numbers a row.
-const MOST_ROWS: i64 = 1_000_000;
+const MOST_ROWS: i64 = 1_500_000;
 /// Digests of single values that a side keeps at a time.
 const MOST_VALUES: usize = 2_000_000;
 /// Seeds that are tried, where two keys have one digest.
