@@ -368,6 +368,28 @@ def test_values_that_change_places_are_seen(two: Two) -> None:
     assert by_column(two.diff("a.t", "b.t")) == {"v": 4}
 
 
+def test_servers_whose_hashes_differ_are_compared_all_the_same(
+    flow: Flow, new_database: Callable[[], Database]
+) -> None:
+    """A processor that keeps bytes in another order hashes them otherwise: here it is played."""
+    two = Two(flow, new_database(), new_database())
+    flow.project(Across().text())
+    connect(flow, two.a, two.b)
+    two.a.execute("CREATE SCHEMA a")
+    two.b.execute("CREATE SCHEMA b")
+    people(two)
+    two.b.execute(
+        "ALTER FUNCTION pg_catalog.hash_record_extended(record, bigint) RENAME TO hash_record_little;"
+        "CREATE FUNCTION pg_catalog.hash_record_extended(record, bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE"
+        " AS 'BEGIN RETURN pg_catalog.hash_record_little($1, $2) # 255; END'"
+    )
+    assert counts(two.diff("a.people", "b.people", expect=0)) == (100, 100, 0, 0, 0, 100)
+    two.b.execute("UPDATE b.people SET age = -1 WHERE id = 7; DELETE FROM b.people WHERE id = 8")
+    report = two.diff("a.people", "b.people", "--sample", "2")
+    assert (counts(report), by_column(report)) == ((100, 99, 1, 0, 1, 98), {"age": 1})
+    assert sorted(row["change"] for row in report["sample"]) == ["differs", "only_in_a"]
+
+
 # --- against a model --------------------------------------------------------------------------------------------
 
 # By type: texts of values; those of one number are one value. Every type of the language, and some of the server's.
