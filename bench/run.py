@@ -7,6 +7,7 @@ about us. The server is `EMATIX_FLOW_BENCH_DSN`, else a private one that is star
     ./do bench --rows 100000 --rounds 5 scd2
     ./do bench expectations         # a load with five expectations beside the same load without
     ./do bench cleaning             # text cleaned and read on its way, beside the same expressions by hand
+    ./do bench diff                 # two tables compared, on one server and across, beside what servers sum by themselves
     ./do bench --before old/flow    # another binary beside it, each in a database of its own
 """
 
@@ -317,6 +318,79 @@ def cleaning(bench: Bench, source: str, rounds: int) -> None:
     compare(f"cleaning ({source})", rounds, players)
 
 
+# What somebody writes who compares two tables of two servers by hand, and the quickest that a server has.
+SUMS = {
+    "md5": "SELECT count(*), sum(('x' || substr(md5(t::text), 1, 16))::bit(64)::bigint) FROM raw.customers AS t",
+    "hash": "SELECT count(*), sum(hash_record_extended(t.*, 1)) FROM raw.customers AS t",
+}
+
+
+def diff(bench: Bench, rounds: int) -> None:
+    """Two tables that are equal, and of which a hundredth differs: in two databases, then in one.
+
+    The floor of equal tables is the sum of md5 over each row, by both servers at once (`hash`: by the server's own hash
+    of a row, which takes 1 and 1.0 of jsonb for one). Of tables that differ it is what the comparison in the client would
+    read: both tables, whole, by binary COPY. In one database it is the join by hand.
+    """
+    homes = (bench.dsn, bench.source_dsn)
+    for home in homes:
+        bench.psql(HERE / "gen_source.sql", home, n=bench.rows)
+    bench.peak = 0
+
+    def both(command: str) -> float:
+        started = time.perf_counter()
+        asked = [
+            subprocess.Popen(["psql", "-q", "-v", "ON_ERROR_STOP=1", home, "-c", command], stdout=subprocess.DEVNULL)
+            for home in homes
+        ]
+        if any(each.wait() != 0 for each in asked):
+            raise SystemExit(f"failed: {command}")
+        return time.perf_counter() - started
+
+    def compared(*words: str, differing: int) -> float:
+        command = [str(bench.binary), "diff", "--output", "json", *words]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=bench.folder)
+        assert process.stdout is not None
+        output = process.stdout.read()
+        _, _, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        report = json.loads(output)
+        if report.get("rows_differing") != differing:
+            raise SystemExit(f"diff found {output.decode()}")
+        bench.peak = max(bench.peak, usage.ru_maxrss)
+        return seconds
+
+    def rest() -> None:
+        settle(bench)
+
+    across = ("raw.customers", "--from", homes[0], "--to", homes[1])
+    players = {f"{name}": (rest, lambda sql=sql: both(sql)) for name, sql in SUMS.items()}
+    players = {"floor": players.pop("md5"), **players, "flow": (rest, lambda: compared(*across, differing=0))}
+    compare("diff (across) equal", rounds, players)
+    bench.psql(HERE / "gen_change.sql", bench.source_dsn, pct=1, seed=7919)
+    with psycopg.connect(bench.source_dsn) as connection:
+        [(changed,)] = connection.execute("SELECT count(*) FROM raw.customers WHERE status LIKE '%*'").fetchall()
+    copy = "COPY (SELECT * FROM raw.customers) TO STDOUT (FORMAT binary)"
+    players = {
+        "floor": (rest, lambda: both(copy)),
+        "flow": (rest, lambda: compared(*across, differing=changed)),
+    }
+    compare("diff (across) 1 % changed", rounds, players)
+    bench.execute("DROP TABLE IF EXISTS raw.changed; CREATE TABLE raw.changed (LIKE raw.customers INCLUDING ALL)")
+    bench.execute(
+        "INSERT INTO raw.changed SELECT customer_id, email, name, CASE WHEN customer_id % 100 = 0 THEN status || '*' ELSE"
+        " status END, age, balance, is_vip, signup_date, updated_at, attrs FROM raw.customers; ANALYZE raw.changed"
+    )
+    within = ("raw.customers", "raw.changed", "--from", bench.dsn)
+    players = {
+        "floor": (rest, lambda: bench.psql(HERE / "floor" / "diff_join.sql")),
+        "flow": (rest, lambda: compared(*within, differing=bench.rows // 100)),
+    }
+    compare("diff (one database) 1 % changed", rounds, players)
+    print(f"diff peak memory of flow {bench.peak / 1024:.0f} MB", flush=True)
+
+
 def startup(rounds: int) -> None:
     """`flow --version` beside a program that does nothing."""
     binary = str(flow_binary())
@@ -340,7 +414,10 @@ def startup(rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "what", nargs="*", default=["startup", "scd2", "merge"], help="startup, scd2, merge, expectations, cleaning"
+        "what",
+        nargs="*",
+        default=["startup", "scd2", "merge"],
+        help="startup, scd2, merge, expectations, cleaning, diff",
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -357,7 +434,7 @@ def main() -> None:
     if "startup" in chosen.what:
         startup(200)
     strategies = [name for name in chosen.what if name in ("scd2", "merge")]
-    if not strategies and not {"expectations", "cleaning"} & set(chosen.what):
+    if not strategies and not {"expectations", "cleaning", "diff"} & set(chosen.what):
         return
     binaries = {"flow": flow_binary()} | ({"before": chosen.before} if chosen.before else {})
     with bench_server() as server_dsn, tempfile.TemporaryDirectory() as folder:
@@ -382,6 +459,8 @@ def main() -> None:
         if "cleaning" in chosen.what:
             for source in chosen.source or ["table", "across"]:
                 cleaning(benches["flow"], source, chosen.rounds)
+        if "diff" in chosen.what:
+            diff(benches["flow"], chosen.rounds)
 
 
 if __name__ == "__main__":

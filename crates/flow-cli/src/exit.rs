@@ -39,7 +39,10 @@ pub fn of_rest(left: usize, stop: Stop) -> ExitCode {
 
 /// The exit code of some errors that kept a command from its work.
 pub fn of_errors(errors: &[FlowError]) -> ExitCode {
-    shared(errors.iter().map(|error| error.code.exit()))
+    shared(errors.iter().map(|error| match error.context.get("signal").and_then(|signal| signal.as_str()) {
+        Some("SIGTERM") => ExitCode::Terminated,
+        _ => error.code.exit(),
+    }))
 }
 
 /// Of several: success if all are, else the code that the failures share, else 1.

@@ -77,6 +77,7 @@ error_codes! {
         NotYetSupported = "not_yet_supported", "A known option or path that this version does not have yet.";
         PathImpossible = "path_impossible", "The path that was forced cannot be taken.";
         UnsupportedServer = "unsupported_server", "The server is older than Postgres 15.";
+        UnsupportedByEngine = "unsupported_by_engine", "The engine of a connection cannot do what is asked.";
         MetadataNewer = "metadata_newer", "The metadata in the target was written by a newer version.";
         UnknownOption = "unknown_option", "There is no option of that name.";
         UnknownPipeline = "unknown_pipeline", "There is no pipeline of that name.";

@@ -34,3 +34,4 @@ pub mod pipeline;
 pub mod reading;
 pub mod strategies;
 pub mod planner;
+pub mod difference;

@@ -1,6 +1,7 @@
 //! The command line as types; the doc comments are the help that users read.
 
 mod copy;
+mod diff;
 mod history;
 mod overrides;
 mod project;
@@ -9,6 +10,7 @@ mod transform;
 mod watermark;
 
 pub use copy::CopyArgs;
+pub use diff::DiffArgs;
 pub use history::{HistoryArgs, KeyPart, LogsArgs, RejectedArgs};
 pub use overrides::OverrideArgs;
 pub use project::{
@@ -77,7 +79,7 @@ pub enum Output {
     Json,
     /// One JSON document a line
     Ndjson,
-    /// A comment on a pull request (validate, preview, plan, dry-run)
+    /// A comment on a pull request (validate, preview, plan, dry-run, diff)
     Markdown,
     /// Annotations in GitHub Actions (validate, preview, plan, dry-run)
     Github,
@@ -100,7 +102,7 @@ pub struct GlobalArgs {
     pub config: PathBuf,
 
     /// Form of the answer on stdout: human, json or ndjson; validate, preview, plan and dry-run also have
-    /// markdown and github
+    /// markdown and github, diff has markdown
     #[arg(
         long,
         global = true,
@@ -295,6 +297,9 @@ pub enum Command {
     /// Verify a table's history: one current version a key, no overlaps
     #[command(after_help = history::CHECK_EXAMPLES)]
     Check(SelectionArgs),
+    /// Compare two tables or queries, or a pipeline's source and target
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(Box<DiffArgs>),
     /// Show, set or forget where incremental pipelines go on
     #[command(subcommand, arg_required_else_help = true, after_help = watermark::EXAMPLES)]
     Watermark(WatermarkCommand),

@@ -94,12 +94,12 @@ fn refuse_bare_table(flag: &str, table: &str) -> Result<()> {
 }
 
 /// Whether a text says where to connect, and is not the name of what does.
-fn is_dsn(text: &str) -> bool {
+pub(super) fn is_dsn(text: &str) -> bool {
     text.contains("://") || text.contains('=')
 }
 
 /// The name of a connection; of a DSN its address, which has no password.
-fn connection(project: &mut ProjectSpec, flag: &str, text: &str) -> Result<String> {
+pub(super) fn connection(project: &mut ProjectSpec, flag: &str, text: &str) -> Result<String> {
     if !is_dsn(text) {
         return Ok(text.to_owned());
     }

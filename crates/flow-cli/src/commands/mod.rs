@@ -6,6 +6,7 @@ pub mod connections;
 pub mod copy;
 pub mod demo;
 pub mod dev;
+pub mod diff;
 pub mod explain;
 pub mod history;
 pub mod init;
@@ -68,7 +69,7 @@ pub fn dispatch(cli: Cli, around: Surroundings) -> u8 {
     }
 }
 
-/// The name of a command that says what would happen: a reviewer wants that beside the change.
+/// The name of a command that says what would happen, or what is: a reviewer wants that beside the change.
 fn looks_ahead(command: &Command) -> Option<&'static str> {
     match command {
         Command::Validate(_) => Some("validate"),
@@ -76,6 +77,7 @@ fn looks_ahead(command: &Command) -> Option<&'static str> {
         Command::Plan(_) => Some("plan"),
         Command::DryRun(_) => Some("dry-run"),
         Command::Run(args) if args.dry_run => Some("dry-run"),
+        Command::Diff(_) => Some("diff"),
         _ => None,
     }
 }
@@ -98,6 +100,7 @@ fn perform(session: &Session, command: Command) -> Outcome {
         Command::History(args) => history::history(session, &args),
         Command::Logs(args) => logs::logs(session, &args),
         Command::Rejected(args) => rejected::rejected(session, &args),
+        Command::Diff(args) => diff::diff(session, &args),
         Command::Check(selection) => check::check(session, &selection),
         Command::Watermark(command) => watermark::watermark(session, &command),
         Command::Transform(command) => transform::transform(session, &command),
@@ -127,6 +130,12 @@ fn form_refused(global: &GlobalArgs, command: &Command, looks_ahead: Option<&str
             "`--output {form}` is for what a reviewer reads: validate, preview, plan and dry-run have it"
         );
         return Some(FlowError::new(ErrorCode::InvalidValue, message).hint(hint));
+    }
+    if let (Command::Diff(_), Output::Github) = (command, global.output) {
+        let message = "`--output github` is for what stands in a file: a difference of rows does not";
+        return Some(
+            FlowError::new(ErrorCode::InvalidValue, message).hint("--output markdown has a page of it"),
+        );
     }
     let flag = match command {
         Command::Plan(args) | Command::Preview(args) if args.sql => "--sql",

@@ -2,6 +2,7 @@
 //! styles out where nobody sees them, so colour never carries meaning alone.
 
 pub mod diagnostic;
+pub mod diff;
 pub mod github;
 pub mod history;
 pub mod lists;

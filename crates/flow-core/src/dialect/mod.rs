@@ -6,6 +6,7 @@
 pub mod duckdb;
 pub mod postgres;
 
+use crate::hash::Normal;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Quote, Sql};
 use crate::types::{DataType, TypeFacts};
@@ -100,6 +101,10 @@ pub trait Dialect: Quote + Send + Sync {
     fn differs(&self, data_type: &TypeFacts, left: &Sql, right: &Sql) -> Sql;
     /// The row hash.
     fn row_digest(&self, columns: &[ColumnValue<'_>]) -> Sql;
+    /// Its words for comparing rows with those of another query; `None` where it has none.
+    fn differing(&self) -> Option<&dyn Differing> {
+        None
+    }
     /// Whether a part of a text matches a regular expression.
     fn matches(&self, value: &Sql, pattern: &str) -> Sql;
     /// A number that equal rows of these values have alike and others nearly never, which is quicker to count than the
@@ -203,6 +208,30 @@ pub trait Dialect: Quote + Send + Sync {
     fn instant_type(&self) -> DataType {
         DataType::TimestampTz
     }
+}
+
+/// Words for comparing the rows of two queries, whichever servers they are on.
+pub trait Differing {
+    /// A value in a normal form that is its type's own or that values of its type have too: equal values have equal bytes
+    /// then. `value` is a column or stands in parentheses.
+    fn formed(&self, own: Normal, form: Normal, value: &Sql) -> Sql;
+    /// A value by whose `=` and `IS DISTINCT FROM` two values differ as their normal forms do.
+    fn comparable(&self, own: Normal, form: Normal, value: &Sql) -> Sql;
+    /// A number of 64 bits that rows of equal values have alike, and others next to never; each value is in its form.
+    fn digest(&self, values: &[Sql], digest: Digest) -> Sql;
+    /// A number: servers that have it alike have quick digests alike.
+    fn proof(&self) -> Sql;
+    /// Settings of the transaction under which large readings are planned well.
+    fn settings(&self) -> Sql;
+}
+
+/// How a digest is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// Whether every server makes it alike, whatever its processor; else it is twice as fast.
+    pub portable: bool,
+    /// Other numbers come of another seed.
+    pub seed: u8,
 }
 
 /// What becomes of a declared type that a database does not have as it is declared.

@@ -1,8 +1,11 @@
 //! Postgres 15 and later.
 
+mod differing;
 mod texts;
 
-use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder, WriteAtOnce};
+use super::{
+    Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Differing, Measure, NewColumn, RowOrder, WriteAtOnce,
+};
 use crate::hash::{Normal, SqlColumn, row_digest_sql};
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
@@ -187,6 +190,10 @@ impl Dialect for Postgres {
             })
             .collect();
         Sql::from_dialect(row_digest_sql(&columns))
+    }
+
+    fn differing(&self) -> Option<&dyn Differing> {
+        Some(self)
     }
 
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast {

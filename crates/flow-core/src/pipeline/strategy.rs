@@ -45,6 +45,14 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
         let _ = load;
         Ok(Vec::new())
     }
+    /// Which rows `t` of the target stand for what the source has now; `None`: all of them.
+    fn held(&self) -> Option<Sql> {
+        None
+    }
+    /// The columns in which such a row is as the source has it.
+    fn mirrored(&self, load: &Resolved<'_>) -> Vec<Ident> {
+        load.compared.clone()
+    }
     /// How it wants the source's rows.
     fn reading(&self, load: &Resolved<'_>) -> ReadingNeed;
     /// Which columns it keeps unique in a table.
@@ -296,4 +304,22 @@ pub struct HistoryColumns<'a> {
     pub current: &'a Ident,
     /// The row hash.
     pub hash: &'a Ident,
+}
+
+impl HistoryColumns<'_> {
+    /// Whether a version `t` was the current one at an instant, which is a text with its offset.
+    pub fn as_of(&self, dialect: &dyn Dialect, instant: &str) -> Sql {
+        let instant = dialect.typed_literal(instant, &dialect.type_name(&dialect.instant_type()));
+        sql!(
+            "t.{begin} <= {instant} AND (t.{end} IS NULL OR t.{end} > {instant})",
+            begin = self.begin,
+            instant,
+            end = self.end
+        )
+    }
+
+    /// The columns that are no part of what the source has.
+    pub fn names(&self) -> [&Ident; 4] {
+        [self.begin, self.end, self.current, self.hash]
+    }
 }

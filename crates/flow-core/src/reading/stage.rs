@@ -367,8 +367,13 @@ fn unread_columns(load: &Resolved<'_>) -> Vec<Column> {
     load.readings().map(column).collect()
 }
 
-/// The number of a row among those of its key, the latest first.
 fn rank_column(load: &Resolved<'_>) -> Option<Column> {
+    let value = rank_of_key(load)?;
+    Some(Column { name: Ident::fixed(RANK), data_type: ours(load, &DataType::BigInt), value })
+}
+
+/// The number of a row `q` among those of its key, the latest first; `None` where every key has one row.
+pub fn rank_of_key(load: &Resolved<'_>) -> Option<Sql> {
     if load.pipeline.on_duplicate != OnDuplicate::Latest {
         return None;
     }
@@ -380,13 +385,12 @@ fn rank_column(load: &Resolved<'_>) -> Option<Column> {
         keys.push(&sql!(", {column} IS NULL", column = load.prepared.watermark(&skipping.column)));
     }
     let order = Sql::join(load.pipeline.order_by.iter().map(|item| Sql::user_list(item)), ", ");
-    let value = sql!(
+    Some(sql!(
         "{row_number}() OVER (PARTITION BY {keys} ORDER BY {order})",
         row_number = load.dialect.function("row_number"),
         keys,
         order
-    );
-    Some(Column { name: Ident::fixed(RANK), data_type: ours(load, &DataType::BigInt), value })
+    ))
 }
 
 /// A key as the target will hold it: numeric 1.2 and 1.4 are one integer. What an explicit cast would

@@ -1,6 +1,7 @@
 //! Append: every source row is inserted. With an incremental column, a ledger of what was loaded in
 //! the range that can be read again keeps rows at a tie from being lost or doubled.
 
+use super::by_key;
 use crate::check::Check;
 use crate::declare::Mode;
 use crate::declare::options::PipelineOptions;
@@ -86,6 +87,11 @@ impl LoadStrategy for Append {
 
     fn keys(&self) -> KeyNeed {
         KeyNeed::None
+    }
+
+    /// All that the source fills: no row of its target is compared with another.
+    fn mirrored(&self, load: &Resolved<'_>) -> Vec<Ident> {
+        by_key::all_but_keys(load)
     }
 
     fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {

@@ -97,6 +97,11 @@ impl LoadStrategy for Merge {
         }
     }
 
+    /// Not those that are marked as deleted.
+    fn held(&self) -> Option<Sql> {
+        (self.deletes == HandleDeletes::Soft).then(|| sql!("t.{flag} IS NOT TRUE", flag = self.deleted_flag))
+    }
+
     /// A column that is added and updated has values in rows from before the watermark too.
     fn reading(&self, load: &Resolved<'_>) -> ReadingNeed {
         ReadingNeed {

@@ -66,6 +66,15 @@ impl LoadStrategy for Scd2 {
         compare_columns(load, self)
     }
 
+    /// The current versions.
+    fn held(&self) -> Option<Sql> {
+        Some(sql!("t.{flag}", flag = self.current_flag))
+    }
+
+    fn mirrored(&self, load: &Resolved<'_>) -> Vec<Ident> {
+        load.compared.iter().chain(&self.overwrite_columns).cloned().collect()
+    }
+
     fn reading(&self, load: &Resolved<'_>) -> ReadingNeed {
         let rehashes = rehash::rehashes(load);
         // A first load looks at the beginnings of versions before it inserts them.

@@ -54,6 +54,11 @@ impl LoadStrategy for Truncate {
         })
     }
 
+    /// All that the source fills: no row of its target is compared with another.
+    fn mirrored(&self, load: &Resolved<'_>) -> Vec<Ident> {
+        by_key::all_but_keys(load)
+    }
+
     fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {
         match self.method {
             ReplaceMethod::Truncate | ReplaceMethod::Delete => ReadingNeed::default(),

@@ -157,6 +157,11 @@ impl Session for Pooled {
         self.session().begin(blame, access, limits).await
     }
 
+    async fn begin_snapshot(&self, blame: Blame, tables: &[String], limits: &Limits) -> Result<()> {
+        self.begun(true);
+        self.session().begin_snapshot(blame, tables, limits).await
+    }
+
     async fn outside(&self, limits: Option<&Limits>) -> Result<()> {
         self.begun(limits.is_some());
         self.session().outside(limits).await?;

@@ -170,6 +170,11 @@ impl Session for PostgresSession {
         self.ask(blame, "begin", &sql).await.map(|_| ())
     }
 
+    async fn begin_snapshot(&self, blame: Blame, tables: &[String], limits: &Limits) -> Result<()> {
+        let sql = transaction::begin_snapshot(tables, &self.settings, limits);
+        self.ask(blame, "begin", &sql).await.map(|_| ())
+    }
+
     async fn outside(&self, limits: Option<&Limits>) -> Result<()> {
         let sql = match limits {
             Some(limits) => transaction::outside(&self.settings, limits),

@@ -51,6 +51,15 @@ pub trait Inspector: Send + Sync {
     /// What the server says of the query; `duplicate_name`.
     async fn columns(&self, query: &str) -> Result<Vec<SourceColumn>>;
 
+    /// The tables that a query reads and that this session may keep as they are, by their names in SQL.
+    ///
+    /// # Errors
+    /// What the server says of the query.
+    async fn tables_of(&self, query: &str) -> Result<Vec<String>> {
+        let _ = query;
+        Ok(Vec::new())
+    }
+
     /// Asks which tables and views there are, but for those of the system and of flow itself, in the order of their
     /// names.
     fn relations(&self) -> Question<Vec<Named>>;

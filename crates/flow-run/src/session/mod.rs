@@ -68,6 +68,16 @@ pub trait Session: Send + Sync {
     /// As [`Session::ask`].
     async fn begin(&self, blame: Blame, access: Access, limits: Option<&Limits>) -> Result<()>;
 
+    /// As [`Session::begin`] for a transaction that reads, whose statements all see one instant: one at which nobody who
+    /// empties these tables (by their names in SQL) is in the middle of it.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn begin_snapshot(&self, blame: Blame, tables: &[String], limits: &Limits) -> Result<()> {
+        let _ = tables;
+        self.begin(blame, Access::ReadOnly, Some(limits)).await
+    }
+
     /// Sets what the connection pins and what bounds statements outside of any transaction; without limits it takes that
     /// away again.
     ///

@@ -3,6 +3,7 @@
 
 pub mod compare;
 pub mod copy;
+pub mod digests;
 pub mod known;
 
 use crate::session::{RowSink, RowStream, Session};

@@ -1,11 +1,13 @@
 //! Answers as a comment on a pull request, in GitHub's Markdown.
 
+mod diff;
 mod escape;
 mod page;
 mod plan;
 mod runs;
 mod validate;
 
+pub use diff::diff;
 pub use plan::plan;
 pub use runs::runs;
 pub use validate::validate;

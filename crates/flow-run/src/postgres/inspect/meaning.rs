@@ -139,6 +139,31 @@ pub(super) async fn reads_otherwise(session: &PostgresSession, query: &str) -> R
     Ok(None)
 }
 
+/// The tables that a query reads, as far as the role may lock them.
+pub(super) async fn tables_of(session: &PostgresSession, query: &str) -> Result<Vec<String>> {
+    let explain = format!("EXPLAIN (VERBOSE, COSTS off, FORMAT json) SELECT * FROM (\n{query}\n) AS q");
+    let answers = session.ask(Blame::Source, EXPLAINED, &explain).await?;
+    let plan = nth(&answers, 0, EXPLAINED)?.only_value(EXPLAINED)?;
+    let plan: Value = serde_json::from_str(plan)
+        .map_err(|error| unreadable(EXPLAINED, &format!("a plan that is no JSON: {error}")))?;
+    let mut found = Words::default();
+    found.collect(&plan);
+    if found.relations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<String> =
+        found.relations.iter().map(|(schema, name)| format!("({}, {})", text(schema), text(name))).collect();
+    let question = format!(
+        "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM (VALUES {}) AS r(schema, name)
+  JOIN pg_catalog.pg_namespace AS n ON n.nspname = r.schema
+  JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = r.name
+ WHERE c.relkind IN ('r', 'p') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') ORDER BY 1",
+        rows.join(", ")
+    );
+    let answers = session.ask(Blame::Source, EXPLAINED, &question).await?;
+    Ok(answers.iter().flat_map(|set| &set.rows).filter_map(|row| row.first()?.clone()).collect())
+}
+
 /// What a plan names.
 #[derive(Default)]
 struct Words {

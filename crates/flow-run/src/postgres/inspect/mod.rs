@@ -34,6 +34,10 @@ impl Inspector for PostgresSession {
         query::columns(self, query).await
     }
 
+    async fn tables_of(&self, query: &str) -> Result<Vec<String>> {
+        meaning::tables_of(self, query).await
+    }
+
     fn relations(&self) -> Question<Vec<Named>> {
         Question::new(relations::question(), relations::read)
     }
