@@ -4,6 +4,7 @@ mod answers;
 mod assumed;
 pub mod callables;
 mod check;
+pub mod described;
 mod gather;
 mod keys;
 mod members;
