@@ -193,30 +193,119 @@ def test_a_history_whose_metadata_are_gone_opens_no_false_version_for_a_new_colu
     assert database.value("SELECT count(*) FROM mart.people WHERE mail = 'a@x.org'") == 5
 
 
+LEFT = "columns that the source does not have, and mart.people keeps: {}; a row or version that is written from now on has NULL there"
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("migrate", [False, True])
-def test_a_column_that_the_source_loses_or_renames_ends_the_run_with_what_settles_it(
-    migrate: bool, mode: str, path: str, flow: Flow, database: Database, new_database: Any
+def test_a_column_that_leaves_the_source_is_kept_and_reported(
+    mode: str, path: str, flow: Flow, database: Database, new_database: Any
 ) -> None:
     at = ends(flow, database, new_database(), path)
     source(at, ["id"])
-    made = project(mode, migrate=migrate)
+    made = project(mode)
+    made.run(flow)
+    at.execute("ALTER TABLE app.people DROP COLUMN age")
+    for _ in range(2):
+        assert looked_at(made, flow)["warnings"] == [LEFT.format("age")]
+    assert f"warning: {LEFT.format('age')}" in flow("plan", "people").stdout + flow("run", "people", "-v").stderr
+    at.execute("INSERT INTO app.people VALUES (6, 'eu', 'new'); UPDATE app.people SET name = 'changed' WHERE id = 1")
+    assert looked_at(made, flow)["status"] == "success"
+    ages = database.rows('SELECT id, name, age FROM mart.people WHERE id IN (1, 2, 6) ORDER BY id, name COLLATE "C"')
+    now = {
+        "truncate": [(1, "changed", None), (2, "name 2", None), (6, "new", None)],
+        "merge": [(1, "changed", 31), (2, "name 2", 32), (6, "new", None)],
+        "scd2": [(1, "changed", None), (1, "name 1", 31), (2, "name 2", 32), (6, "new", None)],
+    }
+    # What append has loaded stays; what it loads again has nothing there.
+    assert ages == now[mode] if mode != "append" else {(1, "name 1", 31), (6, "new", None)} <= set(ages)
+    assert flow("check", "people").code == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_renaming_is_decided_by_a_person_or_by_migrate(
+    mode: str, path: str, flow: Flow, database: Database, new_database: Any
+) -> None:
+    at = ends(flow, database, new_database(), path)
+    source(at, ["id"])
+    made = project(mode)
     made.run(flow)
     at.execute("ALTER TABLE app.people RENAME COLUMN age TO years")
     lost = "the source of `people` has no column `age`, which mart.people has\nthe source has: id, Region, name, years"
     rename = 'ALTER TABLE "mart"."people" RENAME COLUMN "age" TO "years"'
-    gone = 'if it is gone for good, select NULL in its place: NULL::integer AS "age"'
     error = made.run(flow, expect=2)["people"]["error"]
     assert (error["code"], error["message"]) == ("unknown_column", lost)
-    assert error["hint"] == f"was it renamed to `years`? then: {rename}; {gone}"
-    database.execute(rename)
-    assert looked_at(made, flow)["status"] == "success"
-    at.execute("ALTER TABLE app.people DROP COLUMN years")
+    assert error["hint"] == f"was it renamed to `years`? then: {rename}; if not, --migrate keeps it and adds the other"
+    told = [LEFT.format("age") + "; was age renamed to years?"]
+    assert looked_at(made, flow, "--migrate")["warnings"] == told
+    assert looked_at(made, flow)["warnings"] == [LEFT.format("age")]
+    assert database.value("SELECT max(years) FROM mart.people") == 35
+    database.execute("ALTER TABLE mart.people DROP COLUMN age")
+    assert looked_at(made, flow)["warnings"] == []
+
+
+@pytest.mark.parametrize("migrate", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_column_that_leaves_the_source_and_cannot_be_null_ends_the_run_with_what_settles_it(
+    mode: str, migrate: bool, flow: Flow, database: Database
+) -> None:
+    connect(flow, database, database)
+    source(database, ["id"])
+    database.execute("ALTER TABLE app.people ALTER COLUMN age SET NOT NULL")
+    made = project(mode, migrate=migrate)
+    made.run(flow)
+    database.execute("ALTER TABLE app.people DROP COLUMN age")
     error = made.run(flow, expect=2)["people"]["error"]
-    assert error["hint"] == gone.replace("age", "years")
-    made.pipeline("people", 'SELECT *, NULL::integer AS "years" FROM app.people', "mart.people", mode, keys="id")
-    assert looked_at(made, flow)["status"] == "success"
+    assert error["message"].startswith("the source of `people` has no column `age`, which mart.people has")
+    null = 'ALTER TABLE "mart"."people" ALTER COLUMN "age" DROP NOT NULL'
+    assert error["hint"] == f"it cannot be NULL; if it is gone for good: {null}"
+    database.execute(null)
+    assert looked_at(made, flow)["warnings"] == [LEFT.format("age")]
+
+
+COMMENTS = """
+SELECT obj_description('mart.people'::regclass, 'pg_class'), string_agg(a.attname || ': ' || col_description(a.attrelid, a.attnum), ', ' ORDER BY a.attnum)
+  FROM pg_attribute AS a WHERE a.attrelid = 'mart.people'::regclass AND a.attnum > 0
+"""
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("mode", MODES)
+def test_comments_of_the_source_come_with_the_table_and_later_where_migrate_allows_it(
+    mode: str, path: str, flow: Flow, database: Database, new_database: Any
+) -> None:
+    at = ends(flow, database, new_database(), path)
+    source(at, ["id"])
+    at.execute(
+        """COMMENT ON TABLE app.people IS 'who ''they'' are \\'; COMMENT ON COLUMN app.people."Region" IS 'where'"""
+    )
+    made = project(mode)
+    made.run(flow)
+    assert database.rows(COMMENTS) == [("who 'they' are \\", "Region: where")]
+    at.execute("COMMENT ON TABLE app.people IS 'people'; COMMENT ON COLUMN app.people.age IS 'years'")
+    # Somebody's own comment on the target stays, where the source has none.
+    database.execute("COMMENT ON COLUMN mart.people.name IS 'ours'")
+    looked_at(made, flow)
+    assert database.rows(COMMENTS) == [("who 'they' are \\", "Region: where, name: ours")]
+    [plan] = flow("plan", "people", "--migrate", "--output", "json").json()["pipelines"]
+    changed = ["the comment of the table", "the comment of the column age"]
+    assert [(mark["mark"], mark["what"]) for mark in plan["marks"]] == [("~", what) for what in changed]
+    looked_at(made, flow, "--migrate")
+    assert database.rows(COMMENTS) == [("people", "Region: where, name: ours, age: years")]
+    [plan] = flow("plan", "people", "--migrate", "--output", "json").json()["pipelines"]
+    assert plan["marks"] == []
+
+
+def test_a_plan_prints_what_was_inferred(flow: Flow, database: Database) -> None:
+    connect(flow, database, database)
+    source(database, ["id", "Region"])
+    made = project("merge")
+    flow.project(made.text())
+    columns = "id bigint NOT NULL, Region text NOT NULL, name text, age integer"
+    assert f"  note: columns as the source has them: {columns}\n" in flow("plan", "people").stdout
+    made.run(flow)
+    assert f"  note: columns as the live table has them: {columns}\n" in flow("plan", "people").stdout
 
 
 @pytest.mark.parametrize("path", PATHS)

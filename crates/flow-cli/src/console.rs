@@ -169,10 +169,16 @@ impl Console {
 
     /// Asks for a yes; anything else is a no.
     pub fn confirm(&self, question: &str) -> bool {
-        self.err(&format!("{question} [y/N] "));
+        let answer = self.ask(&format!("{question} [y/N] ")).unwrap_or_default();
+        matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Asks for a line; `None` where the input ends.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        self.err(question);
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+        read.is_ok_and(|bytes| bytes > 0).then_some(answer)
     }
 }
 

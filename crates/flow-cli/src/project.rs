@@ -56,6 +56,15 @@ pub struct Session {
     pub around: Surroundings,
 }
 
+/// Whether a command can do without the project's file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum File {
+    /// Modules alone are a project too; without them there has to be one.
+    Needed,
+    /// The command makes one.
+    Made,
+}
+
 /// What the files and the modules of a project declare, and who calls their functions.
 struct Read {
     project: ProjectSpec,
@@ -92,7 +101,7 @@ impl Session {
     /// # Errors
     /// Every mistake in them, each at its place.
     pub fn project(&self) -> Result<ProjectSpec, Failure> {
-        Ok(self.read(false, None)?.project)
+        Ok(self.read(false, None, File::Needed)?.project)
     }
 
     /// An engine for a project, with every driver that there is here.
@@ -105,7 +114,15 @@ impl Session {
     /// # Errors
     /// Every mistake in it.
     pub fn engine(&self) -> Result<Engine, Failure> {
-        Ok(self.read(false, None)?.engine(self))
+        Ok(self.read(false, None, File::Needed)?.engine(self))
+    }
+
+    /// As [`Session::engine`], for a command that writes the file where there is none.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn engine_to_write(&self) -> Result<Engine, Failure> {
+        Ok(self.read(false, None, File::Made)?.engine(self))
     }
 
     /// As [`Session::engine`], for a command that asks the databases about these pipelines (none: about all): what a
@@ -114,7 +131,7 @@ impl Session {
     /// # Errors
     /// Every mistake in the project, and what keeps a connection from answering.
     pub fn connected_engine(&self, wanted: &[String]) -> Result<Engine, Failure> {
-        Ok(self.read(false, Some(wanted))?.engine(self))
+        Ok(self.read(false, Some(wanted), File::Needed)?.engine(self))
     }
 
     /// As [`Session::connected_engine`], for a command that goes on without the pipelines that are faulty.
@@ -122,7 +139,7 @@ impl Session {
     /// # Errors
     /// Mistakes that concern every pipeline.
     pub fn sound_engine(&self, wanted: &[String]) -> Result<(Engine, Vec<FlowError>), Failure> {
-        let mut read = self.read(true, Some(wanted))?;
+        let mut read = self.read(true, Some(wanted), File::Needed)?;
         let errors = std::mem::take(&mut read.errors);
         Ok((read.engine(self), errors))
     }
@@ -161,7 +178,7 @@ impl Session {
         Ok((project, errors))
     }
 
-    fn read(&self, sound: bool, wanted: Option<&[String]>) -> Result<Read, Failure> {
+    fn read(&self, sound: bool, wanted: Option<&[String]>, file: File) -> Result<Read, Failure> {
         let named: Vec<String> =
             self.global.module.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
         let of_directory = match (&named[..], std::env::current_dir()) {
@@ -170,8 +187,8 @@ impl Session {
         };
         let has_modules = !named.is_empty() || !of_directory.is_empty() || self.around.python.is_some();
         let config = &self.global.config;
-        // Modules alone are a project too.
-        let no_file = has_modules && config.as_os_str() == DEFAULT_CONFIG && !config.exists();
+        let needless = has_modules || file == File::Made;
+        let no_file = needless && config.as_os_str() == DEFAULT_CONFIG && !config.exists();
         let (mut project, mut errors) = match no_file {
             true => {
                 self.refuse_environment()?;

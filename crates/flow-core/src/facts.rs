@@ -166,6 +166,8 @@ pub struct Relation {
     pub estimated_rows: f64,
     /// How far the table's order follows a column that leads an index, from -1 to 1 by column, where that was asked.
     pub correlation: BTreeMap<String, f64>,
+    /// What the table and its columns hold, as its comments say.
+    pub comments: Comments,
 }
 
 impl Relation {
@@ -185,9 +187,19 @@ impl Relation {
                 .unwrap_or_default(),
             estimated_rows,
             correlation: BTreeMap::new(),
+            comments: Comments::default(),
             not_null,
         }
     }
+}
+
+/// What a table and its columns hold, as comments say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comments {
+    /// Of the table.
+    pub table: Option<String>,
+    /// Of its columns, by name.
+    pub columns: BTreeMap<String, String>,
 }
 
 /// What is known of the target.

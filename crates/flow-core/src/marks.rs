@@ -88,6 +88,8 @@ pub enum Subject {
     NewColumn,
     /// A column whose declared type holds more than the live one.
     WiderColumn,
+    /// What the table, or a column of it, is said to hold.
+    Comment,
     /// An index or a constraint that the load strategy needs.
     Constraint,
     /// A column that makes a history of a table with rows.
@@ -106,7 +108,7 @@ impl Subject {
         match self {
             Subject::NewSchema | Subject::NewTable => (MarkKind::Create, Risk::New),
             // With or without DEFAULT: https://www.postgresql.org/docs/current/sql-altertable.html, Notes.
-            Subject::NewColumn => (MarkKind::Change, Risk::BriefLock),
+            Subject::NewColumn | Subject::Comment => (MarkKind::Change, Risk::BriefLock),
             Subject::WiderColumn => (MarkKind::Change, Risk::MayRewriteTable),
             Subject::Constraint => (MarkKind::Change, Risk::LocksTable),
             Subject::HistoryColumn => (MarkKind::Change, Risk::RewritesEveryRow),

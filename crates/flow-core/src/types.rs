@@ -287,6 +287,21 @@ fn unknown(text: &str, why: Option<&str>) -> FlowError {
     }))
 }
 
+/// A server's name of a type as a declaration writes it: by ours where there is one, else as it is; a name of which
+/// [`DataType::parse`] would think otherwise stands in double quotes. `None` where it cannot be written.
+pub fn spelled(name: &str, type_name: impl Fn(&DataType) -> String) -> Option<String> {
+    let arguments = name.rfind('(').map_or("", |at| &name[at..]);
+    let ours = TYPE_NAMES.iter().flat_map(|ours| [(*ours).to_owned(), format!("{ours}{arguments}")]);
+    let means = |text: &String| DataType::parse(text).is_ok_and(|parsed| type_name(&parsed) == name);
+    let word = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
+    let quoted = format!("\"{}\"{}", &name[..word], &name[word..]);
+    let is_one_word = word > 0 && !name[word..].contains(' ');
+    ours.into_iter().find(means).or_else(|| Some(name.to_owned()).filter(means)).or_else(|| {
+        let is_native = |text: &String| matches!(DataType::parse(text), Ok(DataType::Native(_)));
+        Some(quoted).filter(|text| is_one_word && is_native(text))
+    })
+}
+
 impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

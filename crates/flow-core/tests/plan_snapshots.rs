@@ -267,7 +267,7 @@ plans! {
         for (name, data_type) in rejected_rows::own_columns() {
             let data_type = Postgres.type_facts(&data_type).expect("a type of ours");
             let name = name.to_string();
-            live.columns.push(LiveColumn { name, data_type, nullable: false, default: None, generated: false });
+            live.columns.push(LiveColumn { name, data_type, nullable: false, default: None, generated: false, comment: None });
         }
         facts.target.rejected = Some(Box::new(live));
     });

@@ -237,6 +237,7 @@ fn drift(
         nullable,
         default: default.map(str::to_owned),
         generated: false,
+        comment: None,
     });
     let live = LiveTable {
         kind: 'r',
@@ -246,6 +247,7 @@ fn drift(
         checks: Vec::new(),
         triggers: Vec::new(),
         ours: true,
+        comment: None,
         estimated_rows: 0.0,
     };
     let found = differences(&table, &[], &live, &|column| facts(&column.data_type), &Postgres);

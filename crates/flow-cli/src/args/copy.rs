@@ -1,10 +1,10 @@
 //! Arguments of `copy`: a pipeline on the command line.
 
+use super::add::mode_called;
 use super::overrides::{OfCopy, OptionArgs, OverrideArgs};
 use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args};
 use ematix_flow_core::declare::{MODES, Mode, PipelineOptions};
-use serde_json::Value;
 
 pub(super) const EXAMPLES: &str = "\
 Needs no pipelines.toml; where there is one, its connections have their names.
@@ -58,8 +58,7 @@ pub struct CopyArgs {
 impl CopyArgs {
     /// The load strategy.
     pub fn mode(&self) -> Mode {
-        serde_json::from_value(Value::from(self.mode.clone()))
-            .expect("the flag takes the names of modes only")
+        mode_called(&self.mode)
     }
 
     /// The other options that were given.

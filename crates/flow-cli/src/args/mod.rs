@@ -1,5 +1,6 @@
 //! The command line as types; the doc comments are the help that users read.
 
+mod add;
 mod copy;
 mod diff;
 mod history;
@@ -9,6 +10,7 @@ mod run;
 mod transform;
 mod watermark;
 
+pub use add::{AddArgs, mode_called};
 pub use copy::CopyArgs;
 pub use diff::DiffArgs;
 pub use history::{HistoryArgs, KeyPart, LogsArgs, RejectedArgs};
@@ -52,7 +54,7 @@ const STYLES: Styles = Styles::styled()
     after_help = "\
 Start here:
   flow demo              watch a history grow, without a database of your own
-  flow init              write a pipelines.toml to begin with
+  flow init              write a pipelines.toml that runs as it is
   flow plan              see what a run would do, and why
   flow run --all         do it
 
@@ -246,9 +248,12 @@ pub struct SelectionArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write a commented pipelines.toml to begin with
+    /// Write a commented pipelines.toml to begin with, which runs
     #[command(after_help = project::INIT_EXAMPLES)]
     Init(InitArgs),
+    /// Write [tables] and [pipelines] for tables that there are
+    #[command(after_help = add::EXAMPLES)]
+    Add(AddArgs),
     /// Watch a history grow, on a Postgres of its own
     #[command(after_help = project::DEMO_EXAMPLES)]
     Demo(DemoArgs),

@@ -7,10 +7,13 @@ use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
 pub(super) const INIT_EXAMPLES: &str = "\
-Writes the file that --config names, and never over one that is there.
+Writes the file that --config names, and never over one that is there. It loads
+a table of the database that EMATIX_FLOW_DSN, else a running `flow dev`, leads
+to, or a sample; on a terminal it asks which table.
 
 Examples:
   flow init
+  flow init --python
   flow --config etl/pipelines.toml init";
 
 pub(super) const DEMO_EXAMPLES: &str = "\
@@ -82,7 +85,11 @@ Examples:
 
 /// Arguments of `init`.
 #[derive(Clone, Debug, Args)]
-pub struct InitArgs {}
+pub struct InitArgs {
+    /// A module with a class and a pipeline, my_pipelines.py, which the file names
+    #[arg(long)]
+    pub python: bool,
+}
 
 /// Arguments of `demo`.
 #[derive(Clone, Debug, Args)]

@@ -1,10 +1,11 @@
 //! `flow diff`: in which rows two tables or queries differ, or a pipeline's source and target. Ends with 1 where one does.
 
 use super::copy::{connection, is_dsn};
-use crate::args::{DEFAULT_CONFIG, DiffArgs};
+use crate::args::DiffArgs;
 use crate::console::Format;
 use crate::project::{Outcome, Session};
 use crate::render::{diff as render, markdown};
+use crate::workspace::DEFAULT_CONFIG;
 use crate::{selection, signals};
 use ematix_flow_core::declare::ProjectSpec;
 use ematix_flow_core::difference::{DiffReport, Wanted};

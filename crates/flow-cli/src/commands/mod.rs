@@ -1,5 +1,6 @@
 //! One file a command; this one leads to them and prints what kept a command from its work.
 
+pub mod add;
 pub mod check;
 pub mod completions;
 pub mod connections;
@@ -85,6 +86,7 @@ fn looks_ahead(command: &Command) -> Option<&'static str> {
 fn perform(session: &Session, command: Command) -> Outcome {
     match command {
         Command::Init(args) => init::init(session, &args),
+        Command::Add(args) => add::add(session, &args),
         Command::Demo(args) => demo::demo(session, &args),
         Command::Dev(command) => dev::dev(session, &command),
         Command::List(selection) => list::list(session, &selection),

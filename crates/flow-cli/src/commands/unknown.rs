@@ -10,8 +10,8 @@ use std::ffi::OsString;
 
 /// Commands that are decided and not yet there.
 const LATER: &[&str] = &[
-    "add", "graph", "daemon", "retry", "cancel", "pause", "resume", "unlock", "rewind", "backfill",
-    "features", "doctor",
+    "graph", "daemon", "retry", "cancel", "pause", "resume", "unlock", "rewind", "backfill", "features",
+    "doctor",
 ];
 
 /// Words of other tools, and what does the same here.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 const DEFAULT: &str = "default";
 
 /// The variable that says where `default` leads; with `_NAME` behind it, where NAME leads.
-const DSN_VARIABLE: &str = "EMATIX_FLOW_DSN";
+pub const DSN_VARIABLE: &str = "EMATIX_FLOW_DSN";
 
 /// The user's own file below the home directory, and how messages call it.
 const USER_FILE: &str = ".ematix-flow/connections.toml";

@@ -67,8 +67,18 @@ impl Relation {
     }
 }
 
-/// The tables that patterns mean, those with `!` left out, and the patterns that mean nothing.
+/// The tables that patterns mean as rows, and the patterns that mean nothing.
 pub fn chosen(patterns: &[&str], relations: &[Relation]) -> (Vec<Row>, Vec<usize>) {
+    let (taken, idle) = meant(patterns, relations);
+    let rows = taken.into_iter().map(|relation| {
+        let text = |text: &str| Literal::Text(text.to_owned());
+        Row::from([("schema".to_owned(), text(&relation.schema)), ("table".to_owned(), text(&relation.name))])
+    });
+    (rows.collect(), idle)
+}
+
+/// The tables that patterns mean, those with `!` left out, and the patterns that mean nothing.
+pub fn meant<'r>(patterns: &[&str], relations: &'r [Relation]) -> (Vec<&'r Relation>, Vec<usize>) {
     let mut taken = vec![false; relations.len()];
     let mut idle = Vec::new();
     let negative = |pattern: &&str| pattern.starts_with('!');
@@ -89,12 +99,9 @@ pub fn chosen(patterns: &[&str], relations: &[Relation]) -> (Vec<Row>, Vec<usize
             }
         }
     }
-    let rows = relations.iter().zip(&taken).filter(|(_, taken)| **taken).map(|(relation, _)| {
-        let text = |text: &str| Literal::Text(text.to_owned());
-        Row::from([("schema".to_owned(), text(&relation.schema)), ("table".to_owned(), text(&relation.name))])
-    });
+    let taken = relations.iter().zip(&taken).filter(|(_, taken)| **taken).map(|(relation, _)| relation);
     idle.sort_unstable();
-    (rows.collect(), idle)
+    (taken.collect(), idle)
 }
 
 /// The glob that covers the name of every member: `mirror_*` of `mirror_{table}`.

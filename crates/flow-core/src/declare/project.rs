@@ -2,7 +2,7 @@
 
 use super::for_each::{Member, Question};
 use super::variables::Variables;
-use super::{ConnectionSpec, PipelineSpec, TableSpec, TransformSpec};
+use super::{ConnectionSpec, PipelineOptions, PipelineSpec, TableSpec, TransformSpec};
 use crate::error::{ErrorCode, FlowError, Location};
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ pub struct ProjectSpec {
     pub tables: Tables,
     /// Pipelines by name, with `[defaults]` applied.
     pub pipelines: IndexMap<String, PipelineSpec>,
+    /// What `[defaults]` say, those of the environment among them.
+    pub defaults: PipelineOptions,
     /// Transforms by name.
     pub transforms: IndexMap<String, TransformSpec>,
     /// Those among the transforms that are functions of Python.

@@ -95,6 +95,7 @@ pub fn filled(
             }
             _ if generated || column.default.is_some() => {}
             _ if pipeline.strategy.fills(&column.name) => {}
+            _ if has_left(pipeline, column, facts, dialect) => {}
             _ => return Err(lacks_column(pipeline, &column.name, facts, dialect)),
         }
     }
@@ -153,28 +154,63 @@ pub fn lacks_column(pipeline: &Pipeline, column: &Ident, facts: &Facts, dialect:
     }
 }
 
-/// What a person may do where a source has lost or renamed a column: flow guesses neither.
-fn how_to_follow(pipeline: &Pipeline, column: &Ident, facts: &Facts, dialect: &dyn Dialect) -> String {
-    let live = facts.target.live.as_ref();
-    let lost = live.and_then(|live| live.column(column.as_str()));
-    let null = match lost {
-        Some(lost) => dialect.cast_to(&Sql::text("NULL"), &lost.data_type.name).to_text(dialect),
-        None => "NULL".to_owned(),
-    };
-    let gone =
-        format!("if it is gone for good, select NULL in its place: {null} AS {}", dialect.quote(column));
-    let is_new = |name: &str| live.is_some_and(|live| live.column(name).is_none());
+/// Whether the source of a target that is only named does not have this column of the target any more, and the load goes
+/// on without it: nothing but NULL is asked of rows that are written now. A probable renaming is decided by a person, or
+/// by `migrate`, which adds the new column beside the old.
+pub fn has_left(pipeline: &Pipeline, column: &Column, facts: &Facts, dialect: &dyn Dialect) -> bool {
+    let live = facts.target.live.as_ref().and_then(|live| live.column(column.name.as_str()));
+    matches!(pipeline.target, Target::Inferred(_))
+        && facts.source.loaded(column.name.as_str()).is_none()
+        && live.is_some_and(|live| {
+            live.nullable
+                && live.default.is_none()
+                && !live.generated
+                && !is_of_a_strategy(facts, live, dialect)
+        })
+        && (pipeline.migrate || renamed_to(&column.name, facts).is_none())
+}
+
+/// The one column of the source that is new to the target and of the type of one that is gone.
+pub fn renamed_to(column: &Ident, facts: &Facts) -> Option<Ident> {
+    let live = facts.target.live.as_ref()?;
+    let lost = live.column(column.as_str())?;
     let is_alike = |source: &&SourceColumn| {
-        is_new(&source.name) && lost.is_some_and(|lost| lost.data_type.name == source.data_type.name)
+        live.column(&source.name).is_none() && lost.data_type.name == source.data_type.name
     };
     let mut alike = facts.source.given().iter().filter(is_alike);
-    match (alike.next().map(|column| Ident::new(column.name.clone())), alike.next()) {
-        (Some(Ok(renamed)), None) => {
-            let table = pipeline.target.name();
-            let rename =
-                sql!("ALTER TABLE {table} RENAME COLUMN {column} TO {renamed}", table, column, renamed);
-            format!("was it renamed to `{renamed}`? then: {}; {gone}", rename.to_text(dialect))
-        }
-        _ => gone,
+    let renamed = alike.next()?;
+    if alike.next().is_some() {
+        return None;
     }
+    Ident::new(renamed.name.clone()).ok()
+}
+
+/// What a person may do where a source has lost or renamed a column: flow guesses neither.
+fn how_to_follow(pipeline: &Pipeline, column: &Ident, facts: &Facts, dialect: &dyn Dialect) -> String {
+    let table = pipeline.target.name();
+    let live = facts.target.live.as_ref();
+    let lost = live.and_then(|live| live.column(column.as_str()));
+    let is_key = live.is_some_and(|live| {
+        live.indexes
+            .iter()
+            .any(|index| index.unique && index.columns.iter().any(|name| name == column.as_str()))
+    });
+    let gone = match lost {
+        Some(lost) if !lost.nullable && !is_key => {
+            let nullable = sql!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL", table, column);
+            format!("it cannot be NULL; if it is gone for good: {}", nullable.to_text(dialect))
+        }
+        Some(lost) => {
+            let null = dialect.cast_to(&Sql::text("NULL"), &lost.data_type.name).to_text(dialect);
+            format!("if it is gone for good, select NULL in its place: {null} AS {}", dialect.quote(column))
+        }
+        None => format!("select it in the query: … AS {}", dialect.quote(column)),
+    };
+    let Some(renamed) = renamed_to(column, facts) else { return gone };
+    let rename = sql!("ALTER TABLE {table} RENAME COLUMN {column} TO {renamed}", table, column, renamed);
+    let otherwise = match lost.is_some_and(|lost| lost.nullable) {
+        true => "if not, --migrate keeps it and adds the other",
+        false => gone.as_str(),
+    };
+    format!("was it renamed to `{renamed}`? then: {}; {otherwise}", rename.to_text(dialect))
 }

@@ -39,6 +39,9 @@ pub fn infer(
     match &facts.target.live {
         Some(live) => {
             table.columns = columns_of_live(pipeline, strategy, &table, live, facts, dialect)?;
+            if pipeline.migrate {
+                describe(&mut table, facts);
+            }
             found = keys::of_live(strategy, live, record)?;
         }
         None => {
@@ -47,6 +50,7 @@ pub fn infer(
                 let not_null = relation.is_some_and(|relation| relation.not_null.contains(&source.name));
                 table.columns.push(column(&source.name, source.inferred_type(), !not_null)?);
             }
+            describe(&mut table, facts);
         }
     }
     // Where no rows are matched, what is loaded may have been there.
@@ -63,6 +67,18 @@ pub fn infer(
     let (keys, reason) = found.unwrap_or_default();
     table.primary_key = keys;
     Ok(Inferred { table, keys_reason: Some(reason).filter(|reason| !reason.is_empty()) })
+}
+
+/// The table says what the source says that it holds.
+fn describe(table: &mut Table, facts: &Facts) {
+    let Some(relation) = &facts.source.relation else { return };
+    table.description.clone_from(&relation.comments.table);
+    for column in &mut table.columns {
+        // What markers or helpers make of a column is described by nobody.
+        if facts.source.shown.is_none() {
+            column.description = relation.comments.columns.get(column.name.as_str()).cloned();
+        }
+    }
 }
 
 fn column(name: &str, data_type: &str, nullable: bool) -> Result<Column> {

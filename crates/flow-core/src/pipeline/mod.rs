@@ -1,7 +1,7 @@
 //! A checked pipeline, what its load strategy can be asked, and what both mean in the light of the facts.
 
 pub mod authors;
-mod columns;
+pub(crate) mod columns;
 mod inferred;
 pub mod kept;
 pub mod keys;

@@ -5,6 +5,7 @@ use super::means;
 use crate::declare::options::OnDrift;
 use crate::dialect::Cast;
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::pipeline::columns::{has_left, renamed_to};
 use crate::pipeline::kept::is_kept;
 use crate::pipeline::strategy::{Requirement, Unique};
 use crate::pipeline::{Resolved, Target, declared_type};
@@ -28,9 +29,43 @@ pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result
             builder.note(format!("the column {name}, {declared}, becomes {}: {}", loss.becomes, loss.why));
         }
     }
+    tell_what_is_inferred(load, builder);
     tell_what_is_left_out(load, builder);
+    tell_what_has_left(load, builder);
     tell_what_is_narrower(load, builder);
     Ok(())
+}
+
+/// What nobody declares is printed.
+fn tell_what_is_inferred(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    if matches!(load.pipeline.target, Target::Declared(_)) {
+        return;
+    }
+    let of = if load.creates { "the source" } else { "the live table" };
+    let columns = load.table.columns.iter().map(|column| {
+        let not_null = if column.nullable { "" } else { " NOT NULL" };
+        format!("{} {}{not_null}", column.name, load.dialect.type_name(&column.data_type))
+    });
+    builder.note(format!("columns as {of} has them: {}", columns.collect::<Vec<_>>().join(", ")));
+}
+
+/// Names the columns of a table that is only named which its source does not have any more: they stay.
+fn tell_what_has_left(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    let has_left = |column: &&Column| has_left(load.pipeline, column, load.facts, load.dialect);
+    let left: Vec<&Ident> = load.table.columns.iter().filter(has_left).map(|column| &column.name).collect();
+    if left.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = left.iter().map(|name| name.as_str()).collect();
+    let mut words = format!(
+        "columns that the source does not have, and {} keeps: {}; a row or version that is written from now on has NULL there",
+        load.table.name,
+        names.join(", ")
+    );
+    for (name, renamed) in left.iter().filter_map(|name| Some((name, renamed_to(name, load.facts)?))) {
+        words.push_str(&format!("; was {name} renamed to {renamed}?"));
+    }
+    builder.warn(words);
 }
 
 /// A source whose column came to hold more than that of a table that is only named.
@@ -114,6 +149,7 @@ fn adopt(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -
     for difference in settled {
         apply(load, &difference, builder);
     }
+    describe(load, live, builder);
     let open = complete(load, open, builder);
     let missing = open.iter().any(|difference| matches!(difference.kind, DifferenceKind::Missing { .. }));
     if !open.is_empty() && (load.pipeline.on_drift == OnDrift::Error || missing) {
@@ -124,6 +160,24 @@ fn adopt(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -
         builder.warn(format!("drift ignored: {}", difference.describe()));
     }
     requirements(load, live, builder)
+}
+
+/// Where `migrate` allows it, a table that is only named says what its source says that it holds. What the source does
+/// not describe is left as it is.
+fn describe(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) {
+    if matches!(load.pipeline.target, Target::Declared(_)) {
+        return;
+    }
+    let mut changed = load.table.clone();
+    changed.description = changed.description.filter(|text| live.comment.as_ref() != Some(text));
+    for column in &mut changed.columns {
+        let known = live.column(column.name.as_str()).and_then(|live| live.comment.as_ref());
+        column.description = column.description.take().filter(|text| known != Some(text));
+    }
+    for (what, sql) in ddl::comments(&changed) {
+        builder.mark(Subject::Comment, format!("the comment of {what}"));
+        builder.step(StepKind::Ddl, format!("describe {what}"), sql, Answer::Ignore);
+    }
 }
 
 /// A column that a load strategy keeps for another pipeline on this table is no drift.

@@ -126,6 +126,8 @@ pub struct LiveTable {
     pub triggers: Vec<String>,
     /// Whether our metadata say that we created it.
     pub ours: bool,
+    /// Its comment.
+    pub comment: Option<String>,
     /// Rows, as the planner estimates them.
     pub estimated_rows: f64,
 }
@@ -159,6 +161,8 @@ pub struct LiveColumn {
     pub default: Option<String>,
     /// Whether the server computes it (GENERATED ALWAYS).
     pub generated: bool,
+    /// Its comment.
+    pub comment: Option<String>,
 }
 
 impl LiveIndex {

@@ -8,7 +8,8 @@ use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::{Ends, EngineFacts, Uniqueness};
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::facts::{
-    Cap, Facts, Relation, RunFacts, SourceColumn, SourceFacts, StoredWatermark, TargetFacts, TargetRecord,
+    Cap, Comments, Facts, Relation, RunFacts, SourceColumn, SourceFacts, StoredWatermark, TargetFacts,
+    TargetRecord,
 };
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::{Answer, Condition, Plan, Step};
@@ -134,6 +135,7 @@ impl<'d> Scene<'d> {
             primary_key: key,
             estimated_rows: 5000.0,
             correlation: BTreeMap::new(),
+            comments: Comments::default(),
         });
         self
     }
@@ -176,6 +178,7 @@ impl<'d> Scene<'d> {
             nullable: true,
             default: None,
             generated: false,
+            comment: None,
         };
         self.live(|live| match live.columns.iter_mut().find(|known| known.name == name) {
             Some(known) => *known = LiveColumn { nullable: known.nullable, ..column },
@@ -302,12 +305,14 @@ fn live_table(engine: &EngineFacts, pipeline: &Pipeline, table: &Table, managed:
                 nullable: column.nullable,
                 default: column.default.as_ref().map(|_| "as declared".to_owned()),
                 generated: false,
+                comment: None,
             })
             .collect(),
         indexes,
         checks,
         triggers: Vec::new(),
         ours: true,
+        comment: None,
         estimated_rows: 5000.0,
     }
 }

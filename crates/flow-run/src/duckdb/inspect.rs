@@ -106,6 +106,17 @@ impl Inspector for DuckDbSession {
         })
     }
 
+    async fn described(&self, names: &[QualifiedName]) -> Result<Vec<Option<LiveTable>>> {
+        let doing = "describe the tables";
+        let mut found = Vec::new();
+        for name in names {
+            let table = self.table(name);
+            let answers = self.ask(Blame::Source, doing, &table.sql).await?;
+            found.push(table.read(nth(&answers, 0, doing)?, doing)?.1);
+        }
+        Ok(found)
+    }
+
     fn clock(&self) -> Question<String> {
         let now = DuckDb.iso_instant(&DuckDb.transaction_time());
         Question::new(sql!("SELECT {now}", now).to_text(&DuckDb), |answer, doing| {
@@ -277,6 +288,7 @@ impl TargetJson {
             nullable: column.nullable,
             default: column.default,
             generated: false,
+            comment: None,
         };
         let index = |key: KeyJson| LiveIndex {
             name: key.columns.join("_"),
@@ -295,6 +307,7 @@ impl TargetJson {
             checks: Vec::new(),
             triggers: Vec::new(),
             ours: false,
+            comment: None,
             estimated_rows,
         })
     }

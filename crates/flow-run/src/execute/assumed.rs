@@ -204,6 +204,7 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts
                     nullable: column.nullable,
                     default: None,
                     generated: false,
+                    comment: None,
                 })
                 .collect(),
             indexes,
@@ -212,6 +213,7 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts
                 .into(),
             triggers: Vec::new(),
             ours: true,
+            comment: None,
             estimated_rows: 0.0,
         }
     });

@@ -3,7 +3,7 @@
 use super::{Engine, row_json};
 use crate::history::{HistoryStore, LastRuns};
 use crate::session::{Access, End, Session, nth, unreadable};
-use ematix_flow_core::declare::for_each::{Answer, Answers, Question, Row, name_glob};
+use ematix_flow_core::declare::for_each::{Answer, Answers, Question, Relation, Row, name_glob};
 use ematix_flow_core::declare::glob::covers;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::DEFAULT_CONNECTION;
@@ -113,9 +113,14 @@ async fn all(
 }
 
 async fn relations(session: &dyn Session) -> Result<Answer> {
+    Ok(Answer::Tables(tables_of(session, DOING).await?))
+}
+
+/// The tables and views of a database.
+pub(super) async fn tables_of(session: &dyn Session, doing: &str) -> Result<Vec<Relation>> {
     let question = session.inspector().relations();
-    let answers = session.ask(Blame::Source, DOING, &question.sql).await?;
-    Ok(Answer::Tables(question.read(nth(&answers, 0, DOING)?, DOING)?))
+    let answers = session.ask(Blame::Source, doing, &question.sql).await?;
+    question.read(nth(&answers, 0, doing)?, doing)
 }
 
 /// The rows of a query: what it is read in cannot write.

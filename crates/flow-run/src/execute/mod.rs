@@ -7,6 +7,7 @@ mod beside;
 mod budget;
 pub mod callables;
 mod check;
+pub mod described;
 pub mod difference;
 mod gather;
 mod keys;

@@ -64,6 +64,13 @@ pub trait Inspector: Send + Sync {
     /// names.
     fn relations(&self) -> Question<Vec<Named>>;
 
+    /// The tables and views of those names, for whoever writes their types down: with names that mean the same under
+    /// any setting. `None` for one that is not there.
+    ///
+    /// # Errors
+    /// As the server says.
+    async fn described(&self, names: &[QualifiedName]) -> Result<Vec<Option<LiveTable>>>;
+
     // Of a target.
 
     /// Asks whether a schema exists, and for the table of that name in it.

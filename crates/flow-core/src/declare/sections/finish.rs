@@ -72,6 +72,7 @@ impl Reader {
     /// What was read, and every mistake in the order in which the values stand in files or in a registry.
     pub(crate) fn conclude(mut self, files: Vec<String>) -> (ProjectSpec, Vec<FlowError>) {
         self.lay_defaults();
+        self.project.defaults = self.defaults.clone();
         self.finish_pipelines();
         self.project.variables = std::mem::take(&mut self.variables);
         targets::gather(&mut self.project, &self.together);

@@ -55,7 +55,11 @@ pub fn read_text(
     read_chosen(text.to_owned(), Path::new(file_name), &Chosen::default(), files)
 }
 
-fn read_chosen(
+/// As [`read_text`], with what a command line says of the project.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_chosen(
     text: String,
     path: &Path,
     chosen: &Chosen,

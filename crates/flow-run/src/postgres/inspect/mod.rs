@@ -42,6 +42,10 @@ impl Inspector for PostgresSession {
         Question::new(relations::question(), relations::read)
     }
 
+    async fn described(&self, names: &[QualifiedName]) -> Result<Vec<Option<LiveTable>>> {
+        table::described(self, names).await
+    }
+
     fn table(&self, name: &QualifiedName) -> Question<(bool, Option<LiveTable>)> {
         Question::new(table::question(name), |answer, doing| table::read(answer.only_value(doing)?))
     }

@@ -2,11 +2,15 @@
 
 use super::types::{TypeJson, type_json};
 use super::{parse, text};
+use crate::postgres::session::PostgresSession;
+use crate::session::{Session, nth};
 use ematix_flow_core::error::Result;
-use ematix_flow_core::facts::Relation;
+use ematix_flow_core::facts::{Comments, Relation};
+use ematix_flow_core::plan::Blame;
 use ematix_flow_core::schema::{LiveColumn, LiveIndex, LiveTable};
 use ematix_flow_core::sql::QualifiedName;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 const INDEXES: &str = "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
         'name', i.relname, 'unique', x.indisunique, 'primary', x.indisprimary,
@@ -63,11 +67,13 @@ pub(super) fn question(name: &QualifiedName) -> String {
   'schema_exists', EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = {schema}),
   'table', (SELECT pg_catalog.json_build_object(
       'kind', c.relkind, 'spread', c.relhassubclass, 'estimated_rows', c.reltuples,
+      'comment', pg_catalog.obj_description(c.oid, 'pg_class'),
       'columns', (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
                     'name', a.attname, 'type', {column_type}, 'nullable', NOT a.attnotnull,
                     'default', CASE WHEN a.attidentity = 'd' THEN pg_catalog.format('nextval(%L::regclass)',
                         pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname))
                       WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+                    'comment', pg_catalog.col_description(a.attrelid, a.attnum),
                     'generated', a.attgenerated <> '' OR a.attidentity = 'a') ORDER BY a.attnum), '[]'::json)
                     FROM pg_catalog.pg_attribute AS a
                     LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -80,6 +86,28 @@ pub(super) fn question(name: &QualifiedName) -> String {
         schema = text(name.schema.as_str()),
         table = text(name.name.as_str()),
     )
+}
+
+/// How many tables are asked for at once: an answer is a few kilobytes each.
+const AT_ONCE: usize = 100;
+
+/// The tables of those names. The statements of one question are one transaction, with a search path that has nobody's
+/// types in it: `format_type` names the schema of each.
+pub(super) async fn described(
+    session: &PostgresSession,
+    names: &[QualifiedName],
+) -> Result<Vec<Option<LiveTable>>> {
+    let doing = "describe the tables";
+    let mut found = Vec::new();
+    for names in names.chunks(AT_ONCE) {
+        let path = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)".to_owned();
+        let statements: Vec<String> = std::iter::once(path).chain(names.iter().map(question)).collect();
+        let answers = session.ask(Blame::Source, doing, &statements.join(";\n")).await?;
+        for index in 1..=names.len() {
+            found.push(read(nth(&answers, index, doing)?.only_value(doing)?)?.1);
+        }
+    }
+    Ok(found)
 }
 
 #[derive(Deserialize)]
@@ -97,6 +125,7 @@ struct TableJson {
     indexes: Vec<IndexJson>,
     checks: Vec<String>,
     triggers: Vec<String>,
+    comment: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +136,7 @@ struct ColumnJson {
     nullable: bool,
     default: Option<String>,
     generated: bool,
+    comment: Option<String>,
 }
 
 /// Reads the answer to [`question`]: whether the schema exists, and the table.
@@ -124,12 +154,14 @@ pub(super) fn read(answer: &str) -> Result<(bool, Option<LiveTable>)> {
                 nullable: column.nullable,
                 default: column.default,
                 generated: column.generated,
+                comment: column.comment,
             })
             .collect(),
         indexes: table.indexes.into_iter().map(LiveIndex::from).collect(),
         checks: table.checks,
         triggers: table.triggers,
         ours: false,
+        comment: table.comment,
         estimated_rows: table.estimated_rows,
     });
     Ok((json.schema_exists, table))
@@ -141,6 +173,12 @@ pub(super) fn relation_question(quoted: &str) -> String {
         "SELECT pg_catalog.json_build_object(
   'sql', pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
   'estimated_rows', c.reltuples,
+  'comment', pg_catalog.obj_description(c.oid, 'pg_class'),
+  'column_comments', (SELECT COALESCE(pg_catalog.json_object_agg(a.attname, d.description), '{{}}'::json)
+                        FROM pg_catalog.pg_attribute AS a
+                        JOIN pg_catalog.pg_description AS d
+                          ON d.objoid = a.attrelid AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid = a.attnum
+                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
   'not_null', (SELECT COALESCE(pg_catalog.json_agg(a.attname), '[]'::json) FROM pg_catalog.pg_attribute AS a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attnotnull AND NOT a.attisdropped),
   'indexes', {INDEXES})
@@ -180,11 +218,14 @@ struct RelationJson {
     estimated_rows: f64,
     not_null: Vec<String>,
     indexes: Vec<IndexJson>,
+    comment: Option<String>,
+    column_comments: BTreeMap<String, String>,
 }
 
 /// Reads the answer to [`relation_question`].
 pub(super) fn read_relation(answer: &str) -> Result<Relation> {
     let json: RelationJson = parse(answer)?;
     let indexes: Vec<LiveIndex> = json.indexes.into_iter().map(LiveIndex::from).collect();
-    Ok(Relation::of(json.sql, json.not_null, &indexes, json.estimated_rows))
+    let comments = Comments { table: json.comment, columns: json.column_comments };
+    Ok(Relation { comments, ..Relation::of(json.sql, json.not_null, &indexes, json.estimated_rows) })
 }
