@@ -210,9 +210,11 @@ SELECT r.run_id
  WHERE r.pipeline_name = :pipeline
     OR r.pipeline_name IN (SELECT a.pipeline_name
                              FROM ematix_flow.run_history AS a
-                            WHERE a.started_at > (SELECT min(f.started_at)
+                            WHERE a.started_at > (SELECT f.started_at
                                                     FROM ematix_flow.run_history AS f
-                                                   WHERE f.pipeline_name = :pipeline));
+                                                   WHERE f.pipeline_name = :pipeline
+                                                   ORDER BY f.started_at
+                                                   LIMIT 1));
 
 -- name: has_ledger(pipeline text)
 SELECT EXISTS (SELECT 1 FROM ematix_flow.append_seen AS l

@@ -133,7 +133,7 @@ fn values_are_named_in_the_users_words() {
         ),
         (
             "schedule = 2026-01-01",
-            "invalid_value 5:12 `schedule` of pipeline `p` must be a string, not a date or time",
+            "invalid_value 5:12 `schedule` of pipeline `p` takes no date or time of TOML",
         ),
         (
             "cron = '* * * * *'",

@@ -286,16 +286,7 @@ impl Engine {
         }
         // A run under way would read the old watermark, and write its own over this one.
         lock_target(session.as_ref(), &built).await?;
-        let query = built.source.members()[0].query.text();
-        let columns = match built.source.connection == built.target_connection {
-            true => session.inspector().columns(query).await?,
-            false => {
-                let source = self.open(&built.source.connection, &what).await?;
-                let columns = source.inspector().columns(query).await?;
-                source.close().await;
-                columns
-            }
-        };
+        let columns = self.columns_of_source(&built, session.as_ref(), &what).await?;
         session.tidy().await?;
         let Some(column) = columns.iter().find(|column| column.name == incremental.column.as_str()) else {
             return Err(FlowError::new(

@@ -1,5 +1,6 @@
 //! The members of a union are asked for their columns, and become one query for each connection.
 
+use super::Engine;
 use super::gather::with_types_of;
 use super::route::Route;
 use super::run::awake;
@@ -7,7 +8,7 @@ use super::targets::Targets;
 use crate::session::Session;
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::facts::{SourceColumn, SourceFacts};
-use ematix_flow_core::pipeline::{Source, united};
+use ematix_flow_core::pipeline::{Pipeline, Source, united};
 use ematix_flow_core::planner::parts::OneReading;
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::sql::Ident;
@@ -94,6 +95,28 @@ async fn one_reading(
     let query = united::query(reading, names, own.unwrap_or(target).facts().dialect);
     let columns = columns_of(query.text(), own, targets, target).await?;
     Ok(OneReading { connection: reading.connection.clone(), query, columns, within: own.is_none() })
+}
+
+impl Engine {
+    /// The columns of a pipeline's source (of a union those of its first member), by a session that reads it.
+    ///
+    /// # Errors
+    /// As connecting, and what the server says of the query.
+    pub(super) async fn columns_of_source(
+        &self,
+        pipeline: &Pipeline,
+        target: &dyn Session,
+        what: &str,
+    ) -> Result<Vec<SourceColumn>> {
+        let member = &pipeline.source.members()[0];
+        if member.connection == pipeline.target_connection {
+            return target.inspector().columns(member.query.text()).await;
+        }
+        let source = self.open(&member.connection, what).await?;
+        let columns = source.inspector().columns(member.query.text()).await?;
+        source.close().await;
+        Ok(columns)
+    }
 }
 
 /// The columns of a query, by a session of its own or by the target's.

@@ -231,14 +231,25 @@ impl Checker<'_> {
                 self.report(error, &item.place, &owner.section, None);
                 false
             }
-            Value::List(items) => {
-                items.iter().fold(true, |good, each| self.has_no_moment(each, name, owner) && good)
+            Value::List(items) => self.none_has_a_moment(items.iter().map(|each| (name, each)), owner),
+            Value::Table(table) => {
+                self.none_has_a_moment(table.iter().map(|(name, field)| (name, &field.node)), owner)
             }
-            Value::Table(table) => table
-                .iter()
-                .fold(true, |good, (name, field)| self.has_no_moment(&field.node, name, owner) && good),
             _ => true,
         }
+    }
+
+    /// Every one of them is told.
+    fn none_has_a_moment<'n>(
+        &mut self,
+        nodes: impl Iterator<Item = (&'n str, &'n Node)>,
+        owner: &Owner,
+    ) -> bool {
+        let mut good = true;
+        for (name, node) in nodes {
+            good &= self.has_no_moment(node, name, owner);
+        }
+        good
     }
 
     fn duration(&mut self, item: &Node, name: &str, owner: &Owner) -> Option<Node> {
