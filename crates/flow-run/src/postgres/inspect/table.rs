@@ -12,7 +12,14 @@ use ematix_flow_core::sql::QualifiedName;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-const INDEXES: &str = "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
+/// How far a table's order follows the first column of an index. It reads what is known of every table.
+const CORRELATION: &str = "(SELECT s.correlation FROM pg_catalog.pg_stats AS s
+                          JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+                         WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname LIMIT 1)";
+
+fn indexes(correlation: &str) -> String {
+    format!(
+        "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
         'name', i.relname, 'unique', x.indisunique, 'primary', x.indisprimary,
         'usable', x.indisvalid AND x.indimmediate AND x.indexprs IS NULL,
         'estimated_rows', CASE WHEN i.reltuples >= 0 THEN i.reltuples END,
@@ -21,11 +28,11 @@ const INDEXES: &str = "(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_buil
                       FROM pg_catalog.unnest(x.indkey::smallint[]) WITH ORDINALITY AS k(attnum, n)
                       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
                      WHERE k.n <= x.indnkeyatts),
-        'correlation', (SELECT s.correlation FROM pg_catalog.pg_stats AS s
-                          JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
-                         WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname LIMIT 1)
+        'correlation', {correlation}
       )), '[]'::json)
-   FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid)";
+   FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid)"
+    )
+}
 
 /// Triggers of its partitions and children fire too. `tgtype`: 4 INSERT, 8 DELETE, 16 UPDATE (catalog/pg_trigger.h).
 const TRIGGERS: &str = "(WITH RECURSIVE tables (oid) AS (
@@ -66,6 +73,10 @@ impl From<IndexJson> for LiveIndex {
 
 /// Asks for a table of that name; answered by [`read`].
 pub(super) fn question(name: &QualifiedName) -> String {
+    question_with(name, CORRELATION)
+}
+
+fn question_with(name: &QualifiedName, correlation: &str) -> String {
     let column_type = type_json("a.atttypid", "a.atttypmod", "a.attcollation");
     format!(
         "SELECT pg_catalog.json_build_object(
@@ -83,11 +94,12 @@ pub(super) fn question(name: &QualifiedName) -> String {
                     FROM pg_catalog.pg_attribute AS a
                     LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-      'indexes', {INDEXES},
+      'indexes', {indexes},
       'triggers', {TRIGGERS},
       'checks', (SELECT COALESCE(pg_catalog.json_agg(k.conname), '[]'::json) FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'c'))
      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = {schema} AND c.relname = {table} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')))",
+        indexes = indexes(correlation),
         schema = text(name.schema.as_str()),
         table = text(name.name.as_str()),
     )
@@ -106,7 +118,8 @@ pub(super) async fn described(
     let mut found = Vec::new();
     for names in names.chunks(AT_ONCE) {
         let path = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)".to_owned();
-        let statements: Vec<String> = std::iter::once(path).chain(names.iter().map(question)).collect();
+        let statements: Vec<String> =
+            std::iter::once(path).chain(names.iter().map(|name| question_with(name, "NULL"))).collect();
         let answers = session.ask(Blame::Source, doing, &statements.join(";\n")).await?;
         for index in 1..=names.len() {
             found.push(read(nth(&answers, index, doing)?.only_value(doing)?)?.1);
@@ -186,10 +199,11 @@ pub(super) fn relation_question(quoted: Option<&str>) -> String {
                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
   'not_null', (SELECT COALESCE(pg_catalog.json_agg(a.attname), '[]'::json) FROM pg_catalog.pg_attribute AS a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attnotnull AND NOT a.attisdropped),
-  'indexes', {INDEXES})
+  'indexes', {indexes})
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = pg_catalog.to_regclass({name})
    AND (c.relkind = 'p' OR c.relkind = 'r' AND NOT c.relhassubclass)",
+        indexes = indexes(CORRELATION),
         name = quoted.map_or_else(|| "NULL".to_owned(), text),
     )
 }
