@@ -12,13 +12,15 @@ use ematix_flow_core::types::Wire;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// The facts of a type as JSON; `oid`, `modifier` and `collation` are SQL expressions.
+/// The facts of a type as JSON; `oid`, `modifier` and `collation` are SQL expressions. OFFSET 0 has a type looked up by
+/// its index: of how many rows a recursion has, the planner knows nothing, and would read all types for each column.
 pub(super) fn type_json(oid: &str, modifier: &str, collation: &str) -> String {
     format!(
         "(WITH RECURSIVE base(oid) AS (
             SELECT {oid}::pg_catalog.oid
             UNION ALL
-            SELECT t.typbasetype FROM base AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.oid WHERE t.typtype = 'd')
+            SELECT d.typbasetype FROM base AS b CROSS JOIN LATERAL
+              (SELECT t.typbasetype FROM pg_catalog.pg_type AS t WHERE t.oid = b.oid AND t.typtype = 'd' OFFSET 0) AS d)
           SELECT pg_catalog.json_build_object(
                    'name', pg_catalog.format_type({oid}, {modifier}),
                    'oid', t.oid::bigint, 'kind', t.typtype,
@@ -28,8 +30,8 @@ pub(super) fn type_json(oid: &str, modifier: &str, collation: &str) -> String {
                           || '.' || pg_catalog.quote_ident(t.typname) END,
                    'sendable', t.typsend <> 0::pg_catalog.oid AND COALESCE(e.typsend <> 0::pg_catalog.oid, true),
                    'deterministic', COALESCE((SELECT c.collisdeterministic FROM pg_catalog.pg_collation AS c WHERE c.oid = {collation}), true))
-            FROM base AS b
-            JOIN pg_catalog.pg_type AS t ON t.oid = b.oid AND t.typtype <> 'd'
+            FROM base AS b CROSS JOIN LATERAL
+              (SELECT t.* FROM pg_catalog.pg_type AS t WHERE t.oid = b.oid AND t.typtype <> 'd' OFFSET 0) AS t
             LEFT JOIN pg_catalog.pg_type AS e ON e.oid = t.typelem AND t.typsend = 'pg_catalog.array_send'::pg_catalog.regproc)"
     )
 }
