@@ -13,7 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 type Place = [u8; 32];
 
 /// What is free, by place and by how many there may be: two connections to one place may say it differently.
-static FREE: LazyLock<Mutex<HashMap<(Place, u32), Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
+type Free = HashMap<(Place, u32), Arc<Semaphore>>;
+
+static FREE: LazyLock<Mutex<Free>> = LazyLock::new(Mutex::default);
 
 /// The sessions of a run; free again when dropped.
 pub(super) struct Share(#[expect(dead_code, reason = "held, never read")] Vec<OwnedSemaphorePermit>);
