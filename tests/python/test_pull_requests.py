@@ -66,10 +66,15 @@ def test_each_kind_of_change_has_its_risk(source: Database, flow: Flow) -> None:
     page = Page(flow("plan", "--output", "markdown", "--on-drift", "ignore").stdout)
     assert page.rows == [
         HEADER,
-        ["p", "~", 'column "n": declared bigint, live integer', "may rewrite the table"],
+        ["p", "~", 'column "n": declared bigint, live integer', "may rewrite the table (about 1 row)"],
         ["p", "~", 'column "m": declared integer, missing in the table', "brief lock"],
-        ["p", "~", "unique index on id of current versions", "locks the table"],
-        ["p", "~", "compare_columns + n   current versions rehashed, none opened", "rewrites current versions"],
+        ["p", "~", "unique index on id of current versions", "locks the table (about 1 row)"],
+        [
+            "p",
+            "~",
+            "compare_columns + n   current versions rehashed, none opened",
+            "rewrites current versions (about 1 row)",
+        ],
         ["p", "!", 'column "old": live only (ignored)', "needs a person"],
     ]
     change, drift = annotations(flow("plan", "--output", "github", "--on-drift", "ignore").stdout)

@@ -30,8 +30,9 @@ pub fn selections(current: &OsStr) -> Vec<CompletionCandidate> {
     {
         Some(kind) => values(&project, kind).into_iter().map(|value| format!("{kind}:{value}")).collect(),
         None => {
-            let kinds = KINDS.into_iter().filter(|kind| !last.is_empty() && kind.starts_with(last));
-            project.pipelines.keys().cloned().chain(kinds.map(|kind| format!("{kind}:"))).collect()
+            let kinds = KINDS.into_iter().map(|kind| format!("{kind}:")).chain(["state:changed".to_owned()]);
+            let meant = kinds.filter(|kind| !last.is_empty() && kind.starts_with(last));
+            project.pipelines.keys().cloned().chain(meant).collect()
         }
     };
     offered(all, last, &before)

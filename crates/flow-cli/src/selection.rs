@@ -2,6 +2,7 @@
 //! stands in the order of the declarations.
 
 use crate::args::SelectionArgs;
+use crate::changed::{self, CHANGED};
 use crate::project;
 use ematix_flow_core::declare::glob::covers;
 use ematix_flow_core::declare::{PipelineSpec, ProjectSpec};
@@ -27,12 +28,16 @@ pub fn said(args: &SelectionArgs) -> Vec<String> {
 /// `unknown_pipeline` for a name, glob, tag, source or target that matches nothing.
 pub fn choose(project: &ProjectSpec, args: &SelectionArgs) -> Result<Selection> {
     let wanted: Vec<&String> = args.names.iter().chain(&args.select).collect();
+    let by_state = |selector: &&String| selector.split(',').any(|part| part.trim() == CHANGED);
+    let asks_state = wanted.iter().copied().chain(&args.exclude).any(|selector| by_state(&selector));
+    let changed = changed::since(project, args.against.as_deref(), asks_state)?;
+    let of = Of { project, changed };
     let mut chosen = vec![wanted.is_empty(); project.pipelines.len()];
     for selector in &wanted {
-        mark(project, selector, &mut chosen, true)?;
+        of.mark(selector, &mut chosen, true)?;
     }
     for selector in &args.exclude {
-        mark(project, selector, &mut chosen, false)?;
+        of.mark(selector, &mut chosen, false)?;
     }
     let names: Vec<String> = project
         .pipelines
@@ -41,7 +46,8 @@ pub fn choose(project: &ProjectSpec, args: &SelectionArgs) -> Result<Selection> 
         .filter(|(_, chosen)| **chosen)
         .map(|(name, _)| name.clone())
         .collect();
-    if names.is_empty() && !project.pipelines.is_empty() {
+    // That nothing has changed is an answer.
+    if names.is_empty() && !project.pipelines.is_empty() && !asks_state {
         return Err(FlowError::new(ErrorCode::UnknownPipeline, "--exclude leaves no pipeline"));
     }
     let single = matches!(wanted.as_slice(), [only] if project.pipelines.contains_key(only.as_str()));
@@ -81,7 +87,8 @@ pub fn is_nothing(args: &SelectionArgs) -> bool {
 /// `unknown_pipeline`.
 pub fn one<'a>(project: &'a ProjectSpec, name: &str) -> Result<&'a PipelineSpec> {
     project.pipelines.get(name).ok_or_else(|| {
-        let found = project.pipelines.iter().filter(|(each, spec)| matches(project, each, spec, name));
+        let of = Of { project, changed: Vec::new() };
+        let found = project.pipelines.iter().filter(|(each, spec)| of.matches(each, spec, name));
         let found: Vec<&str> = found.map(|(each, _)| each.as_str()).collect();
         match found.as_slice() {
             [] => unknown(project, name),
@@ -94,41 +101,53 @@ pub fn one<'a>(project: &'a ProjectSpec, name: &str) -> Result<&'a PipelineSpec>
     })
 }
 
-fn mark(project: &ProjectSpec, selector: &str, chosen: &mut [bool], to: bool) -> Result<()> {
-    if let Some(index) = project.pipelines.get_index_of(selector) {
-        chosen[index] = to;
-        return Ok(());
-    }
-    let parts: Vec<&str> = selector.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-    for part in &parts {
-        // Each part must mean something by itself, so that a slip in one of them is named.
-        if !project.pipelines.iter().any(|(name, spec)| matches(project, name, spec, part)) {
-            return Err(matches_nothing(project, part));
-        }
-    }
-    let mut found = false;
-    for (index, (name, spec)) in project.pipelines.iter().enumerate() {
-        if !parts.is_empty() && parts.iter().all(|part| matches(project, name, spec, part)) {
-            chosen[index] = to;
-            found = true;
-        }
-    }
-    if found {
-        Ok(())
-    } else {
-        Err(FlowError::new(ErrorCode::UnknownPipeline, format!("no pipeline matches `{selector}`")))
-    }
+/// What selectors are about.
+struct Of<'a> {
+    project: &'a ProjectSpec,
+    /// The pipelines that are declared otherwise than in the state that was given.
+    changed: Vec<String>,
 }
 
-fn matches(project: &ProjectSpec, name: &str, spec: &PipelineSpec, part: &str) -> bool {
-    match part.split_once(':') {
-        Some(("tag", tag)) => spec.options.tags.iter().flatten().any(|have| covers(tag, have)),
-        Some(("source", source)) => covers(source, project::source_connection(spec)),
-        Some(("target", target)) => {
-            project::target_names(project, name, spec).iter().any(|own| covers(target, own))
-                || covers(target, &spec.target)
+impl Of<'_> {
+    fn mark(&self, selector: &str, chosen: &mut [bool], to: bool) -> Result<()> {
+        let project = self.project;
+        if let Some(index) = project.pipelines.get_index_of(selector) {
+            chosen[index] = to;
+            return Ok(());
         }
-        _ => covers(part, name) || project.members.get(name).is_some_and(|member| member.of == part),
+        let parts: Vec<&str> = selector.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        for part in parts.iter().filter(|part| **part != CHANGED) {
+            // Each part must mean something by itself, so that a slip in one of them is named.
+            if !project.pipelines.iter().any(|(name, spec)| self.matches(name, spec, part)) {
+                return Err(matches_nothing(project, part));
+            }
+        }
+        let mut found = parts.contains(&CHANGED);
+        for (index, (name, spec)) in project.pipelines.iter().enumerate() {
+            if !parts.is_empty() && parts.iter().all(|part| self.matches(name, spec, part)) {
+                chosen[index] = to;
+                found = true;
+            }
+        }
+        if found {
+            Ok(())
+        } else {
+            Err(FlowError::new(ErrorCode::UnknownPipeline, format!("no pipeline matches `{selector}`")))
+        }
+    }
+
+    fn matches(&self, name: &str, spec: &PipelineSpec, part: &str) -> bool {
+        let project = self.project;
+        match part.split_once(':') {
+            _ if part == CHANGED => self.changed.iter().any(|changed| changed == name),
+            Some(("tag", tag)) => spec.options.tags.iter().flatten().any(|have| covers(tag, have)),
+            Some(("source", source)) => covers(source, project::source_connection(spec)),
+            Some(("target", target)) => {
+                project::target_names(project, name, spec).iter().any(|own| covers(target, own))
+                    || covers(target, &spec.target)
+            }
+            _ => covers(part, name) || project.members.get(name).is_some_and(|member| member.of == part),
+        }
     }
 }
 
@@ -152,6 +171,13 @@ fn matches_nothing(project: &ProjectSpec, part: &str) -> FlowError {
         }
         Some(("target", word)) => {
             ("target", word, specs().map(|spec| project::target_name(project, spec)).collect())
+        }
+        Some(("state", word)) => {
+            return FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("there is no state `{word}` to select by"),
+            )
+            .hint(format!("{CHANGED} takes what is declared otherwise than in --against FILE"));
         }
         _ if part.starts_with('+') || part.ends_with('+') => {
             return FlowError::new(

@@ -1,5 +1,7 @@
 //! What a plan would change in the target's definition, and what that asks of whom: data, in one place.
 
+use crate::schema::LiveTable;
+use crate::sql::Ident;
 use serde::Serialize;
 use std::fmt;
 
@@ -128,6 +130,9 @@ pub struct Mark {
     /// What it risks.
     #[serde(skip)]
     pub risk: Risk,
+    /// How many rows of what is there that touches, as the server estimates them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
     /// Where there are several targets: which.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
@@ -137,7 +142,21 @@ impl Mark {
     /// A mark on a subject.
     pub fn new(subject: Subject, what: impl Into<String>) -> Mark {
         let (mark, risk) = subject.facts();
-        Mark { mark, what: what.into(), risk, part: None }
+        Mark { mark, what: what.into(), risk, rows: None, part: None }
+    }
+
+    /// With the rows that it touches of this table, whose rows are matched by these keys.
+    #[must_use]
+    pub fn reckoned(self, live: Option<&LiveTable>, keys: &[Ident]) -> Mark {
+        let rows = live.and_then(|live| match self.risk {
+            Risk::RewritesCurrentVersions => live.estimated_current(keys),
+            Risk::LocksTable | Risk::MayRewriteTable | Risk::RewritesEveryRow => live.estimated(),
+            Risk::New | Risk::BriefLock | Risk::NeedsPerson => None,
+        });
+        // Never negative, and far below what a float holds exactly.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let rows = rows.map(|rows| rows.round() as u64);
+        Mark { rows, ..self }
     }
 }
 

@@ -546,6 +546,9 @@ pub struct PlanReport {
 pub struct PlannedPipeline {
     /// The pipeline.
     pub pipeline: String,
+    /// The digest of its declaration: see [`fingerprint`](crate::declare::fingerprint::fingerprint).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declaration: Option<String>,
     /// Its plan, if one could be made.
     #[serde(flatten)]
     pub plan: Option<Plan>,
@@ -557,10 +560,13 @@ impl PlannedPipeline {
     /// What was planned, or why nothing was.
     pub fn of(pipeline: String, planned: Result<Plan>) -> PlannedPipeline {
         match planned {
-            Ok(plan) => {
-                PlannedPipeline { pipeline, errors: plan.refused.iter().cloned().collect(), plan: Some(plan) }
-            }
-            Err(error) => PlannedPipeline { pipeline, plan: None, errors: vec![error] },
+            Ok(plan) => PlannedPipeline {
+                pipeline,
+                declaration: None,
+                errors: plan.refused.iter().cloned().collect(),
+                plan: Some(plan),
+            },
+            Err(error) => PlannedPipeline { pipeline, declaration: None, plan: None, errors: vec![error] },
         }
     }
 

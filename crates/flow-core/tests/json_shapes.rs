@@ -43,7 +43,12 @@ fn an_error_says_code_message_hint_sqlstate_context_and_location() {
 fn a_plan_has_the_keys_of_the_manual_first() {
     let scene = Scene::new(&POSTGRES, "mode = 'scd2'");
     let plan = scene.plan().expect("a plan");
-    let planned = PlannedPipeline { pipeline: "customers".to_owned(), plan: Some(plan), errors: Vec::new() };
+    let planned = PlannedPipeline {
+        pipeline: "customers".to_owned(),
+        declaration: None,
+        plan: Some(plan),
+        errors: Vec::new(),
+    };
     let report = PlanReport { pipelines: vec![planned], create: 1, change: 0, drifted: 0 };
     let json = serde_json::to_value(&report).expect("a plan is JSON");
     assert_eq!(keys(&json), ["pipelines", "create", "change", "drifted"]);

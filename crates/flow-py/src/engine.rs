@@ -76,8 +76,13 @@ impl Engine {
             false => self.core.preview(pipeline, &request),
         });
         let plan = planned.map_err(|error| self.failed(py, &error))?;
-        Ok(json!(PlannedPipeline { pipeline: pipeline.to_owned(), plan: Some(plan), errors: Vec::new() })
-            .to_string())
+        Ok(json!(PlannedPipeline {
+            pipeline: pipeline.to_owned(),
+            declaration: None,
+            plan: Some(plan),
+            errors: Vec::new()
+        })
+        .to_string())
     }
 
     /// Every problem of a pipeline as JSON.

@@ -228,7 +228,7 @@ pub enum LogFormat {
 /// The pipelines that a command is about.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SelectionArgs {
-    /// Names, globs, tag:x, source:x, target:x.*; a space adds, a comma narrows
+    /// Names, globs, tag:x, source:x, target:x.*, state:changed; a space adds, a comma narrows
     #[arg(value_name = "SELECTION", add = ArgValueCompleter::new(completing::selections))]
     pub names: Vec<String>,
 
@@ -243,6 +243,10 @@ pub struct SelectionArgs {
     /// Every pipeline
     #[arg(long, conflicts_with_all = ["names", "select"])]
     pub all: bool,
+
+    /// For state:changed: an earlier answer of `flow list --output json`
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub against: Option<PathBuf>,
 }
 
 /// What to do.

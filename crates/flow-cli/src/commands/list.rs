@@ -5,6 +5,7 @@ use crate::args::SelectionArgs;
 use crate::project::{self, Outcome, Session};
 use crate::render::lists::{self, Listed};
 use crate::selection;
+use ematix_flow_core::declare::fingerprint::fingerprint;
 use ematix_flow_core::declare::{PipelineSpec, ProjectSpec};
 use ematix_flow_core::schedule::Schedule;
 use jiff::Timestamp;
@@ -17,7 +18,9 @@ pub fn list(session: &Session, args: &SelectionArgs) -> Outcome {
     let listed: Vec<Listed> =
         selection.names.iter().map(|name| listed(&project, name, &project.pipelines[name])).collect();
     let console = &session.console;
-    if console.is_human() {
+    if listed.is_empty() && !project.pipelines.is_empty() && console.is_human() {
+        console.tell("no pipeline is selected\n");
+    } else if console.is_human() {
         console.out(&lists::pipelines(&listed, &TimeZone::system()));
     } else {
         print_items(console, "ematix.list.v1", "pipelines", &listed);
@@ -39,6 +42,7 @@ fn listed(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Listed {
         target: project::target_names(project, name, spec).join(", "),
         tags: options.tags.clone().unwrap_or_default(),
         enabled: options.enabled.unwrap_or(true),
+        declaration: fingerprint(project, name),
     }
 }
 

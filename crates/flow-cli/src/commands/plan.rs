@@ -10,6 +10,7 @@ use crate::render::markdown;
 use crate::render::plan::{self as render, Detail};
 use crate::selection::{self, Selection};
 use crate::signals;
+use ematix_flow_core::declare::fingerprint::fingerprint;
 use ematix_flow_core::error::{ExitCode, Result};
 use ematix_flow_core::plan::{MarkKind, Plan};
 use ematix_flow_core::report::{PlanReport, PlannedPipeline};
@@ -69,7 +70,8 @@ impl<'a> Answer<'a> {
     }
 
     fn add(&mut self, pipeline: &str, plan: Result<Plan>) {
-        let planned = PlannedPipeline::of(pipeline.to_owned(), plan);
+        let mut planned = PlannedPipeline::of(pipeline.to_owned(), plan);
+        planned.declaration = fingerprint(self.engine.project(), pipeline);
         let has = |kind| planned.plan.iter().flat_map(|plan| &plan.marks).any(|mark| mark.mark == kind);
         self.report.create += usize::from(has(MarkKind::Create));
         self.report.change += usize::from(has(MarkKind::Change));

@@ -83,6 +83,9 @@ pub fn perform(
     if !faults.is_empty() {
         return Err(faults.into());
     }
+    if selection.names.is_empty() {
+        session.console.tell("no pipeline is selected\n");
+    }
     signals::block_on(async |_| tell_gone(&session.console, engine, &selection.names).await)?;
     let screen = Screen::new(&session.console, wish.jobs.get() > 1 && selection.names.len() > 1);
     let done = jobs::side_by_side(engine, selection.names.clone(), wish.jobs, async |engine, name, stop| {

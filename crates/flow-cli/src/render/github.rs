@@ -1,7 +1,7 @@
 //! Workflow commands that GitHub shows beside the lines of a pull request: `::error file=…,line=…::message`.
 //! <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>
 
-use super::plan::{Marked, marked};
+use super::plan::{Marked, marked, risk};
 use crate::workspace::Workspace;
 use ematix_flow_core::declare::Places;
 use ematix_flow_core::error::{FlowError, Location};
@@ -120,7 +120,7 @@ pub fn unsaid_warnings(plan: &Plan) -> impl Iterator<Item = &String> {
 fn with_risk(mark: &Mark) -> String {
     match mark.risk.is_none() {
         true => mark.what.clone(),
-        false => format!("{} ({})", mark.what, mark.risk.words()),
+        false => format!("{} ({})", mark.what, risk(mark)),
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Listed {
     pub tags: Vec<String>,
     /// Whether its schedule fires.
     pub enabled: bool,
+    /// The digest of what is declared, by which `state:changed` compares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declaration: Option<String>,
 }
 
 /// `NAME MODE SCHEDULE NEXT SOURCE TARGET`.
@@ -293,6 +296,7 @@ mod tests {
                 target: "analytics.dim_customers".into(),
                 tags: Vec::new(),
                 enabled: true,
+                declaration: None,
             },
             Listed {
                 name: "orders".into(),
@@ -305,6 +309,7 @@ mod tests {
                 target: "public.orders".into(),
                 tags: Vec::new(),
                 enabled: false,
+                declaration: None,
             },
         ];
         assert_eq!(

@@ -1,6 +1,7 @@
 //! Plans as text: what differs, then every step as it will run.
 
 use super::diagnostic;
+use super::number::counted;
 use super::style::{self, ERROR, FAINT, STRONG, paint};
 use ematix_flow_core::plan::{Mark, MarkKind, Plan, PrintedChild, Step};
 use ematix_flow_core::report::{PlanReport, PlannedPipeline};
@@ -113,11 +114,27 @@ fn marks(plan: &Plan) -> String {
             MarkKind::Drift => style::ERROR,
         };
         text.push_str(&format!("{}\n", paint(style, format_args!("{kind} {target}"))));
-        for line in marks.iter().flat_map(|mark| mark.what.lines()) {
-            text.push_str(&format!("    {line}\n"));
+        for mark in marks {
+            let about = mark.rows.map(|rows| format!("   {}", about(rows)));
+            for line in format!("{}{}", mark.what, about.unwrap_or_default()).lines() {
+                text.push_str(&format!("    {line}\n"));
+            }
         }
     }
     text
+}
+
+/// `(about 4,980 rows)`.
+pub fn about(rows: u64) -> String {
+    format!("(about {})", counted(i64::try_from(rows).unwrap_or(i64::MAX), "row", "rows"))
+}
+
+/// What a mark risks, and of how many rows.
+pub fn risk(mark: &Mark) -> String {
+    match mark.rows {
+        Some(rows) => format!("{} {}", mark.risk.words(), about(rows)),
+        None => mark.risk.words().to_owned(),
+    }
 }
 
 const KIND_WIDTH: usize = 9;
@@ -225,7 +242,7 @@ mod tests {
     }
 
     fn planned(name: &str, plan: Option<Plan>, errors: Vec<FlowError>) -> PlannedPipeline {
-        PlannedPipeline { pipeline: name.into(), plan, errors }
+        PlannedPipeline { pipeline: name.into(), declaration: None, plan, errors }
     }
 
     #[test]

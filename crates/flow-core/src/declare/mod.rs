@@ -5,6 +5,7 @@
 
 pub mod environment;
 pub mod file_dsn;
+pub mod fingerprint;
 pub mod for_each;
 pub mod glob;
 pub mod interpolation;

@@ -43,7 +43,11 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan>
         header,
         parts: vec![part],
         phases: builder.take_phases(),
-        marks: builder.marks,
+        marks: builder
+            .marks
+            .into_iter()
+            .map(|mark| mark.reckoned(facts.target.live.as_ref(), &load.keys))
+            .collect(),
         notes: builder.notes,
         warnings: builder.warnings,
         // Nothing follows a load that is refused.

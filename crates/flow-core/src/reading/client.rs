@@ -77,14 +77,7 @@ pub fn fits(load: &Resolved<'_>) -> std::result::Result<String, String> {
             load.type_of(key).name
         ));
     }
-    let current = live
-        .indexes
-        .iter()
-        .filter(|index| index.predicate.is_some() && index.unique)
-        .find(|index| index.columns.iter().all(|column| load.keys.iter().any(|key| key.as_str() == column)))
-        .and_then(|index| index.estimated_rows)
-        .filter(|rows| *rows >= 0.0)
-        .unwrap_or(live.estimated_rows.max(0.0));
+    let current = live.estimated_current(&load.keys).unwrap_or(0.0);
     if current > MAX_KEYS as f64 {
         return Err(format!(
             "about {current:.0} current versions are more than {MAX_KEYS} that the client keeps"

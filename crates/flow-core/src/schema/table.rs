@@ -133,6 +133,22 @@ pub struct LiveTable {
 }
 
 impl LiveTable {
+    /// Its rows as the server estimates them, where it does.
+    pub fn estimated(&self) -> Option<f64> {
+        Some(self.estimated_rows).filter(|rows| *rows >= 0.0)
+    }
+
+    /// Its current versions as the server estimates them: rows that a partial unique index over the keys covers; of a
+    /// table without one every row.
+    pub fn estimated_current(&self, keys: &[Ident]) -> Option<f64> {
+        let of_keys = |index: &&LiveIndex| {
+            let is_key = |column: &String| keys.iter().any(|key| key.as_str() == column);
+            index.predicate.is_some() && index.unique && index.columns.iter().all(is_key)
+        };
+        let covered = self.indexes.iter().find(of_keys).and_then(|index| index.estimated_rows);
+        covered.filter(|rows| *rows >= 0.0).or_else(|| self.estimated())
+    }
+
     /// The column of that name.
     pub fn column(&self, name: &str) -> Option<&LiveColumn> {
         self.columns.iter().find(|column| column.name == name)

@@ -21,18 +21,18 @@ pub fn privileges(name: QualifiedName, schema_exists: bool, live: Option<&LiveTa
     }
 }
 
-/// The table, where a pipeline that puts nothing aside finds rows in it that may come good, and may take them away.
+/// The table of that name, which is ours by its record, where a pipeline that puts nothing aside finds rows in it that
+/// may come good, and may take them away.
 ///
 /// # Errors
 /// What the server says.
-pub async fn that_may_come_good(
-    session: &dyn Session,
-    name: &QualifiedName,
-    live: LiveTable,
-) -> Result<Option<LiveTable>> {
-    if !live.ours || live.kind != 'r' {
+pub async fn that_may_come_good(session: &dyn Session, name: &QualifiedName) -> Result<Option<LiveTable>> {
+    let table = session.inspector().table(name);
+    let answers = session.ask(Blame::Target, DOING, &table.sql).await?;
+    let (_, live) = table.read(nth(&answers, 0, DOING)?, DOING)?;
+    let Some(live) = live.filter(|live| live.kind == 'r').map(|live| LiveTable { ours: true, ..live }) else {
         return Ok(None);
-    }
+    };
     let needed = ["SELECT", "DELETE"].map(|word| Privilege::Table(word, name.clone()));
     let missing = session.inspector().missing_privileges(&needed);
     let answers = session.ask(Blame::Target, DOING, &missing.sql).await?;

@@ -68,13 +68,15 @@ async fn facts(
         // They were, before the declaration changed.
         false => rejected_rows::table_of(name).ok().filter(|_| metadata_exists),
     };
-    let beside = rejected
-        .as_ref()
-        .map(|name| (inspector.table(name), metadata_exists.then(|| record_of(dialect, &name.to_string()))));
+    let beside = rejected.as_ref().map(|name| {
+        // To describe a table takes long: where nothing is put aside, its record is asked first.
+        let table = pipeline.quarantines().then(|| inspector.table(name));
+        (table, metadata_exists.then(|| record_of(dialect, &name.to_string())))
+    });
     let first_beside = questions.len();
     if let Some((table, record)) = &beside {
-        questions.push(table.sql.clone());
         questions.extend(record.iter().map(|record| record.sql.clone()));
+        questions.extend(table.iter().map(|table| table.sql.clone()));
     }
     let doing = "look at the target";
     let answers = session.ask(Blame::Target, doing, &questions.join(";\n")).await?;
@@ -87,21 +89,21 @@ async fn facts(
     }
     let rejected_live = match beside {
         Some((table, record)) => {
-            let (_, live) = table.read(nth(&answers, first_beside, doing)?, doing)?;
-            let record = record
-                .map(|record| record.read(nth(&answers, first_beside + 1, doing)?, doing))
-                .transpose()?;
+            let at = first_beside + usize::from(record.is_some());
+            let record =
+                record.map(|record| record.read(nth(&answers, first_beside, doing)?, doing)).transpose()?;
             // What a pipeline loads has a record of its runs, too.
             let ours = record.is_some_and(|known| known.ours && known.record.fingerprint.is_none());
-            live.map(|live| Box::new(LiveTable { ours, ..live }))
+            match (table, &rejected) {
+                (Some(table), _) => {
+                    let (_, live) = table.read(nth(&answers, at, doing)?, doing)?;
+                    live.map(|live| Box::new(LiveTable { ours, ..live }))
+                }
+                (None, Some(name)) if ours => beside::that_may_come_good(session, name).await?.map(Box::new),
+                (None, _) => None,
+            }
         }
         None => None,
-    };
-    let rejected_live = match (&rejected, rejected_live) {
-        (Some(name), Some(live)) if !pipeline.quarantines() => {
-            beside::that_may_come_good(session, name, *live).await?.map(Box::new)
-        }
-        (_, live) => live,
     };
     let (record, instant, ours) = match known {
         Some(KnownTarget { record, instant, ours }) => (Some(record), Some(instant), ours),

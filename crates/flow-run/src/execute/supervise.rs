@@ -165,8 +165,11 @@ impl Engine {
             match self.open(connection, name).await {
                 Ok(session) => return Some(session),
                 Err(error)
-                    if matches!(error.code, ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout)
-                        && Instant::now() < deadline =>
+                    // What broke the one may break the next while it is made.
+                    if matches!(
+                        error.code,
+                        ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout | ErrorCode::ConnectionLost
+                    ) && Instant::now() < deadline =>
                 {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
@@ -198,7 +201,7 @@ async fn resolve(own: &dyn Session, run_id: &str, commit_sent: bool, error: Flow
 }
 
 /// How long a COMMIT that was sent may take after its connection broke, and how often its row is asked.
-const COMMIT_UNDER_WAY: Duration = Duration::from_secs(3);
+const COMMIT_UNDER_WAY: Duration = Duration::from_secs(10);
 const ASKED_AGAIN: Duration = Duration::from_millis(100);
 
 /// Completes a `permission_denied` with the statements that mend it.

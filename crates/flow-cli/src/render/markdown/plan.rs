@@ -4,7 +4,7 @@ use super::About;
 use super::escape::code;
 use crate::render::github::unsaid_warnings;
 use crate::render::number::counted;
-use crate::render::plan::{Detail, head, marked, statement, sum};
+use crate::render::plan::{Detail, head, marked, risk, statement, sum};
 use ematix_flow_core::error::{ExitCode, FlowError};
 use ematix_flow_core::plan::{Plan, Risk};
 use ematix_flow_core::report::{PlanReport, PlannedPipeline};
@@ -46,7 +46,7 @@ fn rows(about: &About<'_>, planned: &PlannedPipeline) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     if let Some(plan) = &planned.plan {
         for mark in marked(plan).into_iter().flat_map(|group| group.marks) {
-            rows.push(row(code(&mark.mark.to_string()), code(&mark.what), mark.risk.words()));
+            rows.push(row(code(&mark.mark.to_string()), code(&mark.what), &risk(mark)));
         }
         for warning in unsaid_warnings(plan) {
             rows.push(row("warning".to_owned(), code(warning), ""));

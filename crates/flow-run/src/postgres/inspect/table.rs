@@ -101,8 +101,7 @@ pub(super) async fn described(
     let mut found = Vec::new();
     for names in names.chunks(AT_ONCE) {
         let path = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)".to_owned();
-        let statements: Vec<String> =
-            std::iter::once(path).chain(names.iter().map(question)).collect();
+        let statements: Vec<String> = std::iter::once(path).chain(names.iter().map(question)).collect();
         let answers = session.ask(Blame::Source, doing, &statements.join(";\n")).await?;
         for index in 1..=names.len() {
             found.push(read(nth(&answers, index, doing)?.only_value(doing)?)?.1);
