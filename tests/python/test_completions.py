@@ -116,6 +116,19 @@ def test_bash_completes_commands_and_flags(shell: Flow) -> None:
     assert answer.split() == ["--full-scan"]
 
 
+def test_what_a_shell_would_take_for_more_than_a_name_is_not_offered(shell: Flow) -> None:
+    """Names may come from tables that others made; what is offered stands on the command line as it is."""
+    odd = ["$(touch pwn)", "a b", "`id`", "c;d", "e'f", "g*"]
+    pipelines = "".join(
+        PROJECT[PROJECT.index("[pipelines.customers]") : PROJECT.index("[pipelines.orders]")].replace(
+            "pipelines.customers", f'pipelines."{name}"'
+        )
+        for name in odd
+    )
+    shell.project(pipelines + "[pipelines.customers]" + PROJECT.split("[pipelines.customers]")[1])
+    assert offered(shell, "run", "") == {"customers", "orders"}
+
+
 @pytest.mark.parametrize("name", ["zsh", "fish", "elvish", "powershell"])
 def test_every_shell_has_a_script_that_asks(name: str, flow: Flow, shell: Flow) -> None:
     script = flow("completions", name).stdout

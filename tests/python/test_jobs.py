@@ -144,3 +144,42 @@ def test_a_file_has_no_such_number(flow: Flow) -> None:
     flow.project('[connections.local]\ndsn = "duckdb:local.duckdb"\nmax_connections = 2\n')
     done = flow("validate", expect=2)
     assert "conflicting_options" in done.stderr and "a DuckDB file is opened once" in done.stderr
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["of one name", "of one pipeline"])
+def test_a_transform_is_not_run_beside_itself(named: bool, flow: Flow, meeting: Database) -> None:
+    """Each empties a table and fills it: two at once would not see what the other writes."""
+    meeting.execute("CREATE TABLE public.mart (n bigint)")
+    statements = [
+        "DELETE FROM public.mart",
+        "INSERT INTO public.mart SELECT count(*) FROM public.mart",
+        "SELECT pg_sleep(0.3)",
+    ]
+    sql = "sql = [" + ", ".join(f'"{statement}"' for statement in statements) + "]"
+    step = '{ transform_ref = "mart" }' if named else f"{{ {sql} }}"
+    names = NAMES if named else ["one"]
+    text = project(1, names=names).replace('mode = "truncate"', f'mode = "truncate"\ntransforms_post = [{step}]')
+    flow.project(text + (f"\n[transforms.mart]\n{sql}\n" if named else ""))
+    if named:
+        flow("run", "--all", "--jobs", "4")
+    else:
+        running = [flow.start("run", "one") for _ in range(4)]
+        for each in running:
+            each.finish()
+    assert meeting.rows("SELECT n FROM public.mart") == [(0,)]
+
+
+def test_a_transform_that_goes_on_elsewhere_is_waited_for_so_long(flow: Flow, meeting: Database) -> None:
+    text = project(1, names=["one"]).replace(
+        'mode = "truncate"', 'mode = "truncate"\nlock_timeout = "1s"\ntransforms_post = [{ transform_ref = "slow" }]'
+    )
+    flow.project(text + '\n[transforms.slow]\nsql = "SELECT pg_sleep(60)"\n')
+    first = flow.start("run", "one")
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT pg_sleep'"
+    wait_until(lambda: meeting.value(sleeping) == 1, "the transform")
+    report = flow("run", "one", "--output", "json", expect=1).json()
+    assert (report["status"], report["committed"]) == ("failed", True)
+    assert report["error"]["context"]["cause"] == "locked"
+    assert "another run of the transform holds its lock" in report["error"]["message"]
+    first.interrupt()
+    first.finish(expect=130)

@@ -47,6 +47,10 @@ TABLES: dict[str, tuple[dict[str, Any], Mapping[str, Any]]] = {
     "timestamp, month first": (column("timestamptz?", "parse_timestamp", day_first=False), parsed.US_TIMESTAMPS),
     "int": (column("bigint?", "parse_int"), parsed.INTS),
     "int with thousands": (column("bigint?", "parse_int", thousands=","), parsed.THOUSANDS),
+    "int with thousands, as in Europe": (
+        column("bigint?", "parse_int", thousands="."),
+        {text.translate(str.maketrans(",.", ".,")): value for text, value in parsed.THOUSANDS.items()},
+    ),
     "smallint": (column("smallint?", "parse_int"), parsed.SMALLINTS),
     "numeric": (column("numeric?", "parse_numeric"), parsed.NUMERICS),
     "numeric, as in Europe": (

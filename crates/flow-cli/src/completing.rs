@@ -85,8 +85,14 @@ fn values(project: &ProjectSpec, kind: &str) -> Vec<String> {
 }
 
 fn offered(names: Vec<String>, current: &str, before: &str) -> Vec<CompletionCandidate> {
-    let fitting = names.into_iter().filter(|name| name.starts_with(current));
+    let fitting = names.into_iter().filter(|name| name.starts_with(current) && is_one_word(name));
     fitting.map(|name| CompletionCandidate::new(format!("{before}{name}"))).collect()
+}
+
+/// Whether a shell takes it for one word that means itself. Names may come from tables that others made, and what is
+/// offered is put on the command line as it is.
+fn is_one_word(name: &str) -> bool {
+    name.chars().all(|sign| sign.is_alphanumeric() || "_-.:,/@+=%".contains(sign))
 }
 
 /// The words that stand behind `--` where a shell asks.

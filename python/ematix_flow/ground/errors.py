@@ -143,6 +143,7 @@ _SPEC = frozenset(
         "not_yet_supported",
         "path_impossible",
         "unsupported_server",
+        "unsupported_by_engine",
         "metadata_newer",
         "unknown_option",
         "unknown_pipeline",

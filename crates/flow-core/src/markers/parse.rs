@@ -217,14 +217,14 @@ fn parser(name: &'static str, named: &Named<'_>, reads: Reads) -> Result<Arc<dyn
 
 pub fn parse_int(arguments: &Arguments<'_>) -> Result<Arc<dyn Marker>> {
     let named = arguments.named(&["thousands", "on_failure", "default"])?;
-    let marks = numbers::Marks::read(arguments, None, named.text("thousands")?)?;
+    let marks = numbers::Marks::read(arguments, None, named.text("thousands")?, false)?;
     parser("parse_int", &named, Reads::Int(marks))
 }
 
 pub fn parse_numeric(arguments: &Arguments<'_>) -> Result<Arc<dyn Marker>> {
     let named = arguments.named(&["decimal_separator", "thousands", "on_failure", "default"])?;
     let point = named.text("decimal_separator")?;
-    let marks = numbers::Marks::read(arguments, point, named.text("thousands")?)?;
+    let marks = numbers::Marks::read(arguments, point, named.text("thousands")?, true)?;
     parser("parse_numeric", &named, Reads::Numeric(marks))
 }
 

@@ -30,11 +30,11 @@ impl Engine {
     /// Waits until the connections of a run have room for it.
     ///
     /// # Errors
-    /// `invalid_value` where a connection has never room for one run; those of a connection that cannot be told.
+    /// `invalid_value` where a connection has never room for one run.
     pub(super) async fn share(&self, targets: &Targets, request: &Request) -> Result<Share> {
         let mut taken = Vec::new();
         // In the order of the places, so that no two runs wait for each other.
-        for ((place, most), need) in self.needs(targets, request)? {
+        for ((place, most), need) in self.needs(targets, request) {
             if need.sessions > most {
                 return Err(too_few(&targets.whole.name, &need, most));
             }
@@ -50,7 +50,7 @@ impl Engine {
 
     /// The sessions that a run may have open at once: two on its target, where its load and its row in the history have
     /// one each, one on every other connection that it reads, and one where transforms follow it.
-    fn needs(&self, targets: &Targets, request: &Request) -> Result<BTreeMap<(Place, u32), Need>> {
+    fn needs(&self, targets: &Targets, request: &Request) -> BTreeMap<(Place, u32), Need> {
         let whole = &targets.whole;
         let target = &whole.target_connection;
         let mut sessions: BTreeMap<&str, u32> =
@@ -64,13 +64,14 @@ impl Engine {
         }
         let mut needs: BTreeMap<(Place, u32), Need> = BTreeMap::new();
         for (connection, sessions) in sessions {
-            let at = self.resolve(connection)?;
+            // What cannot be told is told where the run needs it.
+            let Ok(at) = self.resolve(connection) else { continue };
             let Some(most) = at.max_connections else { continue };
             let place = Sha256::digest(at.secret_conninfo().reveal().as_bytes()).into();
             let need = Need { connection: connection.to_owned(), sessions: 0 };
             needs.entry((place, most)).or_insert(need).sessions += sessions;
         }
-        Ok(needs)
+        needs
     }
 }
 

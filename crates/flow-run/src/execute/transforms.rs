@@ -8,7 +8,7 @@ use super::supervise::{Cause, Ended, Watch, haltable};
 use super::targets::Targets;
 use super::{Engine, Request};
 use crate::history::{Failure, HistoryStore, RunStart, Slot, lease_lost};
-use crate::session::{Access, End, Limits, Session};
+use crate::session::{End, Limits, Session};
 use ematix_flow_core::declare::transforms::OnFailure;
 use ematix_flow_core::declare::{PipelineOptions, Places};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -235,8 +235,13 @@ impl Engine {
                 let name = format!("{} {}", service.pipeline, &run_id[run_id.len() - 8..]);
                 let opening = self.open(&transform.connection, &name);
                 let session = unless_asked(&request.stop, opening).await?;
-                let work =
-                    run_statements(session.as_ref(), statements, *transaction, service.limits, &watched);
+                // A name is one transform, whoever runs it; what has none is a step of its pipeline.
+                let whose = match self.project.transforms.contains_key(&transform.name) {
+                    true => format!("transform:{}", transform.name),
+                    false => format!("transform:{}:{}", service.pipeline, transform.name),
+                };
+                let whose = transaction.then_some(whose);
+                let work = run_statements(session.as_ref(), statements, whose, service.limits, &watched);
                 let done = watch.over(work, || session.canceller()).await;
                 session.close().await;
                 done.map(|()| Metrics::new())
@@ -334,23 +339,24 @@ async fn recorded(history: HistoryStore<'_>, run_id: &str, metrics: Metrics) -> 
     }
 }
 
-/// Runs statements in one transaction, or each by itself.
+/// Runs statements in one transaction, under a lock of that name, or each by itself.
 async fn run_statements(
     session: &dyn Session,
     statements: &[String],
-    transaction: bool,
+    lock: Option<String>,
     limits: &pipeline::Limits,
     request: &Request,
 ) -> Result<()> {
+    let transaction = lock.is_some();
     let bounds = Limits {
         lock: limits.lock_timeout.as_std(),
         idle: limits.lease.as_std() * 2,
         statement: limits.statement_timeout.as_ref().map(|limit| limit.as_std()),
     };
-    if transaction {
-        session.begin(Blame::Transform, Access::ReadWrite, Some(&bounds)).await?;
-    } else {
-        session.outside(Some(&bounds)).await?;
+    match lock {
+        // Two at once would not see what the other writes: a table that is emptied and filled would be filled twice.
+        Some(name) => begin_in_turn(session, &[name], &bounds, request).await?,
+        None => session.outside(Some(&bounds)).await?,
     }
     let done = one_by_one(session, statements, transaction, request).await;
     match (&done, transaction) {
@@ -360,6 +366,34 @@ async fn run_statements(
         (_, false) => drop(session.outside(None).await),
     }
     done
+}
+
+/// How often a lock that another holds is tried again.
+const TRIED_AGAIN: Duration = Duration::from_millis(50);
+
+/// Begins a transaction under a lock, once nobody else holds it.
+async fn begin_in_turn(
+    session: &dyn Session,
+    lock: &[String],
+    bounds: &Limits,
+    request: &Request,
+) -> Result<()> {
+    let began = Instant::now();
+    while !session.take_locks(lock, bounds).await? {
+        if let Some(stop) = asked_to_stop(&request.stop) {
+            return Err(cancelled(stop));
+        }
+        if began.elapsed() >= bounds.lock {
+            let words = format!(
+                "another run of the transform holds its lock for longer than {} s",
+                bounds.lock.as_secs()
+            );
+            return Err(FlowError::new(ErrorCode::Locked, words)
+                .hint("run it again when it is done, or raise lock_timeout"));
+        }
+        tokio::time::sleep(TRIED_AGAIN).await;
+    }
+    Ok(())
 }
 
 async fn one_by_one(

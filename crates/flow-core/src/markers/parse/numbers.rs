@@ -23,8 +23,11 @@ impl Marks {
         arguments: &Arguments<'_>,
         point: Option<String>,
         thousands: Option<String>,
+        has_fraction: bool,
     ) -> Result<Marks> {
-        let point = point.unwrap_or_else(|| ".".to_owned());
+        // A number that has no fraction may have the usual point for thousands.
+        let usual = if has_fraction || thousands.as_deref() != Some(".") { "." } else { "," };
+        let point = point.unwrap_or_else(|| usual.to_owned());
         let one = |mark: &str| {
             let mut characters = mark.chars();
             matches!((characters.next(), characters.next()), (Some(c), None) if !c.is_alphanumeric() && !"+-".contains(c))
