@@ -13,7 +13,8 @@ import pytest
 from database import Database
 from flow_binary import Flow
 
-PYTHON = Path(__file__).parents[2] / "python"
+REPOSITORY = Path(__file__).parents[2]
+PYTHON = REPOSITORY / "python"
 
 # Every type of the PRD, types of one's own, and what the catalogue has besides.
 TYPES = """
@@ -366,3 +367,19 @@ def test_a_python_module_has_the_same(flow: Flow, source: Database, database: Da
     refused = flow("add", "app.types", *ends, "--python=mine.py", expect=2)
     assert "with other content; it is left as it is" in refused.stderr
     assert (flow.directory / "mine.py").read_text() == "mine = 1\n"
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_comments_of_several_lines_stay_as_they_are(
+    flow: Flow, source: Database, ends: str, database: Database
+) -> None:
+    comment = 'a\nb\r\nc\t"\\\x7f\x01'
+    source.execute("CREATE SCHEMA app; CREATE TABLE app.t (id int PRIMARY KEY, v text); INSERT INTO app.t VALUES (1)")
+    quoted = "E'" + comment.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") + "'"
+    source.execute(f"COMMENT ON TABLE app.t IS {quoted}; COMMENT ON COLUMN app.t.v IS {quoted}")
+    (flow.directory / "pipelines.toml").write_bytes(f"# ours{ends}".encode())
+    flow("add", "app.t", "--from", "crm", "--to", "dwh")
+    assert loads(flow) == {"t": 1}
+    assert database.value("SELECT obj_description('crm.t'::regclass, 'pg_class')") == comment
+    assert database.value("SELECT col_description('crm.t'::regclass, 2)") == comment
+    assert text(flow).count("\n") == text(flow).count(ends)
