@@ -131,7 +131,7 @@ impl Engine {
     /// As [`Engine::diff`], and as planning; `unknown_table` where a target does not exist yet.
     pub async fn diff_pipeline(&self, name: &str, request: &DiffRequest) -> Result<Vec<DiffReport>> {
         let located = |error| self.locate(error, name);
-        let called = self.called(name).await.map_err(located)?;
+        let called = self.called(name, &request.stop).await.map_err(located)?;
         let engine = called.as_ref().unwrap_or(self);
         let looked = unless_asked(&request.stop, engine.look(name, request)).await;
         let Looked { sessions, parts } = looked.map_err(located)?;
