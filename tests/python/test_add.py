@@ -13,7 +13,8 @@ import pytest
 from database import Database
 from flow_binary import Flow
 
-PYTHON = Path(__file__).parents[2] / "python"
+REPOSITORY = Path(__file__).parents[2]
+PYTHON = REPOSITORY / "python"
 
 # Every type of the PRD, types of one's own, and what the catalogue has besides.
 TYPES = """
@@ -366,3 +367,82 @@ def test_a_python_module_has_the_same(flow: Flow, source: Database, database: Da
     refused = flow("add", "app.types", *ends, "--python=mine.py", expect=2)
     assert "with other content; it is left as it is" in refused.stderr
     assert (flow.directory / "mine.py").read_text() == "mine = 1\n"
+
+
+@pytest.mark.parametrize("form", ["toml", "python"])
+def test_nothing_is_lost_when_several_add_at_once(flow: Flow, source: Database, form: str) -> None:
+    names = [f"t{number}" for number in range(6)]
+    tables = [f"CREATE TABLE app.{name} (id int PRIMARY KEY); INSERT INTO app.{name} VALUES (1);" for name in names]
+    source.execute("CREATE SCHEMA app;" + "".join(tables))
+    flow.variables |= {"PYTHONPATH": str(PYTHON), "EMATIX_FLOW_PYTHON": sys.executable, "PYTHONSAFEPATH": ""}
+    config = flow.project("")
+    started = [
+        flow.start(
+            "add", f"app.{name}", "--from", "crm", "--to", "dwh", *([f"--python={name}.py"] if form == "python" else [])
+        )
+        for name in names
+    ]
+    for running in started:
+        assert "written" in running.finish(timeout=120).stderr
+    assert loads(flow) == dict.fromkeys(names, 1)
+    left = {path.name for path in flow.directory.iterdir() if not path.name.startswith("__")} - {"home", config.name}
+    assert left == ({f"{name}.py" for name in names} if form == "python" else set())
+
+
+def test_one_file_of_python_takes_one_of_several_at_once(flow: Flow, source: Database) -> None:
+    source.execute(SHOP)
+    flow.variables |= {"PYTHONPATH": str(PYTHON), "EMATIX_FLOW_PYTHON": sys.executable, "PYTHONSAFEPATH": ""}
+    ends = ("--from", "crm", "--to", "dwh", "--python")
+    started = [flow.start("add", f"app.{name}", *ends) for name in ("customers", "items")]
+    finished = [running.finish((0, 2), timeout=120) for running in started]
+    assert sorted(one.code for one in finished) == [0, 2]
+    [refused] = [one.stderr for one in finished if one.code]
+    assert "`crm_pipelines.py` is there already, with other content" in refused
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("json.py", "it would stand before Python's own module `json`"),
+        ("jobs/typing.py", "it would stand before Python's own module `typing`"),
+        ("ematix_flow.py", "it would stand before the module `ematix_flow`, which ematix-flow needs"),
+        ("duckdb.py", "it would stand before the module `duckdb`"),
+        ("x.txt", "its name does not end in .py"),
+        ("jobs/", "its name does not end in .py"),
+        (".py", "`` is no name of Python's"),
+        ("crm-pipelines.py", "`crm-pipelines` is no name of Python's"),
+        ("2024.py", "`2024` is no name of Python's"),
+        ("class.py", "`class` is no name of Python's"),
+        ("a:b.py", "there is a colon in it"),
+    ],
+)
+def test_a_file_that_python_could_not_import_is_refused(flow: Flow, file: str, why: str) -> None:
+    refused = flow("add", "app.customers", "--from", "crm", f"--python={file}", expect=2).stderr
+    assert f"error[invalid_value]: `{file}` cannot be a module: {why}" in refused
+    assert "hint: --python=crm_pipelines.py" in refused
+    assert {path.name for path in flow.directory.iterdir()} == {"home"}
+
+
+def test_no_module_of_the_standard_library_is_covered(flow: Flow) -> None:
+    listed = (REPOSITORY / "crates/flow-cli/src/commands/add/python_names.rs").read_text()
+    known = set(listed.split('STANDARD_LIBRARY: &str = "\\\n')[1].split('";')[0].split())
+    assert sys.stdlib_module_names - known == set()
+    assert "this" in known
+    refused = flow("add", "app.customers", "--from", "crm", "--python=this.py", expect=2).stderr
+    assert "Python's own module `this`" in refused
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_comments_of_several_lines_stay_as_they_are(
+    flow: Flow, source: Database, ends: str, database: Database
+) -> None:
+    comment = 'a\nb\r\nc\t"\\\x7f\x01'
+    source.execute("CREATE SCHEMA app; CREATE TABLE app.t (id int PRIMARY KEY, v text); INSERT INTO app.t VALUES (1)")
+    quoted = "E'" + comment.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") + "'"
+    source.execute(f"COMMENT ON TABLE app.t IS {quoted}; COMMENT ON COLUMN app.t.v IS {quoted}")
+    (flow.directory / "pipelines.toml").write_bytes(f"# ours{ends}".encode())
+    flow("add", "app.t", "--from", "crm", "--to", "dwh")
+    assert loads(flow) == {"t": 1}
+    assert database.value("SELECT obj_description('crm.t'::regclass, 'pg_class')") == comment
+    assert database.value("SELECT col_description('crm.t'::regclass, 2)") == comment
+    assert text(flow).count("\n") == text(flow).count(ends)

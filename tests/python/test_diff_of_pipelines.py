@@ -245,6 +245,24 @@ mode = "truncate"
     assert counts(diff(flow, "both")) == (8, 8, 0, 0, 2, 6)
 
 
+def test_where_means_on_both_sides_what_it_means_to_the_source(
+    database: Database, new_database: Callable[[], Database], flow: Flow
+) -> None:
+    source = new_database()
+    source.execute(
+        "CREATE SCHEMA app; CREATE TABLE app.seen (id int PRIMARY KEY, at timestamptz);"
+        "INSERT INTO app.seen SELECT n, '2026-01-01Z'::timestamptz + n * interval '1 hour' FROM generate_series(-12, 12) AS n"
+    )
+    for one, zone in ((source, "Europe/Berlin"), (database, "America/New_York")):
+        one.execute(f"ALTER DATABASE \"{one.name}\" SET TimeZone = '{zone}'")
+    connect(flow, source, database)
+    made = Across()
+    made.pipeline("p", "SELECT id, at, at::date AS day FROM app.seen", "dw.seen", "merge", keys="id")
+    flow.project(made.text())
+    flow("run", "p")
+    assert counts(diff(flow, "p", "--where", "at >= '2026-01-01'", expect=0))[:2] == (14, 14)
+
+
 def test_members_and_vanished_names(database: Database, flow: Flow) -> None:
     people(database)
     flow.project("""

@@ -39,10 +39,15 @@ pub fn of_rest(left: usize, stop: Stop) -> ExitCode {
 
 /// The exit code of some errors that kept a command from its work.
 pub fn of_errors(errors: &[FlowError]) -> ExitCode {
-    shared(errors.iter().map(|error| match error.context.get("signal").and_then(|signal| signal.as_str()) {
+    shared(errors.iter().map(of_error))
+}
+
+/// The exit code of one of them.
+pub fn of_error(error: &FlowError) -> ExitCode {
+    match error.context.get("signal").and_then(|signal| signal.as_str()) {
         Some("SIGTERM") => ExitCode::Terminated,
         _ => error.code.exit(),
-    }))
+    }
 }
 
 /// Of several: success if all are, else the code that the failures share, else 1.

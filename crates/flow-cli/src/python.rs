@@ -14,8 +14,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Whoever knows Python's pipelines.
 pub trait Python: Callables {
@@ -52,8 +53,8 @@ sys.exit(main(sys.argv[1:]))
 /// The exit code of [`COMMAND`] where the interpreter has no package.
 const NO_PACKAGE: i32 = 97;
 
-/// Says to the package that whoever asks tells of errors.
-const ASKER: (&str, &str) = ("EMATIX_FLOW_ASKER", "flow");
+/// Says to the package that whoever asks tells of errors, and holds its standard input open until it has the answer.
+const ASKER: (&str, &str) = ("EMATIX_FLOW_ASKER", "holding");
 
 /// The error of a function that raised, where its exception is told by somebody else.
 pub fn raised(pipeline: &str) -> FlowError {
@@ -79,8 +80,8 @@ impl ChildPython {
         Ok(ChildPython { interpreter, modules: modules.to_vec() })
     }
 
-    /// Asks the package one thing; what the user's code prints goes to the terminal as it is. What can be interrupted
-    /// ends where its standard input does.
+    /// Asks the package one thing; what the user's code prints goes to the terminal as it is. It ends where its standard
+    /// input does: when it is interrupted, or this process is gone.
     fn ask(
         &self,
         arguments: &[&str],
@@ -106,21 +107,30 @@ impl ChildPython {
                 failed(format!("{interpreter} cannot be started: {error}"))
                     .hint("set EMATIX_FLOW_PYTHON to the Python that has ematix-flow")
             })?;
-        if let Some(mut input) = child.stdin.take() {
+        let mut input = child.stdin.take();
+        if let Some(input) = &mut input {
             // One that ends before it has read everything says why by its exit code.
             let _ = input.write_all(question.as_bytes()).and_then(|()| input.write_all(b"\n"));
-            if let Some(interrupt) = interrupt {
-                let open = Mutex::new(Some(input));
-                interrupt
-                    .granted_by(move |_| drop(open.lock().unwrap_or_else(PoisonError::into_inner).take()));
-            }
+        }
+        let output = child.stdout.take();
+        let child = Arc::new(Mutex::new(child));
+        // Without a wish it stays open until the answer is there.
+        let open = Arc::new(Mutex::new(input));
+        if let Some(interrupt) = interrupt {
+            let (open, child) = (Arc::clone(&open), Arc::clone(&child));
+            interrupt.granted_by(move |asked| {
+                drop(held(&open).take());
+                if asked == 0 {
+                    kill_later(Arc::clone(&child));
+                }
+            });
         }
         let mut answer = Vec::new();
-        let mut read = || -> std::io::Result<ExitStatus> {
-            if let Some(output) = &mut child.stdout {
+        let read = || -> std::io::Result<ExitStatus> {
+            if let Some(mut output) = output {
                 output.read_to_end(&mut answer)?;
             }
-            child.wait()
+            ended(&child)
         };
         let status = read().map_err(|error| failed(format!("{interpreter} could not be asked: {error}")))?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -133,6 +143,14 @@ impl ChildPython {
                     "install it there: {interpreter} -m pip install ematix-flow; or activate the environment that has it, or set EMATIX_FLOW_PYTHON"
                 )));
         }
+        if let Some(signal) = signal_of(status) {
+            return Err(FlowError::new(
+                ErrorCode::Cancelled,
+                format!("{interpreter} was stopped by {signal}"),
+            )
+            .detail(asked)
+            .context("signal", signal));
+        }
         Err(error_of(&answer).unwrap_or_else(|| {
             failed(format!("{interpreter} ended without an answer ({status})"))
                 .hint("what it printed above says why")
@@ -140,11 +158,59 @@ impl ChildPython {
     }
 }
 
+/// How long an interrupted Python may take: longer than it gives its own function.
+const GRACE: Duration = Duration::from_secs(6);
+
+/// How often is looked whether a process has ended that has answered.
+const LOOK: Duration = Duration::from_millis(2);
+
+fn held<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills what has not ended by itself: a function deep in C lets no other thread of its process end it.
+fn kill_later(child: Arc<Mutex<Child>>) {
+    std::thread::spawn(move || {
+        std::thread::sleep(GRACE);
+        // One that was waited for is left alone.
+        let _ = held(&child).kill();
+    });
+}
+
+/// Waits for the end, and leaves the process to others meanwhile.
+fn ended(child: &Mutex<Child>) -> std::io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = held(child).try_wait()? {
+            return Ok(status);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// The wish to stop that ended a process: one in the terminal reaches the whole group.
+fn signal_of(status: ExitStatus) -> Option<&'static str> {
+    #[cfg(unix)]
+    let by = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let by = None;
+    match (status.code(), by) {
+        // As the package says it.
+        (Some(130), _) | (_, Some(2)) => Some("SIGINT"),
+        (Some(143), _) | (_, Some(15)) => Some("SIGTERM"),
+        _ => None,
+    }
+}
+
 impl Callables for ChildPython {
-    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<Answer, FlowError> {
+    fn resolve(
+        &self,
+        pipeline: &str,
+        connection: &GivenConnection,
+        interrupt: &Interrupt,
+    ) -> Result<Answer, FlowError> {
         let question =
             json!({ "modules": self.modules, "pipeline": pipeline, "connection": connection.secret_json() });
-        read_answer(pipeline, &self.ask(&["resolve", pipeline], &question.to_string(), None)?)
+        read_answer(pipeline, &self.ask(&["resolve", pipeline], &question.to_string(), Some(interrupt))?)
     }
 
     fn call(

@@ -66,7 +66,12 @@ impl InProcess {
 }
 
 impl Callables for InProcess {
-    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<Answer, FlowError> {
+    fn resolve(
+        &self,
+        pipeline: &str,
+        connection: &GivenConnection,
+        _interrupt: &Interrupt,
+    ) -> Result<Answer, FlowError> {
         let question = json!({ "pipeline": pipeline, "connection": connection.secret_json() }).to_string();
         let answer = Python::attach(|py| {
             let Some(call) = &self.call else { return Ok(None) };

@@ -37,6 +37,8 @@ from .modules import load, load_sound, print_traceback, tell, told
 SCHEMA = "ematix.registry.v1"
 # How long a function that is interrupted may take to end, until its process is ended.
 GRACE_SECONDS = 5
+# What an interrupt says that was a SIGTERM.
+TERMINATED = "SIGTERM"
 
 
 def registry(
@@ -239,7 +241,8 @@ def _connection(request: dict[str, Any], declared_name: str | None) -> Connectio
 def main(argv: Sequence[str]) -> int:
     """`python -m ematix_flow.export`: answers on what was stdout when it began; prints of the user go to stderr.
 
-    A `flow` keeps a call's stdin open behind the line of its request: where that ends, the call is not wanted any more.
+    A `flow` says by EMATIX_FLOW_ASKER=holding that it keeps stdin open behind the line of its request: where that ends,
+    the answer is not wanted any more.
     """
     verbs = {"registry": 0, "resolve": 1, "call": 1}
     if not argv or argv[0] not in verbs or len(argv) < 1 + verbs[argv[0]]:
@@ -250,17 +253,20 @@ def main(argv: Sequence[str]) -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    watched = verb == "call" and bool(os.environ.get("EMATIX_FLOW_ASKER"))
-    request = _request(_line(0) if watched else sys.stdin.read()) if names else {}
-    if watched:
-        _end_with_the_asker(0)
+    if os.environ.get("EMATIX_FLOW_ASKER") == "holding":
+        text = _line(0)
+        _end_with_the_asker(_stdin_apart())
+    else:
+        text = sys.stdin.read() if names else ""
+    request = _request(text) if names else {}
+    del text
     modules = argv[1 + len(names) :] or request.get("modules") or module_names_of_environment()
     answer = _answer_to_flow if os.environ.get("EMATIX_FLOW_ASKER") else _answer_to_people
     try:
         code, found = answer(verb, names, modules, request)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as wish:
         # Whoever asked knows.
-        return 130
+        return 143 if wish.args == (TERMINATED,) else 130
     if found:
         answers.write(found + "\n")
     answers.close()
@@ -275,10 +281,25 @@ def _line(file: int) -> str:
     return found.decode("utf-8")
 
 
+def _stdin_apart() -> int:
+    """What was stdin; the user's code finds an empty one, and does not wait for an asker who says no more."""
+    file = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return file
+
+
 def _end_with_the_asker(file: int) -> None:
-    """Interrupts this process where its asker wishes that, or is gone."""
+    """Interrupts this process where its asker wishes that, or is gone, or where it is to terminate with its group."""
     import signal
     import threading
+
+    def terminate(_number: int, _frame: object) -> None:
+        # As an interrupt: what a function has under way on a server is cancelled there.
+        raise KeyboardInterrupt(TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminate)
 
     def wait() -> None:
         while os.read(file, 1):

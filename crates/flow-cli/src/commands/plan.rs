@@ -76,7 +76,7 @@ impl<'a> Answer<'a> {
         self.report.create += usize::from(has(MarkKind::Create));
         self.report.change += usize::from(has(MarkKind::Change));
         self.report.drifted += usize::from(has(MarkKind::Drift));
-        self.faults.extend(planned.faults().iter().map(|error| error.code.exit()));
+        self.faults.extend(planned.faults().iter().map(exit::of_error));
         match &mut self.listing {
             Some(listing) => listing.add(&planned),
             None => self.report.pipelines.push(planned),

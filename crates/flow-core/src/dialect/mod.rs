@@ -223,6 +223,10 @@ pub trait Differing {
     fn proof(&self) -> Sql;
     /// Settings of the transaction under which large readings are planned well.
     fn settings(&self) -> Sql;
+    /// Asks for the time zone of the session, in which a text without one is an instant.
+    fn zone(&self) -> Sql;
+    /// Gives the transaction a time zone.
+    fn in_zone(&self, zone: &str) -> Sql;
 }
 
 /// How a digest is made.

@@ -1,6 +1,7 @@
 //! Pipelines whose query a function answers: it is called once per plan, and by nothing that only lists or validates.
 
-use super::Engine;
+use super::run::{asked, asked_to_stop, cancelled};
+use super::{Engine, Stop};
 use crate::session::Canceller;
 use async_trait::async_trait;
 use ematix_flow_core::declare::SourceSpec;
@@ -12,14 +13,15 @@ use ematix_flow_core::report::RunReport;
 use ematix_flow_core::secret::Secret;
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
 
 /// Whoever can call the functions of a registry.
 pub trait Callables: Send + Sync {
     /// Calls a pipeline's function with its source's connection, which connects at its first use.
     ///
     /// # Errors
-    /// What the function raised.
-    fn resolve(&self, pipeline: &str, connection: &GivenConnection) -> Result<Answer>;
+    /// What the function raised; whatever it raises once it was interrupted.
+    fn resolve(&self, pipeline: &str, connection: &GivenConnection, interrupt: &Interrupt) -> Result<Answer>;
 
     /// Calls a transform's function with a connection, and with the load's report where there is one; what it returned.
     ///
@@ -109,11 +111,36 @@ impl Engine {
     }
 
     /// The engine once the pipeline's function has been called, in a thread that may wait; `None` where there is none.
-    pub(super) async fn called(&self, pipeline: &str) -> Result<Option<Engine>> {
+    /// A wish to stop ends the function first.
+    pub(super) async fn called(
+        &self,
+        pipeline: &str,
+        stop: &watch::Receiver<Stop>,
+    ) -> Result<Option<Engine>> {
         let Some((callables, connection)) = self.callable(pipeline)? else { return Ok(None) };
         let name = pipeline.to_owned();
-        let answer = tokio::task::spawn_blocking(move || callables.resolve(&name, &connection)).await;
-        Ok(Some(self.answered(pipeline, answer.map_err(|_| failed(pipeline))??)))
+        let interrupt = Arc::new(Interrupt::default());
+        let granted = Arc::clone(&interrupt);
+        let mut calling = tokio::task::spawn_blocking(move || {
+            let answer = callables.resolve(&name, &connection, &granted);
+            granted.done();
+            answer
+        });
+        let mut wish = stop.clone();
+        let answer = tokio::select! {
+            biased;
+            answer = &mut calling => answer,
+            stopped = asked(&mut wish) => {
+                interrupt.cancel().await;
+                // What the function does at its end, it does before this process ends.
+                let _ = calling.await;
+                return Err(cancelled(stopped));
+            }
+        };
+        let answer = answer.map_err(|_| failed(pipeline))?;
+        // The wish may have come first to a function in a process of its own.
+        let answer = answer.map_err(|error| asked_to_stop(stop).map_or(error, cancelled))?;
+        Ok(Some(self.answered(pipeline, answer)))
     }
 
     /// Calls a transform's function, in a thread that may wait.
@@ -156,7 +183,7 @@ impl Engine {
     /// As [`Engine::called`], where nothing else waits.
     pub(super) fn called_here(&self, pipeline: &str) -> Result<Option<Engine>> {
         let Some((callables, connection)) = self.callable(pipeline)? else { return Ok(None) };
-        Ok(Some(self.answered(pipeline, callables.resolve(pipeline, &connection)?)))
+        Ok(Some(self.answered(pipeline, callables.resolve(pipeline, &connection, &Interrupt::default())?)))
     }
 
     fn callable(&self, pipeline: &str) -> Result<Option<(Arc<dyn Callables>, GivenConnection)>> {

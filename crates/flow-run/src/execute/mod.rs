@@ -320,7 +320,8 @@ impl Engine {
     /// # Errors
     /// As a run before its first write, but for drift: a plan shows it.
     pub async fn plan(&self, pipeline: &str, request: &Request) -> Result<Plan> {
-        let called = self.called(pipeline).await.map_err(|error| self.locate(error, pipeline))?;
+        let called =
+            self.called(pipeline, &request.stop).await.map_err(|error| self.locate(error, pipeline))?;
         let engine = called.as_ref().unwrap_or(self);
         let targets = engine.targets(pipeline, request, &About::planned())?;
         let planned = engine.plan_targets(&targets, request).await;
@@ -370,7 +371,7 @@ impl Engine {
     /// Runs a pipeline (or, with `dry_run`, everything but the commit).
     pub async fn run(&self, pipeline: &str, request: &Request, observer: &dyn Observer) -> RunReport {
         let about = About::now();
-        let called = self.called(pipeline).await;
+        let called = self.called(pipeline, &request.stop).await;
         let engine = called.as_ref().ok().and_then(Option::as_ref).unwrap_or(self);
         let targets = match &called {
             Ok(_) => engine.targets(pipeline, request, &about),

@@ -161,15 +161,30 @@ pub(super) fn escaped(name: &str) -> String {
     name.replace('{', "{{").replace('}', "}}")
 }
 
+/// A name in which braces are braces, as a value.
+fn named(name: &str) -> Value {
+    string(&escaped(name))
+}
+
+/// A text on one line: in a text of several, whoever gives the file other line ends gives them to the text, too.
+fn string(text: &str) -> Value {
+    if !text.contains(['\n', '\r']) {
+        return Value::from(text);
+    }
+    // What JSON escapes, TOML escapes alike, and DEL besides.
+    let quoted = serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f");
+    quoted.parse().expect("a string of JSON without DEL is one of TOML")
+}
+
 fn names(names: &Names) -> Value {
-    Value::Array(names.to_vec().iter().map(|name| escaped(name)).collect())
+    Value::Array(names.to_vec().iter().map(|name| named(name)).collect())
 }
 
 fn table(one: &Wanted) -> Table {
     let spec = &one.table;
     let mut table = Table::new();
     if let Some(schema) = &spec.schema {
-        table.insert("schema", toml_edit::value(escaped(schema)));
+        table.insert("schema", toml_edit::value(named(schema)));
     }
     for (key, columns) in [("primary_key", &spec.primary_key), ("natural_key", &spec.natural_key)] {
         if let Some(columns) = columns {
@@ -177,7 +192,7 @@ fn table(one: &Wanted) -> Table {
         }
     }
     if let Some(description) = &spec.description {
-        table.insert("description", toml_edit::value(description));
+        table.insert("description", toml_edit::value(string(description)));
     }
     let mut columns = Table::new();
     for (name, column) in &spec.columns {
@@ -189,12 +204,12 @@ fn table(one: &Wanted) -> Table {
 
 fn column_value(column: &ColumnSpec) -> Value {
     match column {
-        ColumnSpec::Type(text) => Value::from(text),
+        ColumnSpec::Type(text) => string(text),
         ColumnSpec::Full(full) => {
             let mut inline = InlineTable::new();
-            inline.insert("type", Value::from(&full.data_type));
+            inline.insert("type", string(&full.data_type));
             if let Some(description) = &full.description {
-                inline.insert("description", Value::from(description));
+                inline.insert("description", string(description));
             }
             Value::InlineTable(inline)
         }
@@ -203,17 +218,17 @@ fn column_value(column: &ColumnSpec) -> Value {
 
 fn pipeline(one: &Wanted, load: &Load) -> Table {
     let mut source = InlineTable::new();
-    source.insert("connection", Value::from(escaped(&load.from)));
+    source.insert("connection", named(&load.from));
     match &one.query {
-        Some(query) => source.insert("query", Value::from(query)),
-        None => source.insert("table", Value::from(escaped(&one.source.to_string()))),
+        Some(query) => source.insert("query", string(query)),
+        None => source.insert("table", named(&one.source.to_string())),
     };
     let mut pipeline = Table::new();
     pipeline.insert("source", Item::Value(Value::InlineTable(source)));
     let target = one.declared.as_ref().unwrap_or(&one.name);
-    pipeline.insert("target", toml_edit::value(escaped(target)));
+    pipeline.insert("target", toml_edit::value(named(target)));
     if load.says_to {
-        pipeline.insert("target_connection", toml_edit::value(escaped(&load.to)));
+        pipeline.insert("target_connection", toml_edit::value(named(&load.to)));
     }
     if load.says_mode {
         pipeline.insert("mode", toml_edit::value(load.mode.name()));
@@ -224,8 +239,7 @@ fn pipeline(one: &Wanted, load: &Load) -> Table {
         pipeline.insert("keys", Item::Value(names(&Names::Many(keys))));
     }
     if !load.tags.is_empty() {
-        pipeline
-            .insert("tags", Item::Value(Value::Array(load.tags.iter().map(|tag| escaped(tag)).collect())));
+        pipeline.insert("tags", Item::Value(Value::Array(load.tags.iter().map(|tag| named(tag)).collect())));
     }
     pipeline
 }

@@ -1,9 +1,26 @@
-//! A file that is written whole or not at all.
+//! A file that is written whole or not at all, and not over what somebody else has made of it meanwhile.
 
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Keeps others who write the same project out for as long as it lives.
+pub struct Turn {
+    _folder: Option<fs::File>,
+}
+
+impl Turn {
+    /// Waits until nobody else writes the project of this file.
+    ///
+    /// What is locked is the folder: the file itself is replaced by each writer, and may not be there yet. Where a system
+    /// cannot lock a folder there is still the look at what a file holds, just before it is written.
+    pub fn take(config: &Path) -> Turn {
+        let path = real(config);
+        let locked = fs::File::open(folder_of(&path)).and_then(|folder| folder.lock().map(|()| folder));
+        Turn { _folder: locked.ok() }
+    }
+}
 
 /// A file and what it is to hold.
 pub struct File {
@@ -11,9 +28,19 @@ pub struct File {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+    /// What it held when the text was made; `None` where there was none.
+    pub before: Option<String>,
 }
 
 impl File {
+    /// Whether it still holds what it held when its text was made.
+    ///
+    /// # Errors
+    /// `invalid_value` with the system's words.
+    pub fn is_as_before(&self) -> Result<bool> {
+        Ok(held(&self.path)? == self.before)
+    }
+
     /// Puts the text where the file is, or is to be: beside it first, and then in its place, with its permissions.
     ///
     /// # Errors
@@ -49,9 +76,8 @@ impl File {
     }
 
     fn replace(&self) -> std::io::Result<()> {
-        // What a link points to is meant.
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let path = real(&self.path);
+        let folder = folder_of(&path);
         fs::create_dir_all(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let aside = folder.join(format!(".{name}.{}", std::process::id()));
@@ -68,4 +94,28 @@ impl File {
         }
         written
     }
+}
+
+/// What a file holds; `None` where there is none.
+///
+/// # Errors
+/// `invalid_value` with the system's words.
+pub fn held(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let message = format!("`{}` cannot be read: {error}", path.display());
+            Err(FlowError::new(ErrorCode::InvalidValue, message))
+        }
+    }
+}
+
+/// The file that is meant: what a link points to.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

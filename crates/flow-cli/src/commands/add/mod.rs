@@ -4,6 +4,7 @@
 pub(super) mod document;
 pub(super) mod file;
 pub(super) mod module;
+mod python_names;
 mod report;
 mod standing;
 pub(super) mod wanted;
@@ -17,6 +18,7 @@ use ematix_flow_core::declare::{PipelineOptions, toml_file};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, did_you_mean};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_run::execute::Engine;
+use file::{File, Turn};
 use report::{Row, State};
 use standing::Standing;
 use std::path::Path;
@@ -24,23 +26,31 @@ use wanted::{Load, Wanted};
 
 /// Adds what the patterns mean.
 pub fn add(session: &Session, args: &AddArgs) -> Outcome {
-    let (engine, text) = project(session)?;
-    let load = Load::of(args, engine.project())?;
-    let Looked { rows, wanted, mut errors } = look(&engine, args, &load)?;
     let config = &session.global.config;
-    let (wanted, refused): (Vec<Wanted>, Vec<Refused>) = sound(session, &load, &text, wanted)?;
-    let rows = report::without(rows, &refused);
-    errors.extend(refused.into_iter().map(|refused| refused.error));
-    let wanted: Vec<&Wanted> = wanted.iter().collect();
-    let files = match &args.python {
-        _ if wanted.is_empty() => Vec::new(),
-        None => vec![file::File { path: config.clone(), text: document::with(&text, &wanted, &load)? }],
-        Some(path) => module::files(path.as_deref(), config, &text, &wanted, &load)?,
-    };
-    let is_written = !args.dry_run && !files.is_empty();
-    if is_written {
-        files.iter().try_for_each(file::File::write)?;
+    if let Some(Some(path)) = &args.python {
+        python_names::importable(path)?;
     }
+    let made = loop {
+        let made = Made::of(session, args)?;
+        if args.dry_run || made.files.is_empty() {
+            break made;
+        }
+        // Databases are asked before: who writes is alone for as long as writing takes.
+        let _turn = Turn::take(config);
+        let kept = file::held(config)?.unwrap_or_default() == made.text;
+        if kept
+            && made
+                .files
+                .iter()
+                .try_fold(true, |kept, file| Ok::<_, FlowError>(kept && file.is_as_before()?))?
+        {
+            made.files.iter().try_for_each(File::write)?;
+            break made;
+        }
+        // Somebody else has written meanwhile: what they declare counts too.
+    };
+    let Made { text, rows, files, errors } = made;
+    let is_written = !args.dry_run && !files.is_empty();
     let new: String = match args.python {
         None => files.first().map(|file| document::added(&text, &file.text).to_owned()).unwrap_or_default(),
         Some(_) => files.first().map(|file| file.text.clone()).unwrap_or_default(),
@@ -52,17 +62,39 @@ pub fn add(session: &Session, args: &AddArgs) -> Outcome {
     }
 }
 
-/// The project as it is, and the text of its file: nothing where there is none yet.
-fn project(session: &Session) -> Result<(Engine, String), Failure> {
-    let config = &session.global.config;
-    let engine = session.engine_to_write()?;
-    match std::fs::read_to_string(config) {
-        Ok(text) => Ok((engine, text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((engine, String::new())),
-        Err(error) => {
-            let message = format!("`{}` cannot be read: {error}", config.display());
-            Err(FlowError::new(ErrorCode::InvalidValue, message).into())
-        }
+/// What the patterns come to in the project as it is.
+struct Made {
+    /// The text of the project's file: nothing where there is none yet.
+    text: String,
+    rows: Vec<Row>,
+    /// What is to be written.
+    files: Vec<File>,
+    /// Why some tables are not in it.
+    errors: Vec<FlowError>,
+}
+
+impl Made {
+    fn of(session: &Session, args: &AddArgs) -> Result<Made, Failure> {
+        let config = &session.global.config;
+        // Before the project is read: what changes while it is read is seen as a change.
+        let before = file::held(config)?;
+        let engine = session.engine_to_write()?;
+        let text = before.clone().unwrap_or_default();
+        let load = Load::of(args, engine.project())?;
+        let Looked { rows, wanted, mut errors } = look(&engine, args, &load)?;
+        let (wanted, refused): (Vec<Wanted>, Vec<Refused>) = sound(session, &load, &text, wanted)?;
+        let rows = report::without(rows, &refused);
+        errors.extend(refused.into_iter().map(|refused| refused.error));
+        let wanted: Vec<&Wanted> = wanted.iter().collect();
+        let files = match &args.python {
+            _ if wanted.is_empty() => Vec::new(),
+            None => {
+                let with = document::with(&text, &wanted, &load)?;
+                vec![File { path: config.clone(), text: with, before }]
+            }
+            Some(path) => module::files(path.as_deref(), config, before, &wanted, &load)?,
+        };
+        Ok(Made { text, rows, files, errors })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::document;
 use super::file::File;
+use super::python_names::{KEYWORDS, is_identifier};
 use super::wanted::{Load, Wanted};
 use ematix_flow_core::declare::ColumnSpec;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -12,41 +13,36 @@ use std::path::{Path, PathBuf};
 /// Characters of a line, as ruff and black have it.
 const LINE: usize = 88;
 
-const KEYWORDS: &[&str] = &[
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def",
-    "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
-    "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
-];
-
-/// The module, and the project's file that names it.
+/// The module, and the project's file that names it, which holds `before` now.
 ///
 /// # Errors
 /// `duplicate_name` where there is another file of that name.
 pub fn files(
     path: Option<&Path>,
     config: &Path,
-    text: &str,
+    before: Option<String>,
     wanted: &[&Wanted],
     load: &Load,
 ) -> Result<Vec<File>> {
     let path =
         path.map_or_else(|| PathBuf::from(format!("{}_pipelines.py", snake(&load.from))), Path::to_owned);
     let module = written(wanted, load);
-    match std::fs::read_to_string(&path) {
-        Ok(there) if there == module => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+    let there = match std::fs::read_to_string(&path) {
+        Ok(there) if there == module => Some(there),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         _ => {
             let message =
                 format!("`{}` is there already, with other content; it is left as it is", path.display());
             return Err(FlowError::new(ErrorCode::DuplicateName, message)
                 .hint("--python=OTHER.py writes another, --print shows what would be in it"));
         }
-    }
+    };
     let name = import_name(&path);
-    let mut files = vec![File { path, text: module }];
+    let text = before.as_deref().unwrap_or_default();
     let project = document::with_module(text, &name)?;
+    let mut files = vec![File { path, text: module, before: there }];
     if project != text {
-        files.push(File { path: config.to_owned(), text: project });
+        files.push(File { path: config.to_owned(), text: project, before });
     }
     Ok(files)
 }
@@ -241,12 +237,6 @@ fn docstring(text: &str) -> String {
         [one] => format!("    \"\"\"{one}\"\"\"\n\n"),
         many => format!("    \"\"\"{}\n    \"\"\"\n\n", many.join("\n")),
     }
-}
-
-fn is_identifier(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !KEYWORDS.contains(&text)
 }
 
 /// What a column is called in its class: its own name where it can be, and no name of Python's.

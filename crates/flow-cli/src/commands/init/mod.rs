@@ -3,7 +3,7 @@
 mod starter;
 
 use super::DONE;
-use super::add::file::File;
+use super::add::file::{File, Turn};
 use super::add::wanted::Wanted;
 use super::add::{document, module};
 use crate::args::InitArgs;
@@ -47,13 +47,16 @@ pub fn init(session: &Session, args: &InitArgs) -> Outcome {
         Database::OfEnvironment | Database::Private(_) => chosen(session, &head)?,
     };
     let files = match &module {
-        None => vec![File { path: config.clone(), text: starter::project(&head, &wanted)? }],
+        None => vec![File { path: config.clone(), text: starter::project(&head, &wanted)?, before: None }],
         Some(path) => vec![
-            File { path: path.clone(), text: module::written(&[&wanted], &starter::load()) },
-            File { path: config.clone(), text: document::with_module(&head, MODULE)? },
+            File { path: path.clone(), text: module::written(&[&wanted], &starter::load()), before: None },
+            File { path: config.clone(), text: document::with_module(&head, MODULE)?, before: None },
         ],
     };
-    files.iter().try_for_each(File::create)?;
+    {
+        let _turn = Turn::take(config);
+        files.iter().try_for_each(File::create)?;
+    }
     tell(session, &files, &database, &wanted, doubt);
     DONE
 }

@@ -48,6 +48,14 @@ impl Differing for Postgres {
             "SET LOCAL jit = off; SET LOCAL parallel_setup_cost = 100; SET LOCAL parallel_tuple_cost = 0.001; SET LOCAL min_parallel_table_scan_size = '8MB'; SET LOCAL min_parallel_index_scan_size = '512kB'",
         )
     }
+
+    fn zone(&self) -> Sql {
+        Sql::text("SELECT pg_catalog.current_setting('TimeZone')")
+    }
+
+    fn in_zone(&self, zone: &str) -> Sql {
+        sql!("SELECT pg_catalog.set_config('TimeZone', {zone}, true)", zone = Literal::Text(zone.to_owned()))
+    }
 }
 
 fn formed(own: Normal, form: Normal, value: &str) -> String {

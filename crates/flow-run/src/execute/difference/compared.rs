@@ -32,6 +32,8 @@ pub(super) struct Compared<'c> {
     pub sessions: &'c [Box<dyn Session>],
     /// The tables that each side reads.
     pub tables: Vec<Vec<String>>,
+    /// The time zone that both sides have, where the first one's is the one that counts.
+    pub zone: Option<&'c str>,
     /// Whether they are a pipeline's source and target.
     pub of_pipeline: bool,
     /// The keys of markers.
@@ -149,6 +151,9 @@ impl Compared<'_> {
             let dialect = session.facts().dialect;
             if let Some(words) = dialect.differing() {
                 session.ask(Blame::Source, "begin", &words.settings().to_text(dialect)).await?;
+                if let Some(zone) = self.zone {
+                    session.ask(Blame::Source, "begin", &words.in_zone(zone).to_text(dialect)).await?;
+                }
             }
         }
         Ok(())

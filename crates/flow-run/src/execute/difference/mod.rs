@@ -10,10 +10,10 @@ use super::targets::of_target;
 use super::united;
 use super::{About, Engine, Request, Stop};
 use crate::history::HistoryStore;
-use crate::session::{Access, Canceller, End, Limits, Session};
+use crate::session::{Access, Canceller, End, Limits, Session, nth};
 use compared::Compared;
 use ematix_flow_core::difference::{Comparison, DiffReport, SideReport, Wanted, Which, of_pipeline};
-use ematix_flow_core::engine::Ends;
+use ematix_flow_core::engine::{Ends, POSTGRES};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Facts, RunFacts};
 use ematix_flow_core::pipeline::{Pipeline, Resolved};
@@ -66,14 +66,25 @@ impl Engine {
     /// # Errors
     /// As connecting and reading; `missing_keys`, `duplicate_source_key`, `null_key`, `invalid_value`.
     pub async fn diff(&self, a: &DiffSide, b: &DiffSide, request: &DiffRequest) -> Result<DiffReport> {
-        let mut sessions = vec![self.open(&a.connection, "diff A").await?];
+        let mut sessions = vec![self.open_in_utc(&a.connection, "diff A").await?];
         if b.connection != a.connection {
-            sessions.push(self.open(&b.connection, "diff B").await?);
+            sessions.push(self.open_in_utc(&b.connection, "diff B").await?);
         }
         let work = self.diff_of(&sessions, a, b, request);
         let done = until_stopped(&sessions, request.stop.clone(), work).await;
         close(sessions).await;
         done
+    }
+
+    /// Opens a session for what is written for a comparison: a text without a zone is the same instant on both sides,
+    /// whatever server and role say. Of what the connection pins nothing is changed.
+    async fn open_in_utc(&self, connection: &str, what: &str) -> Result<Box<dyn Session>> {
+        let mut at = self.resolve(connection)?;
+        if at.engine == POSTGRES.name && !at.session.keys().any(|name| name.eq_ignore_ascii_case("timezone"))
+        {
+            at.session.insert("timezone".to_owned(), "UTC".to_owned());
+        }
+        self.drivers.find(&at)?.open(&at, what).await
     }
 
     async fn diff_of(
@@ -103,8 +114,14 @@ impl Engine {
         let tables = vec![of_a.tables.clone(), of_b.tables.clone()];
         let comparison = Comparison::of(of_a.side, of_b.side, &request.wanted, across)?;
         end(sessions).await?;
-        let compared =
-            Compared { comparison: &comparison, sessions, tables, of_pipeline: false, key_of: &no_keys };
+        let compared = Compared {
+            comparison: &comparison,
+            sessions,
+            tables,
+            zone: None,
+            of_pipeline: false,
+            key_of: &no_keys,
+        };
         compared.report(None, reports, request.sample).await
     }
 
@@ -114,11 +131,16 @@ impl Engine {
     /// As [`Engine::diff`], and as planning; `unknown_table` where a target does not exist yet.
     pub async fn diff_pipeline(&self, name: &str, request: &DiffRequest) -> Result<Vec<DiffReport>> {
         let located = |error| self.locate(error, name);
-        let called = self.called(name).await.map_err(located)?;
+        let called = self.called(name, &request.stop).await.map_err(located)?;
         let engine = called.as_ref().unwrap_or(self);
         let looked = unless_asked(&request.stop, engine.look(name, request)).await;
         let Looked { sessions, parts } = looked.map_err(located)?;
         let work = async {
+            // The source's query means what it means in a load; the target's rows, the same in every zone.
+            let zone = match request.wanted.condition {
+                Some(_) if sessions.len() > 1 => zone_of(sessions[0].as_ref()).await?,
+                _ => None,
+            };
             end(&sessions).await?;
             let mut reports = Vec::new();
             for part in &parts {
@@ -127,6 +149,7 @@ impl Engine {
                     comparison: &part.comparison,
                     sessions: &sessions,
                     tables: part.tables.clone(),
+                    zone: zone.as_deref(),
                     of_pipeline: true,
                     key_of: &key_of,
                 };
@@ -264,6 +287,15 @@ fn no_history() -> FlowError {
         "--as-of is for a history, and neither side is the target of an scd2 pipeline of this project",
     )
     .hint("name the table as the pipeline's target has it, with the connection of that target")
+}
+
+/// The time zone of a session.
+async fn zone_of(session: &dyn Session) -> Result<Option<String>> {
+    let dialect = session.facts().dialect;
+    let Some(words) = dialect.differing() else { return Ok(None) };
+    let doing = "ask for the time zone";
+    let answers = session.ask(Blame::Source, doing, &words.zone().to_text(dialect)).await?;
+    nth(&answers, 0, doing)?.only_value(doing).map(|zone| Some(zone.to_owned()))
 }
 
 async fn end(sessions: &[Box<dyn Session>]) -> Result<()> {
