@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import histories
 import pytest
 from database import Database
@@ -35,20 +32,19 @@ def test_what_a_tool_kept_goes_on(
 
 
 def taken_over(flow: Flow, database: Database, tool: Tool, table: str) -> None:
-    config: Path = flow.directory / f"{table}.toml"
-    add = ("add", "app.customers", "--from", "default", "--adopt", table, "--config", str(config))
+    (flow.directory / "pipelines.toml").unlink(missing_ok=True)
+    add = ("add", "app.customers", "--from", "default", "--adopt", table)
     assert flow(*add, "--fix", "--output", "json").json()["made_by"] == MADE_BY[tool.name]
     flow(*add, "--fix", "--yes")
-    run: Callable[[], tuple[int, int, int]] = lambda: counts(flow, config)
-    assert run() == (0, 0, 3)
-    flow("check", "customers", "--config", str(config))
+    assert counts(flow) == (0, 0, 3)
+    flow("check", "customers")
     database.execute("UPDATE app.customers SET email = 'b@example.com', updated_at = now() WHERE id = 2")
-    assert run() == (1, 1, 2)
-    assert run() == (0, 0, 3)
-    flow("check", "customers", "--config", str(config))
+    assert counts(flow) == (1, 1, 2)
+    assert counts(flow) == (0, 0, 3)
+    flow("check", "customers")
     database.execute("UPDATE app.customers SET email = NULL, updated_at = '2024-01-01 11:00Z' WHERE id = 2")
 
 
-def counts(flow: Flow, config: Path) -> tuple[int, int, int]:
-    report = flow("run", "customers", "--output", "json", "--config", str(config)).json()
+def counts(flow: Flow) -> tuple[int, int, int]:
+    report = flow("run", "customers", "--output", "json").json()
     return (report["rows_inserted"], report["rows_closed_out"], report["rows_unchanged"])
