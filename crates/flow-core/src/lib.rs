@@ -35,3 +35,4 @@ pub mod reading;
 pub mod strategies;
 pub mod planner;
 pub mod difference;
+pub mod adoption;

@@ -16,7 +16,14 @@ Examples:
   flow add 'app.*' '!app.audit_*' --from crm --mode scd2
   flow add app.orders --from crm --to warehouse --schema staging --print
   flow add app.log_view --from crm --keys id,day --tag nightly
-  flow add 'app.*' --from crm --python=crm_pipelines.py";
+  flow add 'app.*' --from crm --python=crm_pipelines.py
+  flow add app.customers --from crm --adopt analytics.dim_customers
+  flow add app.customers --from crm --adopt snapshots.customers --fix
+
+--adopt takes over the history that dbt, dlt, SQLMesh, an earlier ematix-flow or
+a person kept of the one table; its columns are recognised, or named by flags.
+It writes nothing while the history breaks a rule: --fix prints the statements
+that would settle it, --fix --yes runs them.";
 
 /// Arguments of `add`.
 #[derive(Clone, Debug, Args)]
@@ -45,6 +52,24 @@ pub struct AddArgs {
     /// A tag of every pipeline; may be given several times
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
+    /// Take over this history of the one table, instead of a new target
+    #[arg(long, value_name = "SCHEMA.TABLE", conflicts_with_all = ["schema", "python"])]
+    pub adopt: Option<String>,
+    /// The history's column in which a version begins, where it is not recognised
+    #[arg(long, value_name = "COLUMN", requires = "adopt")]
+    pub effective_from: Option<String>,
+    /// The history's column in which a version ends, where it is not recognised
+    #[arg(long, value_name = "COLUMN", requires = "adopt")]
+    pub effective_to: Option<String>,
+    /// The history's column that marks the current version, where it is not recognised
+    #[arg(long, value_name = "COLUMN", requires = "adopt")]
+    pub current_flag: Option<String>,
+    /// Print the statements that settle what keeps a history from being taken over
+    #[arg(long, requires = "adopt", conflicts_with = "dry_run")]
+    pub fix: bool,
+    /// Run them, and write the file
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
     /// Write a Python module instead, with a class for each table; the project's file names it
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub python: Option<Option<PathBuf>>,

@@ -15,10 +15,19 @@ pub use remember::{
 pub use statements::{Kind, Value, kinds, names, statement};
 
 use crate::dialect::duckdb;
-use crate::sql::Sql;
+use crate::sql;
+use crate::sql::{Ident, Sql};
 
 /// The schema of our metadata and of every intermediate table.
 pub const SCHEMA: &str = "ematix_flow";
+
+/// Where the schema goes that another program has filled under our name.
+pub const SET_ASIDE: &str = "ematix_flow_before";
+
+/// Makes room for our metadata: what another program keeps under their name gets another one.
+pub fn set_aside() -> Sql {
+    sql!("ALTER SCHEMA {own} RENAME TO {aside}", own = Ident::fixed(SCHEMA), aside = Ident::fixed(SET_ASIDE))
+}
 
 /// The tables of version 1.
 const TABLES: &str = include_str!("schema.sql");

@@ -9,6 +9,11 @@
 -- The table that was the last to be made.
 SELECT pg_catalog.to_regclass('ematix_flow.run_steps') IS NOT NULL;
 
+-- name: is_of_others()
+-- A table of our name without the others: an ematix-flow that came before kept another history there.
+SELECT pg_catalog.to_regclass('ematix_flow.run_history') IS NOT NULL
+   AND pg_catalog.to_regclass('ematix_flow.run_steps') IS NULL;
+
 -- name: is_the_schema_there()
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ematix_flow');
 

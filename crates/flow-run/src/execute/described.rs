@@ -106,13 +106,18 @@ fn table(name: QualifiedName, live: LiveTable, missing: &[String], dialect: &dyn
     DescribedTable {
         name,
         comment: live.comment,
-        columns: live.columns.into_iter().map(|live| column(live, missing, dialect)).collect(),
+        columns: live.columns.into_iter().map(|live| described_column(live, missing, dialect)).collect(),
         unique: if keys.primary_key.is_empty() { unique } else { Vec::new() },
         primary_key: keys.primary_key,
     }
 }
 
-fn column(live: LiveColumn, missing: &[String], dialect: &dyn Dialect) -> DescribedColumn {
+/// A column as a declaration writes it; `missing` are the types that the target lacks.
+pub(super) fn described_column(
+    live: LiveColumn,
+    missing: &[String],
+    dialect: &dyn Dialect,
+) -> DescribedColumn {
     let own = &live.data_type.name;
     let is_there = !missing.contains(own);
     let written = if is_there { Some(own.clone()) } else { elsewhere(&live.data_type) };

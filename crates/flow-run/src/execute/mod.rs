@@ -1,5 +1,6 @@
 //! Runs plans. One executor for every strategy and path, and the questions that commands ask of history.
 
+pub mod adopted;
 mod answers;
 mod assumed;
 mod authors;

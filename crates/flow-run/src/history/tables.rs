@@ -31,6 +31,16 @@ impl HistoryStore<'_> {
         Ok(self.found().await? == Some(self.version()))
     }
 
+    /// Whether the schema holds tables that another program has made under our names.
+    ///
+    /// # Errors
+    /// As [`HistoryStore::exists`].
+    pub async fn is_of_others(&self) -> Result<bool> {
+        let doing = "look whose metadata are there";
+        let answers = self.session.ask(Blame::Target, doing, &self.text(&statement!("is_of_others"))).await;
+        nth(&answers.map_err(hinted)?, 0, doing)?.only_truth(doing)
+    }
+
     /// The version that is there.
     pub(super) async fn found(&self) -> Result<Option<i32>> {
         let doing = "look for the metadata";
@@ -118,6 +128,16 @@ impl HistoryStore<'_> {
             }
             false => None,
         };
+        if schema && found.is_none() && self.is_of_others().await? {
+            return Err(FlowError::new(
+                ErrorCode::Drift,
+                format!("the schema {} holds the metadata of another program", history::SCHEMA),
+            )
+            .hint(format!(
+                "an earlier ematix-flow made it; give it another name: {}",
+                self.text(&history::set_aside())
+            )));
+        }
         if !schema {
             let doing = format!("create the schema {}", history::SCHEMA);
             let create = format!("CREATE SCHEMA {}", history::SCHEMA);

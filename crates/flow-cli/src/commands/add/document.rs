@@ -16,7 +16,7 @@ pub fn with(text: &str, wanted: &[&Wanted], load: &Load) -> Result<String> {
     let mut file = Edited::of(text)?;
     for one in wanted {
         if one.declared.is_none() {
-            file.put("tables", &escaped(&one.name), table(one))?;
+            file.put("tables", &escaped(&one.key), table(one))?;
         }
         file.put("pipelines", &escaped(&one.name), pipeline(one, load))?;
     }
@@ -225,13 +225,20 @@ fn pipeline(one: &Wanted, load: &Load) -> Table {
     };
     let mut pipeline = Table::new();
     pipeline.insert("source", Item::Value(Value::InlineTable(source)));
-    let target = one.declared.as_ref().unwrap_or(&one.name);
+    let target = one.declared.as_ref().unwrap_or(&one.key);
     pipeline.insert("target", toml_edit::value(named(target)));
     if load.says_to {
         pipeline.insert("target_connection", toml_edit::value(named(&load.to)));
     }
     if load.says_mode {
         pipeline.insert("mode", toml_edit::value(load.mode.name()));
+    }
+    for setting in &one.settings {
+        let mut value = setting.value.clone();
+        if let Some(why) = setting.why {
+            value.decor_mut().set_suffix(format!("  # {why}"));
+        }
+        pipeline.insert(setting.name, Item::Value(value));
     }
     let keys = one.keys();
     if one.declared.is_some() && !keys.is_empty() {

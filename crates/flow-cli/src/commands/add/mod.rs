@@ -1,6 +1,7 @@
 //! `flow add`: declares the tables of a source, and how they are loaded, in the project's file or as a Python module.
 //! What is there stays as it is; what cannot be declared is told, and the rest is written.
 
+mod adoption;
 pub(super) mod document;
 pub(super) mod file;
 pub(super) mod module;
@@ -14,10 +15,11 @@ use crate::args::AddArgs;
 use crate::project::{Failure, Outcome, Session};
 use crate::signals;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
-use ematix_flow_core::declare::{PipelineOptions, toml_file};
+use ematix_flow_core::declare::{PipelineOptions, ProjectSpec, toml_file};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, did_you_mean};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_run::execute::Engine;
+use ematix_flow_run::execute::described::DescribedTable;
 use file::{File, Turn};
 use report::{Row, State};
 use standing::Standing;
@@ -31,7 +33,7 @@ pub fn add(session: &Session, args: &AddArgs) -> Outcome {
         python_names::importable(path)?;
     }
     let made = loop {
-        let made = Made::of(session, args)?;
+        let Some(made) = Made::of(session, args)? else { return Ok(ExitCode::Success) };
         if args.dry_run || made.files.is_empty() {
             break made;
         }
@@ -74,14 +76,22 @@ struct Made {
 }
 
 impl Made {
-    fn of(session: &Session, args: &AddArgs) -> Result<Made, Failure> {
+    /// Nothing where a person was only shown what would settle a history.
+    fn of(session: &Session, args: &AddArgs) -> Result<Option<Made>, Failure> {
         let config = &session.global.config;
         // Before the project is read: what changes while it is read is seen as a change.
         let before = file::held(config)?;
         let engine = session.engine_to_write()?;
         let text = before.clone().unwrap_or_default();
         let load = Load::of(args, engine.project())?;
-        let Looked { rows, wanted, mut errors } = look(&engine, args, &load)?;
+        let looked = match &args.adopt {
+            None => look(&engine, args, &load)?,
+            Some(table) => match adoption::look(session, &engine, args, &load, table)? {
+                Some(looked) => looked,
+                None => return Ok(None),
+            },
+        };
+        let Looked { rows, wanted, mut errors } = looked;
         let (wanted, refused): (Vec<Wanted>, Vec<Refused>) = sound(session, &load, &text, wanted)?;
         let rows = report::without(rows, &refused);
         errors.extend(refused.into_iter().map(|refused| refused.error));
@@ -94,11 +104,12 @@ impl Made {
             }
             Some(path) => module::files(path.as_deref(), config, before, &wanted, &load)?,
         };
-        Ok(Made { text, rows, files, errors })
+        Ok(Some(Made { text, rows, files, errors }))
     }
 }
 
 /// What patterns mean to a project.
+#[derive(Default)]
 struct Looked {
     /// What becomes of each table.
     rows: Vec<Row>,
@@ -116,27 +127,40 @@ pub struct Refused {
 
 /// What is to be added, and what becomes of every table that is meant.
 fn look(engine: &Engine, args: &AddArgs, load: &Load) -> Result<Looked, Failure> {
+    let mut looked = Looked::default();
+    for table in described(engine, args, load)? {
+        let source = table.name.clone();
+        match Wanted::of(table, load) {
+            Ok(one) => looked.take(engine.project(), one, load),
+            Err(error) => {
+                looked.rows.push(Row::refused(&source));
+                looked.errors.push(error);
+            }
+        }
+    }
+    Ok(looked)
+}
+
+/// The tables that are meant.
+fn described(engine: &Engine, args: &AddArgs, load: &Load) -> Result<Vec<DescribedTable>, Failure> {
     let patterns: Vec<&str> = args.patterns.iter().map(String::as_str).collect();
     let described = signals::block_on(async |_| engine.describe(&load.from, &load.to, &patterns).await)??;
     if !described.idle.is_empty() {
         let idle = described.idle.iter().map(|index| idle(&load.from, patterns[*index]));
         return Err(idle.collect::<Vec<_>>().into());
     }
-    let (mut rows, mut wanted, mut errors) = (Vec::new(), Vec::<Wanted>::new(), Vec::new());
-    for table in described.tables {
-        let source = table.name.clone();
-        let one = match Wanted::of(table, load) {
-            Ok(one) => one,
-            Err(error) => {
-                rows.push(Row::refused(&source));
-                errors.push(error);
-                continue;
-            }
-        };
-        let standing = match wanted.iter().find(|other| other.clashes(&one)) {
+    Ok(described.tables)
+}
+
+impl Looked {
+    /// One more, as it stands to the project and to those before.
+    fn take(&mut self, project: &ProjectSpec, one: Wanted, load: &Load) {
+        let source = one.source.clone();
+        let standing = match self.wanted.iter().find(|other| other.clashes(&one)) {
             Some(other) => Standing::Taken(one.taken_by(other)),
-            None => standing::of(engine.project(), &one, load),
+            None => standing::of(project, &one, load),
         };
+        let Looked { rows, wanted, errors } = self;
         match standing {
             Standing::New => {
                 rows.push(Row::of(&one, load, State::Added));
@@ -158,7 +182,6 @@ fn look(engine: &Engine, args: &AddArgs, load: &Load) -> Result<Looked, Failure>
             }
         }
     }
-    Ok(Looked { rows, wanted, errors })
 }
 
 /// A pattern that means nothing.

@@ -44,10 +44,10 @@ pub fn of(project: &ProjectSpec, wanted: &Wanted, load: &Load) -> Standing {
     if let Some((key, table)) = project.tables.called(schema, table) {
         return Standing::Declared(key.to_owned(), columns_that_differ(key, table, wanted));
     }
-    if project.tables.contains_key(&wanted.name) {
-        let message = format!("{}: there is a table `{}` already, another one", wanted.source, wanted.name);
+    if project.tables.contains_key(&wanted.key) {
+        let message = format!("{}: there is a table `{}` already, another one", wanted.source, wanted.key);
         let error = FlowError::new(ErrorCode::DuplicateName, message);
-        return Standing::Taken(located(project, error.hint(APART), "tables", &wanted.name));
+        return Standing::Taken(located(project, error.hint(APART), "tables", &wanted.key));
     }
     Standing::New
 }

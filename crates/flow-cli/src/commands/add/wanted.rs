@@ -14,6 +14,7 @@ use ematix_flow_core::pipeline::{DEFAULT_CONNECTION, Pipeline};
 use ematix_flow_core::sql::{Ident, QualifiedName, Quote};
 use ematix_flow_run::execute::described::{DescribedColumn, DescribedTable};
 use indexmap::IndexMap;
+use toml_edit::Value;
 
 /// The schema of targets whose source has no connection with a name.
 const MIRROR: &str = "mirror";
@@ -62,7 +63,10 @@ impl Load {
         let of_defaults = &project.defaults;
         let by_default = of_defaults.target_connection.clone().unwrap_or_else(|| args.from.clone());
         let to = args.to.clone().unwrap_or_else(|| by_default.clone());
-        let mode = args.mode().or(of_defaults.mode).unwrap_or_else(|| mode_called(UNSAID_MODE));
+        let mode = match &args.adopt {
+            Some(table) => mode_of_histories(args, table)?,
+            None => args.mode().or(of_defaults.mode).unwrap_or_else(|| mode_called(UNSAID_MODE)),
+        };
         let schema = match args.from.as_str() {
             DEFAULT_CONNECTION => MIRROR,
             name => name,
@@ -103,7 +107,7 @@ impl Load {
     }
 
     /// What a table is called.
-    fn name_of(&self, table: &QualifiedName) -> String {
+    pub fn name_of(&self, table: &QualifiedName) -> String {
         let (mut out, mut rest) = (String::new(), self.name.as_str());
         while let Some((before, after)) = rest.split_once('{') {
             let (name, behind) = after.split_once('}').expect("it was checked");
@@ -112,6 +116,18 @@ impl Load {
             rest = behind;
         }
         out + rest
+    }
+}
+
+/// How a history is loaded that is taken over.
+fn mode_of_histories(args: &AddArgs, table: &str) -> Result<Mode> {
+    let mode = mode_called("scd2");
+    match args.mode() {
+        Some(other) if other != mode => {
+            let message = format!("{table} is to be taken over as a history, and {other} keeps none");
+            Err(FlowError::new(ErrorCode::ConflictingOptions, message).hint("leave --mode out"))
+        }
+        _ => Ok(mode),
     }
 }
 
@@ -153,11 +169,24 @@ fn need_of(mode: Mode, defaults: &PipelineOptions) -> KeyNeed {
     built.map_or(KeyNeed::OfRows, |pipeline| pipeline.strategy.keys())
 }
 
+/// An option of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: Value,
+    /// A comment behind it.
+    pub why: Option<&'static str>,
+}
+
 /// A table and a pipeline that are to be declared.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// What both are called.
+    /// What the pipeline is called.
     pub name: String,
+    /// What the table is called in the file.
+    pub key: String,
     /// Where the rows come from.
     pub source: QualifiedName,
     /// The query, where the table itself will not do.
@@ -170,6 +199,8 @@ pub struct Wanted {
     pub declared: Option<String>,
     /// Where the keys are from.
     pub keys_reason: Option<&'static str>,
+    /// Options of the pipeline besides.
+    pub settings: Vec<Setting>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -196,6 +227,7 @@ impl Wanted {
         let notes = table.columns.iter().filter_map(told).collect();
         let query = table.columns.iter().any(|column| column.is_cast).then(|| query(&table));
         Ok(Wanted {
+            key: name.clone(),
             name,
             source: table.name,
             query,
@@ -203,6 +235,7 @@ impl Wanted {
             table: spec,
             declared: None,
             keys_reason,
+            settings: Vec::new(),
             notes,
         })
     }
@@ -283,7 +316,7 @@ fn spec(table: &DescribedTable, name: &str, load: &Load) -> Result<(TableSpec, O
     Ok((spec, reason))
 }
 
-fn column_spec(column: &DescribedColumn) -> ColumnSpec {
+pub(super) fn column_spec(column: &DescribedColumn) -> ColumnSpec {
     let data_type = format!("{}{}", column.data_type, if column.nullable { "?" } else { "" });
     match &column.comment {
         None => ColumnSpec::Type(data_type),
@@ -295,14 +328,14 @@ fn column_spec(column: &DescribedColumn) -> ColumnSpec {
     }
 }
 
-fn told(column: &DescribedColumn) -> Option<String> {
+pub(super) fn told(column: &DescribedColumn) -> Option<String> {
     let own = column.instead_of.as_ref()?;
     let (name, data_type) = (&column.name, &column.data_type);
     Some(format!("{name} becomes {data_type}: the target's database has no type {own}"))
 }
 
 /// Every column by its name, those that need it cast.
-fn query(table: &DescribedTable) -> String {
+pub(super) fn query(table: &DescribedTable) -> String {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let columns = table.columns.iter().map(|column| {
         let name = quoted(&column.name);

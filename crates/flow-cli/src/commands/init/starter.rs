@@ -72,6 +72,7 @@ pub fn sample() -> Wanted {
     let columns = [("customer_id", "bigint"), ("email", "string(256)?"), ("name", "text?")];
     let columns = columns.map(|(name, data_type)| (name.to_owned(), ColumnSpec::Type(data_type.to_owned())));
     Wanted {
+        key: "customers".to_owned(),
         name: "customers".to_owned(),
         source: name("sample", "customers"),
         query: Some(SAMPLE.to_owned()),
@@ -84,6 +85,7 @@ pub fn sample() -> Wanted {
         },
         declared: None,
         keys_reason: None,
+        settings: Vec::new(),
         notes: Vec::new(),
     }
 }
