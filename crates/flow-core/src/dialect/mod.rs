@@ -3,6 +3,7 @@
 //! What databases have in common is written in the strategies themselves: SELECT, INSERT … SELECT,
 //! DELETE … WHERE, CASE, IS DISTINCT FROM, window functions, CREATE and ALTER TABLE.
 
+mod digits;
 pub mod duckdb;
 pub mod postgres;
 
@@ -36,6 +37,11 @@ pub trait Dialect: Quote + Send + Sync {
     }
     /// How an explicit cast relates to what an INSERT does.
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast;
+    /// What an INSERT makes of values of a type, where a column of another cannot hold them as they are and no error
+    /// says so.
+    fn rounding(&self, from: &TypeFacts, to: &TypeFacts) -> Option<Rounding> {
+        digits::rounding(from, to)
+    }
     /// How values of a source's type come into a column of another database.
     fn crossing(&self, from: &TypeFacts, to: &TypeFacts) -> Crossing;
     /// How values of a type are measured against each other.
@@ -315,6 +321,15 @@ pub enum Cast {
     Widening,
     /// Only an INSERT decides: it may refuse where a cast cuts in silence.
     ByInsert,
+}
+
+/// Values that a column cannot hold as they are, and that an INSERT rounds or cuts without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Until the column is given their type.
+    UntilAltered,
+    /// No ALTER gives the column their type.
+    ForGood,
 }
 
 /// How values of a source's type come into a column of another database.
