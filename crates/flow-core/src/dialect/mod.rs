@@ -3,13 +3,13 @@
 //! What databases have in common is written in the strategies themselves: SELECT, INSERT … SELECT,
 //! DELETE … WHERE, CASE, IS DISTINCT FROM, window functions, CREATE and ALTER TABLE.
 
-mod digits;
 pub mod duckdb;
 pub mod postgres;
 
 use crate::hash::Normal;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Quote, Sql};
+use crate::types::digits::{self, Rounding};
 use crate::types::{DataType, TypeFacts};
 
 /// A column in an expression: its name, where it stands, and its type.
@@ -321,15 +321,6 @@ pub enum Cast {
     Widening,
     /// Only an INSERT decides: it may refuse where a cast cuts in silence.
     ByInsert,
-}
-
-/// Values that a column cannot hold as they are, and that an INSERT rounds or cuts without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rounding {
-    /// Until the column is given their type.
-    UntilAltered,
-    /// No ALTER gives the column their type.
-    ForGood,
 }
 
 /// How values of a source's type come into a column of another database.

@@ -2,7 +2,7 @@
 //! column's type, so nobody has asked for it.
 
 use crate::declare::options::OnDrift;
-use crate::dialect::{Cast, Rounding};
+use crate::dialect::Cast;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::SourceColumn;
 use crate::pipeline::{LoadColumn, Resolved, Target};
@@ -11,6 +11,7 @@ use crate::plan::builder::PlanBuilder;
 use crate::schema::LiveTable;
 use crate::sql;
 use crate::sql::Sql;
+use crate::types::digits::Rounding;
 
 /// Whether an INSERT would round or cut values of the column, and say nothing.
 pub fn is_rounded(load: &Resolved<'_>, column: &LoadColumn) -> bool {

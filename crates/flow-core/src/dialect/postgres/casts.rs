@@ -1,6 +1,7 @@
 //! Which values a cast keeps.
 
-use crate::dialect::{Cast, digits};
+use crate::dialect::Cast;
+use crate::types::digits;
 
 /// How an explicit cast between types, by the names that Postgres prints, relates to what an INSERT does.
 pub fn cast(from: &str, to: &str) -> Cast {

@@ -1,9 +1,17 @@
 //! What a column keeps of numbers and times: which types hold every value of another, and which are rounded or cut by
 //! an INSERT that says nothing.
 
-use super::Rounding;
-use crate::types::TypeFacts;
+use super::TypeFacts;
 use std::borrow::Cow;
+
+/// Values that a column cannot hold as they are, and that an INSERT rounds or cuts without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Until the column is given their type.
+    UntilAltered,
+    /// No ALTER gives the column their type.
+    ForGood,
+}
 
 /// What of a type decides which values it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
