@@ -1,5 +1,7 @@
 //! The column types of the PRD, each with one spelling in lower case, and any other by its own name.
 
+pub mod digits;
+
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::hash::Normal;
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,7 @@ pub mod postgres;
 use crate::hash::Normal;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Quote, Sql};
+use crate::types::digits::{self, Rounding};
 use crate::types::{DataType, TypeFacts};
 
 /// A column in an expression: its name, where it stands, and its type.
@@ -36,6 +37,11 @@ pub trait Dialect: Quote + Send + Sync {
     }
     /// How an explicit cast relates to what an INSERT does.
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast;
+    /// What an INSERT makes of values of a type, where a column of another cannot hold them as they are and no error
+    /// says so.
+    fn rounding(&self, from: &TypeFacts, to: &TypeFacts) -> Option<Rounding> {
+        digits::rounding(from, to)
+    }
     /// How values of a source's type come into a column of another database.
     fn crossing(&self, from: &TypeFacts, to: &TypeFacts) -> Crossing;
     /// How values of a type are measured against each other.

@@ -1,5 +1,6 @@
 //! Postgres 15 and later.
 
+mod casts;
 mod differing;
 mod texts;
 
@@ -197,40 +198,7 @@ impl Dialect for Postgres {
     }
 
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast {
-        if from.name == to.name {
-            return Cast::Same;
-        }
-        const WIDENING: &[(&str, &str)] = &[
-            ("smallint", "integer"),
-            ("smallint", "bigint"),
-            ("integer", "bigint"),
-            ("smallint", "numeric"),
-            ("integer", "numeric"),
-            ("bigint", "numeric"),
-            ("real", "double precision"),
-            ("character varying", "text"),
-            ("text", "character varying"),
-            ("name", "text"),
-        ];
-        let (from_base, from_length) = modifier(&from.name);
-        let (to_base, to_length) = modifier(&to.name);
-        let listed = |pair: (&str, &str)| WIDENING.contains(&pair);
-        match (from_length, to_length) {
-            // varchar(64) to text or varchar, numeric(10,2) to numeric: no value can be too long.
-            (_, None)
-                if (from_base == to_base && matches!(to_base, "character varying" | "numeric"))
-                    || listed((from_base, to_base)) =>
-            {
-                Cast::Widening
-            }
-            (Some(from), Some(to)) if from_base == to_base && from_base == "character varying" => {
-                match (from.parse::<u32>(), to.parse::<u32>()) {
-                    (Ok(from), Ok(to)) if from <= to => Cast::Widening,
-                    _ => Cast::ByInsert,
-                }
-            }
-            _ => Cast::ByInsert,
-        }
+        casts::cast(&from.name, &to.name)
     }
 
     fn crossing(&self, from: &TypeFacts, to: &TypeFacts) -> Crossing {
@@ -499,13 +467,4 @@ fn coarse_unit(name: &str) -> Option<Duration> {
 /// A column reference as it is, anything else in parentheses.
 fn operand(text: String) -> String {
     if text.contains("::") { format!("({text})") } else { text }
-}
-
-/// `character varying(256)` is `character varying` and `256`.
-fn modifier(name: &str) -> (&str, Option<&str>) {
-    // An array's name goes on after the modifier, and is another type.
-    match (name.find('('), name.strip_suffix(')')) {
-        (Some(open), Some(inner)) => (&name[..open], Some(&inner[open + 1..])),
-        _ => (name, None),
-    }
 }

@@ -104,22 +104,11 @@ fn apart(
     .hint(format!("cast it in the queries of the members to one type: {name}::{holds_both} AS {name}"))
 }
 
-/// Numbers that are the same in a type of another kind.
-const EXACT: &[(&str, &str)] = &[
-    ("smallint", "real"),
-    ("smallint", "double precision"),
-    ("integer", "double precision"),
-    ("date", "timestamp without time zone"),
-];
-
 /// The type that holds the values of both: one of them, or one of them without length and precision.
 fn wider(one: &TypeFacts, other: &TypeFacts, dialect: &dyn Dialect) -> Option<TypeFacts> {
     let plain = |of: &TypeFacts| TypeFacts { name: of.wire.name.clone(), ..of.clone() };
     let holds = |from: &TypeFacts, to: &TypeFacts| {
-        from.name == to.name
-            || from.wire.name == to.name
-            || EXACT.contains(&(from.name.as_str(), to.name.as_str()))
-            || dialect.cast(from, to) != Cast::ByInsert
+        from.name == to.name || from.wire.name == to.name || dialect.cast(from, to) != Cast::ByInsert
     };
     [one.clone(), other.clone(), plain(one), plain(other)]
         .into_iter()

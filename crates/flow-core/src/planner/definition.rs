@@ -1,7 +1,7 @@
 //! The target's definition as steps: created when it is missing, held against its declaration when
 //! it is there, and given its indexes after the first rows.
 
-use super::means;
+use super::{means, rounding};
 use crate::declare::options::OnDrift;
 use crate::dialect::Cast;
 use crate::error::{ErrorCode, FlowError, Result};
@@ -73,7 +73,9 @@ fn tell_what_is_narrower(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     let follows = matches!(load.pipeline.target, Target::Inferred(_)) && !load.creates;
     for column in load.columns.iter().filter(|column| follows && column.cast == Cast::ByInsert) {
         let Some(source) = load.facts.source.loaded(column.name.as_str()) else { continue };
-        if load.dialect.cast(&column.data_type, &source.data_type) == Cast::Widening {
+        if load.dialect.cast(&column.data_type, &source.data_type) == Cast::Widening
+            && !rounding::is_rounded(load, column)
+        {
             builder.warn(format!(
                 "the column {} is {} in the source and {} in {}: a value that does not fit ends the run; run with --migrate to widen it",
                 column.name, source.data_type.name, column.data_type.name, load.table.name
@@ -159,6 +161,7 @@ fn adopt(load: &Resolved<'_>, live: &LiveTable, builder: &mut PlanBuilder<'_>) -
         builder.mark(Subject::IgnoredDrift, format!("{} (ignored)", difference.describe()));
         builder.warn(format!("drift ignored: {}", difference.describe()));
     }
+    rounding::refuse(load, live, builder)?;
     requirements(load, live, builder)
 }
 

@@ -4,6 +4,7 @@ mod definition;
 mod finish;
 mod means;
 pub mod parts;
+mod rounding;
 
 use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
