@@ -240,7 +240,7 @@ def test_a_union_that_is_none_is_refused_at_its_line(
 # What two members have, and what both are together: nothing where a value would be lost.
 TOGETHER = [
     ("integer", "bigint", "bigint"), ("bigint", "smallint", "bigint"), ("numeric(10,2)", "integer", "numeric"),
-    ("numeric(5,2)", "numeric(12,4)", "numeric"), ("integer", "double precision", "double precision"),
+    ("numeric(5,2)", "numeric(12,4)", "numeric(12,4)"), ("integer", "double precision", "double precision"),
     ("real", "double precision", "double precision"), ("varchar(3)", "text", "text"),
     ("timestamp(3)", "timestamp", "timestamp without time zone"), ("date", "timestamp", "timestamp without time zone"),
     ("bigint", "double precision", None), ("numeric", "double precision", None), ("integer", "real", None),
