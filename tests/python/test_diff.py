@@ -309,24 +309,6 @@ def test_where_holds_for_both_sides_and_cannot_break_out(two: Two) -> None:
     assert "source_failed" in two.run(f"{of_a}:a.people", f"{of_b}:b.people", "--where", "nobody", expect=1).stderr
 
 
-def test_a_text_without_a_zone_is_one_instant_on_both_sides(two: Two) -> None:
-    for database, schema, zone in ((two.a, "a", "Europe/Berlin"), (two.b, "b", "America/New_York")):
-        database.execute(
-            f"CREATE TABLE {schema}.seen (id int PRIMARY KEY, at timestamptz);"
-            f"INSERT INTO {schema}.seen SELECT n, '2026-01-01Z'::timestamptz + n * interval '1 hour'"
-            f"  FROM generate_series(-12, 12) AS n;"
-            f"ALTER DATABASE \"{database.name}\" SET TimeZone = '{zone}'"
-        )
-    condition = ("--where", "at >= '2026-01-01'")
-    assert counts(two.diff("a.seen", "b.seen", *condition, expect=0))[:2] == (13, 13)
-    days = "SELECT id, at::date AS day FROM {}.seen"
-    assert two.diff(days.format("a"), days.format("b"), "--keys", "id", expect=0)["equal"]
-    # What a connection pins is meant.
-    pinned = {"session": {"TimeZone": "America/New_York"}}
-    two.flow.project(Across(connections={"crm": pinned, "warehouse": pinned}).text())
-    assert counts(two.diff("a.seen", "b.seen", *condition, expect=0))[:2] == (8, 8)
-
-
 def test_queries_are_compared_and_must_read(two: Two) -> None:
     people(two)
     report = two.diff(

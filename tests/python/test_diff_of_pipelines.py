@@ -245,16 +245,46 @@ mode = "truncate"
     assert counts(diff(flow, "both")) == (8, 8, 0, 0, 2, 6)
 
 
+SEEN = """
+CREATE SCHEMA app;
+CREATE TABLE app.seen (id int PRIMARY KEY, at timestamptz);
+INSERT INTO app.seen SELECT n, '2026-01-01Z'::timestamptz + n * interval '1 hour' FROM generate_series(-12, 12) AS n;
+"""
+
+
+def live_in(database: Database, zone: str) -> None:
+    database.execute(f"ALTER DATABASE \"{database.name}\" SET TimeZone = '{zone}'")
+
+
+@pytest.mark.parametrize("way", ["join", "checksums"])
+def test_a_text_without_a_zone_is_one_instant_on_both_sides(
+    way: str, database: Database, new_database: Callable[[], Database], flow: Flow
+) -> None:
+    other = database if way == "join" else new_database()
+    database.execute(SEEN)
+    live_in(database, "Europe/Berlin")
+    if other is not database:
+        other.execute(SEEN)
+        live_in(other, "America/New_York")
+    connect(flow, database, other)
+    flow.project(Across().text())
+    where = ("crm:app.seen", "warehouse:app.seen", "--where", "at >= '2026-01-01'")
+    assert counts(diff(flow, *where, expect=0))[:2] == (13, 13)
+    days = [f"{name}:SELECT id, at::date AS day FROM app.seen" for name in ("crm", "warehouse")]
+    assert diff(flow, *days, "--keys", "id", expect=0)["equal"]
+    # What a connection pins is meant.
+    pinned = {"session": {"TimeZone": "America/New_York"}}
+    flow.project(Across(connections={"crm": pinned, "warehouse": pinned}).text())
+    assert counts(diff(flow, *where, expect=0))[:2] == (8, 8)
+
+
 def test_where_means_on_both_sides_what_it_means_to_the_source(
     database: Database, new_database: Callable[[], Database], flow: Flow
 ) -> None:
     source = new_database()
-    source.execute(
-        "CREATE SCHEMA app; CREATE TABLE app.seen (id int PRIMARY KEY, at timestamptz);"
-        "INSERT INTO app.seen SELECT n, '2026-01-01Z'::timestamptz + n * interval '1 hour' FROM generate_series(-12, 12) AS n"
-    )
-    for one, zone in ((source, "Europe/Berlin"), (database, "America/New_York")):
-        one.execute(f"ALTER DATABASE \"{one.name}\" SET TimeZone = '{zone}'")
+    source.execute(SEEN)
+    live_in(source, "Europe/Berlin")
+    live_in(database, "America/New_York")
     connect(flow, source, database)
     made = Across()
     made.pipeline("p", "SELECT id, at, at::date AS day FROM app.seen", "dw.seen", "merge", keys="id")

@@ -20,8 +20,8 @@ Examples:
   flow add app.customers --from crm --adopt analytics.dim_customers
   flow add app.customers --from crm --adopt snapshots.customers --fix
 
---adopt takes over the history that dbt, dlt, SQLMesh, an earlier ematix-flow or
-a person kept of the one table; its columns are recognised, or named by flags.
+--adopt takes over the history that dbt, dlt, SQLMesh, an earlier ematix-flow
+or a person kept of the one table; its columns are recognised or named.
 It writes nothing while the history breaks a rule: --fix prints the statements
 that would settle it, --fix --yes runs them.";
 
