@@ -5,6 +5,7 @@ use crate::engine::{DUCKDB, POSTGRES};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::secret::Secret;
 use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::Path;
 
@@ -47,6 +48,11 @@ impl ConnectionTarget {
     /// The file of a database that is one.
     pub fn file(&self) -> Option<&Path> {
         self.parameter("file").map(Path::new)
+    }
+
+    /// Where it leads, as a digest: the password belongs to it, and the digest does not tell it.
+    pub fn place(&self) -> [u8; 32] {
+        Sha256::digest(self.secret_conninfo().reveal().as_bytes()).into()
     }
 
     /// The whole as a DSN, with the password: for a process of our own that is to connect, and for nobody to read.

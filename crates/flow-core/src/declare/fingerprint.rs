@@ -4,7 +4,6 @@ use super::{PipelineSpec, ProjectSpec};
 use crate::sql::Literal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 /// The digest of everything that a pipeline declares: its options with the defaults, the text of its query, the tables
 /// that it loads, the transforms that it names, the variables that it uses. Where connections lead is no part of it.
@@ -21,11 +20,7 @@ pub fn fingerprint(project: &ProjectSpec, name: &str) -> Option<String> {
         .filter_map(|name| Some((name, shown(project.variables.get(name).map(|variable| &variable.value)?))))
         .collect();
     let text = json!([declared, variables]).to_string();
-    Some(Sha256::digest(text.as_bytes()).iter().take(16).fold(String::new(), |mut hex, byte| {
-        // To write into a text cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Some(Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn of_spec(project: &ProjectSpec, spec: &PipelineSpec) -> Value {

@@ -82,13 +82,7 @@ fn describe(table: &mut Table, facts: &Facts) {
 }
 
 fn column(name: &str, data_type: &str, nullable: bool) -> Result<Column> {
-    Ok(Column {
-        name: Ident::new(name)?,
-        data_type: DataType::Native(data_type.to_owned()),
-        nullable,
-        default: None,
-        description: None,
-    })
+    Ok(Column::of(&Ident::new(name)?, DataType::Native(data_type.to_owned()), nullable))
 }
 
 /// The live table's columns but those that strategies keep; where `migrate` allows it, they follow the source.

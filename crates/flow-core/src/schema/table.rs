@@ -83,6 +83,13 @@ pub struct Column {
     pub description: Option<String>,
 }
 
+impl Column {
+    /// A column of which nothing else is said.
+    pub fn of(name: &Ident, data_type: DataType, nullable: bool) -> Column {
+        Column { name: name.clone(), data_type, nullable, default: None, description: None }
+    }
+}
+
 /// A DEFAULT.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ColumnDefault {

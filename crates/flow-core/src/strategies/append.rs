@@ -67,13 +67,7 @@ impl LoadStrategy for Append {
             default: Some(ColumnDefault::TransactionTime),
             description: None,
         });
-        let batch_id = self.batch_id.iter().map(|name| Column {
-            name: name.clone(),
-            data_type: DataType::Uuid,
-            nullable: true,
-            default: None,
-            description: None,
-        });
+        let batch_id = self.batch_id.iter().map(|name| Column::of(name, DataType::Uuid, true));
         loaded_at.chain(batch_id).filter(|column| table.column(&column.name).is_none()).collect()
     }
 

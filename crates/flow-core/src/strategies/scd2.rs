@@ -43,18 +43,11 @@ impl LoadStrategy for Scd2 {
 
     /// Begin, end, current flag and row hash of every version.
     fn managed_columns(&self, _: &Table) -> Vec<Column> {
-        let column = |name: &Ident, data_type: DataType, nullable: bool| Column {
-            name: name.clone(),
-            data_type,
-            nullable,
-            default: None,
-            description: None,
-        };
         vec![
-            column(&self.effective_from, DataType::TimestampTz, false),
-            column(&self.effective_to, DataType::TimestampTz, self.open_end == OpenEnd::Null),
-            column(&self.current_flag, DataType::Boolean, false),
-            column(&self.hash_column, DataType::Bytes, false),
+            Column::of(&self.effective_from, DataType::TimestampTz, false),
+            Column::of(&self.effective_to, DataType::TimestampTz, self.open_end == OpenEnd::Null),
+            Column::of(&self.current_flag, DataType::Boolean, false),
+            Column::of(&self.hash_column, DataType::Bytes, false),
         ]
     }
 

@@ -4,7 +4,6 @@
 use super::targets::Targets;
 use super::{Engine, Request};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -67,9 +66,8 @@ impl Engine {
             // What cannot be told is told where the run needs it.
             let Ok(at) = self.resolve(connection) else { continue };
             let Some(most) = at.max_connections else { continue };
-            let place = Sha256::digest(at.secret_conninfo().reveal().as_bytes()).into();
             let need = Need { connection: connection.to_owned(), sessions: 0 };
-            needs.entry((place, most)).or_insert(need).sessions += sessions;
+            needs.entry((at.place(), most)).or_insert(need).sessions += sessions;
         }
         needs
     }

@@ -13,7 +13,6 @@ use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::text;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -46,8 +45,7 @@ impl Pools {
 
     fn of(&self, at: &ConnectionTarget) -> Result<Pool<Sessions>> {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The password belongs to it; its digest does not tell it.
-        let place = Sha256::digest(at.secret_conninfo().reveal().as_bytes()).into();
+        let place = at.place();
         if let Some(pool) = pools.get(&place) {
             return Ok(pool.clone());
         }

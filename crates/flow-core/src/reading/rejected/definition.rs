@@ -8,7 +8,6 @@ use crate::plan::{Answer, StepKind, Subject};
 use crate::schema::drift::{Difference, DifferenceKind, differences};
 use crate::schema::rejected_rows;
 use crate::schema::{Column, LiveTable, Table, TypeFacts};
-use crate::sql::Ident;
 use crate::types::DataType;
 
 /// Holds the table of rejected rows, where there is one, to the columns of the target.
@@ -38,18 +37,11 @@ pub fn prepare(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()>
 
 /// The table as it is made: what the source fills, each nullable, and why, by which run and when.
 pub(super) fn as_declared(load: &Resolved<'_>) -> Result<Table> {
-    let column = |name: &Ident, data_type: DataType, nullable: bool| Column {
-        name: name.clone(),
-        data_type,
-        nullable,
-        default: None,
-        description: None,
-    };
     let filled = load
         .columns
         .iter()
-        .map(|filled| column(&filled.name, DataType::Native(filled.data_type.name.clone()), true));
-    let own = rejected_rows::own_columns().map(|(name, data_type)| column(&name, data_type, false));
+        .map(|filled| Column::of(&filled.name, DataType::Native(filled.data_type.name.clone()), true));
+    let own = rejected_rows::own_columns().map(|(name, data_type)| Column::of(&name, data_type, false));
     Ok(Table::of(table_name(load)?, filled.chain(own).collect()))
 }
 
