@@ -20,7 +20,8 @@ help() {
 ./do help            this text
 
 Variables: EMATIX_FLOW_TEST_DSN (a superuser on a running server, instead of a server of our own), EMATIX_FLOW_PG_BIN
-(the directory of initdb), EMATIX_FLOW_STATIC_BIN and EMATIX_FLOW_WHEEL (a static binary and a wheel to test), CARGO_TARGET_DIR, XDG_CACHE_HOME.
+(the directory of initdb), EMATIX_FLOW_BROWSER (a Chromium), EMATIX_FLOW_STATIC_BIN and EMATIX_FLOW_WHEEL (a static
+binary and a wheel to test), CARGO_TARGET_DIR, XDG_CACHE_HOME.
 END
 }
 
@@ -125,6 +126,14 @@ python_works() {
 # Debian keeps it where a user's PATH does not lead.
 pgbouncer_works() { have pgbouncer || [ -x /usr/sbin/pgbouncer ] || [ -x /usr/local/sbin/pgbouncer ]; }
 
+faketime_works() { ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/local/lib/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q .; }
+
+# What opens the page of `flow status --html`.
+browser_works() {
+    [ -z "${EMATIX_FLOW_BROWSER:-}" ] || return 0
+    have chromium || have chromium-browser || have google-chrome || have google-chrome-stable
+}
+
 zoneinfo_works() { [ -e /usr/share/zoneinfo/UTC ]; }
 
 system_postgres_works() {
@@ -173,6 +182,8 @@ package_for() {
     python_works) echo python3 python3-venv ;;
     zoneinfo_works) echo tzdata ;;
     pgbouncer_works) echo pgbouncer ;;
+    faketime_works) echo faketime ;;
+    browser_works) echo chromium ;;
     esac
 }
 
@@ -183,6 +194,8 @@ name_for() {
     python_works) echo "Python 3.10 or newer with venv (python3)" ;;
     zoneinfo_works) echo "the time zones (/usr/share/zoneinfo)" ;;
     pgbouncer_works) echo "PgBouncer, which a test runs behind" ;;
+    faketime_works) echo "libfaketime, by which a test moves a server's clock" ;;
+    browser_works) echo "Chromium, in which tests open a page" ;;
     rust_works) echo "Rust 1.$(needed_rust_minor) or newer (here: $(cargo --version 2>/dev/null || echo no cargo))" ;;
     esac
 }
@@ -342,6 +355,7 @@ run_lint() {
 
 run_soak() {
     need_everything
+    need faketime_works
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     start_server
     build_flow
@@ -353,7 +367,7 @@ cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; 
 
 run_tests() {
     need_everything
-    need pgbouncer_works static_cc_works
+    need pgbouncer_works faketime_works static_cc_works browser_works
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     lint_rust
     lint_python

@@ -8,6 +8,7 @@ about us. The server is `EMATIX_FLOW_BENCH_DSN`, else a private one that is star
     ./do bench expectations         # a load with five expectations beside the same load without
     ./do bench cleaning             # text cleaned and read on its way, beside the same expressions by hand
     ./do bench diff                 # two tables compared, on one server and across, beside what servers sum by themselves
+    ./do bench features             # training sets and lookups beside SQL by hand; --rows 5000000 for five million events
     ./do bench --before old/flow    # another binary beside it, each in a database of its own
 """
 
@@ -424,13 +425,46 @@ def startup(rounds: int) -> None:
         )
 
 
+# What is due once a year, so that nothing is due while it is measured.
+SCHEDULED = """
+[pipelines.p{n}]
+source = {{ query = "SELECT {n}::bigint AS id" }}
+target = "public.t{n}"
+schedule = "{minute} {hour} 29 2 *"
+"""
+
+
+def many(dsn: str, rounds: int) -> None:
+    """A look at many schedules of which none is due, and what reads all files, less the start of the process."""
+    binary = str(flow_binary())
+
+    def median(*words: str, cwd: str) -> float:
+        times = []
+        # The first enters what was never seen.
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
+            subprocess.run([binary, *words], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            times.append(time.perf_counter() - started)
+        return statistics.median(times[1:])
+
+    for count in (1_000, 10_000):
+        with tempfile.TemporaryDirectory() as folder:
+            text = f'[connections.default]\ndsn = "{dsn}"\n[defaults]\nmode = "merge"\nkeys = "id"\n'
+            pipelines = (SCHEDULED.format(n=n, minute=n % 60, hour=n % 24) for n in range(count))
+            (Path(folder) / "pipelines.toml").write_text(text + "".join(pipelines))
+            start = median("--version", cwd=folder)
+            for words in (["run-due"], ["list"], ["validate"]):
+                took = median(*words, cwd=folder) - start
+                print(f"{count:,} pipelines: flow {' '.join(words)} {1000 * took:.0f} ms", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "what",
         nargs="*",
         default=["startup", "scd2", "merge"],
-        help="startup, scd2, merge, expectations, cleaning, diff",
+        help="startup, many, scd2, merge, expectations, cleaning, diff, events, features",
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -447,7 +481,7 @@ def main() -> None:
     if "startup" in chosen.what:
         startup(200)
     strategies = [name for name in chosen.what if name in ("scd2", "merge")]
-    if not strategies and not {"expectations", "cleaning", "diff"} & set(chosen.what):
+    if not strategies and not {"many", "expectations", "cleaning", "diff", "events", "features"} & set(chosen.what):
         return
     binaries = {"flow": flow_binary()} | ({"before": chosen.before} if chosen.before else {})
     with bench_server() as server_dsn, tempfile.TemporaryDirectory() as folder:
@@ -458,6 +492,18 @@ def main() -> None:
                 connection.execute(f"CREATE DATABASE {name}")
             return psycopg.conninfo.make_conninfo(server_dsn, dbname=name)
 
+        if "many" in chosen.what:
+            many(new_database("ematix_bench_many"), max(chosen.rounds, 5))
+        if "events" in chosen.what:
+            import events
+
+            events.measure(new_database("ematix_bench_events"), flow_binary(), chosen.rows, chosen.rounds, compare)
+        if "features" in chosen.what:
+            import features
+
+            features.measure(new_database("ematix_bench_features"), chosen.rows, chosen.rounds, compare)
+        if not {"expectations", "cleaning", "diff", *strategies} & set(chosen.what):
+            return
         source_dsn = new_database("ematix_bench_source")
         benches = {
             name: Bench(binary, new_database(f"ematix_bench_{name}"), source_dsn, chosen.rows, Path(folder))

@@ -117,9 +117,11 @@ SECTIONS = [
     ("[tables.NAME]", "TableSpec"),
     ("[tables.NAME.columns]", "FullColumnSpec"),
     ("indexes of a table", "FullIndexSpec"),
+    ("[features.NAME]", "FeatureSection"),
     ("[pipelines.NAME]", "PipelineSection"),
     ("source of a pipeline", "SourceSpec"),
     ("transforms_post of a pipeline", "FullPostTransform"),
+    ("notify of a pipeline", "Notification"),
     ("[transforms.NAME]", "TransformSpec"),
     ("for_each of a pipeline", "ForEachSection"),
     ("[environments.NAME]", "EnvironmentSection"),
@@ -210,6 +212,7 @@ EXITS = {
     6: "No connection",
     1: "Failed",
     130: "Interrupted",
+    0: "Not started, as it should be",
 }
 
 

@@ -82,9 +82,7 @@ class OrderLife:
             return None
         last = max(arrived, key=lambda event: event.at)
         ordered_at = self.events[0].at
-        return Order(
-            self.order_id, self.customer_id, last.status, self.amount, ordered_at, last.at
-        )
+        return Order(self.order_id, self.customer_id, last.status, self.amount, ordered_at, last.at)
 
 
 @dataclass
@@ -117,9 +115,7 @@ def end_of(day: int) -> datetime:
 
 def first_customers(people: People) -> tuple[list[Customer], list[datetime]]:
     """All customers there will be, by sign-up, and the sign-up times beside them."""
-    sign_ups = sorted(
-        people.dice.moment_of_a_growing_shop(SHOP_OPENED, end_of(3)) for _ in range(CUSTOMERS)
-    )
+    sign_ups = sorted(people.dice.moment_of_a_growing_shop(SHOP_OPENED, end_of(3)) for _ in range(CUSTOMERS))
     customers = [people.customer(number, at) for number, at in enumerate(sign_ups, start=1)]
     # The evening on which he left London for Suez, and the servant who went missing on the way.
     customers[HERO - 1] = Customer(
@@ -199,10 +195,7 @@ def change_customers(
             changes.tiered.append(people.tiered(customer, at))
         else:
             changes.mailed.append(people.mailed(customer, at))
-    changes.touched = [
-        replace(customer, updated_at=dice.moment(start, end))
-        for customer in chosen[:TOUCHED_A_DAY]
-    ]
+    changes.touched = [replace(customer, updated_at=dice.moment(start, end)) for customer in chosen[:TOUCHED_A_DAY]]
 
     hero = change_hero(before[HERO], day)
     {1: changes.moved, 2: changes.tiered, 3: changes.mailed}[day].append(hero)
@@ -264,9 +257,7 @@ def draw_amount(dice: Dice) -> str:
 
 
 def all_orders(dice: Dice, sign_ups: list[datetime], leaving: set[int]) -> list[OrderLife]:
-    moments = sorted(
-        dice.moment_of_a_growing_shop(FIRST_ORDER, end_of(3)) for _ in range(ORDERS)
-    )
+    moments = sorted(dice.moment_of_a_growing_shop(FIRST_ORDER, end_of(3)) for _ in range(ORDERS))
     orders = []
     for number, ordered_at in enumerate(moments):
         customer_id = 1 + dice.below(bisect_left(sign_ups, ordered_at))
@@ -282,9 +273,7 @@ def all_orders(dice: Dice, sign_ups: list[datetime], leaving: set[int]) -> list[
     return orders
 
 
-def orders_as_of(
-    lives: list[OrderLife], end: datetime, customers: dict[int, Customer]
-) -> dict[int, Order]:
+def orders_as_of(lives: list[OrderLife], end: datetime, customers: dict[int, Customer]) -> dict[int, Order]:
     seen = (life.as_of(end) for life in lives if life.customer_id in customers)
     return {order.order_id: order for order in seen if order is not None}
 
@@ -297,9 +286,7 @@ def compare_orders(before: dict[int, Order], after: dict[int, Order]) -> OrderCh
             (changes.returned if order.customer_id == RETURNING else changes.new).append(order)
         elif order != before[order_id]:
             changes.moved_on.append(order)
-    changes.late = sum(
-        order.updated_at < previous_maximum for order in [*changes.new, *changes.moved_on]
-    )
+    changes.late = sum(order.updated_at < previous_maximum for order in [*changes.new, *changes.moved_on])
     return changes
 
 
@@ -354,10 +341,7 @@ def update_statement(table: str, key: str, columns: list[str], rows: list[list[o
 
 
 def customer_update(columns: list[str], customers: list[Customer]) -> str:
-    rows = [
-        [c.customer_id, *(getattr(c, name) for name in columns), timestamp(c.updated_at)]
-        for c in customers
-    ]
+    rows = [[c.customer_id, *(getattr(c, name) for name in columns), timestamp(c.updated_at)] for c in customers]
     return update_statement("customers", "customer_id", columns, rows)
 
 
@@ -396,12 +380,10 @@ def day_text(day: int, customers: CustomerChanges, orders: OrderChanges) -> str:
         "-- Customers sign up.\n" + insert_customers(customers.new),
         "-- Customers move.\n" + customer_update(["city", "country"], customers.moved),
         "-- Customers rise and fall in tier.\n" + customer_update(["tier"], customers.tiered),
-        "-- Customers change, give or withdraw their e-mail address.\n"
-        + customer_update(["email"], customers.mailed),
+        "-- Customers change, give or withdraw their e-mail address.\n" + customer_update(["email"], customers.mailed),
         "-- Customers log in: only updated_at moves, which is not compared, so no version may open.\n"
         + customer_update([], customers.touched),
-        "-- Orders come in, some of them late from tills that were offline.\n"
-        + insert_orders(orders.new),
+        "-- Orders come in, some of them late from tills that were offline.\n" + insert_orders(orders.new),
         "-- Orders move on.\n"
         + update_statement(
             "orders",
@@ -438,17 +420,11 @@ def build() -> dict[str, str]:
     customers = {c.customer_id: c for c in everyone[: bisect_left(sign_ups, DAY_1)]}
     orders = orders_as_of(lives, DAY_1, customers)
     files = {
-        "day0/customers.csv": csv_text(
-            list(Customer.__dataclass_fields__), map(customer_values, customers.values())
-        ),
-        "day0/orders.csv": csv_text(
-            list(Order.__dataclass_fields__), map(order_values, orders.values())
-        ),
+        "day0/customers.csv": csv_text(list(Customer.__dataclass_fields__), map(customer_values, customers.values())),
+        "day0/orders.csv": csv_text(list(Order.__dataclass_fields__), map(order_values, orders.values())),
     }
     for day in DAYS:
-        newcomers = everyone[
-            bisect_left(sign_ups, end_of(day - 1)) : bisect_left(sign_ups, end_of(day))
-        ]
+        newcomers = everyone[bisect_left(sign_ups, end_of(day - 1)) : bisect_left(sign_ups, end_of(day))]
         changes = change_customers(people, customers, day, newcomers, deleted[day], leaving)
         if day == 3:
             changes.returned = [
@@ -469,9 +445,7 @@ def build() -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 if a file on disk differs"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file on disk differs")
     check = parser.parse_args().check
 
     stale = []

@@ -53,9 +53,7 @@ ZA;2;Cape Town|Johannesburg|Durban;Thandiwe|Lerato|Anneke;Sipho|Kagiso|Pieter;Nk
 FAMILY_NAME_FIRST = {"CN": "", "KR": "", "JP": " ", "HU": " ", "VN": " "}
 GERMAN_SPELLING = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 # The letters that Unicode does not take apart into a base and an accent.
-LATIN_SPELLING = str.maketrans(
-    {"ß": "ss", "ø": "o", "æ": "ae", "ł": "l", "đ": "d", "ı": "i", "'": "", " ": ""}
-)
+LATIN_SPELLING = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "ł": "l", "đ": "d", "ı": "i", "'": "", " ": ""})
 # Reserved by RFC 2606: mail to these reaches nobody.
 MAIL_DOMAINS = [
     (5, "example.com"),

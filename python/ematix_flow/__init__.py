@@ -22,7 +22,7 @@ one may import those before it, and no other:
     types
     declare  connections markers columns table helpers expectations transforms features strategies options source
              _checked targets runnable registry pipelines decorators
-    run      connections progress modules transforms export duckdb engine namespace
+    run      connections progress modules transforms export duckdb engine features namespace
     façade   errors normalize export df cli testing
 
 `show` lies lowest because it needs nothing of the others, and an exception carries the report of its run.

@@ -2,7 +2,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
-__all__ = ["Engine", "Run", "Session", "__version__", "check_schedule", "main", "module_names", "option_table"]
+__all__ = [
+    "Engine",
+    "Features",
+    "Frame",
+    "Run",
+    "Session",
+    "__version__",
+    "check_schedule",
+    "main",
+    "module_names",
+    "option_table",
+]
 
 __version__: str
 
@@ -27,6 +38,7 @@ class Engine:
     def validate(self, pipeline: str, connect: bool) -> str: ...
     def check(self, pipeline: str) -> str: ...
     def history(self, pipeline: str, key: str | None = None) -> str: ...
+    def as_of(self, pipeline: str, at: str, known: str | None = None) -> str: ...
     def run_due(self, request: str, jobs: int) -> Run:
         """Those that are due, so many at a time."""
 
@@ -54,3 +66,41 @@ class Session:
     def cancel(self) -> None:
         """Cancels on the server what another thread runs."""
     def close(self) -> None: ...
+
+@final
+class Features:
+    """The feature views of one database; each caller has a session of its own."""
+    def __new__(cls, dsn: str | None, name: str | None) -> Features: ...
+    def lookup(
+        self,
+        view: str,
+        columns: Sequence[str] | None,
+        keys: list[list[Any]],
+        many: bool,
+        as_of: str | None = None,
+    ) -> Any:
+        """The features of one key, or a list of them; None where there are none."""
+    def lookup_then(
+        self,
+        view: str,
+        columns: Sequence[str] | None,
+        keys: list[list[Any]],
+        many: bool,
+        as_of: str | None,
+        deliver: Callable[[Any, BaseException | None], object],
+    ) -> None:
+        """The same without waiting: another thread calls `deliver`."""
+    def served_since(self, view: str) -> str | None:
+        """When the last load began that is served of a view."""
+    def served_since_then(self, view: str, deliver: Callable[[Any, BaseException | None], object]) -> None:
+        """The same without waiting: another thread calls `deliver`."""
+    def training_set(self, request: str, spine: Any) -> Frame | int: ...
+    def close(self) -> None: ...
+
+@final
+class Frame:
+    """Rows that whatever reads Arrow can read, as often as it asks."""
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def __len__(self) -> int: ...
+    @property
+    def column_names(self) -> list[str]: ...

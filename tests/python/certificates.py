@@ -7,10 +7,12 @@ import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption
 from cryptography.x509.oid import NameOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -37,10 +39,39 @@ class Identity:
         """The certificate and those between, as a server sends them."""
         return "".join(pem(each) for each in (self.certificate, *self.between))
 
-    def key_pem(self) -> str:
+    def key_pem(
+        self,
+        passphrase: str | None = None,
+        form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8,
+    ) -> str:
+        """The key; encrypted where there is a passphrase."""
+        encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+        return self.key.private_bytes(serialization.Encoding.PEM, form, encryption).decode()
+
+    def key_der(self) -> bytes:
         return self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode()
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    def files(self, directory: Path, name: str, **of_key: Any) -> dict[str, str]:
+        """`sslcert` and `sslkey` of this certificate, in files that nobody else may read."""
+        certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
+        certificate.write_text(self.pem(), encoding="ascii")
+        key.write_text(self.key_pem(**of_key), encoding="ascii")
+        key.chmod(0o600)
+        return {"sslcert": str(certificate), "sslkey": str(key)}
+
+    def revokes(self, *revoked: Identity, until: datetime.datetime = NOW + DAY) -> str:
+        """This authority's revocation list, in PEM form."""
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.parsed.subject)
+        builder = builder.last_update(NOW - 2 * DAY).next_update(until).add_extension(x509.CRLNumber(1), False)
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False
+        )
+        for each in revoked:
+            number = x509.RevokedCertificateBuilder().serial_number(each.parsed.serial_number)
+            builder = builder.add_revoked_certificate(number.revocation_date(NOW - DAY).build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
     def write(self, path: Path) -> Path:
         """The certificate in a file of its own, as `sslrootcert` takes it."""
@@ -54,9 +85,10 @@ class Identity:
         authority: bool = False,
         between: tuple[bytes, ...] = (),
         valid: tuple[datetime.datetime, datetime.datetime] = (NOW - DAY, NOW + DAY),
+        common_name: str = "server",
     ) -> Identity:
         """A certificate for DNS names and IP addresses, signed by this one."""
-        return issued(names, issuer=self, key=key, authority=authority, between=between, valid=valid)
+        return issued(names, common_name, issuer=self, key=key, authority=authority, between=between, valid=valid)
 
 
 def authority(name: str) -> Identity:

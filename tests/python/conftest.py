@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import pooler as poolers
 import pytest
-from database import Database, drop_template, temporary_database
+from database import POOLER, Database, admin_parameters, drop_template, temporary_database
 from empty_root import EmptyRoot
 from flow_binary import Flow, flow_binary
+from pooler import POOL_SIZE, Pooler
 from server import ServerError, new_directory, start, stop
 from tls_server import ROOT, TlsServer, tls_server
 
 _own_server: Path | None = None
+_pooler: Pooler | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,17 +33,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="rewrite the expected sections of tests/scenarios/*.flow with what happened"
         " (also EMATIX_FLOW_UPDATE_SCENARIOS=1)",
     )
+    parser.addoption(
+        "--behind-pooler",
+        action="store_true",
+        help="`flow` reaches the test server through PgBouncer in transaction mode, but where a test says otherwise",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    global _own_server
+    global _own_server, _pooler
     is_worker = hasattr(config, "workerinput")
-    if is_worker or config.option.collectonly or os.environ.get("EMATIX_FLOW_TEST_DSN"):
+    if is_worker or config.option.collectonly:
         return
-    _own_server = new_directory()
+    # Workers inherit the environment.
     try:
-        # Workers inherit the environment.
-        os.environ["EMATIX_FLOW_TEST_DSN"] = start(_own_server)
+        if not os.environ.get("EMATIX_FLOW_TEST_DSN"):
+            _own_server = new_directory()
+            os.environ["EMATIX_FLOW_TEST_DSN"] = start(_own_server)
+        if config.option.behind_pooler:
+            _pooler = poolers.start(admin_parameters(), pool_size=10)
+            os.environ[POOLER] = _pooler.dsn
     except ServerError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -52,6 +64,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     drop_template()
+    if _pooler is not None:
+        os.environ.pop(POOLER, None)
+        _pooler.stop()
     if _own_server is not None:
         os.environ.pop("EMATIX_FLOW_TEST_DSN", None)
         stop(_own_server)
@@ -88,6 +103,16 @@ def flow(database: Database, tmp_path: Path) -> Iterator[Flow]:
     runner = Flow(binary, tmp_path, {"EMATIX_FLOW_DSN": database.dsn})
     yield runner
     runner.stop_all()
+
+
+@pytest.fixture
+def pooler(database: Database) -> Iterator[Pooler]:
+    """A PgBouncer of the test's own, with few sessions for its database."""
+    made = poolers.start(database.parameters, POOL_SIZE)
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ after a newer one.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
-from database import Database
+from database import POOLER, Database
 
 SOURCE = """
 CREATE SCHEMA IF NOT EXISTS app;
@@ -104,6 +105,8 @@ def sessions(database: Database) -> list[tuple[Any, ...]]:
     return database.rows(
         "SELECT pid, state, query FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name LIKE 'ematix-flow%%'"
+        # A pooler keeps the sessions that nobody uses.
+        + (" AND state <> 'idle'" if POOLER in os.environ else "")
     )
 
 

@@ -32,7 +32,10 @@ class Database:
 
     @property
     def dsn(self) -> str:
-        return url(self.parameters)
+        """The way in for `flow`: with `--behind-pooler` through PgBouncer, for whoever says nothing else."""
+        through = conninfo_to_dict(os.environ.get(POOLER, ""))
+        is_ours = all(self.parameters[each] == admin_parameters()[each] for each in ("host", "port"))
+        return url({**self.parameters, **({**through, "dbname": self.name} if through and is_ours else {})})
 
     def dsn_over_tcp(self, user: str, password: str) -> str:
         """The same database by host and port; on the test server TCP asks for the password."""
@@ -47,7 +50,7 @@ class Database:
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """A new connection, autocommit unless said otherwise; used as a context manager it closes."""
-        return psycopg.connect(self.dsn, **{"autocommit": True, **options})
+        return psycopg.connect(url(self.parameters), **{"autocommit": True, **options})
 
     @property
     def shared(self) -> psycopg.Connection[Any]:
@@ -71,6 +74,9 @@ class Database:
         if self._shared is not None:
             self._shared.close()
 
+
+# The variable that holds the DSN of a PgBouncer.
+POOLER = "EMATIX_FLOW_TEST_POOLER"
 
 # Copying files costs the server half as much as writing 900 pages to the WAL, since here nothing is synced.
 CREATE = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8' STRATEGY FILE_COPY")

@@ -167,6 +167,8 @@ VOLATILE = [
     (re.compile(r"\bPostgres \d+(\.\d+)?\b.*"), "<postgres>"),
     # A timeline's bars are as long as the times between its versions.
     (re.compile(r"[├┤─▶]+"), " "),
+    # A sparkline's are as high as runs took long.
+    (re.compile(r"[▁▂▃▄▅▆▇█]"), "█"),
     (re.compile(r"-{2,}"), "--"),
     (re.compile(r"\s+"), " "),
 ]

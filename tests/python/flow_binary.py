@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -94,15 +95,17 @@ class Flow:
         env: Mapping[str, str | None] | None = None,
         expect: int | Collection[int] | None = 0,
         timeout: float = TIMEOUT_SECONDS,
+        stdin: str | None = None,
     ) -> Finished:
-        """Runs it to its end. `config` is a file's path, or the text of a pipelines.toml."""
-        return self.start(*arguments, config=config, env=env).finish(expect, timeout)
+        """Runs it to its end. `config` is a file's path, or the text of a pipelines.toml; `stdin` is what it may read."""
+        return self.start(*arguments, config=config, env=env, stdin=stdin).finish(expect, timeout)
 
     def start(
         self,
         *arguments: str,
         config: str | Path | None = None,
         env: Mapping[str, str | None] | None = None,
+        stdin: str | None = None,
     ) -> Running:
         """Starts it and returns at once; what still runs when the test ends is killed."""
         if isinstance(config, str) and "\n" in config:
@@ -111,7 +114,7 @@ class Flow:
             arguments = ("--config", str(config), *arguments)
         process = subprocess.Popen(
             [self.binary, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -120,6 +123,12 @@ class Flow:
             cwd=self.directory,
             env=self.environment(env or {}),
         )
+        if process.stdin is not None and stdin is not None:
+            # It may have ended without reading.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(stdin)
+                process.stdin.close()
+            process.stdin = None
         running = Running(arguments, process)
         self._running.append(running)
         return running
@@ -130,10 +139,14 @@ class Flow:
         path.write_text(text, encoding="utf-8")
         return path
 
+    @property
+    def home(self) -> Path:
+        """The home directory of whoever runs it."""
+        return self.directory / "home"
+
     def environment(self, additions: Mapping[str, str | None]) -> dict[str, str]:
-        home = self.directory / "home"
-        home.mkdir(exist_ok=True)
-        chosen: dict[str, str | None] = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home)}
+        self.home.mkdir(exist_ok=True)
+        chosen: dict[str, str | None] = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.home)}
         chosen |= self.variables
         chosen |= additions
         return {name: value for name, value in chosen.items() if value is not None}

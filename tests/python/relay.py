@@ -1,4 +1,4 @@
-"""A man in the middle: passes bytes between a client and a server, writes down what the client sends, and may end TLS."""
+"""A man in the middle: passes bytes between a client and a server, writes down what the client sends, and may end TLS or fall silent."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ class Relay:
     port: int
     # What each connection of a client sent, before anything was decrypted.
     sent: list[bytearray] = field(default_factory=list)
+    silent: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def fall_silent(self) -> None:
+        """From now on connections are taken, and nothing is passed on, either way."""
+        self.silent.set()
 
     def statements(self) -> list[str]:
         """The statements of every connection, as they were sent in the clear: alone, or to be prepared."""
@@ -49,6 +55,7 @@ def relay(to: int, ends_tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
         try:
             yield made
         finally:
+            made.ended.set()
             # `accept` in the thread goes on waiting for a socket that is merely closed.
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
@@ -60,10 +67,13 @@ def _accept(listener: socket.socket, made: Relay, to: int, ends_tls: ssl.SSLCont
             client, _ = listener.accept()
             sent = bytearray()
             made.sent.append(sent)
-            threading.Thread(target=_serve, args=(client, to, sent, ends_tls), daemon=True).start()
+            threading.Thread(target=_serve, args=(client, to, sent, ends_tls, made), daemon=True).start()
 
 
-def _serve(client: socket.socket, to: int, sent: bytearray, ends_tls: ssl.SSLContext | None) -> None:
+def _serve(client: socket.socket, to: int, sent: bytearray, ends_tls: ssl.SSLContext | None, made: Relay) -> None:
+    if made.silent.is_set():
+        made.ended.wait()
+        return client.close()
     server = socket.create_connection(("127.0.0.1", to))
     # An end that gives up is what some of the tests are about.
     with suppress(OSError, ssl.SSLError):
@@ -76,12 +86,12 @@ def _serve(client: socket.socket, to: int, sent: bytearray, ends_tls: ssl.SSLCon
             trusting.check_hostname = False
             trusting.verify_mode = ssl.CERT_NONE
             server = trusting.wrap_socket(server)
-        _pass_on(client, server, sent)
+        _pass_on(client, server, sent, made)
     for end in (client, server):
         end.close()
 
 
-def _pass_on(client: socket.socket, server: socket.socket, sent: bytearray) -> None:
+def _pass_on(client: socket.socket, server: socket.socket, sent: bytearray, made: Relay) -> None:
     """Both ways in one thread: a TLS session must not be used by two at once."""
     ways = {client: server, server: client}
     for end in ways:
@@ -94,6 +104,9 @@ def _pass_on(client: socket.socket, server: socket.socket, sent: bytearray) -> N
                 data = end.recv(65536)
             except (TimeoutError, ssl.SSLWantReadError):
                 continue
+            if made.silent.is_set():
+                made.ended.wait()
+                return
             if not data:
                 return
             if end is client:

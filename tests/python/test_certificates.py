@@ -226,3 +226,122 @@ def test_a_socket_needs_no_certificates(tls: TlsServer, flow: Flow) -> None:
     by_socket = {**tls.connection, "host": str(tls.server.sockets)}
     for mode in ("require", "verify-full"):
         assert login(flow, {**by_socket, "sslmode": mode, "sslrootcert": NO_FILE}) == Outcome("clear")
+
+
+# --- revocation lists -------------------------------------------------------------------------------------------
+
+
+def test_a_revoked_certificate_is_refused(tls: TlsServer, flow: Flow, root: Path, tmp_path: Path) -> None:
+    server, other = ROOT.issue(*NAMES), ROOT.issue(*NAMES)
+    tls.present(server)
+    lists = {name: tmp_path / f"{name}.crl" for name in ("good", "bad", "late", "others", "words")}
+    lists["good"].write_text(ROOT.revokes(other))
+    lists["bad"].write_text(ROOT.revokes(other, server))
+    lists["late"].write_text(ROOT.revokes(other, until=NOW - DAY))
+    lists["others"].write_text(authority("another authority").revokes(other))
+    lists["words"].write_text("none is revoked\n")
+    for mode in ("require", "verify-ca", "verify-full"):
+        good = connection(tls, mode, root, sslcrl=str(lists["good"]))
+        assert login(flow, good) == TLS and libpq(good) == "TLS"
+        bad = connection(tls, mode, root, sslcrl=str(lists["bad"]))
+        refused = login(flow, bad)
+        assert refused.state == "tls_failed" and "is revoked by its authority" in refused.message, refused
+        assert libpq(bad) == "refused"
+    cases = {
+        "late": f"a revocation list is out of date since {NOW - DAY:%Y-%m-%d %H:%M} UTC: sslcrl `{lists['late']}`",
+        "others": f"no revocation list is from an authority of the server's certificate: sslcrl `{lists['others']}`",
+        "words": f"sslcrl `{lists['words']}` holds no revocation list",
+    }
+    for name, words in cases.items():
+        refused = login(flow, connection(tls, "verify-full", root, sslcrl=str(lists[name])))
+        assert refused.state == "tls_failed" and words in refused.message, refused
+    # The name is still what verify-full asks for besides.
+    elsewhere = {"host": "elsewhere.example", "hostaddr": "127.0.0.1", "sslcrl": str(lists["good"])}
+    assert "is not valid for `elsewhere" in login(flow, connection(tls, "verify-full", root, **elsewhere)).message
+    assert login(flow, connection(tls, "verify-ca", root, **elsewhere)) == TLS
+
+
+def test_revocation_lists_are_found_in_a_directory_and_at_home(
+    tls: TlsServer, flow: Flow, root: Path, tmp_path: Path
+) -> None:
+    server = ROOT.issue(*NAMES)
+    tls.present(server)
+    directory = tmp_path / "lists"
+    directory.mkdir()
+    by_directory = connection(tls, "verify-full", root, sslcrldir=str(directory))
+    assert f"sslcrldir `{directory}` holds no revocation list" in login(flow, by_directory).message
+    (directory / "README").write_text(ROOT.revokes(server))
+    (directory / "0123abcd.r0").write_text(ROOT.revokes())
+    assert login(flow, by_directory) == TLS
+    (directory / "0123abcd.r0").write_text(ROOT.revokes(server))
+    assert "is revoked" in login(flow, by_directory).message
+    home = tmp_path / "home" / ".postgresql"
+    home.mkdir(parents=True)
+    (home / "root.crl").write_text(ROOT.revokes(server))
+    assert "is revoked" in login(flow, connection(tls, "verify-full", root)).message
+    assert login(flow, connection(tls, "require")) == TLS
+
+
+# --- how the encryption begins ----------------------------------------------------------------------------------
+
+
+def test_encryption_may_begin_without_asking(tls: TlsServer, flow: Flow, root: Path) -> None:
+    tls.present(ROOT.issue(*NAMES))
+    direct = connection(tls, "verify-full", root, sslnegotiation="direct")
+    outcome = login(flow, direct)
+    if tls.version >= 17:
+        assert outcome == TLS
+    else:
+        assert outcome.state == "tls_failed" and "understood by Postgres 17 and later" in outcome.hint, outcome
+    for mode in ("disable", "allow", "prefer"):
+        refused = login(flow, connection(tls, mode, sslnegotiation="direct"))
+        assert refused.state == "invalid_value", refused
+        assert f'sslnegotiation is "direct", and the weak sslmode "{mode}" may go on in the clear' in refused.message
+
+
+def test_versions_of_tls_are_bounded(tls: TlsServer, flow: Flow, root: Path) -> None:
+    tls.present(ROOT.issue(*NAMES), ssl_max_protocol_version="TLSv1.2")
+    only_1_3 = login(flow, connection(tls, "require", ssl_min_protocol_version="TLSv1.3"))
+    assert only_1_3.state == "tls_failed" and "have no TLS in common" in only_1_3.message, only_1_3
+    assert login(flow, connection(tls, "require", ssl_min_protocol_version="TLSv1")) == TLS
+    tls.present(ROOT.issue(*NAMES), ssl_min_protocol_version="TLSv1.3")
+    only_1_2 = login(flow, connection(tls, "require", ssl_max_protocol_version="tlsv1.2"))
+    assert only_1_2.state == "tls_failed" and "have no TLS in common" in only_1_2.message, only_1_2
+    none = {"ssl_min_protocol_version": "TLSv1.3", "ssl_max_protocol_version": "TLSv1.2"}
+    assert "no version of TLS lies between" in login(flow, connection(tls, "require", **none)).message
+    flow.project('[connections.c]\nhost = "h"\nssl_max_protocol_version = "TLSv1.1"\n')
+    old = flow("validate", expect=2).stderr
+    assert "asks for a TLS that is broken: versions before 1.2 are not spoken" in old, old
+
+
+def test_a_login_may_have_to_be_bound_to_the_certificate(tls: TlsServer, flow: Flow, root: Path) -> None:
+    required = {"channel_binding": "require"}
+    tls.present(ROOT.issue(*NAMES))
+    assert login(flow, connection(tls, "require", **required)) == TLS
+    assert login(flow, connection(tls, "require", channel_binding="disable")) == TLS
+    words = 'the login is not bound to the server\'s certificate, and channel_binding is "require"'
+    for method, mode in (("trust", "require"), ("password", "require"), ("scram-sha-256", "disable")):
+        tls.present(ROOT.issue(*NAMES), method=method)
+        refused = login(flow, connection(tls, mode, **required))
+        assert refused.state == "authentication_failed" and words in refused.message, (method, refused)
+        assert libpq(connection(tls, mode, **required)) == "refused"
+
+
+def test_older_words_of_libpq_mean_what_they_did(tls: TlsServer, flow: Flow) -> None:
+    tls.present(None)
+    dsn = f"host=localhost port={tls.port} user={tls.connection['user']} dbname=postgres password=x"
+    assert "the server has no TLS" in login(flow, {"dsn": f"{dsn} requiressl=1"}).message
+    assert login(flow, {"dsn": f"{dsn} requiressl=0"}).state == "authentication_failed"
+    tls.present(ROOT.issue(*NAMES))
+    assert login(flow, {"dsn": f"{dsn} sslcompression=1 sslmode=require"}).state == "authentication_failed"
+
+
+def test_the_keys_of_a_connection_are_written_where_somebody_asks_for_them(
+    tls: TlsServer, flow: Flow, tmp_path: Path
+) -> None:
+    tls.present(ROOT.issue(*NAMES))
+    log = tmp_path / "keys"
+    assert login(flow, connection(tls, "require", sslkeylogfile=str(log))) == TLS
+    assert "CLIENT_TRAFFIC_SECRET_0 " in log.read_text() and log.stat().st_mode & 0o777 == 0o600
+    refused = login(flow, connection(tls, "require", sslkeylogfile=str(tmp_path)))
+    assert refused.state == "tls_failed" and f"sslkeylogfile `{tmp_path}` cannot be written" in refused.message

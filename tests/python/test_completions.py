@@ -74,6 +74,8 @@ def offered(shell: Flow, *words: str) -> set[str]:
         (["plan", "--exclude", "or"], {"orders"}),
         (["list", "--select", "c"], {"customers"}),
         (["run", "orders,cu"], {"orders,customers"}),
+        (["run", "+cu"], {"+customers"}),
+        (["run", "orders,+cu"], {"orders,+customers"}),
         (["run", "t"], {"tag:", "target:"}),
         (["run", "tag", ":"], {"crm", "daily"}),
         (["run", "tag", ":", "d"], {"daily"}),

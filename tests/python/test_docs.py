@@ -39,6 +39,8 @@ def test_page_shows_what_happens(
     path: Path, database: Database, new_database: Callable[[], Database], tmp_path: Path
 ) -> None:
     markdown = path.read_text(encoding="utf-8")
+    if "import sklearn" in markdown or "from sklearn" in markdown:
+        pytest.importorskip("sklearn", reason="the page trains a model: pip install scikit-learn")
     environment = clean_environment(flow_binary(), tmp_path)
     if "flow dev start" not in markdown:
         environment["EMATIX_FLOW_DSN"] = database.dsn
@@ -53,12 +55,23 @@ def test_page_shows_what_happens(
     page = PageRun(tmp_path / "page", environment, dev_server)
     try:
         updated = page.run(markdown)
+        pictures = pictures_of(markdown, path.parent, page.project)
     finally:
         page.close()
+    for shown, made in pictures:
+        if UPDATE:
+            shown.write_bytes(made)
+        assert shown.read_bytes() == made, f"{shown.name} is not what its page makes now: EMATIX_FLOW_UPDATE_DOCS=1"
     if UPDATE and updated != markdown:
         path.write_text(updated, encoding="utf-8")
     elif page.differences:
         pytest.fail("\n\n".join(map(str, page.differences)), pytrace=False)
+
+
+def pictures_of(markdown: str, directory: Path, made_in: Path) -> list[tuple[Path, bytes]]:
+    """The pictures that a page shows and makes itself."""
+    names = re.findall(r"!\[[^\]]*\]\(([\w.-]+)\)", markdown)
+    return [(directory / name, (made_in / name).read_bytes()) for name in names if (made_in / name).exists()]
 
 
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(#[^)\s]*)?\)")

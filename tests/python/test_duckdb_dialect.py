@@ -36,7 +36,8 @@ CREATE TABLE ematix_flow.run_history (run_id UUID PRIMARY KEY, target VARCHAR, s
   committed BOOLEAN NOT NULL DEFAULT false, ended_at TIMESTAMPTZ, lease_until TIMESTAMPTZ, path VARCHAR,
   watermark_before VARCHAR, watermark_after VARCHAR, run_number BIGINT, rows_in BIGINT, rows_inserted BIGINT,
   rows_updated BIGINT, rows_unchanged BIGINT, rows_closed_out BIGINT, rows_deleted BIGINT, rows_deduplicated BIGINT,
-  rows_skipped BIGINT, rows_rejected BIGINT, rows_rehashed BIGINT);
+  rows_skipped BIGINT, rows_rejected BIGINT, rows_rehashed BIGINT, instant TIMESTAMPTZ, watermark_column VARCHAR,
+  read_from VARCHAR, rewound_to BIGINT);
 CREATE TABLE ematix_flow.schema_history (target VARCHAR, fingerprint VARCHAR, declaration JSON,
   encoding_version INTEGER, run_id UUID, created BOOLEAN);
 CREATE TABLE ematix_flow.append_seen (pipeline_name VARCHAR, row_hash BLOB, wm_value VARCHAR, n BIGINT NOT NULL,

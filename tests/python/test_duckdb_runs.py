@@ -545,7 +545,34 @@ def test_metadata_of_the_first_version_in_a_file_are_migrated(python: Interprete
     sql("DROP INDEX IF EXISTS ematix_flow.run_history_by_pipeline")
     sql("DROP INDEX IF EXISTS ematix_flow.run_history_by_target")
     sql("ALTER TABLE ematix_flow.run_history DROP COLUMN metrics")
+    sql("ALTER TABLE ematix_flow.run_history DROP COLUMN cancel_asked")
+    for column in ("instant", "watermark_column", "read_from", "rewound_to"):
+        sql(f"ALTER TABLE ematix_flow.run_history DROP COLUMN {column}")
+    for column in ("due_at", "covers_from", "missed", "reason"):
+        sql(f"ALTER TABLE ematix_flow.slots DROP COLUMN {column}")
+    sql("DROP TABLE ematix_flow.pauses")
+    sql("DROP TABLE ematix_flow.feature_views")
     sql("UPDATE ematix_flow.metadata SET version = 1")
     assert len(json.loads(python.flow("history", "products", "--output", "json").stdout)["runs"]) == 1
     python.flow("run", "products")
-    assert sql("SELECT version FROM ematix_flow.metadata") == [(2,)]
+    assert sql("SELECT version FROM ematix_flow.metadata") == [(4,)]
+
+
+def test_status_history_and_the_page_read_the_file(python: Interpreter, sql: Sql) -> None:
+    document = python.flow("status", "--output", "json").stdout
+    assert {row["last_run"] for row in json.loads(document)["pipelines"]} == {None}
+    reports(python, "replaced", "products")
+    sql("UPDATE app.products SET id = 1")
+    assert python.flow("run", "products", expect=4).stderr
+    states = {row["name"]: row for row in json.loads(python.flow("status", "--output", "json").stdout)["pipelines"]}
+    told = {name: [run["status"] for run in state["runs"]] for name, state in states.items()}
+    assert told == {"replaced": ["success"], "log": [], "products": ["success", "refused"], "history": []}
+    products = states["products"]
+    assert products["last_run"]["status"] == "refused"
+    assert products["last_success"].endswith("Z")
+    assert 0 <= products["lag_ms"] < 120_000
+    failed = python.flow("history", "--failed", "--since", "1h", "--output", "ndjson").stdout.splitlines()
+    assert [json.loads(line)["error_code"] for line in failed] == ["duplicate_source_key"]
+    page = python.flow("status", "--html", "-").stdout
+    assert "duplicate_source_key" in page
+    assert 'class="steps"' in page

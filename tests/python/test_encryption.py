@@ -51,6 +51,18 @@ def test_nothing_but_the_wish_for_tls_goes_to_a_server_without(
     assert [bytes(sent) for sent in between.sent] == [SSL_REQUEST]
 
 
+@pytest.mark.parametrize(("sslsni", "tells"), [("1", True), ("0", False)])
+def test_the_name_of_a_server_is_told_before_the_encryption_unless_forbidden(
+    tls: TlsServer, flow: Flow, sslsni: str, tells: bool
+) -> None:
+    tls.present(ROOT.issue(*NAMES))
+    named = {"host": "db.example", "hostaddr": "127.0.0.1", "sslsni": sslsni}
+    with relay(tls.port) as between:
+        assert login(flow, connection(tls, "require", port=str(between.port), **named)) == Outcome("TLS")
+    [sent] = between.sent
+    assert (b"db.example" in sent) == tells
+
+
 def test_nothing_but_a_handshake_goes_to_a_server_that_is_not_the_right_one(
     tls: TlsServer, flow: Flow, root: Path
 ) -> None:

@@ -13,7 +13,7 @@ NAMES = ["one", "two", "three", "four"]
 # comes. A run's session is called by its pipeline; the one of its history is not counted.
 MEET = """
 CREATE SCHEMA app;
-CREATE FUNCTION app.met(wanted bigint, patience interval) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION app.met(wanted bigint, patience interval) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 DECLARE
   most bigint := 0;
   until timestamptz := clock_timestamp() + patience;

@@ -9,9 +9,7 @@ from python_package import Interpreter
 PIPELINE = '[pipelines.p]\nsource = { query = "SELECT 1 AS id" }\ntarget = "dw.t"\nmode = "append"\n'
 
 
-@pytest.mark.parametrize(
-    "option", ("retries = 2", "retries = 1", 'overlap = "skip"', 'overlap = "queue"', 'catchup = "all"')
-)
+@pytest.mark.parametrize("option", ("parallel = 2",))
 @pytest.mark.parametrize("where", ("pipeline", "defaults"))
 def test_what_is_not_done_is_refused_at_its_line(option: str, where: str, flow: Flow) -> None:
     text = f"{PIPELINE}{option}\n" if where == "pipeline" else f"{PIPELINE}[defaults]\n{option}\n"
@@ -23,7 +21,7 @@ def test_what_is_not_done_is_refused_at_its_line(option: str, where: str, flow: 
     flow("run", "p", expect=2)
 
 
-@pytest.mark.parametrize("option", ("retries = 0", 'catchup = "latest"', "parallel = 1"))
+@pytest.mark.parametrize("option", ("parallel = 1",))
 def test_what_is_done_anyway_may_be_said(option: str, flow: Flow) -> None:
     flow.project(f"{PIPELINE}{option}\n")
     flow("run", "p")
@@ -33,9 +31,9 @@ def test_python_refuses_the_same(flow: Flow) -> None:
     done = Interpreter(flow.directory).run(
         """
         from ematix_flow import Pipeline, Source, SpecError
-        for retries in (0, 2):
-            p = Pipeline(name=f"p{retries}", source=Source.postgres_query("default", "SELECT 1 AS id"), target="dw.t",
-                         target_connection="default", mode="append", retries=retries)
+        for parallel in (1, 2):
+            p = Pipeline(name=f"p{parallel}", source=Source.postgres_query("default", "SELECT 1 AS id"), target="dw.t",
+                         target_connection="default", mode="append", parallel=parallel)
             try:
                 print(p.validate().ok)
             except SpecError as error:

@@ -12,9 +12,9 @@ from across import Across, connect
 from customers import wait_until
 from database import Database
 from flow_binary import Flow
+from pooler import Pooler
 from project import counts
 from psycopg.conninfo import conninfo_to_dict
-from test_pooler import Pooler, pooler  # noqa: F401
 
 SOURCE = """
 CREATE SCHEMA app;
@@ -70,7 +70,7 @@ def test_one_database_by_socket_and_by_network(
         assert path(project(), flow) == ("same_db", PROVED)
 
 
-def test_one_database_through_a_pooler(database: Database, flow: Flow, pooler: Pooler) -> None:  # noqa: F811
+def test_one_database_through_a_pooler(database: Database, flow: Flow, pooler: Pooler) -> None:
     database.execute(SOURCE)
     for ends in ((pooler.dsn, database), (database, pooler.dsn), (pooler.dsn, pooler.dsn)):
         connect(flow, *ends)
@@ -81,7 +81,7 @@ def test_another_database_of_the_pooler_is_another_database(
     database: Database,
     new_database: Callable[[], Database],
     flow: Flow,
-    pooler: Pooler,  # noqa: F811
+    pooler: Pooler,
 ) -> None:
     source = new_database()
     source.execute(SOURCE)
@@ -171,8 +171,19 @@ def test_a_standby_is_no_target(cluster: Cluster, flow: Flow) -> None:
     standby = cluster.copy(standby=True)
     connect(flow, cluster.database, standby)
     flow.project(project().text())
-    finished = flow("run", "p", "--output", "json", expect=1)
-    assert "during recovery" in finished.json()["error"]["message"], finished
+    for command in ("run", "dry-run"):
+        finished = flow(command, "p", "--output", "json", expect=1)
+        error = finished.json()["error"]
+        assert error["message"] == "the target is a standby, which takes no writes", finished
+        assert "target_session_attrs" in error["hint"]
+    # Also where the primary knows the metadata already.
+    connect(flow, cluster.database, cluster.database)
+    flow("run", "p")
+    catch_up(standby, cluster.database)
+    connect(flow, cluster.database, standby)
+    assert "is a standby" in flow("run", "p", expect=1).stderr
+    flow("plan", "p")
+    flow("status")
     standby.close()
 
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import server
 from customers import (
     NO_VIOLATIONS,
     SOURCE,
@@ -22,77 +15,10 @@ from customers import (
     statuses,
     violations,
     wait_for_statement,
-    wait_until,
 )
 from database import Database
 from flow_binary import Flow
-
-POOL_SIZE = 4
-CONFIGURATION = """
-[databases]
-* = host={host} port={server_port} user=postgres
-[pgbouncer]
-listen_addr =
-listen_port = {port}
-unix_socket_dir = {directory}
-auth_type = any
-pool_mode = transaction
-default_pool_size = {pool_size}
-max_client_conn = 200
-query_wait_timeout = 20
-logfile = {directory}/log
-"""
-
-
-@dataclass(frozen=True)
-class Pooler:
-    """A PgBouncer in front of the test's server."""
-
-    directory: Path
-    port: int
-    database: Database
-
-    @property
-    def dsn(self) -> str:
-        place = {"host": str(self.directory), "port": str(self.port), "dbname": self.database.name}
-        return server.url({**place, "user": "postgres"})
-
-    def log(self) -> str:
-        return (self.directory / "log").read_text()
-
-
-@pytest.fixture
-def pooler(database: Database) -> Iterator[Pooler]:
-    binary = shutil.which("pgbouncer", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin")
-    if binary is None:
-        pytest.fail("pgbouncer is not installed: apt-get install pgbouncer")
-    account = server.server_account()
-    identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
-    directory = server.new_directory()
-    port = server.free_port()
-    place = {"host": database.parameters["host"], "server_port": database.parameters["port"]}
-    configuration = directory / "pgbouncer.ini"
-    configuration.write_text(
-        CONFIGURATION.format(**place, port=port, directory=directory, pool_size=POOL_SIZE), encoding="utf-8"
-    )
-    if account:
-        os.chown(directory, account.uid, account.gid)
-        os.chown(configuration, account.uid, account.gid)
-    process = subprocess.Popen(
-        [binary, "-q", configuration],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        **identity,
-    )
-    try:
-        wait_until((directory / f".s.PGSQL.{port}").exists, "pgbouncer listens")
-        yield Pooler(directory, port, database)
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(directory)
+from pooler import POOL_SIZE, Pooler
 
 
 @pytest.fixture

@@ -42,11 +42,30 @@ CONDITIONAL = (
     "ddl: make the table of rejected rows",
     "insert: keep in",
     "finish: enter rows that were put aside",
+    "guard: every event has a time",
+    "guard: no event lies far ahead",
+    "guard: no events contradict each other",
+    "diff: statistics for the planner",
+    "diff: those of them that the history does not have",
+    "close: end the newest events",
+    "update: end the events that late ones follow",
+    "insert: keep what is corrected",
+    "update: correct the events",
+    "insert: insert the events that are newer",
+    "insert: insert the events that come late",
+    "insert: insert versions that begin",
+    "update: write versions that others follow",
+    "update: write current versions",
 )
-# The same words without a condition: append by keys does not count NULL keys beforehand.
+# The same words without a condition: append by keys and histories by event time do not count NULL keys beforehand.
 WITHOUT_CONDITION_TOO = (
     "append_incremental_by_keys: 4 guard",
     "append_incremental_puts_rows_aside: 10 guard",
+    "events_existing: 4 guard",
+    "events_first_load: 4 guard",
+    "events_that_are_ordered: 4 guard",
+    "events_that_collapse: 4 guard",
+    "events_that_run_out_and_delete: 4 guard",
 )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from database import Database
+from across import Across, connect
+from database import Database, temporary_database
 from flow_binary import Flow
 from project import Project, counts
 
@@ -100,6 +101,58 @@ def test_whatever_writes_is_refused_and_has_written_nothing(database: Database, 
     assert database.rows("SELECT to_regclass('app.made'), to_regclass('dw.t')") == [(None, None)]
 
 
+# Each is one statement to who takes a backslash otherwise than the server: then a second one stands behind it.
+BREAK_OUT = " ) q; COMMIT; DELETE FROM app.s; SELECT 1 FROM (SELECT 1 --"
+ODD_STRINGS = {
+    "a string that goes on in another line": f"SELECT 1 AS id, E'a'\n'b\\' '{BREAK_OUT}'",
+    "behind a carriage return": f"SELECT 1 AS id, E'a'\r'b\\' '{BREAK_OUT}'",
+    "behind a form feed": f"SELECT 1 AS id, E'a'\f\n'b\\' '{BREAK_OUT}'",
+    "behind a comment": f"SELECT 1 AS id, E'a' -- c\n -- d\n 'b\\' '{BREAK_OUT}'",
+    "with backslashes that escape everywhere": f"SELECT 1 AS id, '\\' AS v, '{BREAK_OUT}'",
+}
+
+
+@pytest.mark.parametrize("how", ["", "session", "options"])
+@pytest.mark.parametrize("where", ["one connection", "two connections", "two databases"])
+def test_no_string_hides_a_second_statement(where: str, how: str, database: Database, flow: Flow) -> None:
+    settings = {
+        "": {},
+        "session": {"session": {"standard_conforming_strings": "off"}},
+        "options": {},
+    }[how]
+    with temporary_database() as other:
+        source = other if where == "two databases" else database
+        source.execute("CREATE SCHEMA app; CREATE TABLE app.s AS SELECT 1 AS id")
+        option = "&options=-c%20standard_conforming_strings%3Doff" if how == "options" else ""
+        connect(flow, source.dsn + option, database.dsn + option)
+        for query in ODD_STRINGS.values():
+            project = Across(connections={"crm": settings, "warehouse": settings})
+            project.pipeline("p", "app.s", "dw.t", "truncate")
+            reads = "warehouse" if where == "one connection" else "crm"
+            project.pipelines["p"]["source"] = {"connection": reads, "query": query}
+            flow.project(project.text())
+            for command in (["validate", "--connect"], ["plan", "p"], ["dry-run", "p"], ["run", "p"]):
+                flow(*command, expect=None)
+                assert source.rows("SELECT id FROM app.s") == [(1,)], (command, query)
+
+
+@pytest.mark.parametrize("where", ["default", "crm"])
+def test_a_mistake_of_the_query_is_told_in_the_servers_words(where: str, database: Database, flow: Flow) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.s AS SELECT 1 AS id")
+    connect(flow, database, database)
+    project = Across()
+    project.pipeline("p", "app.s", "dw.t", "truncate")
+    project.pipelines["p"]["source"] = {"connection": where, "query": "SELECT id FROM app.s wher id > 3 orde"}
+    project.pipelines["p"]["target_connection"] = "default"
+    flow.project(project.text())
+    for command in ("plan", "run"):
+        finished = flow(command, "p", expect=1)
+        assert (
+            'error[source_failed]: the source\'s query failed: syntax error at or near "id"'
+            in finished.stdout + finished.stderr
+        )
+
+
 @pytest.mark.parametrize(
     ("query", "code", "said"),
     [
@@ -130,3 +183,80 @@ def test_a_query_that_cannot_be_loaded_says_why(
     assert error["code"] == code
     assert said in error["message"] + (error["hint"] or "")
     assert database.value("SELECT to_regclass('dw.t')") is None
+
+
+HIDDEN_WRITERS = {
+    "a function": "SELECT id, app.writes(id) AS n FROM app.s",
+    "a function in SQL": "SELECT id, app.writes_in_sql(id) AS n FROM app.s",
+    "a function of another's rights": "SELECT id, app.writes_as_owner(id) AS n FROM app.s",
+    "a function in a condition": "SELECT id, 1 AS n FROM app.s WHERE app.writes(id) > 0",
+    "a function that gives rows": "SELECT s.id, w AS n FROM app.s, LATERAL app.writes(s.id) AS w",
+    "a function in a subquery": "SELECT id, (SELECT app.writes(id)) AS n FROM app.s",
+    "a function in a CTE": "WITH w AS MATERIALIZED (SELECT app.writes(1) AS n) SELECT id, n FROM app.s, w",
+    "a view": "SELECT id, n FROM app.shown",
+    "a view as a table": "app.shown",
+    "a sequence": "SELECT id, nextval('app.counter') AS n FROM app.s",
+    "an overloaded function": 'SELECT id, app."Over"(id) AS n FROM app.s',
+}
+WRITERS = """
+CREATE SCHEMA app; CREATE TABLE app.s AS SELECT 1 AS id; CREATE SEQUENCE app.counter; CREATE TABLE app.written (id int);
+CREATE FUNCTION app.writes(integer) RETURNS bigint LANGUAGE plpgsql
+    AS 'BEGIN INSERT INTO app.written VALUES ($1); RETURN 1; END';
+CREATE FUNCTION app.writes_in_sql(integer) RETURNS bigint LANGUAGE sql
+    AS 'INSERT INTO app.written VALUES ($1) RETURNING 1::bigint';
+CREATE FUNCTION app.writes_as_owner(integer) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+    AS 'BEGIN EXECUTE ''DELETE FROM app.s''; RETURN 1; END';
+CREATE FUNCTION app."Over"(text) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 1::bigint';
+CREATE FUNCTION app."Over"(integer) RETURNS bigint LANGUAGE plpgsql
+    AS 'BEGIN TRUNCATE app.s; RETURN 1; END';
+CREATE VIEW app.shown AS SELECT id, app.writes(id) AS n FROM app.s;
+"""
+
+
+@pytest.mark.parametrize("where", ["one connection", "two connections of one database", "two databases"])
+def test_what_a_query_calls_cannot_write(where: str, database: Database, flow: Flow) -> None:
+    """The load's transaction writes; what the query calls is refused by the server all the same."""
+    with temporary_database() as other:
+        database.execute(WRITERS)
+        connect(flow, database, other if where == "two databases" else database)
+        wrong = {}
+        for mode in ("append", "scd2"):
+            for name, query in HIDDEN_WRITERS.items():
+                made = Across()
+                made.table("t", {"id": "integer", "n": "bigint?"}, schema="dw")
+                made.pipeline("p", query, "t", mode, **({"keys": "id"} if mode == "scd2" else {}))
+                if where == "one connection":
+                    made.pipelines["p"]["source"]["connection"] = "warehouse"
+                finished = flow("run", "p", "--output", "json", config=flow.project(made.text()), expect=None)
+                error = finished.json()["error"]
+                if error is None or (finished.code, error["code"]) != (2, "query_writes"):
+                    wrong[name, mode] = finished
+        assert wrong == {}
+        assert database.rows("SELECT id FROM app.s") == [(1,)]
+        assert database.rows("SELECT count(*) FROM app.written") == [(0,)]
+        assert database.rows("SELECT is_called FROM app.counter") == [(False,)]
+
+
+def test_what_a_query_calls_that_only_reads_stays_in_the_database(database: Database, flow: Flow) -> None:
+    database.execute("""
+        CREATE SCHEMA app; CREATE TABLE app.s AS SELECT 1 AS id;
+        CREATE FUNCTION app.reads(integer) RETURNS bigint LANGUAGE plpgsql STABLE AS 'BEGIN RETURN $1; END';
+        CREATE FUNCTION app.unsaid(integer) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
+    """)
+    connect(flow, database, database)
+    for query, path in (
+        ("SELECT id, app.reads(id) AS n FROM app.s", "same_db"),
+        ("SELECT id, (random() * 0)::bigint + count(*) OVER () AS n FROM app.s", "same_db"),
+        ("SELECT id, app.unsaid(id) AS n FROM app.s", "staging"),
+    ):
+        made = Across()
+        made.table("t", {"id": "integer", "n": "bigint?"}, schema="dw")
+        made.pipeline("p", query, "t", "truncate")
+        made.pipelines["p"]["source"]["connection"] = "warehouse"
+        report = made.run(flow)["p"]
+        assert (report["path"], report["rows_inserted"]) == (path, 1), report
+        if path == "staging":
+            assert "app.unsaid, which may write" in report["path_reason"]
+            made.pipelines["p"]["force_path"] = "same_db"
+            finished = flow("run", "p", "--output", "json", config=flow.project(made.text()), expect=2)
+            assert finished.json()["error"]["code"] == "path_impossible"

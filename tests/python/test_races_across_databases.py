@@ -10,7 +10,7 @@ from across import Across, connect
 from customers import left_behind, statuses, wait_until_nothing_is_left
 from database import Database
 from flow_binary import Flow
-from test_pooler import Pooler, pooler  # noqa: F401
+from pooler import Pooler
 
 SOURCE = """
 CREATE SCHEMA app;
@@ -71,7 +71,7 @@ def test_seven_runs_at_once_on_a_pool_of_four(
     database: Database,
     new_database: Callable[[], Database],
     flow: Flow,
-    pooler: Pooler,  # noqa: F811
+    pooler: Pooler,
 ) -> None:
     """The driver names the statement of a COPY and of a type: none may stay for whoever gets the session next."""
     source = new_database()

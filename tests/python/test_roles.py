@@ -239,6 +239,25 @@ def test_a_sequence_behind_a_column_of_the_target_is_named(
     """)
     config = flow.project(project("append", loaded_at_column=False, batch_id_column=False, on_drift="ignore"))
     hint = denied(run_as(database, flow, writer, config, expect=1))
-    assert statements(hint) == [f'GRANT USAGE ON SEQUENCE analytics.dim_customers_id_seq TO "{writer}"']
+    assert statements(hint) == [f'GRANT USAGE ON SEQUENCE "analytics"."dim_customers_id_seq" TO "{writer}"']
     database.execute(statements(hint)[0])
     assert run_as(database, flow, writer, config).json()["rows_inserted"] == 10
+
+
+def test_a_function_that_the_role_may_not_call_comes_with_its_grant(
+    database: Database, flow: Flow, new_role: Callable[[str], str]
+) -> None:
+    loader = new_role("loader")
+    schemas_for(database, loader)
+    database.execute("""
+        CREATE FUNCTION app."Shown as"(n bigint, OUT shown text) LANGUAGE sql STABLE AS 'SELECT n::text';
+        CREATE FUNCTION app."Shown as"(n text, OUT shown text) LANGUAGE sql STABLE AS 'SELECT n';
+        REVOKE EXECUTE ON FUNCTION app."Shown as"(bigint) FROM PUBLIC
+    """)
+    query = 'SELECT customer_id, app."Shown as"(customer_id) AS name, revision FROM app.customers'
+    config = flow.project(project("truncate", query=query))
+    finished = run_as(database, flow, loader, config, expect=1)
+    [grant] = statements(denied(finished))
+    assert grant.startswith('GRANT EXECUTE ON ROUTINE app."Shown as"(') and f'TO "{loader}"' in grant, grant
+    database.execute(grant)
+    run_as(database, flow, loader, config)

@@ -149,3 +149,36 @@ def called(conn):
     wheel = Interpreter(tmp_path, {"EMATIX_FLOW_DSN_CRM": reader, "EMATIX_FLOW_DSN": database.dsn})
     answer = json.loads(wheel.flow("run", "called", "--output", "json", expect=1).stdout)
     assert answer["error"]["message"].endswith("ValueError: [{'one': 1}] False")
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        'host = "postgresql://ann:s3cret@h.invalid/d"',
+        'host = "localhost"\nport = 1\ndbname = "postgresql://ann:s3cret@h.invalid/d"',
+        'host = "localhost"\nport = 1\npassword_command = ["echo s3cret"]',
+    ],
+)
+def test_a_dsn_in_the_wrong_place_shows_no_password(section: str, flow: Flow) -> None:
+    flow.project(f"[connections.crm]\n{section}\n")
+    for command in (["connections", "list"], ["connections", "check", "crm"], ["doctor", "crm"]):
+        finished = flow(*command, expect=None)
+        assert "s3cret" not in finished.stdout + finished.stderr, finished
+
+
+def test_a_dsn_instead_of_a_name_shows_no_password(flow: Flow) -> None:
+    dsn = "postgresql://ann:s3cret@h.invalid/d"
+    flow.project(f"""
+[pipelines.reads]
+source = {{ connection = "{dsn}", query = "SELECT 1 AS n" }}
+target = "public.t"
+target_connection = "{dsn}"
+mode = "append"
+""")
+    for command in (
+        ["run", "reads"], ["plan", "reads"], ["preview", "reads"], ["validate", "--connect"], ["status"],
+        ["run", dsn], ["connections", "check", dsn], ["--env", dsn, "validate"], ["--config", dsn, "validate"],
+    ):  # fmt: skip
+        finished = flow(*command, expect=None)
+        shown = finished.stdout + finished.stderr
+        assert "s3cret" not in shown.lower() and "S3CRET" not in shown, finished

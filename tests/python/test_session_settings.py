@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import server
 from customers import project
 from database import Database
 from flow_binary import Flow
@@ -195,3 +196,35 @@ def test_processes_under_serializable_take_turns(database: Database, flow: Flow,
         racing = [flow.start("run", "customers", config=path, env=under) for _ in range(6)]
         assert [each.finish(None).code for each in racing] == [0] * 6
     assert differences(database) == []
+
+
+@pytest.mark.parametrize("way", ["session", "variable"])
+def test_a_setting_that_the_server_does_not_take_is_told_as_one(database: Database, flow: Flow, way: str) -> None:
+    database.execute(SOURCE)
+    text = project()
+    if way == "session":
+        text += '[connections.default]\nsession = { timezone = "Nowhere/Bad" }\n'
+    else:
+        flow.variables["PGTZ"] = "Nowhere/Bad"
+    path = flow.project(text)
+    for command in (["connections", "check"], ["run", "customers"], ["plan", "customers"]):
+        finished = flow(*command, config=path, expect=2)
+        said = finished.stdout + finished.stderr
+        assert "[invalid_value]" in said and "Nowhere/Bad" in said and "PGTZ" in said, finished
+        assert "cast" not in said, finished
+    found = flow("doctor", "customers", "--output", "json", config=path, expect=1).json()
+    codes = {check["error"]["code"] for each in found["pipelines"] for check in each["checks"] if check["error"]}
+    assert codes == {"invalid_value"}, found
+
+
+def test_a_word_of_options_that_the_server_does_not_take_is_no_matter_of_roles(database: Database, flow: Flow) -> None:
+    def checked(words: str, expect: int) -> str:
+        flow.variables["EMATIX_FLOW_DSN"] = server.url({**database.parameters, "options": words})
+        finished = flow("connections", "check", config=project(), expect=expect)
+        return finished.stdout + finished.stderr
+
+    for words in ("-c search_path=a,,b", "-c work_mem=lots", "-c role=postgres -c search_path=a,,b"):
+        said = checked(words, expect=2)
+        assert "[invalid_value]" in said and "PGOPTIONS" in said and "role" not in said, said
+    said = checked("-c role=nobody_at_all", expect=6)
+    assert "[authentication_failed]" in said and "check the role" in said, said

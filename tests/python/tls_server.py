@@ -42,19 +42,34 @@ class TlsServer:
     def connection(self) -> dict[str, str]:
         return {"port": str(self.port), "user": USER, "password": PASSWORD, "dbname": "postgres"}
 
-    def present(self, identity: Identity | None, rule: str = "host", **settings: str) -> None:
-        """From now on: this certificate (None: no TLS), and this kind of rule in pg_hba.conf for TCP."""
+    @property
+    def version(self) -> int:
+        return int(self.value("SHOW server_version_num")) // 10000
+
+    def present(
+        self,
+        identity: Identity | None,
+        rule: str = "host",
+        method: str = "scram-sha-256",
+        clients: Identity | None = None,
+        **settings: str,
+    ) -> None:
+        """From now on: this certificate (None: no TLS), this kind of rule and method in pg_hba.conf for TCP, and this
+        authority of the certificates that clients show."""
         number = next(self._numbers)
         mark = str(self.server.data / f"server-{number}.crt")
         if identity:
             self._write(f"server-{number}.crt", identity.pem())
             self._write(f"server-{number}.key", identity.key_pem())
+        if clients:
+            self._write(f"clients-{number}.crt", clients.pem())
         self._write(
             "pg_hba.conf",
-            f"local all all trust\n{rule} all {USER} 127.0.0.1/32 scram-sha-256\nhost all postgres all scram-sha-256\n",
+            f"local all all trust\n{rule} all {USER} 127.0.0.1/32 {method}\nhost all postgres all scram-sha-256\n",
         )
         chosen = {"ssl_max_protocol_version": "", **settings}
         chosen |= {"ssl": "on" if identity else "off", "ssl_cert_file": mark, "ssl_key_file": mark[:-3] + "key"}
+        chosen["ssl_ca_file"] = str(self.server.data / f"clients-{number}.crt") if clients else ""
         with psycopg.connect(self.superuser, autocommit=True) as admin:
             for name, value in chosen.items():
                 admin.execute(f"ALTER SYSTEM SET {name} = '{value}'")

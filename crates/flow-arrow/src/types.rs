@@ -135,6 +135,79 @@ impl CopyType {
         })
     }
 
+    /// The type of a column that holds values of a field as they are; `None` where Postgres has none.
+    pub fn for_field(field: &Field) -> Option<CopyType> {
+        let extension = field.metadata().get("ARROW:extension:name").map(String::as_str);
+        Some(match field.data_type() {
+            DataType::Null => CopyType::Text,
+            DataType::Boolean => CopyType::Bool,
+            DataType::Int8 | DataType::UInt8 | DataType::Int16 => CopyType::Int2,
+            DataType::UInt16 | DataType::Int32 => CopyType::Int4,
+            DataType::UInt32 | DataType::Int64 => CopyType::Int8,
+            DataType::UInt64 => CopyType::Numeric(20, 0),
+            DataType::Float16 | DataType::Float32 => CopyType::Float4,
+            DataType::Float64 => CopyType::Float8,
+            DataType::Decimal32(precision, scale)
+            | DataType::Decimal64(precision, scale)
+            | DataType::Decimal128(precision, scale)
+            | DataType::Decimal256(precision, scale) => {
+                // A negative scale has zeros before the point.
+                let whole = i32::from(*precision) - i32::from(*scale).min(0);
+                CopyType::Numeric(
+                    u8::try_from(whole).ok().filter(|whole| *whole <= 76)?,
+                    (*scale).max(0) as u8,
+                )
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => match extension {
+                Some("arrow.json") => CopyType::Json,
+                _ => CopyType::Text,
+            },
+            DataType::FixedSizeBinary(16) if extension == Some("arrow.uuid") => CopyType::Uuid,
+            DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_) => CopyType::Bytea,
+            DataType::Date32 | DataType::Date64 => CopyType::Date,
+            DataType::Time32(_) | DataType::Time64(_) => CopyType::Time,
+            DataType::Timestamp(_, None) => CopyType::Timestamp,
+            DataType::Timestamp(_, Some(_)) => CopyType::TimestampTz,
+            DataType::Duration(_) | DataType::Interval(_) => CopyType::Interval,
+            DataType::Dictionary(_, value) => {
+                CopyType::for_field(&Field::new(field.name(), value.as_ref().clone(), true))?
+            }
+            DataType::List(item) | DataType::LargeList(item) => {
+                let element = CopyType::for_field(item)?;
+                let oid = element.oid()?;
+                CopyType::Array(Box::new(element), oid)
+            }
+            _ => return None,
+        })
+    }
+
+    /// The number of the type in every database; `None` of a list.
+    fn oid(&self) -> Option<ElementOid> {
+        Some(match self {
+            CopyType::Bool => 16,
+            CopyType::Bytea => 17,
+            CopyType::Int8 => 20,
+            CopyType::Int2 => 21,
+            CopyType::Int4 => 23,
+            CopyType::Text => 25,
+            CopyType::Json => 114,
+            CopyType::Float4 => 700,
+            CopyType::Float8 => 701,
+            CopyType::Date => 1082,
+            CopyType::Time => 1083,
+            CopyType::Timestamp => 1114,
+            CopyType::TimestampTz => 1184,
+            CopyType::Interval => 1186,
+            CopyType::Numeric(..) | CopyType::NumericText => 1700,
+            CopyType::Uuid => 2950,
+            CopyType::Jsonb => 3802,
+            CopyType::Array(..) => return None,
+        })
+    }
+
     /// The type of Arrow as which values arrive.
     pub fn arrow(&self) -> DataType {
         match self {
@@ -244,4 +317,52 @@ fn numeric(name: &str, unscaled: UnscaledNumeric) -> std::result::Result<CopyTyp
         };
     }
     Ok(CopyType::Numeric(digits as u8, scale as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_goes_into_the_type_that_it_came_from() {
+        use CopyType::*;
+        let list = |element: CopyType, oid| Array(Box::new(element), oid);
+        let every = [
+            Bool,
+            Int2,
+            Int4,
+            Int8,
+            Float4,
+            Float8,
+            Numeric(10, 2),
+            Numeric(76, 0),
+            Text,
+            Json,
+            Bytea,
+            Uuid,
+            Date,
+            Time,
+            Timestamp,
+            TimestampTz,
+            Interval,
+            list(Int8, 20),
+            list(Text, 25),
+            list(Uuid, 2950),
+        ];
+        for data_type in every {
+            assert_eq!(CopyType::for_field(&data_type.field("c")), Some(data_type));
+        }
+    }
+
+    #[test]
+    fn a_field_without_a_type_of_its_own_goes_into_one_that_holds_it() {
+        let into = |data_type| CopyType::for_field(&Field::new("c", data_type, true));
+        assert_eq!(into(DataType::UInt8), Some(CopyType::Int2));
+        assert_eq!(into(DataType::UInt64), Some(CopyType::Numeric(20, 0)));
+        assert_eq!(into(DataType::Decimal128(3, -2)), Some(CopyType::Numeric(5, 0)));
+        assert_eq!(into(DataType::FixedSizeBinary(16)), Some(CopyType::Bytea));
+        assert_eq!(into(DataType::Utf8View), Some(CopyType::Text));
+        assert_eq!(into(DataType::Null), Some(CopyType::Text));
+        assert_eq!(into(DataType::Struct(Vec::<Field>::new().into())), None);
+    }
 }

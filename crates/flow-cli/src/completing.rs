@@ -22,6 +22,10 @@ pub fn selections(current: &OsStr) -> Vec<CompletionCandidate> {
         Some((before, last)) => (format!("{before},"), last),
         None => (String::new(), current),
     };
+    let (before, last) = match last.strip_prefix('+') {
+        Some(last) => (format!("{before}+"), last),
+        None => (before, last),
+    };
     // Bash takes `tag:crm` for three words, and asks for the third.
     if let Some(kind) = kind_before() {
         return offered(values(&project, kind), last, "");
@@ -46,6 +50,11 @@ pub fn pipelines(current: &OsStr) -> Vec<CompletionCandidate> {
 /// Transforms.
 pub fn transforms(current: &OsStr) -> Vec<CompletionCandidate> {
     from_project(current, |project| project.transforms.keys().cloned().collect())
+}
+
+/// Feature views.
+pub fn features(current: &OsStr) -> Vec<CompletionCandidate> {
+    from_project(current, |project| project.features().map(|(key, ..)| key.to_owned()).collect())
 }
 
 /// Connections.

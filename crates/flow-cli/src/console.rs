@@ -48,6 +48,8 @@ pub struct Console {
 
 /// Columns of a page that is no terminal.
 const PAGE_WIDTH: usize = 80;
+/// Its rows.
+const PAGE_HEIGHT: usize = 24;
 
 impl Console {
     /// A console of that manner.
@@ -108,6 +110,35 @@ impl Console {
 
     fn colour(&self) -> Option<ColorChoice> {
         self.manner.no_color.then_some(ColorChoice::Never)
+    }
+
+    /// Whether answers go to a terminal that can be drawn on.
+    pub fn draws(&self) -> bool {
+        std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+    }
+
+    /// Rows of the terminal.
+    pub fn height(&self) -> usize {
+        let terminal = terminal_size::terminal_size_of(std::io::stdout());
+        terminal.map_or(PAGE_HEIGHT, |(_, height)| usize::from(height.0).max(2))
+    }
+
+    /// A text with as much colour as its reader wants.
+    pub fn styled(&self, text: &str) -> String {
+        match self.colour().unwrap_or_else(|| AutoStream::choice(&std::io::stdout())) {
+            ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// Draws on a terminal: what moves its cursor is not for the eyes of [`Console::out`].
+    pub fn draw(&self, text: &str) {
+        self.documents(|out| out.write_all(text.as_bytes()));
+    }
+
+    /// Whether somebody still reads the answers.
+    pub fn is_read(&self) -> bool {
+        !self.stdout_closed.load(Ordering::Relaxed)
     }
 
     /// Prints data. Once the reader has left, the rest is dropped.
@@ -180,6 +211,15 @@ impl Console {
         let read = std::io::stdin().read_line(&mut answer);
         read.is_ok_and(|bytes| bytes > 0).then_some(answer)
     }
+}
+
+/// One line for a log collector: `{"timestamp":…,"level":…,"message":…, …}`.
+pub fn log_line(console: &Console, level: &str, message: &str, fields: serde_json::Value) {
+    let mut line = serde_json::json!({ "timestamp": jiff::Timestamp::now().to_string(), "level": level, "message": message });
+    if let (Some(line), serde_json::Value::Object(fields)) = (line.as_object_mut(), fields) {
+        line.extend(fields);
+    }
+    console.err(&format!("{line}\n"));
 }
 
 /// A JSON document with a list that is being printed, or the lines that stand for it.

@@ -1,7 +1,7 @@
 //! What a process ends with, from what its runs ended with.
 
-use ematix_flow_core::error::{ExitCode, FlowError};
-use ematix_flow_core::report::{RunReport, Status, TransformReport};
+use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
+use ematix_flow_core::report::{RunReport, RunRow, Status, TransformReport};
 use ematix_flow_run::execute::Stop;
 
 /// The exit code of one run.
@@ -14,6 +14,27 @@ pub fn of_transform(report: &TransformReport, stop: Stop) -> ExitCode {
     of_end(report.status, report.error.as_ref(), stop)
 }
 
+/// The exit code with which a run of the history ended, as far as its row tells.
+pub fn of_row(run: &RunRow) -> ExitCode {
+    let code = run.error_code.as_deref().and_then(ErrorCode::from_name);
+    let own = match run.status.as_str() {
+        "success" | "skipped" | "running" => ExitCode::Success,
+        "refused" => ExitCode::Refused,
+        "locked" => ExitCode::Locked,
+        "cancelled" => ExitCode::Interrupted,
+        _ => of_failure(code),
+    };
+    let after = run.transforms.iter().any(|transform| transform.error_code.is_some());
+    if own == ExitCode::Success && after { ExitCode::Failed } else { own }
+}
+
+fn of_failure(code: Option<ErrorCode>) -> ExitCode {
+    match code.map(ErrorCode::exit) {
+        Some(code @ (ExitCode::Unreachable | ExitCode::Usage)) => code,
+        _ => ExitCode::Failed,
+    }
+}
+
 fn of_end(status: Status, error: Option<&FlowError>, stop: Stop) -> ExitCode {
     match status {
         Status::Success | Status::Skipped | Status::Running => ExitCode::Success,
@@ -21,10 +42,7 @@ fn of_end(status: Status, error: Option<&FlowError>, stop: Stop) -> ExitCode {
         Status::Locked => ExitCode::Locked,
         Status::Cancelled if stop == Stop::Terminate => ExitCode::Terminated,
         Status::Cancelled => ExitCode::Interrupted,
-        Status::Failed | Status::Lost => match error.map(|error| error.code.exit()) {
-            Some(code @ (ExitCode::Unreachable | ExitCode::Usage)) => code,
-            _ => ExitCode::Failed,
-        },
+        Status::Failed | Status::Lost => of_failure(error.map(|error| error.code)),
     }
 }
 

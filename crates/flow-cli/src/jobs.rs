@@ -1,10 +1,15 @@
 //! Pieces of work side by side: each job is a thread with an event loop and sessions of its own, and takes the next piece
-//! when it has ended one.
+//! when it has ended one. A piece may wait for others.
+
+mod queue;
+
+pub use queue::{Turn, Waiting};
 
 use crate::signals;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_run::execute::{Engine, Stop};
-use std::collections::{BTreeMap, VecDeque};
+use queue::Queue;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, scope};
@@ -20,7 +25,15 @@ pub struct Done<I, T> {
     pub stop: Stop,
 }
 
-/// Works at most so many pieces at once, until none is left or the process is asked to stop.
+/// What came of a piece.
+pub struct Ended<T> {
+    /// It.
+    pub came: T,
+    /// Whether what waits for the piece may go on.
+    pub may_follow: bool,
+}
+
+/// Works at most so many pieces at once, none of which waits for another.
 ///
 /// # Errors
 /// When the operating system gives no thread or event loop.
@@ -30,24 +43,39 @@ pub fn side_by_side<I: Send, T: Send>(
     jobs: NonZeroUsize,
     work: impl AsyncFn(&Engine, I, watch::Receiver<Stop>) -> T + Sync,
 ) -> Result<Done<I, T>> {
+    let items = items.into_iter().map(|item| Waiting { item, waits_for: Vec::new() }).collect();
+    in_order(engine, items, jobs, async |engine, turn: Turn<I>, stop| Ended {
+        came: work(engine, turn.item, stop).await,
+        may_follow: true,
+    })
+}
+
+/// Works at most so many pieces at once, each after those that it waits for, until none is left or the process is asked
+/// to stop. Of those that could be next the first that was given begins. The work is told which of those before it did
+/// not let it go on, and decides itself what that means.
+///
+/// # Errors
+/// When the operating system gives no thread or event loop.
+pub fn in_order<I: Send, T: Send>(
+    engine: &Engine,
+    items: Vec<Waiting<I>>,
+    jobs: NonZeroUsize,
+    work: impl AsyncFn(&Engine, Turn<I>, watch::Receiver<Stop>) -> Ended<T> + Sync,
+) -> Result<Done<I, T>> {
     let jobs = jobs.get().min(items.len());
     // One piece has nothing to use again.
     let engine_of_a_job =
         || if items_of_each(items.len(), jobs) > 1 { engine.pooled() } else { engine.clone() };
     let engines: Vec<Engine> = (0..jobs).map(|_| engine_of_a_job()).collect();
-    let queue: Mutex<VecDeque<(usize, I)>> = Mutex::new(items.into_iter().enumerate().collect());
+    let queue = Queue::new(items);
     let ended = Mutex::new(BTreeMap::new());
     let broken = Mutex::new(None);
     let serve = async |engine: &Engine, stop: watch::Receiver<Stop>| {
-        loop {
-            let next = match *stop.borrow() {
-                // What has not begun does not begin.
-                Stop::Interrupt | Stop::Terminate => None,
-                Stop::No => queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front(),
-            };
-            let Some((place, item)) = next else { break };
-            let came = work(engine, item, stop.clone()).await;
+        while let Some((place, turn)) = queue.next(stop.clone()).await {
+            let mut working = queue.working(place);
+            let Ended { came, may_follow } = work(engine, turn, stop.clone()).await;
             ended.lock().unwrap_or_else(PoisonError::into_inner).insert(place, came);
+            working.may_follow = may_follow;
         }
         engine.close().await;
     };
@@ -77,6 +105,7 @@ pub fn side_by_side<I: Send, T: Send>(
                     };
                     Builder::new()
                         .name(format!("job {}", number + 1))
+                        .stack_size(signals::STACK)
                         .spawn_scoped(scope, job)
                         .map_err(no_thread)?;
                 }
@@ -91,8 +120,7 @@ pub fn side_by_side<I: Send, T: Send>(
         return Err(error);
     }
     let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect();
-    let queue = queue.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Done { ended, left: queue.into_iter().map(|(_, item)| item).collect(), stop })
+    Ok(Done { ended, left: queue.left(), stop })
 }
 
 fn items_of_each(items: usize, jobs: usize) -> usize {

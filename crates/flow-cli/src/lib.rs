@@ -16,6 +16,7 @@ pub mod render;
 pub mod python;
 mod jobs;
 mod project;
+mod watching;
 mod changed;
 pub mod selection;
 pub mod commands;

@@ -1,21 +1,25 @@
 //! The project of a command: its file, read and given to an engine.
 
 use crate::args::GlobalArgs;
-use crate::console::Console;
+use crate::console::{Console, log_line};
 use crate::exit;
 use crate::python::{self, ChildPython, Python, Surroundings};
+use crate::render::diagnostic;
 use crate::render::markdown::About;
 use crate::signals;
 use crate::workspace::{DEFAULT_CONFIG, Workspace};
+use ematix_flow_core::connections;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
-use ematix_flow_core::declare::for_each::{Question, may_mean};
+use ematix_flow_core::declare::for_each::{Question, may_mean, name_glob};
 use ematix_flow_core::declare::registry::{read_registry, read_sound_registry};
 use ematix_flow_core::declare::variables::Chosen;
 use ematix_flow_core::declare::{
     PipelineOptions, PipelineSpec, ProjectSpec, add_sound, keep_sound, toml_file,
 };
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
+use ematix_flow_core::graph;
 use ematix_flow_run::execute::{Engine, Request, Stop};
+use ematix_flow_telemetry::Telemetry;
 use indexmap::IndexMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -54,6 +58,8 @@ pub struct Session {
     pub console: Console,
     /// What the process around it brings.
     pub around: Surroundings,
+    /// Who is told of runs.
+    pub telemetry: Telemetry,
 }
 
 /// Whether a command can do without the project's file.
@@ -61,8 +67,8 @@ pub struct Session {
 enum File {
     /// Modules alone are a project too; without them there has to be one.
     Needed,
-    /// The command makes one.
-    Made,
+    /// The command makes one, or has something to do where there is none.
+    Optional,
 }
 
 /// What the files and the modules of a project declare, and who calls their functions.
@@ -74,6 +80,7 @@ struct Read {
 
 impl Read {
     fn engine(self, session: &Session) -> Engine {
+        session.warn_of_open_file();
         let engine = session.engine_of(self.project);
         match self.python {
             Some(python) => engine.with_callables(python.callables()),
@@ -117,12 +124,12 @@ impl Session {
         Ok(self.read(false, None, File::Needed)?.engine(self))
     }
 
-    /// As [`Session::engine`], for a command that writes the file where there is none.
+    /// As [`Session::engine`], for a command that does without the file where there is none.
     ///
     /// # Errors
     /// Every mistake in it.
-    pub fn engine_to_write(&self) -> Result<Engine, Failure> {
-        Ok(self.read(false, None, File::Made)?.engine(self))
+    pub fn engine_without_file(&self) -> Result<Engine, Failure> {
+        Ok(self.read(false, None, File::Optional)?.engine(self))
     }
 
     /// As [`Session::engine`], for a command that asks the databases about these pipelines (none: about all): what a
@@ -139,9 +146,28 @@ impl Session {
     /// # Errors
     /// Mistakes that concern every pipeline.
     pub fn sound_engine(&self, wanted: &[String]) -> Result<(Engine, Vec<FlowError>), Failure> {
-        let mut read = self.read(true, Some(wanted), File::Needed)?;
+        self.sound_engine_of(wanted, File::Needed)
+    }
+
+    /// As [`Session::sound_engine`], for a command that does without the file where there is none.
+    ///
+    /// # Errors
+    /// Mistakes that concern every pipeline.
+    pub fn sound_engine_without_file(&self, wanted: &[String]) -> Result<(Engine, Vec<FlowError>), Failure> {
+        self.sound_engine_of(wanted, File::Optional)
+    }
+
+    fn sound_engine_of(&self, wanted: &[String], file: File) -> Result<(Engine, Vec<FlowError>), Failure> {
+        let mut read = self.read(true, Some(wanted), file)?;
         let errors = std::mem::take(&mut read.errors);
         Ok((read.engine(self), errors))
+    }
+
+    /// The names of the connections that the project's files declare; none where they cannot be read.
+    pub fn connections_of_files(&self) -> Vec<String> {
+        toml_file::read_project(&self.global.config, &self.global.chosen(), &ProcessEnvironment)
+            .map(|project| project.connections.into_keys().collect())
+            .unwrap_or_default()
     }
 
     /// The files; where databases are asked, with the members of every `for_each` that is meant.
@@ -170,9 +196,11 @@ impl Session {
             chosen.answers = answers;
             (project, errors) = read(&chosen)?;
             errors.extend(faults);
+            project.asked = true;
         }
         // What stands for many and was not asked is no pipeline that could run.
         let each = std::mem::take(&mut project.each);
+        project.unasked = each.keys().map(|name| name_glob(name)).collect();
         project.pipelines.retain(|name, _| !each.contains_key(name));
         project.together.retain(|name, _| !each.contains_key(name));
         Ok((project, errors))
@@ -187,7 +215,7 @@ impl Session {
         };
         let has_modules = !named.is_empty() || !of_directory.is_empty() || self.around.python.is_some();
         let config = &self.global.config;
-        let needless = has_modules || file == File::Made;
+        let needless = has_modules || file == File::Optional;
         let no_file = needless && config.as_os_str() == DEFAULT_CONFIG && !config.exists();
         let (mut project, mut errors) = match no_file {
             true => {
@@ -229,7 +257,27 @@ impl Session {
                 Err(mistakes) => return Err(mistakes.into()),
             }
         }
+        // What comes after what is known when all is there: files and modules may name each other's pipelines.
+        match sound {
+            true => errors.extend(graph::keep_sound(&mut project)),
+            false => {
+                let faults = graph::faults(&project);
+                if !faults.is_empty() {
+                    return Err(faults.into());
+                }
+            }
+        }
         Ok(Read { project, errors, python })
+    }
+
+    /// Says where others can read the user's own connections.
+    pub fn warn_of_open_file(&self) {
+        let Some(words) = connections::warning(&ProcessEnvironment) else { return };
+        if self.console.logs_json() {
+            log_line(&self.console, "warn", &words, serde_json::json!({}));
+        } else {
+            self.console.tell(&diagnostic::warning(&words));
+        }
     }
 
     /// How files are named in what a pull request shows.
@@ -281,25 +329,6 @@ pub fn target_connection(spec: &PipelineSpec) -> &str {
     spec.options.target_connection.as_deref().unwrap_or_else(|| source_connection(spec))
 }
 
-/// The target as `schema.table`.
-pub fn target_name(project: &ProjectSpec, spec: &PipelineSpec) -> String {
-    match project.tables.get(&spec.target) {
-        Some(table) => {
-            let schema = table.schema.as_deref().unwrap_or("public");
-            format!("{schema}.{}", table.name.as_deref().unwrap_or(&spec.target))
-        }
-        None => spec.target.clone(),
-    }
-}
-
-/// Every target of a pipeline as `schema.table`: several where one reading loads them together.
-pub fn target_names(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<String> {
-    match project.together.get(name) {
-        Some(parts) => parts.values().map(|part| target_name(project, part)).collect(),
-        None => vec![target_name(project, spec)],
-    }
-}
-
 /// Pipelines by the connection of their target, where each has its metadata.
 pub fn by_target_connection(project: &ProjectSpec, names: &[String]) -> Vec<Vec<String>> {
     let mut groups: IndexMap<&str, Vec<String>> = IndexMap::new();
@@ -309,24 +338,31 @@ pub fn by_target_connection(project: &ProjectSpec, names: &[String]) -> Vec<Vec<
     groups.into_values().collect()
 }
 
-/// Asks every target's metadata. One that cannot be reached does not hide what the others know: its
-/// error stands beside the answers.
+/// As [`answers_of_each_target`], to its end.
 ///
 /// # Errors
 /// When the operating system gives no event loop.
 pub fn ask_each_target<T>(
     engine: &Engine,
     names: &[String],
-    mut ask: impl AsyncFnMut(Vec<String>) -> Result<Vec<T>, FlowError>,
+    ask: impl AsyncFnMut(Vec<String>) -> Result<Vec<T>, FlowError>,
 ) -> Result<(Vec<T>, Vec<FlowError>), FlowError> {
-    signals::block_on(async |_| {
-        let (mut answers, mut errors) = (Vec::new(), Vec::new());
-        for group in by_target_connection(engine.project(), names) {
-            match ask(group).await {
-                Ok(rows) => answers.extend(rows),
-                Err(error) => errors.push(error),
-            }
+    signals::block_on(async |_| answers_of_each_target(engine, names, ask).await)
+}
+
+/// Asks every target's metadata. One that cannot be reached does not hide what the others know: its
+/// error stands beside the answers.
+pub async fn answers_of_each_target<T>(
+    engine: &Engine,
+    names: &[String],
+    mut ask: impl AsyncFnMut(Vec<String>) -> Result<Vec<T>, FlowError>,
+) -> (Vec<T>, Vec<FlowError>) {
+    let (mut answers, mut errors) = (Vec::new(), Vec::new());
+    for group in by_target_connection(engine.project(), names) {
+        match ask(group).await {
+            Ok(rows) => answers.extend(rows),
+            Err(error) => errors.push(error),
         }
-        (answers, errors)
-    })
+    }
+    (answers, errors)
 }

@@ -1,5 +1,5 @@
-//! Which pipelines a command is about. A space adds, a comma narrows, `--exclude` removes; the answer
-//! stands in the order of the declarations.
+//! Which pipelines a command is about. A space adds, a comma narrows, `--exclude` removes, `+` takes what lies before or
+//! behind; the answer stands in the order of the declarations.
 
 use crate::args::SelectionArgs;
 use crate::changed::{self, CHANGED};
@@ -7,6 +7,8 @@ use crate::project;
 use ematix_flow_core::declare::glob::covers;
 use ematix_flow_core::declare::{PipelineSpec, ProjectSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result, did_you_mean};
+use ematix_flow_core::graph::Graph;
+use std::cell::OnceCell;
 
 /// Pipelines by name, and whether one was named exactly: then a command answers with one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +30,11 @@ pub fn said(args: &SelectionArgs) -> Vec<String> {
 /// `unknown_pipeline` for a name, glob, tag, source or target that matches nothing.
 pub fn choose(project: &ProjectSpec, args: &SelectionArgs) -> Result<Selection> {
     let wanted: Vec<&String> = args.names.iter().chain(&args.select).collect();
-    let by_state = |selector: &&String| selector.split(',').any(|part| part.trim() == CHANGED);
+    let by_state =
+        |selector: &&String| selector.split(',').any(|part| Part::of(project, part.trim()).inner == CHANGED);
     let asks_state = wanted.iter().copied().chain(&args.exclude).any(|selector| by_state(&selector));
     let changed = changed::since(project, args.against.as_deref(), asks_state)?;
-    let of = Of { project, changed };
+    let of = Of { project, changed, graph: OnceCell::new() };
     let mut chosen = vec![wanted.is_empty(); project.pipelines.len()];
     for selector in &wanted {
         of.mark(selector, &mut chosen, true)?;
@@ -87,7 +90,7 @@ pub fn is_nothing(args: &SelectionArgs) -> bool {
 /// `unknown_pipeline`.
 pub fn one<'a>(project: &'a ProjectSpec, name: &str) -> Result<&'a PipelineSpec> {
     project.pipelines.get(name).ok_or_else(|| {
-        let of = Of { project, changed: Vec::new() };
+        let of = Of { project, changed: Vec::new(), graph: OnceCell::new() };
         let found = project.pipelines.iter().filter(|(each, spec)| of.matches(each, spec, name));
         let found: Vec<&str> = found.map(|(each, _)| each.as_str()).collect();
         match found.as_slice() {
@@ -101,11 +104,35 @@ pub fn one<'a>(project: &'a ProjectSpec, name: &str) -> Result<&'a PipelineSpec>
     })
 }
 
+/// A part of a selector between commas.
+struct Part<'s> {
+    /// Without the signs around it.
+    inner: &'s str,
+    /// Whether what lies before it is meant, too: `+NAME`.
+    upstream: bool,
+    /// Whether what lies behind it is meant, too: `NAME+`.
+    downstream: bool,
+}
+
+impl<'s> Part<'s> {
+    /// A part as it is written; the sign may belong to a name.
+    fn of(project: &ProjectSpec, written: &'s str) -> Part<'s> {
+        if project.pipelines.contains_key(written) {
+            return Part { inner: written, upstream: false, downstream: false };
+        }
+        let (upstream, rest) = written.strip_prefix('+').map_or((false, written), |rest| (true, rest));
+        let (downstream, inner) = rest.strip_suffix('+').map_or((false, rest), |inner| (true, inner));
+        Part { inner, upstream, downstream }
+    }
+}
+
 /// What selectors are about.
 struct Of<'a> {
     project: &'a ProjectSpec,
     /// The pipelines that are declared otherwise than in the state that was given.
     changed: Vec<String>,
+    /// Made when it is first asked.
+    graph: OnceCell<Graph>,
 }
 
 impl Of<'_> {
@@ -116,24 +143,49 @@ impl Of<'_> {
             return Ok(());
         }
         let parts: Vec<&str> = selector.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-        for part in parts.iter().filter(|part| **part != CHANGED) {
+        let mut meant = vec![!parts.is_empty(); project.pipelines.len()];
+        let mut found = false;
+        for written in &parts {
+            let part = Part::of(project, written);
+            let by_part = self.meant(&part);
             // Each part must mean something by itself, so that a slip in one of them is named.
-            if !project.pipelines.iter().any(|(name, spec)| self.matches(name, spec, part)) {
-                return Err(matches_nothing(project, part));
+            if !by_part.contains(&true) && part.inner != CHANGED {
+                return Err(matches_nothing(project, part.inner));
+            }
+            found |= part.inner == CHANGED;
+            for (meant, by_part) in meant.iter_mut().zip(by_part) {
+                *meant &= by_part;
             }
         }
-        let mut found = parts.contains(&CHANGED);
-        for (index, (name, spec)) in project.pipelines.iter().enumerate() {
-            if !parts.is_empty() && parts.iter().all(|part| self.matches(name, spec, part)) {
-                chosen[index] = to;
-                found = true;
-            }
+        for (chosen, _) in chosen.iter_mut().zip(&meant).filter(|(_, meant)| **meant) {
+            *chosen = to;
+            found = true;
         }
         if found {
             Ok(())
         } else {
             Err(FlowError::new(ErrorCode::UnknownPipeline, format!("no pipeline matches `{selector}`")))
         }
+    }
+
+    /// The pipelines that a part means, in the order of the declarations.
+    fn meant(&self, part: &Part<'_>) -> Vec<bool> {
+        let all = || self.project.pipelines.iter();
+        let own: Vec<bool> = all().map(|(name, spec)| self.matches(name, spec, part.inner)).collect();
+        if !part.upstream && !part.downstream {
+            return own;
+        }
+        let graph = self.graph.get_or_init(|| Graph::of(self.project));
+        let names = || all().zip(&own).filter(|(_, own)| **own).map(|((name, _), _)| name.as_str());
+        let mut meant = own.clone();
+        let before = part.upstream.then(|| graph.with_all_upstream(names()));
+        let behind = part.downstream.then(|| graph.with_all_downstream(names()));
+        for name in before.into_iter().chain(behind).flatten() {
+            if let Some(index) = self.project.pipelines.get_index_of(name) {
+                meant[index] = true;
+            }
+        }
+        meant
     }
 
     fn matches(&self, name: &str, spec: &PipelineSpec, part: &str) -> bool {
@@ -143,7 +195,7 @@ impl Of<'_> {
             Some(("tag", tag)) => spec.options.tags.iter().flatten().any(|have| covers(tag, have)),
             Some(("source", source)) => covers(source, project::source_connection(spec)),
             Some(("target", target)) => {
-                project::target_names(project, name, spec).iter().any(|own| covers(target, own))
+                project.target_names(name, spec).iter().any(|own| covers(target, own))
                     || covers(target, &spec.target)
             }
             _ => covers(part, name) || project.members.get(name).is_some_and(|member| member.of == part),
@@ -169,21 +221,13 @@ fn matches_nothing(project: &ProjectSpec, part: &str) -> FlowError {
         Some(("source", word)) => {
             ("source", word, specs().map(|spec| project::source_connection(spec).to_owned()).collect())
         }
-        Some(("target", word)) => {
-            ("target", word, specs().map(|spec| project::target_name(project, spec)).collect())
-        }
+        Some(("target", word)) => ("target", word, specs().map(|spec| project.target_name(spec)).collect()),
         Some(("state", word)) => {
             return FlowError::new(
                 ErrorCode::InvalidValue,
                 format!("there is no state `{word}` to select by"),
             )
             .hint(format!("{CHANGED} takes what is declared otherwise than in --against FILE"));
-        }
-        _ if part.starts_with('+') || part.ends_with('+') => {
-            return FlowError::new(
-                ErrorCode::NotYetSupported,
-                format!("`{part}`: selecting along `after` is not in this version yet"),
-            );
         }
         _ => return unknown(project, part),
     };
@@ -239,7 +283,7 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ematix_flow_core::declare::{PipelineOptions, SourceSpec, TableSpec};
+    use ematix_flow_core::declare::{Names, PipelineOptions, SourceSpec, TableSpec};
 
     fn project() -> ProjectSpec {
         let pipeline = |source: &str, target: &str, tags: &[&str]| PipelineSpec {
@@ -258,6 +302,10 @@ mod tests {
         project.pipelines.insert("customers".into(), pipeline("crm", "dim_customers", &["crm", "daily"]));
         project.pipelines.insert("mirror_a".into(), pipeline("crm", "mirror.a", &["crm"]));
         project.pipelines.insert("mirror_b".into(), pipeline("shop", "mirror.b", &[]));
+        // a → b → customers
+        let after = |name: &str| Some(Names::One(name.to_owned()));
+        project.pipelines["mirror_b"].options.after = after("mirror_a");
+        project.pipelines["customers"].options.after = after("mirror_b");
         project
     }
 
@@ -275,6 +323,36 @@ mod tests {
         assert_eq!(chosen(&["source:shop", "customers"], &[]).unwrap(), ["customers", "mirror_b"]);
         assert_eq!(chosen(&["target:analytics.*"], &[]).unwrap(), ["customers"]);
         assert_eq!(chosen(&["tag:crm"], &["customers"]).unwrap(), ["mirror_a"]);
+    }
+
+    #[test]
+    fn a_plus_takes_what_lies_before_or_behind() {
+        assert_eq!(chosen(&["+mirror_b"], &[]).unwrap(), ["mirror_a", "mirror_b"]);
+        assert_eq!(chosen(&["mirror_b+"], &[]).unwrap(), ["customers", "mirror_b"]);
+        assert_eq!(chosen(&["+mirror_b+"], &[]).unwrap(), ["customers", "mirror_a", "mirror_b"]);
+        assert_eq!(chosen(&["+tag:daily"], &[]).unwrap(), ["customers", "mirror_a", "mirror_b"]);
+        assert_eq!(chosen(&["*_a+"], &["mirror_b+"]).unwrap(), ["mirror_a"]);
+        assert_eq!(chosen(&["source:shop+,tag:crm"], &[]).unwrap(), ["customers"]);
+        assert_eq!(chosen(&[], &["+mirror_b"]).unwrap(), ["customers"]);
+        assert_eq!(
+            chosen(&["+mirror_bb"], &[]).unwrap_err().hint.unwrap(),
+            "did you mean `mirror_b`?",
+            "the name is meant, without its sign"
+        );
+        assert!(chosen(&["+"], &[]).is_err());
+    }
+
+    #[test]
+    fn a_name_may_have_the_sign_itself() {
+        let mut project = project();
+        let odd = project.pipelines["mirror_b"].clone();
+        project.pipelines.insert("c+".into(), odd);
+        let names = |selector: &str| {
+            let args = SelectionArgs { names: vec![selector.into()], ..SelectionArgs::default() };
+            choose(&project, &args).unwrap().names
+        };
+        assert_eq!(names("c+"), ["c+"]);
+        assert_eq!(names("+c++"), ["mirror_a", "c+"]);
     }
 
     #[test]

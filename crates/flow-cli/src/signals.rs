@@ -23,6 +23,86 @@ pub fn block_on<F: Future>(work: impl FnOnce(watch::Receiver<Stop>) -> F) -> Res
     Ok(output)
 }
 
+/// Runs the work of a process that goes on until it is told otherwise: signals are wishes among others that it hears of.
+///
+/// # Errors
+/// `target_failed` when the operating system gives no event loop.
+pub fn block_on_wishes<F: Future>(work: impl FnOnce(Wishes) -> F) -> Result<F::Output> {
+    let runtime = event_loop()?;
+    let output = runtime.block_on(async { work(Wishes::listen()).await });
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To end.
+    Stop(Stop),
+    /// To read the files again.
+    Reload,
+}
+
+/// The signals as they come.
+pub struct Wishes {
+    #[cfg(unix)]
+    of: [Option<(tokio::signal::unix::Signal, Wish)>; 3],
+}
+
+#[cfg(unix)]
+impl Wishes {
+    fn listen() -> Wishes {
+        use tokio::signal::unix::{SignalKind, signal};
+        let hear = |kind: SignalKind, wish: Wish| signal(kind).ok().map(|signal| (signal, wish));
+        let of = [
+            hear(SignalKind::interrupt(), Wish::Stop(Stop::Interrupt)),
+            hear(SignalKind::terminate(), Wish::Stop(Stop::Terminate)),
+            hear(SignalKind::hangup(), Wish::Reload),
+        ];
+        Wishes { of }
+    }
+
+    /// The next.
+    pub async fn next(&mut self) -> Wish {
+        let waiting: Vec<_> = self
+            .of
+            .iter_mut()
+            .flatten()
+            .map(|(signal, wish)| {
+                Box::pin(async move {
+                    match signal.recv().await {
+                        Some(()) => *wish,
+                        None => std::future::pending().await,
+                    }
+                })
+            })
+            .collect();
+        if waiting.is_empty() {
+            return std::future::pending().await;
+        }
+        futures_util::future::select_all(waiting).await.0
+    }
+}
+
+#[cfg(not(unix))]
+impl Wishes {
+    fn listen() -> Wishes {
+        Wishes {}
+    }
+
+    /// The next.
+    pub async fn next(&mut self) -> Wish {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Wish::Stop(Stop::Interrupt),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// What a thread with an event loop has for its stack: as much as a process begins with. What it awaits is large, most of
+/// all in a build that is not optimised.
+pub const STACK: usize = 8 << 20;
+
 /// An event loop for this thread.
 ///
 /// # Errors

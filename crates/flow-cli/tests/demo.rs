@@ -110,7 +110,10 @@ fn go_on(home: &Home) {
     let (code, out, told) = home.with_dsn(&["run", "--all", "-q"]);
     assert_eq!((code, out.as_str(), told.as_str()), (Some(0), "", ""));
     let (code, out, told) = home.with_dsn(&["run-due"]);
-    assert_eq!((code, out.as_str(), told.as_str()), (Some(0), "", "nothing due\n"));
+    assert_eq!(
+        (code, out.as_str(), told.as_str()),
+        (Some(0), "", "nothing due: no pipeline has a schedule\n")
+    );
     let (code, out, _) = home.with_dsn(&["plan", "--exit-code"]);
     assert_eq!(code, Some(0), "{out}");
     assert!(out.ends_with("Plan: 0 to create, 0 to change, 0 drifted\n"), "{out}");

@@ -60,6 +60,21 @@ impl Duration {
         self.milliseconds
     }
 
+    /// The length in its largest whole unit, however it was written.
+    ///
+    /// ```
+    /// use ematix_flow_core::duration::Duration;
+    /// assert_eq!(Duration::parse("2592000s").unwrap().in_one_unit(), "30d");
+    /// assert_eq!(Duration::parse("1h30m").unwrap().in_one_unit(), "90m");
+    /// ```
+    pub fn in_one_unit(&self) -> String {
+        let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+        match units.iter().find(|(_, length)| self.milliseconds.is_multiple_of(*length)) {
+            Some((unit, length)) => format!("{}{unit}", self.milliseconds / length),
+            None => format!("{}ms", self.milliseconds),
+        }
+    }
+
     /// The length for timers.
     pub fn as_std(&self) -> std::time::Duration {
         std::time::Duration::from_millis(self.milliseconds)

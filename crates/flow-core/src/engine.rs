@@ -26,6 +26,8 @@ pub struct Capabilities {
     pub addresses: bool,
     /// Whether markers have words in it.
     pub cleans: bool,
+    /// Whether it has materialised views, and refreshes them while they are read.
+    pub materializes: bool,
 }
 
 /// What an engine keeps unique.
@@ -56,13 +58,25 @@ impl<'a> Ends<'a> {
 /// Postgres.
 pub static POSTGRES: EngineFacts = EngineFacts {
     name: postgres::NAME,
-    can: Capabilities { unique: Uniqueness::Partial, moves_rows: true, addresses: true, cleans: true },
+    can: Capabilities {
+        unique: Uniqueness::Partial,
+        moves_rows: true,
+        addresses: true,
+        cleans: true,
+        materializes: true,
+    },
     dialect: &Postgres,
 };
 
 /// DuckDB. It has no partial indexes, and a whole one makes a replacement eight times slower.
 pub static DUCKDB: EngineFacts = EngineFacts {
     name: duckdb::NAME,
-    can: Capabilities { unique: Uniqueness::Unenforced, moves_rows: false, addresses: false, cleans: false },
+    can: Capabilities {
+        unique: Uniqueness::Unenforced,
+        moves_rows: false,
+        addresses: false,
+        cleans: false,
+        materializes: false,
+    },
     dialect: &DuckDb,
 };

@@ -3,6 +3,7 @@
 //! The same value becomes terminal text, a JSON object and a Python exception. It never carries a
 //! secret, and no cell value but the sample keys of a data error.
 
+use crate::secret::masked;
 use serde::Serialize;
 use std::fmt;
 
@@ -59,6 +60,12 @@ macro_rules! error_codes {
 }
 
 error_codes! {
+    Success {
+        Paused = "paused", "The pipeline is paused.";
+        Overlap = "overlap", "A slot came while the pipeline was running still.";
+        Missed = "missed", "A slot was found too late to be served.";
+        UpstreamFailed = "upstream_failed", "A pipeline that `after` names did not succeed.";
+    }
     Usage {
         InvalidToml = "invalid_toml", "The file is not valid TOML.";
         InvalidValue = "invalid_value", "An option has a value that it cannot have.";
@@ -92,6 +99,7 @@ error_codes! {
         NullKey = "null_key", "The source has rows whose key is NULL.";
         EmptySource = "empty_source", "The source has no rows.";
         MassDelete = "mass_delete", "More keys left the source than `max_delete_fraction` allows.";
+        HiddenRows = "hidden_rows", "Row-level security would hide rows from the role.";
         NullWatermark = "null_watermark", "The incremental column is NULL in some rows.";
         Drift = "drift", "The live table differs from its declaration.";
         ExpectationFailed = "expectation_failed", "The rows do not meet an expectation.";
@@ -101,6 +109,7 @@ error_codes! {
         ConflictingEvents = "conflicting_events", "Two rows of a key at one time contradict each other.";
         WatermarkMismatch = "watermark_mismatch", "The stored watermark belongs to another column or source.";
         MissingIndex = "missing_index", "A table that is not ours lacks a unique index on the keys.";
+        CannotRewind = "cannot_rewind", "What a target was after an earlier run cannot be brought back.";
     }
     Locked {
         Locked = "locked", "Another run, or another session, holds the target.";
@@ -108,7 +117,7 @@ error_codes! {
     Unreachable {
         ConnectFailed = "connect_failed", "The server cannot be reached.";
         ConnectTimeout = "connect_timeout", "The server did not answer in time.";
-        AuthenticationFailed = "authentication_failed", "The server refused user or password.";
+        AuthenticationFailed = "authentication_failed", "The server refused user, password or role.";
         UnknownDatabase = "unknown_database", "The server has no database of that name.";
         TlsFailed = "tls_failed", "The encrypted connection that was asked for could not be made.";
     }
@@ -145,6 +154,10 @@ impl Serialize for ErrorCode {
         serializer.serialize_str(self.name())
     }
 }
+
+/// Classes of SQLSTATE that say nothing against the statement: connection, rollback, resources, objects in use,
+/// intervention, the system.
+const PASSING_STATES: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
 
 /// A place in a file; lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -199,7 +212,7 @@ impl FlowError {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> FlowError {
         FlowError {
             code,
-            message: message.into(),
+            message: masked(message),
             details: Vec::new(),
             hint: None,
             sqlstate: None,
@@ -210,19 +223,23 @@ impl FlowError {
 
     /// Adds what to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> FlowError {
-        self.hint = Some(hint.into());
+        self.hint = Some(masked(hint));
         self
     }
 
     /// Adds a further line.
     pub fn detail(mut self, line: impl Into<String>) -> FlowError {
-        self.details.push(line.into());
+        self.details.push(masked(line));
         self
     }
 
     /// Adds a machine-readable fact.
     pub fn context(mut self, name: &str, value: impl Into<serde_json::Value>) -> FlowError {
-        self.context.insert(name.to_owned(), value.into());
+        let value = match value.into() {
+            serde_json::Value::String(text) => masked(text).into(),
+            value => value,
+        };
+        self.context.insert(name.to_owned(), value);
         self
     }
 
@@ -233,13 +250,35 @@ impl FlowError {
     }
 
     /// Says where, unless a more exact place is known already.
-    pub fn at(mut self, location: Location) -> FlowError {
+    pub fn at(mut self, mut location: Location) -> FlowError {
+        if let Some(excerpt) = &mut location.excerpt {
+            excerpt.line = masked(std::mem::take(&mut excerpt.line));
+        }
         self.location.get_or_insert_with(|| Box::new(location));
         self
     }
 }
 
 impl FlowError {
+    /// Whether the same may go well some time later, with nobody doing anything: servers that are away, locks, time
+    /// limits, conflicts. What the server refuses as wrong will be wrong again.
+    pub fn may_pass(&self) -> bool {
+        match self.code {
+            ErrorCode::Locked
+            | ErrorCode::ConnectFailed
+            | ErrorCode::ConnectTimeout
+            | ErrorCode::UnknownDatabase
+            | ErrorCode::Timeout
+            | ErrorCode::ConnectionLost
+            | ErrorCode::LeaseLost => true,
+            ErrorCode::SourceFailed | ErrorCode::TargetFailed => match self.sqlstate.as_deref() {
+                None => true,
+                Some(state) => PASSING_STATES.iter().any(|class| state.starts_with(class)),
+            },
+            _ => false,
+        }
+    }
+
     /// What to do next in one text: where a terminal shows words beside a mark, they belong to it.
     pub fn whole_hint(&self) -> Option<String> {
         let label = self.location.as_ref().and_then(|place| place.excerpt.as_ref()?.label.as_deref());

@@ -1,10 +1,15 @@
 //! What was read from the databases before a plan is made. Values only: the planner asks nobody.
 
+mod rewind;
+
+pub use rewind::{PastDeclaration, PastRun, PastWatermark, RewindFacts, RunNamed, Written};
+
 use crate::markers::Raw;
 use crate::schema::{LiveIndex, LiveTable};
 use crate::types::TypeFacts;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Everything a plan depends on beside the pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,8 +78,26 @@ pub struct RunFacts {
     pub sample: usize,
     /// Whether the watermark is ignored.
     pub full_scan: bool,
+    /// The part of the source that is loaded again, where it is not all.
+    pub part: Option<SourcePart>,
     /// The version of ematix-flow.
     pub version: &'static str,
+}
+
+/// A part of the source, by the column that tells parts: a number, or an instant in ISO 8601, UTC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourcePart {
+    /// Its first value.
+    pub from: Option<String>,
+    /// The value before which it ends.
+    pub to: Option<String>,
+}
+
+impl SourcePart {
+    /// Whether it is all of the source.
+    pub fn is_all(&self) -> bool {
+        self.from.is_none() && self.to.is_none()
+    }
 }
 
 /// What is known of the source.
@@ -217,6 +240,66 @@ pub struct TargetFacts {
     pub missing_privileges: Vec<MissingPrivilege>,
     /// The table of its rejected rows, if it exists; where none may be put aside, if it has rows that may come good.
     pub rejected: Option<Box<LiveTable>>,
+    /// What stands beside it, where it is a feature view's.
+    pub feature: Option<Box<FeatureFacts>>,
+}
+
+/// What stands beside the table of a feature view.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct FeatureFacts {
+    /// The relation that has the view's name.
+    pub view: Option<LiveRelation>,
+    /// The one that has the name of what is served.
+    pub online: Option<LiveRelation>,
+    /// The versions of the view that are entered in the metadata.
+    pub versions: Vec<RegisteredView>,
+}
+
+/// A relation, as far as its kind matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveRelation {
+    /// What it is.
+    pub kind: RelationKind,
+    /// The GRANT statements that give it to whom it was given.
+    pub grants: Vec<String>,
+}
+
+/// What a relation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelationKind {
+    /// A table of some sort.
+    Table,
+    /// A view.
+    View,
+    /// A materialised view.
+    MaterializedView,
+}
+
+impl fmt::Display for RelationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RelationKind::Table => "a table",
+            RelationKind::View => "a view",
+            RelationKind::MaterializedView => "a materialised view",
+        })
+    }
+}
+
+/// A version of a feature view, as the last run that changed it has entered it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RegisteredView {
+    /// The version.
+    pub version: String,
+    /// Whether the view shows it.
+    pub is_shown: bool,
+    /// The text by which a view that is right is known.
+    pub view_digest: Option<String>,
+    /// Whether it has a relation for serving.
+    pub online_relation: bool,
+    /// The text by which one that is right is known.
+    pub online_digest: Option<String>,
+    /// The same of all that is entered.
+    pub digest: String,
 }
 
 /// A privilege that the role lacks.
@@ -247,6 +330,8 @@ pub struct TargetRecord {
     pub kept_columns: Vec<String>,
     /// Every column that a pipeline has declared of it, those that strategies keep among them.
     pub known_columns: Vec<String>,
+    /// How long its events hold at most, as the last run had it.
+    pub ttl: Option<String>,
 }
 
 /// A stored watermark.

@@ -3,8 +3,8 @@
 //! The modules stand in the order in which they may use each other: each uses only those above it, and a
 //! test holds them to it. Everything is pure: no connection, no clock, no randomness.
 
-pub mod error;
 pub mod secret;
+pub mod error;
 pub mod copy_rows;
 pub mod duration;
 pub mod hash;
@@ -26,6 +26,7 @@ pub mod declare;
 pub mod connections;
 pub mod schedule;
 pub mod check;
+pub mod graph;
 pub mod facts;
 pub mod marks;
 pub mod plan;
@@ -33,6 +34,7 @@ pub mod report;
 pub mod pipeline;
 pub mod reading;
 pub mod strategies;
+pub mod features;
 pub mod planner;
 pub mod difference;
 pub mod adoption;

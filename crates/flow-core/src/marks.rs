@@ -86,6 +86,8 @@ pub enum Subject {
     NewSchema,
     /// A table that is not there.
     NewTable,
+    /// A view, or what is served of it, that is made anew: nobody reads it meanwhile.
+    View,
     /// A column that the live table lacks.
     NewColumn,
     /// A column whose declared type holds more than the live one.
@@ -98,6 +100,8 @@ pub enum Subject {
     HistoryColumn,
     /// The columns whose change counts, or their encoding.
     RowHashes,
+    /// How long an event holds.
+    Ends,
     /// A difference that a run is refused for.
     Drift,
     /// A difference that `on_drift = "ignore"` leaves as it is.
@@ -110,10 +114,10 @@ impl Subject {
         match self {
             Subject::NewSchema | Subject::NewTable => (MarkKind::Create, Risk::New),
             // With or without DEFAULT: https://www.postgresql.org/docs/current/sql-altertable.html, Notes.
-            Subject::NewColumn | Subject::Comment => (MarkKind::Change, Risk::BriefLock),
+            Subject::NewColumn | Subject::Comment | Subject::View => (MarkKind::Change, Risk::BriefLock),
             Subject::WiderColumn => (MarkKind::Change, Risk::MayRewriteTable),
             Subject::Constraint => (MarkKind::Change, Risk::LocksTable),
-            Subject::HistoryColumn => (MarkKind::Change, Risk::RewritesEveryRow),
+            Subject::HistoryColumn | Subject::Ends => (MarkKind::Change, Risk::RewritesEveryRow),
             Subject::RowHashes => (MarkKind::Change, Risk::RewritesCurrentVersions),
             Subject::Drift | Subject::IgnoredDrift => (MarkKind::Drift, Risk::NeedsPerson),
         }

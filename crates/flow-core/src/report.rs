@@ -1,7 +1,22 @@
 //! What commands answer: plain data that prints as JSON, as terminal text and as Python objects.
 
-use crate::error::{FlowError, Result};
+mod doctor;
+mod features;
+mod rows;
+mod state;
+
 pub use crate::facts::ExecutionPath;
+pub use doctor::{Check, DoctorReport, Health, LeastGrants, Patient};
+pub use features::{FeatureFreshness, Served};
+pub use rows::{
+    AsOfRow, KeyHistory, RejectedRow, RejectedRows, RowsAsOf, RunLog, RunRow, TransformRow, Version,
+    Violation, WatermarkRow,
+};
+pub use state::{Overview, PausedRow, RunPoint, RunsWanted, StatusRow};
+
+use crate::declare::notifications::Ending;
+use crate::error::{FlowError, Result};
+use crate::history::short_id;
 use crate::plan::Plan;
 use crate::run_value::{RunValue, Values};
 use indexmap::IndexMap;
@@ -48,6 +63,7 @@ impl Status {
     pub fn of_error(error: &FlowError) -> Status {
         use crate::error::ExitCode;
         match error.code.exit() {
+            ExitCode::Success => Status::Skipped,
             ExitCode::Refused => Status::Refused,
             ExitCode::Locked => Status::Locked,
             ExitCode::Interrupted | ExitCode::Terminated => Status::Cancelled,
@@ -117,6 +133,9 @@ pub struct RunReport {
     pub parse_failures: IndexMap<String, i64>,
     /// Transforms after the load; of a dry-run those that would run.
     pub transforms: Vec<TransformReport>,
+    /// Who would be told how it ended (`dry-run`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<NotifyReport>,
     /// What a person should know although it went well.
     pub warnings: Vec<String>,
     /// Why it did not go well.
@@ -133,6 +152,15 @@ pub struct RunReport {
     /// The steps as they ran, for `-v` and `logs`.
     #[serde(skip)]
     pub steps: Vec<StepReport>,
+}
+
+/// One who would be told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NotifyReport {
+    /// Who: a webhook without its path, a command without its arguments.
+    pub to: String,
+    /// Of runs that end how.
+    pub on: Vec<Ending>,
 }
 
 impl RunReport {
@@ -168,6 +196,7 @@ impl RunReport {
             watermark_after: None,
             parse_failures: IndexMap::new(),
             transforms: Vec::new(),
+            notify: Vec::new(),
             warnings: Vec::new(),
             error: None,
             sample: None,
@@ -202,7 +231,7 @@ impl RunReport {
 
     /// The last eight digits of the run's id, as people type them (the first are a clock).
     pub fn short_id(&self) -> &str {
-        &self.run_id[self.run_id.len().saturating_sub(8)..]
+        short_id(&self.run_id)
     }
 
     /// The report, or the error that ended the run.
@@ -276,8 +305,7 @@ impl TransformReport {
 
     /// The last eight digits of its run's id.
     pub fn short_id(&self) -> &str {
-        let id = self.run_id.as_deref().unwrap_or_default();
-        &id[id.len().saturating_sub(8)..]
+        short_id(self.run_id.as_deref().unwrap_or_default())
     }
 }
 
@@ -310,205 +338,6 @@ pub struct StepReport {
     pub milliseconds: f64,
 }
 
-/// A line of `run_history`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunRow {
-    /// The pipeline.
-    pub pipeline: String,
-    /// The run's id.
-    pub run_id: String,
-    /// Its number on the target, in commit order.
-    pub run_number: Option<i64>,
-    /// How it ended.
-    pub status: String,
-    /// Whether the load stands.
-    pub committed: bool,
-    /// The load strategy.
-    pub mode: Option<String>,
-    /// The path taken.
-    pub path: Option<String>,
-    /// The target.
-    pub target: String,
-    /// Start, RFC 3339 in UTC.
-    pub started_at: String,
-    /// End.
-    pub ended_at: Option<String>,
-    /// Commit.
-    pub committed_at: Option<String>,
-    /// Duration in milliseconds.
-    pub duration_ms: Option<i64>,
-    /// Counts, as in a report.
-    pub rows_in: Option<i64>,
-    /// New rows.
-    pub rows_inserted: Option<i64>,
-    /// Rows rewritten in place.
-    pub rows_updated: Option<i64>,
-    /// Rows that needed nothing.
-    pub rows_unchanged: Option<i64>,
-    /// Versions closed.
-    pub rows_closed_out: Option<i64>,
-    /// Keys found gone.
-    pub rows_deleted: Option<i64>,
-    /// Rows dropped as duplicates.
-    pub rows_deduplicated: Option<i64>,
-    /// Rows skipped.
-    pub rows_skipped: Option<i64>,
-    /// Rows quarantined.
-    pub rows_rejected: Option<i64>,
-    /// Versions rehashed.
-    pub rows_rehashed: Option<i64>,
-    /// The watermark from which it read.
-    pub watermark_before: Option<String>,
-    /// The watermark that it left.
-    pub watermark_after: Option<String>,
-    /// The code of its error.
-    pub error_code: Option<String>,
-    /// The error in words.
-    pub error: Option<String>,
-    /// Who started it.
-    pub started_by: Option<String>,
-    /// On which host.
-    pub host: Option<String>,
-    /// Its process.
-    pub pid: Option<i64>,
-    /// The version of ematix-flow.
-    pub version: Option<String>,
-    /// The run that this one is a part of, or follows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_run_id: Option<String>,
-    /// The transform, where it is no load.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step_name: Option<String>,
-    /// The transforms that ran after it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub transforms: Vec<TransformRow>,
-}
-
-/// A transform in the history.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TransformRow {
-    /// Its name, or how its SQL begins.
-    pub name: String,
-    /// Its id.
-    pub run_id: String,
-    /// The run that it followed; itself where it ran alone.
-    #[serde(skip_serializing)]
-    pub parent: String,
-    /// How it ended.
-    pub status: String,
-    /// Start, RFC 3339 in UTC.
-    pub started_at: String,
-    /// End.
-    pub ended_at: Option<String>,
-    /// Duration in milliseconds.
-    pub duration_ms: Option<i64>,
-    /// What its function returned.
-    pub metrics: Option<serde_json::Value>,
-    /// The code of its error.
-    pub error_code: Option<String>,
-    /// The error in words.
-    pub error: Option<String>,
-}
-
-/// The steps of one run, for `flow logs RUN`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RunLog {
-    /// The run.
-    pub run: RunRow,
-    /// Its steps.
-    pub steps: Vec<StepReport>,
-}
-
-/// The rows that a pipeline has put aside beside one target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RejectedRows {
-    /// The table that has them.
-    pub table: String,
-    /// Whether it is there: no row was ever put aside otherwise.
-    pub exists: bool,
-    /// How many there are.
-    pub count: i64,
-    /// The last of them.
-    pub rows: Vec<RejectedRow>,
-}
-
-/// A row that was put aside.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RejectedRow {
-    /// The table that has it.
-    pub table: String,
-    /// Every expectation that it fails.
-    pub reason: String,
-    /// The run that put it aside.
-    pub run_id: String,
-    /// When that was, RFC 3339 in UTC.
-    pub rejected_at: String,
-    /// The row.
-    pub values: IndexMap<String, serde_json::Value>,
-}
-
-/// A stored watermark.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WatermarkRow {
-    /// The pipeline.
-    pub pipeline: String,
-    /// The incremental column.
-    pub column: String,
-    /// The greatest value read.
-    pub last_value: Option<String>,
-    /// When it was stored, RFC 3339 in UTC.
-    pub updated_at: String,
-}
-
-/// The history of one key.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct KeyHistory {
-    /// The key's columns and values.
-    pub key: IndexMap<String, serde_json::Value>,
-    /// Its versions, oldest first.
-    pub versions: Vec<Version>,
-}
-
-/// One version of a key.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Version {
-    /// Where it begins, RFC 3339 in UTC (or `-infinity`).
-    pub valid_from: String,
-    /// Where it ends; absent while current.
-    pub valid_to: Option<String>,
-    /// Whether it is the current one.
-    pub is_current: bool,
-    /// The other columns.
-    pub values: IndexMap<String, serde_json::Value>,
-}
-
-/// A broken invariant of a history.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Violation {
-    /// The invariant: `one_current_version`, `no_overlap`, `no_null_key` …
-    pub invariant: String,
-    /// The key that breaks it.
-    pub key: Option<IndexMap<String, serde_json::Value>>,
-    /// What is wrong.
-    pub detail: String,
-}
-
-/// The last runs of a pipeline, for `flow status`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StatusRow {
-    /// The pipeline.
-    pub name: String,
-    /// Its last run.
-    pub last_run: Option<RunRow>,
-    /// Milliseconds since the last success.
-    pub lag_ms: Option<i64>,
-    /// The next slot, RFC 3339.
-    pub next: Option<String>,
-    /// The statuses of its last runs, oldest first, for the sparkline.
-    #[serde(skip)]
-    pub recent: Vec<String>,
-}
-
 /// What `flow connections check` found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConnectionReport {
@@ -518,6 +347,8 @@ pub struct ConnectionReport {
     pub address: String,
     /// Where its definition was found.
     pub found_in: String,
+    /// libpq's word for what is asked of an encrypted connection.
+    pub sslmode: Option<String>,
     /// The server's version.
     pub server_version: Option<String>,
     /// Whether the session is encrypted.

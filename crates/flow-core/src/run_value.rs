@@ -55,6 +55,18 @@ run_values! {
     RowsOverwritten = "rows_overwritten",
     /// Changes: live rows whose key left the source.
     RowsGone = "rows_gone",
+    /// Events before the newest of their key.
+    RowsPast = "rows_past",
+    /// Changes: of those, the ones that the history does not have.
+    RowsLate = "rows_late",
+    /// Changes: events that contradict the history, where that ends the run.
+    RowsClash = "rows_clash",
+    /// Newest events that a newer one ends.
+    RowsEnded = "rows_ended",
+    /// Staged rows without a time.
+    RowsNullEvent = "rows_null_event",
+    /// Staged rows whose time lies far ahead.
+    RowsFutureEvent = "rows_future_event",
     /// Staged rows whose key is NULL.
     RowsNullKey = "rows_null_key",
     /// Staged rows whose key was there already.

@@ -1,11 +1,12 @@
 //! When a pipeline is due: crontab lines and intervals, in a time zone. Pure: the present is a value.
 //!
-//! Cron lines mean what crontab(5) means: five fields, Sunday is 0 or 7, and a line whose day-of-month and
-//! day-of-week both hold no `*` fires when either matches. Where clocks change, a line at fixed hours
-//! fires once: at the end of the hour that is skipped, at the first of the hour that comes twice; a line
-//! with `*` for the hour goes by elapsed time.
+//! Cron lines mean what Debian's cron makes of them: five fields, Sunday is 0 or 7, and a line whose day-of-month and
+//! day-of-week both do not begin with `*` fires when either matches. Where clocks change, a line at fixed times fires
+//! once: at the end of the hour that is skipped, at the first of the hour that comes twice; a line whose minute or hour
+//! begins with `*` goes by elapsed time.
 
 mod cron;
+pub mod slots;
 
 use crate::declare::options::FirstRun;
 use crate::duration::Duration;
@@ -134,16 +135,16 @@ impl Schedule {
             Beat::OnTheClock(seconds) => (0..DAY / seconds).filter_map(|n| clock(n * seconds)).collect(),
             Beat::Elapsed(_) => Vec::new(),
         };
-        let every_hour = matches!(&self.beat, Beat::Cron(cron) if cron.every_hour());
+        let by_elapsed_time = matches!(&self.beat, Beat::Cron(cron) if cron.goes_by_elapsed_time());
         let mut slots = Vec::new();
         for time in times {
             let instant = self.timezone.to_ambiguous_timestamp(date.to_datetime(time));
             match instant.offset() {
-                AmbiguousOffset::Gap { .. } if every_hour => {}
+                AmbiguousOffset::Gap { .. } if by_elapsed_time => {}
                 AmbiguousOffset::Gap { .. } => {
                     slots.extend(instant.later().ok().and_then(|slot| self.change_before(slot)));
                 }
-                AmbiguousOffset::Fold { .. } if every_hour => {
+                AmbiguousOffset::Fold { .. } if by_elapsed_time => {
                     slots.extend(instant.earlier().ok());
                     slots.extend(instant.later().ok());
                 }
@@ -185,14 +186,25 @@ impl Schedule {
         Timestamp::from_second(start.as_second() + passed.div_euclid(seconds) * seconds).ok()
     }
 
-    /// The slot that is due now: the last one, if it lies after the last recorded slot or, without
-    /// one, if the first run is to happen at once.
-    pub fn due(&self, last_slot: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-        let slot = self.last_until(now)?;
-        match last_slot {
-            Some(last) => (slot > last).then_some(slot),
-            None => (self.first_run == FirstRun::Now).then_some(slot),
+    /// The slots after one instant and until another, in their order: the first so many.
+    pub fn between(&self, after: Timestamp, until: Timestamp, most: usize) -> Vec<Timestamp> {
+        let mut slots = Vec::new();
+        if let Beat::Elapsed(seconds) = self.beat {
+            let mut next = self.elapsed_after(after, seconds);
+            while let Some(slot) = next.filter(|slot| *slot <= until && slots.len() < most) {
+                slots.push(slot);
+                next = self.elapsed_after(slot, seconds);
+            }
+            return slots;
         }
+        let day = |instant: Timestamp| instant.to_zoned(self.timezone.clone()).date();
+        let mut date = day(after).yesterday().ok();
+        while let Some(today) = date.filter(|date| *date <= day(until) && slots.len() < most) {
+            slots.extend(self.slots_of(today).into_iter().filter(|slot| *slot > after && *slot <= until));
+            date = today.tomorrow().ok();
+        }
+        slots.truncate(most);
+        slots
     }
 }
 

@@ -25,6 +25,44 @@ impl Secret {
     }
 }
 
+/// A text that is shown, without the passwords of URLs that came into it by mistake: a DSN where a name was wanted.
+///
+/// ```
+/// use ematix_flow_core::secret::masked;
+/// assert_eq!(masked("no pipeline `postgresql://ann:tea@db/shop`"), "no pipeline `postgresql://ann:***@db/shop`");
+/// assert_eq!(masked("see https://example.com/a:b"), "see https://example.com/a:b");
+/// ```
+pub fn masked(text: impl Into<String>) -> String {
+    let text = text.into();
+    if !text.contains("://") {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(begin) = rest.find("://").map(|found| found + 3) {
+        let end = rest[begin..]
+            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'))
+            .map_or(rest.len(), |end| begin + end);
+        // The password may have an @ of its own: the last one ends it.
+        let password = rest[begin..end].rfind('@').map(|at| begin + at).and_then(|at| {
+            let colon = rest[begin..at].find(':')?;
+            Some((begin + colon + 1, at))
+        });
+        match password {
+            Some((from, to)) => {
+                out.push_str(&rest[..from]);
+                // As long as it was, so that marks below a line stay where they are.
+                out.extend(rest[from..to].chars().map(|_| '*'));
+                out.push_str(&rest[to..end]);
+            }
+            None => out.push_str(&rest[..end]),
+        }
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
 impl From<String> for Secret {
     fn from(text: String) -> Secret {
         Secret(SecretString::from(text))

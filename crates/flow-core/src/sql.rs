@@ -21,6 +21,14 @@ pub trait Quote {
     fn quote(&self, name: &Ident) -> String;
     /// A value.
     fn literal(&self, value: &Literal) -> String;
+    /// A name with its schema, quoted.
+    fn qualified(&self, name: &QualifiedName) -> String {
+        format!("{}.{}", self.quote(&name.schema), self.quote(&name.name))
+    }
+    /// A text as the name that it is, quoted; what cannot be one, as it is, to be shown.
+    fn quote_or_show(&self, name: &str) -> String {
+        Ident::new(name).map_or_else(|_| name.to_owned(), |name| self.quote(&name))
+    }
 }
 
 /// A name in a database, kept exactly as written.

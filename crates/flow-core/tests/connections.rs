@@ -81,18 +81,18 @@ fn a_connection_comes_whole_from_the_first_place_that_says_it() {
     assert_eq!(
         look_up("crm", CRM, &variable),
         format!(
-            "host=other port=5432 dbname=db user=ann sslmode=prefer connect_timeout=10 {rest} [EMATIX_FLOW_DSN_CRM]"
+            "host=other port=5432 dbname=db user=ann sslmode=verify-full sslrootcert=system connect_timeout=10 {rest} [EMATIX_FLOW_DSN_CRM]"
         )
     );
     // The files still say that it is read-only, though they do not say where it leads.
     assert_eq!(
         look_up("crm", "[connections.crm]\nread_only = true", &files),
-        "host=mine port=5432 dbname=ann user=ann sslmode=prefer connect_timeout=10 password=own read_only \
+        "host=mine port=5432 dbname=ann user=ann sslmode=verify-full sslrootcert=system connect_timeout=10 password=own read_only \
          [~/.ematix-flow/connections.toml]"
     );
     assert_eq!(
         look_up("own", "", &files),
-        "host=mine port=5432 dbname=me user=me sslmode=prefer connect_timeout=10 [~/.ematix-flow/connections.toml]"
+        "host=mine port=5432 dbname=me user=me sslmode=verify-full sslrootcert=system connect_timeout=10 [~/.ematix-flow/connections.toml]"
     );
 }
 
@@ -105,7 +105,7 @@ fn the_default_is_looked_up_in_its_own_order() {
         .variable("PGPORT", "");
     assert_eq!(
         look_up("default", "", &pg),
-        "host=pg port=5432 dbname=d user=ann sslmode=prefer connect_timeout=10 password=p [PGHOST, PGPASSWORD, PGDATABASE]"
+        "host=pg port=5432 dbname=d user=ann sslmode=verify-full sslrootcert=system connect_timeout=10 password=p [PGHOST, PGDATABASE, PGPASSWORD]"
     );
     let user = pg.clone().file(USER_FILE, "[connections.default]\nhost = 'user-file'");
     assert_eq!(resolved_host("default", "", &user), "user-file");
@@ -122,8 +122,11 @@ fn the_default_is_looked_up_in_its_own_order() {
         look_up("default", "", &machine()),
         "host=localhost port=5432 dbname=ann user=ann sslmode=prefer connect_timeout=10 [libpq's defaults]"
     );
-    // libpq's variables fill no gaps of other connections.
-    assert_eq!(resolved_host("crm", "[connections.crm]\ndbname = 'x'", &pg), "localhost");
+    // As with psql, the variables fill what a connection leaves unsaid; a list says so.
+    assert_eq!(
+        look_up("crm", "[connections.crm]\ndbname = 'x'", &pg),
+        "host=pg port=5432 dbname=x user=ann sslmode=verify-full sslrootcert=system connect_timeout=10 password=p [pipelines.toml, PGHOST, PGPASSWORD]"
+    );
 }
 
 fn resolved_host(name: &str, text: &str, machine: &Memory) -> String {
@@ -148,12 +151,14 @@ fn what_is_not_said_is_filled_as_libpq_does() {
     );
     assert_eq!(
         dsn("postgresql://a,[::1]:7,/d?user=u", &socket),
-        format!("host=a,::1, port=5432,7,5432 dbname=d user=u sslmode=prefer connect_timeout=10 {end}")
+        format!("host=a,::1, port=5432,7,5432 dbname=d user=u sslmode=verify-full sslrootcert=system connect_timeout=10 {end}")
             .replace("::1,", "::1,/tmp")
     );
     assert_eq!(
         dsn("postgresql://a,b:1,c/d?user=u&port=6", &socket),
-        format!("host=a,b,c port=6,6,6 dbname=d user=u sslmode=prefer connect_timeout=10 {end}")
+        format!(
+            "host=a,b,c port=6,6,6 dbname=d user=u sslmode=verify-full sslrootcert=system connect_timeout=10 {end}"
+        )
     );
     assert_eq!(
         dsn("hostaddr=10.0.0.1 connect_timeout=3 sslrootcert=system", &machine()),
@@ -172,7 +177,26 @@ fn what_is_not_said_is_filled_as_libpq_does() {
     assert_eq!(
         dsn("host=h sslrootcert=a.pem", &trusting),
         format!(
-            "host=h port=5432 dbname=ann user=ann sslmode=prefer connect_timeout=10 sslrootcert=a.pem {end}"
+            "host=h port=5432 dbname=ann user=ann sslmode=verify-full connect_timeout=10 sslrootcert=a.pem {end}"
+        )
+    );
+    let known = machine()
+        .file("/home/ann/.postgresql/postgresql.crt", "")
+        .file("/home/ann/.postgresql/postgresql.key", "")
+        .file("/home/ann/.postgresql/root.crl", "");
+    assert_eq!(
+        dsn("host=h sslpassword=s3cret", &known),
+        format!(
+            "host=h port=5432 dbname=ann user=ann sslmode=verify-full sslrootcert=system \
+             sslcrl=/home/ann/.postgresql/root.crl sslcert=/home/ann/.postgresql/postgresql.crt sslkey=/home/ann/.postgresql/postgresql.key connect_timeout=10 {end}"
+        )
+    );
+    // A directory of lists is instead of the file, and a certificate that is not shown needs no file.
+    assert_eq!(
+        dsn("host=h sslcrldir=lists sslcertmode=disable", &known),
+        format!(
+            "host=h port=5432 dbname=ann user=ann sslmode=verify-full sslrootcert=system \
+             sslkey=/home/ann/.postgresql/postgresql.key connect_timeout=10 sslcrldir=lists sslcertmode=disable {end}"
         )
     );
     let passwd = "root:x:0:0:root:/root:/bin/sh\nbo:x:1000:1000::/home/bo:/bin/sh\n";
@@ -180,6 +204,7 @@ fn what_is_not_said_is_filled_as_libpq_does() {
         .file("/proc/self/status", "Name:\tflow\nUid:\t0\t1000\t0\t0\n")
         .file("/etc/passwd", passwd);
     assert!(dsn("host=h", &container).contains(" user=bo "));
+    assert!(dsn("host=h", &container.variable("USER", "left-by-sudo")).contains(" user=bo "));
     let nobody = Memory::new();
     assert_eq!(
         dsn("host=h", &nobody),
@@ -187,7 +212,9 @@ fn what_is_not_said_is_filled_as_libpq_does() {
     );
     assert_eq!(
         dsn("host=h", &nobody.variable("LOGNAME", "bo")),
-        format!("host=h port=5432 dbname=bo user=bo sslmode=prefer connect_timeout=10 {end}")
+        format!(
+            "host=h port=5432 dbname=bo user=bo sslmode=verify-full sslrootcert=system connect_timeout=10 {end}"
+        )
     );
     assert_eq!(
         dsn("host=a,b,c port=1,2", &machine()),
@@ -198,6 +225,146 @@ fn what_is_not_said_is_filled_as_libpq_does() {
         "invalid_value: the connection `x` has sslrootcert=system with a weaker sslmode than verify-full\n--> pipelines.toml:2:1\n\
          hint: set sslmode=verify-full, or leave it out"
     );
+}
+
+#[test]
+fn what_is_not_said_comes_from_a_service_before_it_comes_from_variables() {
+    let file =
+        "[shop]\nhost=of-service\nport=7\nuser=\npassword=p\nsslmode=require\n[other]\nhost=h\nhots=x\n";
+    let machine = machine()
+        .file("/home/ann/.pg_service.conf", file)
+        .file("/conf/pg_service.conf", "[system]\nhost=/tmp\n")
+        .file("/mine.conf", "[mine]\nhost=::1")
+        .variable("PGSYSCONFDIR", "/conf")
+        .variable("PGPORT", "8")
+        .variable("PGUSER", "of-variable")
+        .variable("PGDATABASE", "d");
+    let by = |dsn: &str| look_up("x", "", &machine.clone().variable("EMATIX_FLOW_DSN_X", dsn));
+    let from = |service: &str| format!("connect_timeout=10 {service}, PGDATABASE]");
+    assert_eq!(
+        by("service=shop host=said"),
+        format!(
+            "host=said port=7 dbname=d user=ann sslmode=require {}",
+            from("password=p [EMATIX_FLOW_DSN_X, service shop of /home/ann/.pg_service.conf")
+        )
+    );
+    assert_eq!(
+        by("postgresql:///?service=system&user="),
+        format!(
+            "host=/tmp port=8 dbname=d user=ann sslmode=prefer connect_timeout=10 \
+             [EMATIX_FLOW_DSN_X, service system of /conf/pg_service.conf, PGPORT, PGDATABASE]"
+        )
+    );
+    assert_eq!(
+        look_up(
+            "default",
+            "",
+            &machine.clone().variable("PGSERVICE", "mine").variable("PGSERVICEFILE", "/mine.conf")
+        ),
+        "host=::1 port=8 dbname=d user=of-variable sslmode=prefer connect_timeout=10 \
+         [service mine of /mine.conf, PGPORT, PGDATABASE, PGUSER]"
+    );
+    let stands = "it stands in the environment variable EMATIX_FLOW_DSN_X";
+    assert_eq!(
+        by("service=other"),
+        format!(
+            "invalid_value: a service file has a line that names no parameter\n  \
+             it stands in line 9 of /home/ann/.pg_service.conf\n  {stands}\n\
+             hint: a line is name=value by libpq's names, without spaces around ="
+        )
+    );
+    assert_eq!(
+        by("service=shops"),
+        format!(
+            "invalid_value: the service `shops` of connection `x` is in no service file\n  \
+             searched: /home/ann/.pg_service.conf\n  searched: /conf/pg_service.conf\n  {stands}\n\
+             hint: write [shops] and lines name=value below it into ~/.pg_service.conf, or name another file by PGSERVICEFILE"
+        )
+    );
+    assert_eq!(
+        by("service=x servicefile=/nowhere"),
+        format!(
+            "invalid_value: the service file `/nowhere` cannot be read: there is no such file\n  {stands}\n\
+             hint: make the file readable, or say the parameters where you say service"
+        )
+    );
+}
+
+#[test]
+fn every_variable_of_libpq_is_used_or_refused_by_its_name() {
+    let values = [
+        ("PGCLIENTENCODING", "LATIN1"),
+        ("PGGSSENCMODE", "require"),
+        ("PGKRBSRVNAME", "x"),
+        ("PGGSSLIB", "gssapi"),
+        ("PGGSSDELEGATION", "1"),
+        ("PGMINPROTOCOLVERSION", "3.2"),
+        ("PGREQUIREAUTH", "x"),
+        ("PGLOADBALANCEHOSTS", "x"),
+        ("PGTARGETSESSIONATTRS", "x"),
+        ("PGPORT", "x"),
+        ("PGCONNECT_TIMEOUT", "x"),
+    ];
+    for (variable, value) in values {
+        let machine = machine().variable("PGHOST", "h").variable(variable, value);
+        let told = look_up("default", "", &machine);
+        assert!(told.contains(&format!("it comes from the environment variable {variable}")), "{told}");
+    }
+    let settings = machine()
+        .variable("PGTZ", "Asia/Tokyo")
+        .variable("PGDATESTYLE", "German")
+        .variable("PGGEQO", "default")
+        .variable("PGREQUIRESSL", "1")
+        .variable("PGOPTIONS", "-c a.b=c")
+        .variable("PGCLIENTENCODING", "unicode");
+    let end = "[pipelines.toml, PGOPTIONS, PGREQUIRESSL]";
+    let start = "host=h port=5432 dbname=ann user=ann sslmode=require connect_timeout=10 options=-c a.b=c";
+    assert_eq!(
+        look_up("x", "[connections.x]\nhost = 'h'", &settings),
+        format!("{start} session.datestyle=German session.timezone=Asia/Tokyo {end}")
+    );
+    // What the file pins stays.
+    assert_eq!(
+        look_up("x", "[connections.x]\nhost = 'h'\nsession = { TimeZone = 'UTC' }", &settings),
+        format!("{start} session.TimeZone=UTC session.datestyle=German {end}")
+    );
+}
+
+#[test]
+fn a_host_of_this_machine_is_not_asked_for_a_certificate_that_nobody_spoke_of() {
+    let modes = |dsn: &str| {
+        let environment = machine().variable("EMATIX_FLOW_DSN_X", dsn);
+        let target = resolve("x", &ProjectSpec::default(), &environment).unwrap();
+        let root = target.parameter("sslrootcert").unwrap_or("none").to_owned();
+        let modes: Vec<&str> =
+            target.addresses().into_iter().map(|(place, _)| target.sslmode_of(place)).collect();
+        format!("{} {root}", modes.join(" "))
+    };
+    assert_eq!(modes("host=db"), "verify-full system");
+    assert_eq!(
+        modes("host=/tmp,localhost,127.0.0.9,a.localhost,::1,@x"),
+        format!("{}none", "prefer ".repeat(6))
+    );
+    assert_eq!(modes("host=/tmp,db"), "prefer verify-full system");
+    assert_eq!(modes("hostaddr=10.0.0.1"), "verify-full system");
+    assert_eq!(modes("host=db sslrootcert=ca.crt"), "verify-full ca.crt");
+    assert_eq!(modes("host=db sslmode=prefer"), "prefer none");
+    assert_eq!(modes("host=localhost,db sslmode=require"), "require require none");
+    assert_eq!(modes("host=localhost sslrootcert=system"), "verify-full system");
+}
+
+#[test]
+fn a_file_of_passwords_is_named_where_no_password_is_said() {
+    let machine = machine().file("/home/ann/.pgpass", "*:*:*:*:secret");
+    let passfile = |dsn: &str| {
+        let environment = machine.clone().variable("EMATIX_FLOW_DSN_X", dsn);
+        let target = resolve("x", &ProjectSpec::default(), &environment).unwrap();
+        target.parameter("passfile").map(str::to_owned)
+    };
+    assert_eq!(passfile("host=db").as_deref(), Some("/home/ann/.pgpass"));
+    assert_eq!(passfile("host=db passfile=mine").as_deref(), Some("mine"));
+    assert_eq!(passfile("host=db password="), passfile("host=db"));
+    assert_eq!(passfile("host=db password=x passfile=mine"), None);
 }
 
 #[test]
@@ -241,8 +408,9 @@ fn a_missing_variable_names_itself_its_connection_and_its_place() {
 #[test]
 fn a_mistake_in_a_variable_or_in_the_users_file_is_told_with_its_place() {
     assert_eq!(
-        look_up("crm", CRM, &machine().variable("EMATIX_FLOW_DSN_CRM", "host=h sslcert=x")),
-        "not_yet_supported: `sslcert` of connection `crm` is not supported yet\n  it stands in the environment variable EMATIX_FLOW_DSN_CRM"
+        look_up("crm", CRM, &machine().variable("EMATIX_FLOW_DSN_CRM", "host=h gsslib=x")),
+        "not_yet_supported: `gsslib` of connection `crm` is not supported yet\n  it stands in the environment variable EMATIX_FLOW_DSN_CRM\n\
+         hint: GSSAPI (Kerberos) is not there: log in by password or certificate, and encrypt by sslmode"
     );
     assert_eq!(
         look_up("default", "", &machine().variable("PGSSLMODE", "maybe")),

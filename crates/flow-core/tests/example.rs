@@ -43,7 +43,7 @@ fn properties(schema: &Value, definition: &str) -> Vec<String> {
 #[test]
 fn the_example_is_read_without_a_mistake() {
     let project = project();
-    assert_eq!(project.pipelines.len(), 7);
+    assert_eq!(project.pipelines.len(), 9);
     for name in project.pipelines.keys() {
         let checked = Pipeline::build(&project, name, &PipelineOptions::default());
         assert!(checked.is_ok(), "{name}: {:#?}", checked.unwrap_err());
@@ -88,7 +88,7 @@ fn every_option_of_connections_tables_columns_and_sources_occurs() {
         }
         found
     };
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("ConnectionSpec", &["connections", "*"]),
         ("TableSpec", &["tables", "*"]),
         ("FullColumnSpec", &["tables", "*", "columns", "*"]),
@@ -96,6 +96,7 @@ fn every_option_of_connections_tables_columns_and_sources_occurs() {
         ("SourceSpec", &["pipelines", "*", "source"]),
         ("PipelineSection", &["pipelines", "*"]),
         ("FullPostTransform", &["pipelines", "*", "transforms_post", "*"]),
+        ("Notification", &["pipelines", "*", "notify", "*"]),
         ("TransformSpec", &["transforms", "*"]),
     ];
     for (definition, path) in cases {
@@ -106,6 +107,12 @@ fn every_option_of_connections_tables_columns_and_sources_occurs() {
                 "`{option}` of {definition} is not in the example"
             );
         }
+    }
+    // What a feature view has of a table is there already.
+    let of_tables = properties(&schema, "TableSpec");
+    let views = all(&["features", "*"]);
+    for option in properties(&schema, "FeatureSection").iter().filter(|option| !of_tables.contains(option)) {
+        assert!(views.iter().any(|view| view.get(option).is_some()), "`{option}` is not in the example");
     }
     for section in schema["properties"].as_object().unwrap().keys() {
         assert!(example.get(section).is_some(), "`{section}` is not in the example");

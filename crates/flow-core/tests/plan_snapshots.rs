@@ -185,6 +185,16 @@ plans! {
     scd2_first_valid_from_a_column_first_load => scene("mode = 'scd2'\nfirst_valid_from = 'updated_at'");
     scd2_open_end_infinity => scene("mode = 'scd2'\nopen_end = 'infinity'");
     scd2_open_end_infinity_existing => scene("mode = 'scd2'\nopen_end = 'infinity'").existing();
+    events_first_load => scene("mode = 'scd2'\nevent_timestamp_column = 'updated_at'");
+    events_existing => scene("mode = 'scd2'\nevent_timestamp_column = 'updated_at'").existing();
+    events_that_run_out_and_delete => scene(
+        "mode = 'scd2'\nevent_timestamp_column = 'updated_at'\nttl = '30d'\non_same_time = 'error'\ndelete_when = 'name IS NULL'",
+    )
+    .existing();
+    events_that_are_ordered =>
+        scene("mode = 'scd2'\nevent_timestamp_column = 'updated_at'\norder_by = 'email DESC'").existing();
+    events_that_collapse =>
+        scene("mode = 'scd2'\nevent_timestamp_column = 'updated_at'\nrepeats = 'collapse'").existing();
     scd2_renamed_columns =>
         scene("mode = 'scd2'\neffective_from = 'from'\neffective_to = 'to'\ncurrent_flag = 'Is Current'\nhash_column = 'row\"hash'")
             .existing();

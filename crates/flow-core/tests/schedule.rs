@@ -76,6 +76,9 @@ fn day_of_month_and_day_of_week_are_joined_by_or_when_both_are_restricted() {
     // "restricted (i.e., do not contain the * character)", crontab(5): then both must match.
     assert_eq!(days("*/2 * 5", JANUARY.0, JANUARY.1), ["01-09", "01-23"]);
     assert_eq!(days("1-15 * */7", JANUARY.0, JANUARY.1), ["01-04", "01-11"]);
+    // What cron looks at is the first sign.
+    assert_eq!(days("1,* * 5", JANUARY.0, JANUARY.1).len(), 31);
+    assert_eq!(days("*,1 * 5", JANUARY.0, JANUARY.1).len(), 5);
 }
 
 #[test]
@@ -93,6 +96,26 @@ fn months_have_numbers_and_names_and_steps_count_within_their_range() {
 }
 
 #[test]
+fn words_stand_for_lines() {
+    for (word, line) in [
+        ("@hourly", "0 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@midnight", "0 0 * * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@monthly", "0 0 1 * *"),
+        ("@yearly", "0 0 1 1 *"),
+        (" @annually ", "0 0 1 1 *"),
+    ] {
+        let (from, until) = ("2026-03-01T00:00:01Z", "2027-03-01T00:00:00Z");
+        let meant = slots(&cron(line, PARIS), from, until);
+        assert!(!meant.is_empty());
+        assert_eq!(slots(&cron(word, PARIS), from, until), meant, "{word}");
+    }
+    let reboot = Schedule::cron("@reboot", "UTC", FirstRun::Slot).expect_err("no point in time");
+    assert_eq!(reboot.message, "`@reboot` is not a cron line: a start of the machine is no point in time");
+}
+
+#[test]
 fn what_crontab_does_not_know_is_refused() {
     for line in [
         "",
@@ -100,8 +123,12 @@ fn what_crontab_does_not_know_is_refused() {
         "* * * *",
         "* * * * * *",
         "0 0 * * * 2026",
-        "@daily",
         "@reboot",
+        "@fortnightly",
+        "@",
+        "@daily @daily",
+        "@daily 0 0 * * *",
+        "@Daily",
         "0 0 L * *",
         "0 0 l * *",
         "0 0 15W * *",
@@ -212,6 +239,32 @@ fn lines_for_every_hour_go_by_elapsed_time() {
 }
 
 #[test]
+fn a_star_for_minute_or_hour_is_what_makes_a_line_go_by_elapsed_time() {
+    let night = ("2026-03-28T23:00:01Z", "2026-03-29T03:00:00Z");
+    let on_gap = |line: &str| slots(&cron(line, PARIS), night.0, night.1);
+    assert_eq!(on_gap("*/30 2 * * *"), Vec::<String>::new(), "the hour is not there");
+    assert_eq!(on_gap("0 */2 * * *"), ["03-29 04:00+02:00"]);
+    assert_eq!(on_gap("0 2-22/2 * * *"), ["03-29 03:00+02:00", "03-29 04:00+02:00"]);
+    let night = ("2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z");
+    let on_fold = |line: &str| slots(&cron(line, PARIS), night.0, night.1);
+    assert_eq!(on_fold("*/30 2 * * *").len(), 3, "0:00 is the first second before");
+    assert_eq!(on_fold("0,30 2 * * *"), ["10-25 02:30+02:00"]);
+    assert_eq!(on_fold("30 0-23 * * *"), ["10-25 02:30+02:00"]);
+    // Clocks go back by half an hour: from 2:00 to 1:30.
+    let half = cron("*/15 1-2 * * *", "Australia/Lord_Howe");
+    assert_eq!(
+        slots(&half, "2026-04-04T14:29:59Z", "2026-04-04T15:30:00Z"),
+        [
+            "04-05 01:30+11:00",
+            "04-05 01:45+11:00",
+            "04-05 01:30+10:30",
+            "04-05 01:45+10:30",
+            "04-05 02:00+10:30"
+        ]
+    );
+}
+
+#[test]
 fn intervals_divide_days_of_any_length() {
     let short = ("2026-03-28T22:59:59Z", "2026-03-29T22:00:00Z");
     let long = ("2026-10-24T21:59:59Z", "2026-10-25T23:00:00Z");
@@ -262,19 +315,24 @@ fn intervals_are_whole_seconds() {
 }
 
 #[test]
-fn a_slot_is_due_once_it_has_come_and_until_it_is_recorded() {
-    let hourly = cron("0 * * * *", "UTC");
-    let now = at("2026-01-01T12:30:00Z");
-    let noon = at("2026-01-01T12:00:00Z");
-    assert_eq!(hourly.due(Some(at("2026-01-01T11:00:00Z")), now), Some(noon));
-    assert_eq!(hourly.due(Some(at("2025-01-01T00:00:00Z")), now), Some(noon), "only the latest is due");
-    assert_eq!(hourly.due(Some(noon), now), None);
-    assert_eq!(hourly.due(Some(noon), at("2026-01-01T13:00:00Z")), Some(at("2026-01-01T13:00:00Z")));
-    assert_eq!(hourly.due(Some(at("2026-01-01T13:00:00Z")), now), None, "a clock that stepped back");
-    assert_eq!(hourly.due(None, now), None, "a pipeline that never ran waits for its next slot");
-    let at_once = Schedule::cron("0 * * * *", "UTC", FirstRun::Now).expect("a line");
-    assert_eq!(at_once.due(None, now), Some(noon));
-    assert_eq!(at_once.due(Some(noon), now), None);
+fn the_slots_between_two_instants_are_those_that_come_one_after_the_other() {
+    for schedule in [
+        Schedule::cron("*/20 1-3 * * *", "Europe/Paris", FirstRun::Slot).unwrap(),
+        Schedule::every(&Duration::parse("90m").unwrap(), "Australia/Lord_Howe", FirstRun::Slot).unwrap(),
+        Schedule::every(&Duration::parse("6h").unwrap(), "America/New_York", FirstRun::Slot).unwrap(),
+    ] {
+        let (after, until) = (at("2026-03-27T00:20:00Z"), at("2026-04-08T01:40:00Z"));
+        let mut expected = Vec::new();
+        let mut next = schedule.next_after(after);
+        while let Some(slot) = next.filter(|slot| *slot <= until) {
+            expected.push(slot);
+            next = schedule.next_after(slot);
+        }
+        assert!(expected.len() > 40);
+        assert_eq!(schedule.between(after, until, usize::MAX), expected, "{}", schedule.text());
+        assert_eq!(schedule.between(after, until, 7), expected[..7]);
+        assert_eq!(schedule.between(until, after, 7), []);
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use pyo3::{PyTypeInfo, intern};
+use std::error::Error;
+use tokio_postgres::Row;
 use tokio_postgres::types::{Kind, Type};
 
 /// The classes of Python's library that values become.
@@ -26,6 +28,30 @@ impl<'py> Names<'py> {
 }
 
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
+
+/// The values of a row.
+pub fn values_of<'py>(py: Python<'py>, names: &Names<'py>, row: &Row) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let columns = row.columns().iter().enumerate();
+    columns
+        .map(|(index, column)| {
+            let raw = row.try_get::<_, Option<Raw<'_>>>(index).ok().flatten();
+            to_python(py, names, column.type_(), raw.map(|raw| raw.0))
+        })
+        .collect()
+}
+
+/// A value's bytes as the server sent them.
+struct Raw<'r>(&'r [u8]);
+
+impl<'r> tokio_postgres::types::FromSql<'r> for Raw<'r> {
+    fn from_sql(_: &Type, raw: &'r [u8]) -> Result<Raw<'r>, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
 
 /// A value that the server sent in binary form. What has no counterpart in Python, such as dates before the year 1 and
 /// `infinity`, comes as text; what is not known here comes as its bytes.

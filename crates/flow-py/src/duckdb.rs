@@ -1,52 +1,16 @@
 //! DuckDB's library, as the user's Python has it.
 
+use crate::under_way::UnderWay;
 use ematix_flow_run::duckdb::{Connection, DuckDbDriver, Fault, Library};
 use ematix_flow_run::session::ResultSet;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
-use pyo3::types::PyCFunction;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// The driver of DuckDB, over the Python module `duckdb`.
 pub fn driver() -> Arc<DuckDbDriver> {
     Arc::new(DuckDbDriver::new(Arc::new(PythonModule)))
-}
-
-/// Calls into Python that are under way on threads of ours.
-static UNDER_WAY: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
-
-/// How long an interpreter that ends waits for them.
-const END_LIMIT: Duration = Duration::from_secs(10);
-
-/// A call into Python, from its begin to its end.
-struct UnderWay;
-
-impl UnderWay {
-    fn begin() -> UnderWay {
-        *UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        UnderWay
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        *UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        UNDER_WAY.1.notify_all();
-    }
-}
-
-/// Has the interpreter wait, when it ends, until no thread of ours is in Python: one that came back to an interpreter
-/// that has ended would abort the process.
-pub fn wait_at_exit(py: Python<'_>) -> PyResult<()> {
-    let wait = PyCFunction::new_closure(py, None, None, |arguments, _| {
-        arguments.py().detach(|| {
-            let calls = UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(UNDER_WAY.1.wait_timeout_while(calls, END_LIMIT, |calls| *calls > 0));
-        });
-    })?;
-    py.import("atexit")?.call_method1("register", (wait,)).map(|_| ())
 }
 
 struct PythonModule;

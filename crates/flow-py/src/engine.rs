@@ -6,15 +6,20 @@ use crate::progress::Progress;
 use crate::python::{InProcess, Tells};
 use crate::run::Run;
 use crate::runtime::runtime;
+use crate::telemetry;
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::options::{FirstRun, described};
 use ematix_flow_core::declare::registry::read_registry;
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError};
-use ematix_flow_core::report::PlannedPipeline;
+use ematix_flow_core::facts::RunNamed;
+use ematix_flow_core::graph::Graph;
+use ematix_flow_core::report::{PlannedPipeline, RunReport, RunsWanted};
 use ematix_flow_core::schedule::Schedule;
-use ematix_flow_run::execute::{Engine as Core, Request, Stop};
+use ematix_flow_run::execute::due::SkippedSlot;
+use ematix_flow_run::execute::upstreams::Turn;
+use ematix_flow_run::execute::{AsOfRequest, Engine as Core, Request, Stop, run_named};
 use futures_util::{StreamExt, stream};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -50,8 +55,9 @@ impl Engine {
         let core = Arc::clone(&self.core);
         let progress = Arc::new(Progress::default());
         let told = Arc::clone(&progress);
-        let task = runtime()?
-            .spawn(async move { json!(core.run(&pipeline, &request, told.as_ref()).await).to_string() });
+        let task = runtime()?.spawn(async move {
+            json!(telemetry::run(&core, &pipeline, &request, told.as_ref()).await).to_string()
+        });
         Ok(Run::new(task, sender, self.python.clone(), progress))
     }
 
@@ -126,11 +132,22 @@ impl Engine {
             runtime.block_on(async {
                 Ok(match key {
                     Some(key) => json!(self.core.key_history(pipeline, &key).await?),
-                    None => json!({ "runs": self.core.history(&[pipeline.to_owned()], 100).await? }),
+                    None => json!({ "runs": self.core.history(&[pipeline.to_owned()], &RunsWanted::last(100)).await? }),
                 })
             })
         });
         Ok(answered.map_err(|error: FlowError| self.failed(py, &error))?.to_string())
+    }
+
+    /// The rows of a target that were valid at a time, as they are known or were, as JSON.
+    #[pyo3(signature = (pipeline, at, known=None))]
+    fn as_of(&self, py: Python<'_>, pipeline: &str, at: &str, known: Option<&str>) -> PyResult<String> {
+        let runtime = runtime()?;
+        let request = read_as_of(at, known).map_err(|error| raise(py, &error))?;
+        let rows = py
+            .detach(|| runtime.block_on(self.core.as_of(pipeline, &request)))
+            .map_err(|error| self.failed(py, &error))?;
+        Ok(json!(rows).to_string())
     }
 }
 
@@ -144,18 +161,46 @@ impl Engine {
 async fn due(core: Arc<Core>, request: Request, jobs: usize, progress: Arc<Progress>) -> Value {
     let core = core.pooled();
     let names: Vec<String> = core.project().pipelines.keys().cloned().collect();
-    let (due, errors) = core.due(&names).await;
-    let runs = due.into_iter().map(|(name, slot)| {
-        let (core, progress) = (&core, Arc::clone(&progress));
-        let request = Request { slot: Some(slot), ..request.clone() };
-        async move {
-            let stopped = *request.stop.borrow() != Stop::No;
-            if stopped { None } else { Some(core.run(&name, &request, progress.as_ref()).await) }
-        }
-    });
-    let reports: Vec<_> = stream::iter(runs).buffered(jobs.max(1)).collect().await;
+    let table = core.timetable(&names, false);
+    let look = core.look(&table, &request.started_by).await;
+    let errors: Vec<&FlowError> = table.errors().iter().chain(&look.errors).collect();
+    // In their order, each after those that it comes after.
+    let names: Vec<String> = look.due.iter().map(|item| item.name.clone()).collect();
+    let order = Graph::of(core.project()).waiting(&names);
+    let over: Vec<_> = order.iter().map(|_| watch::channel(false)).collect();
+    let mut runs = Vec::new();
+    for ((name, waits_for), (over_here, _)) in order.iter().zip(&over) {
+        let Some(item) = look.due.iter().find(|item| item.name == *name) else { continue };
+        let before: Vec<_> = waits_for.iter().map(|place| over[*place].1.clone()).collect();
+        let (core, progress, request) = (&core, Arc::clone(&progress), request.clone());
+        runs.push(async move {
+            for mut over in before {
+                // Whoever is gone is over.
+                let _ = over.wait_for(|over| *over).await;
+            }
+            let mut reports = Vec::new();
+            let turn = match core.turn(item, &request.started_by).await {
+                Ok(turn) => turn,
+                Err(error) => Turn { skipped: vec![SkippedSlot::of(name, error)], ..Turn::default() },
+            };
+            for slot in turn.slots {
+                let went_well = |report: &RunReport| report.error.is_none();
+                if *request.stop.borrow() != Stop::No || !reports.last().is_none_or(went_well) {
+                    break;
+                }
+                let request = Request { slot: Some(slot.at), slot_start: slot.from, ..request.clone() };
+                reports.push(telemetry::run(core, name, &request, progress.as_ref()).await);
+            }
+            over_here.send_replace(true);
+            (reports, turn.skipped)
+        });
+    }
+    let came: Vec<_> = stream::iter(runs).buffered(jobs.max(1)).collect().await;
     core.close().await;
-    json!({ "runs": reports.into_iter().flatten().collect::<Vec<_>>(), "errors": errors })
+    let (reports, skipped): (Vec<_>, Vec<_>) = came.into_iter().unzip();
+    let reports: Vec<RunReport> = reports.into_iter().flatten().collect();
+    let skipped: Vec<SkippedSlot> = look.skipped.into_iter().chain(skipped.into_iter().flatten()).collect();
+    json!({ "runs": reports, "skipped": skipped, "errors": errors })
 }
 
 fn request(overrides: PipelineOptions, stop: watch::Receiver<Stop>) -> Request {
@@ -176,6 +221,14 @@ fn read_request(text: &str, stop: watch::Receiver<Stop>) -> Result<Request, Flow
         started_by: json["started_by"].as_str().unwrap_or("python").to_owned(),
         ..request(overrides, stop)
     })
+}
+
+fn read_as_of(at: &str, known: Option<&str>) -> Result<AsOfRequest, FlowError> {
+    let RunNamed::By(at) = run_named(at)? else {
+        let error = FlowError::new(ErrorCode::InvalidValue, format!("`{at}` is no time"));
+        return Err(error.hint("give a datetime with its time zone, or a text: \"2026-03-01T10:00Z\""));
+    };
+    Ok(AsOfRequest { at, known: known.map(run_named).transpose()?, key: Vec::new(), limit: None })
 }
 
 fn read_key(text: &str) -> Result<Vec<(String, String)>, FlowError> {

@@ -5,11 +5,15 @@
 mod convert;
 mod errors;
 mod progress;
+mod under_way;
 mod duckdb;
 mod python;
 mod runtime;
+mod telemetry;
 mod run;
 mod session;
+mod arrow;
+mod features;
 mod engine;
 
 use pyo3::prelude::*;
@@ -23,7 +27,11 @@ mod _core {
     use std::sync::Arc;
 
     #[pymodule_export]
+    use super::arrow::Frame;
+    #[pymodule_export]
     use super::engine::Engine;
+    #[pymodule_export]
+    use super::features::Features;
     #[pymodule_export]
     use super::run::Run;
     #[pymodule_export]
@@ -31,7 +39,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        duckdb::wait_at_exit(module.py())?;
+        under_way::wait_at_exit(module.py())?;
+        telemetry::finish_at_exit(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 

@@ -1,6 +1,6 @@
 //! A connection for statements of the user's own: values go as text that the server reads, and come as Python's.
 
-use crate::convert::{Names, to_python, to_text};
+use crate::convert::{Names, to_text, values_of};
 use crate::errors::raise;
 use crate::runtime::runtime;
 use ematix_flow_core::connections;
@@ -12,17 +12,17 @@ use ematix_flow_core::query::numbered;
 use ematix_flow_core::secret::Secret;
 use ematix_flow_run::postgres::connect::connect;
 use ematix_flow_run::postgres::error::statement_error;
+use ematix_flow_run::postgres::password_command::conninfo_of;
 use ematix_flow_run::postgres::session::PostgresSession as Open;
+use ematix_flow_run::postgres::text_value::TextValue;
 use ematix_flow_run::session::{Canceller, Session as _};
 use futures_util::{StreamExt, pin_mut};
 use pyo3::prelude::*;
 use pyo3::types::{PyMapping, PyTuple};
-use std::error::Error;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio_postgres::types::private::BytesMut;
-use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Column, Row};
 
 /// How long a server is asked to cancel.
@@ -43,16 +43,7 @@ impl Session {
     #[new]
     #[pyo3(signature = (dsn, name))]
     fn new(dsn: Option<String>, name: Option<String>) -> Session {
-        let dsn = dsn.map(Secret::from);
-        let mut project = ProjectSpec::default();
-        let name = match (&dsn, name) {
-            (_, Some(name)) => name,
-            (Some(_), None) => "dsn".to_owned(),
-            (None, None) => "default".to_owned(),
-        };
-        if dsn.is_some() {
-            project.connections.insert(name.clone(), ConnectionSpec { dsn, ..ConnectionSpec::default() });
-        }
+        let (name, project) = named(dsn, name);
         Session { name, project, open: Arc::default(), canceller: std::sync::Mutex::default() }
     }
 
@@ -67,7 +58,8 @@ impl Session {
                 return Ok(answers.last().map_or(0, |set| set.affected));
             }
             let parameters = values.iter().map(|value| (value as &(dyn ToSql + Sync), Type::UNKNOWN));
-            let rows = session.client().query_typed_raw(&sql, parameters).await?;
+            let client = session.client();
+            let rows = client.query_typed_raw(&sql, parameters).await?;
             pin_mut!(rows);
             while let Some(row) = rows.next().await {
                 row?;
@@ -85,45 +77,34 @@ impl Session {
         params: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Vec<String>, Vec<Bound<'py, PyTuple>>)> {
         let (sql, values) = bound(statement, params)?;
-        let (columns, rows): (Vec<(String, Type)>, Vec<Row>) =
-            self.ask(py, async move |session: &Open| {
-                let parameters = values.iter().map(|value| (value as &(dyn ToSql + Sync), Type::UNKNOWN));
-                let stream = session.client().query_typed_raw(&sql, parameters).await?;
-                pin_mut!(stream);
-                let mut rows: Vec<Row> = Vec::new();
-                while let Some(row) = stream.next().await {
-                    rows.push(row?);
-                }
-                let of = |columns: &[Column]| {
-                    columns.iter().map(|column| (column.name().to_owned(), column.type_().clone())).collect()
-                };
-                // Rows describe themselves; where there is none, the statement is asked.
-                let columns = match rows.first() {
-                    Some(row) => of(row.columns()),
-                    None => of(session.client().prepare(&sql).await?.columns()),
-                };
-                Ok((columns, rows))
-            })?;
+        let (columns, rows): (Vec<String>, Vec<Row>) = self.ask(py, async move |session: &Open| {
+            let parameters = values.iter().map(|value| (value as &(dyn ToSql + Sync), Type::UNKNOWN));
+            let client = session.client();
+            let stream = client.query_typed_raw(&sql, parameters).await?;
+            pin_mut!(stream);
+            let mut rows: Vec<Row> = Vec::new();
+            while let Some(row) = stream.next().await {
+                rows.push(row?);
+            }
+            let of = |columns: &[Column]| columns.iter().map(|column| column.name().to_owned()).collect();
+            // Rows describe themselves; where there is none, the statement is asked.
+            let columns = match rows.first() {
+                Some(row) => of(row.columns()),
+                None => of(client.prepare(&sql).await?.columns()),
+            };
+            Ok((columns, rows))
+        })?;
         let names = Names::import(py)?;
-        let tuples = rows
-            .iter()
-            .map(|row| {
-                let values: Vec<Bound<'py, PyAny>> = (0..columns.len())
-                    .map(|index| {
-                        let raw = row.try_get::<_, Option<Raw<'_>>>(index).ok().flatten();
-                        to_python(py, &names, &columns[index].1, raw.map(|raw| raw.0))
-                    })
-                    .collect::<PyResult<_>>()?;
-                PyTuple::new(py, values)
-            })
-            .collect::<PyResult<_>>()?;
-        Ok((columns.into_iter().map(|(name, _)| name).collect(), tuples))
+        let tuples =
+            rows.iter().map(|row| PyTuple::new(py, values_of(py, &names, row)?)).collect::<PyResult<_>>()?;
+        Ok((columns, tuples))
     }
 
-    /// Where it leads, as libpq takes it, with the password. Nothing is opened.
+    /// Where it leads, as libpq takes it, with the password: a command that prints it is run. Nothing is opened.
     fn conninfo(&self, py: Python<'_>) -> PyResult<String> {
         let target = connections::resolve(&self.name, &self.project, &ProcessEnvironment);
-        target.map(|target| target.secret_conninfo().reveal().to_owned()).map_err(|error| raise(py, &error))
+        let whole = py.detach(|| target.and_then(|target| conninfo_of(&target)));
+        whole.map(|whole| whole.reveal().to_owned()).map_err(|error| raise(py, &error))
     }
 
     /// Cancels on the server the statement that another thread runs.
@@ -167,7 +148,8 @@ impl Session {
                 let mut open = self.open.lock().await;
                 if open.as_ref().is_none_or(Open::is_closed) {
                     let target = connections::resolve(&self.name, &self.project, &ProcessEnvironment)?;
-                    *open = Some(connect(&target, "connection").await?);
+                    // Its statements are the user's own: what is pinned holds for the whole session.
+                    *open = Some(connect(&target.starting_itself(), "connection").await?);
                 }
                 let session = open.as_ref().expect("it was just opened");
                 *self.canceller.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.canceller());
@@ -196,58 +178,35 @@ impl Session {
     }
 }
 
-/// A value's bytes as the server sent them.
-struct Raw<'r>(&'r [u8]);
-
-impl<'r> tokio_postgres::types::FromSql<'r> for Raw<'r> {
-    fn from_sql(_: &Type, raw: &'r [u8]) -> Result<Raw<'r>, Box<dyn Error + Sync + Send>> {
-        Ok(Raw(raw))
+/// A connection's name, and a project in which it leads to the DSN, if there is one.
+pub fn named(dsn: Option<String>, name: Option<String>) -> (String, ProjectSpec) {
+    let dsn = dsn.map(Secret::from);
+    let mut project = ProjectSpec::default();
+    let name = match (&dsn, name) {
+        (_, Some(name)) => name,
+        (Some(_), None) => "dsn".to_owned(),
+        (None, None) => "default".to_owned(),
+    };
+    if dsn.is_some() {
+        project.connections.insert(name.clone(), ConnectionSpec { dsn, ..ConnectionSpec::default() });
     }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-}
-
-/// A value as the text that the server reads, whatever its type turns out to be.
-#[derive(Debug)]
-struct Text(Option<String>);
-
-impl ToSql for Text {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        match &self.0 {
-            Some(text) => {
-                out.extend_from_slice(text.as_bytes());
-                Ok(IsNull::No)
-            }
-            None => Ok(IsNull::Yes),
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    fn encode_format(&self, _: &Type) -> Format {
-        Format::Text
-    }
-
-    to_sql_checked!();
+    (name, project)
 }
 
 /// The statement with its values: a sequence for `$1`, a mapping for `:name`.
-fn bound(statement: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<(String, Vec<Text>)> {
+fn bound(statement: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<(String, Vec<TextValue>)> {
     let Some(params) = params else { return Ok((statement.to_owned(), Vec::new())) };
     let py = params.py();
     let Ok(mapping) = params.cast::<PyMapping>() else {
-        let values = params.try_iter()?.map(|value| Ok(Text(to_text(&value?)?))).collect::<PyResult<_>>()?;
+        let values =
+            params.try_iter()?.map(|value| Ok(TextValue(to_text(&value?)?))).collect::<PyResult<_>>()?;
         return Ok((statement.to_owned(), values));
     };
     let (sql, names) = numbered(statement).map_err(|error| raise(py, &error))?;
     let values = names
         .iter()
         .map(|name| match mapping.get_item(name) {
-            Ok(value) => Ok(Text(to_text(&value)?)),
+            Ok(value) => Ok(TextValue(to_text(&value)?)),
             Err(_) => {
                 let error = FlowError::new(ErrorCode::UnknownVariable, format!("`:{name}` has no value"));
                 Err(raise(py, &error.hint(format!("give one: params={{\"{name}\": …}}"))))

@@ -9,4 +9,5 @@ pub mod postgres;
 pub mod duckdb;
 pub mod transport;
 pub mod history;
+pub mod features;
 pub mod execute;

@@ -12,7 +12,7 @@ from ..ground.values import Duration, duration, names
 from . import options as checks
 from . import registry
 from .connections import ConnectionLike, connection_name
-from .features import add_methods, not_yet
+from .features import add_methods, training_set
 from .pipelines import PipelineFunction
 from .table import declare
 from .transforms import Transform, TransformRef, takes_a_connection
@@ -165,12 +165,33 @@ class Ematix:
         feature_version: str = "v1",
         event_timestamp_column: str,
         ttl: Duration | None = None,
-        online: bool = False,
+        online: bool | Literal["view", "table"] = False,
         description: str | None = None,
         owner: str | None = None,
         tags: Sequence[str] = (),
+        freshness: Duration | None = None,
     ) -> Callable[[type[C]], FeatureViewClass[C]]:
-        """A table with a history by event time. Declared and exported; this version of the core refuses it."""
+        """A table with a history by event time, for training and serving; the primary key is the entity.
+
+        A pipeline fills it as any other target. Its table is `name_version`; two versions of one name stand side by
+        side, and the view `name` shows the one that is declared last.
+
+        Args:
+            schema: `public` unless said.
+            name: snake_case of the class unless said.
+            feature_version: the version of this declaration.
+            event_timestamp_column: the column that says when an event happened.
+            ttl: how long an event holds at most; for ever unless said.
+            online: keeps the newest event of each entity apart, for serving: `True` or `"view"` by a materialised view
+                that is refreshed after each load, `"table"` by a table that the load itself keeps.
+            description: what it holds; the first paragraph of the class unless said.
+            owner: who answers for it.
+            tags: words to find it by.
+            freshness: how old what is served may be, for `flow features freshness`.
+
+        Raises:
+            SpecError: with the class, the attribute and the remedy.
+        """
 
         refuse_bare("feature_view", bare)
 
@@ -185,6 +206,18 @@ class Ematix:
                     code="unknown_column",
                     hint=f"its columns are {', '.join(table.column_names)}",
                 )
+            if online not in (True, False, "view", "table"):
+                raise SpecError(
+                    f"{cls.__qualname__}: online is {online!r}",
+                    code="invalid_value",
+                    hint='write True or "view", "table", or leave it out',
+                )
+            if not isinstance(feature_version, str) or not feature_version:
+                raise SpecError(
+                    f"{cls.__qualname__}: feature_version is {feature_version!r}",
+                    code="invalid_value",
+                    hint='give a text: feature_version="v1"',
+                )
             said: dict[str, Any] = {
                 "feature_version": feature_version,
                 "event_timestamp_column": event_timestamp_column,
@@ -193,8 +226,10 @@ class Ematix:
                 "description": description,
                 "owner": owner,
                 "tags": names(tags, "tags") or None,
+                "freshness": None if freshness is None else duration(freshness, f"{cls.__qualname__}: freshness"),
             }
             table.feature = {key: value for key, value in said.items() if value is not None}
+            registry.declare_feature_view(table)
             add_methods(cls)
             return cls  # type: ignore[return-value]
 
@@ -207,11 +242,46 @@ class Ematix:
         spine: Any,
         feature_views: Sequence[Any],
         columns: Sequence[str] | None = None,
-        known_as_of: dt.datetime | None = None,
+        as_of_column: str = "as_of",
+        max_age: Duration | Mapping[Any, Duration] | None = None,
+        known_as_of: dt.datetime | int | None = None,
         prefer: Literal["auto", "polars", "pandas", "pyarrow", "arrow"] = "auto",
+        into: str | None = None,
     ) -> Any:
-        """Features joined to a spine as of its instants. This version refuses it: `not_yet_supported`."""
-        raise not_yet("training_set")
+        """Features joined to a spine, each row as of its own instant: what was known of the entity then, and no later.
+
+        The spine keeps its order, its rows and all its columns. A row without an answer has NULL for features. Features
+        of one name in two views, or in the spine, are called `view__column`.
+
+        Args:
+            conn: where the views are.
+            spine: entities and instants: a list of dicts, a frame of polars, pandas or Arrow, the name of a table, or a
+                query. It has every key of every view.
+            feature_views: the views.
+            columns: the features, `column` or `view__column`; all unless said.
+            as_of_column: the spine's instants. A time without a zone is one of UTC.
+            max_age: the age from which on events do not answer: of every view, or of each by class or name.
+            known_as_of: what was known then: corrections and late events that were loaded afterwards do not count. Of
+                one view also the number of a run of its target.
+            prefer: as what it comes; `auto` as the spine came, else the first of polars, pandas and pyarrow that is
+                there. `arrow` needs none of them: an object that whatever reads Arrow can read.
+            into: a table that it is written to instead, which must not be there yet; gives the number of rows.
+
+        Raises:
+            SpecError: the spine lacks a key or the time, names collide, a column is unknown, a view is not loaded.
+            ConnectError: no connection, or no log-in.
+        """
+        return training_set(
+            conn,
+            spine=spine,
+            feature_views=feature_views,
+            columns=columns,
+            as_of_column=as_of_column,
+            max_age=max_age,
+            known_as_of=known_as_of,
+            prefer=prefer,
+            into=into,
+        )
 
     def __repr__(self) -> str:
         return "ematix"

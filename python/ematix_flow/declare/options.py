@@ -30,6 +30,15 @@ if TYPE_CHECKING:
         | Callable[[Any, RunReport], Mapping[str, Any] | None]
     )
 
+    class Notification(TypedDict, total=False):
+        """Who is told how a run has ended: a URL that gets the report as JSON, or a command that reads it."""
+
+        on: Sequence[Literal["success", "failed", "refused", "locked", "cancelled", "skipped", "lost"]]
+        webhook: str
+        headers: Mapping[str, str]
+        command: Sequence[str]
+        timeout: Duration
+
     class PipelineOptions(TypedDict, total=False):
         """The options of a pipeline: the same names in TOML, here and on the command line."""
 
@@ -92,7 +101,7 @@ if TYPE_CHECKING:
         freshness: Duration
         jitter: Duration
         first_run: Literal["slot", "now"]
-        notify: Sequence[Mapping[str, Any]]
+        notify: Sequence[Notification]
         enabled: bool
 
 
@@ -315,10 +324,19 @@ def _value(where: str, name: str, value: Any) -> Any:
             value = [value]
         return [export_post(item, where) for item in value]
     if name == "notify":
-        return [dict(item) for item in _all(where, value, Mapping, '{"on": ["failed"], "webhook": "…"}')]
+        return [
+            _notification(where, item) for item in _all(where, value, Mapping, '{"on": ["failed"], "webhook": "…"}')
+        ]
     if not isinstance(value, str | int | float | bool):
         raise SpecError(f"{where} is {value!r}", code="invalid_value", hint="give text, a number, True or False")
     return value
+
+
+def _notification(where: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+    if "timeout" in found:
+        found["timeout"] = duration(found["timeout"], f"{where}: timeout")
+    return found
 
 
 def _all(where: str, value: Any, kind: type, example: str) -> list[Any]:

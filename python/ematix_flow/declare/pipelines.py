@@ -102,6 +102,9 @@ class Pipeline(Runnable):
         if connection is not None:
             said["target_connection"] = connection_name(connection, f"{where}: target_connection")
             self._connections.add(said["target_connection"])
+        table = self._targets[0].table
+        if mode is None and given.get("strategy") is None and table is not None and table.feature is not None:
+            mode = "scd2"
         said |= checks.lower(where, mode, given)
         self._post = _listed(given.get("transforms_post", ()))
         check_columns(where, self._targets[0], said)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 pipelines: dict[str, Runnable] = {}
 transforms: dict[str, Transform] = {}
 _transform_places: dict[str, Place] = {}
+# By table, in the order of their declaration: the view shows the version that is declared last.
+feature_views: dict[str, Table] = {}
 # Of each table its declarations, by the pipelines that write it: who declares a pipeline looks at one, not at all.
 _tables: dict[str, dict[str, Table]] = {}
 
@@ -54,6 +56,23 @@ def declare_transform(transform: Transform) -> None:
     _transform_places[transform.name] = place
 
 
+def declare_feature_view(table: Table) -> None:
+    """Takes a version of a feature view in.
+
+    Raises:
+        SpecError: `duplicate_name`, with both places, for a version that is declared twice, and differently.
+    """
+    check_tables(feature_views, table)
+    feature_views[table.key] = table
+
+
+def versions_of(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """The feature views among some tables, and every other version of them, in the order of their declaration."""
+    views = {(table.schema, table.name) for table in tables.values() if table.feature is not None}
+    every = {key: table for key, table in feature_views.items() if (table.schema, table.name) in views}
+    return every | {key: table for key, table in tables.items() if table.feature is not None}
+
+
 def transform_place(name: str) -> Place | None:
     """Where a transform was declared."""
     return _transform_places.get(name)
@@ -81,6 +100,9 @@ def forget_modules(is_gone: Callable[[str], bool]) -> None:
             del pipelines[name]
             for table in pipeline.tables():
                 _tables[table.key].pop(name, None)
+    for key, view in list(feature_views.items()):
+        if view.place.modules and is_gone(view.place.modules[0]):
+            del feature_views[key]
     for name, place in list(_transform_places.items()):
         if place.modules and is_gone(place.modules[0]):
             del transforms[name], _transform_places[name]
@@ -89,7 +111,8 @@ def forget_modules(is_gone: Callable[[str], bool]) -> None:
 @contextlib.contextmanager
 def isolated() -> Iterator[None]:
     """Starts with nothing declared, and puts back what was: for tests that declare."""
-    kept: list[tuple[Any, Any]] = [(part, dict(part)) for part in (pipelines, transforms, _transform_places, _tables)]
+    parts: list[dict[str, Any]] = [pipelines, transforms, _transform_places, feature_views, _tables]
+    kept = [(part, dict(part)) for part in parts]
     for part, _ in kept:
         part.clear()
     try:
@@ -107,8 +130,9 @@ def check_tables(found: Mapping[str, Table], table: Table) -> None:
         return
     if places.is_being_replaced(known.place, table.place):
         return
+    how = "with different columns" if table.feature is None else "and differently"
     raise SpecError(
-        f"table {table.key} is declared twice, with different columns: {known.class_name} at {known.place}"
+        f"table {table.key} is declared twice, {how}: {known.class_name} at {known.place}"
         f" and {table.class_name} at {table.place}",
         code="duplicate_name",
         hint="use one class for both pipelines, or give one of them name=…",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from ..ground.errors import SpecError
@@ -48,6 +49,10 @@ class Runner(Protocol):
 
     def history(self, pipeline: Runnable, key: Mapping[str, Any] | None) -> RunHistory | KeyHistory:
         """The versions of a key, or past runs."""
+        ...
+
+    def as_of(self, pipeline: Runnable, at: datetime | str, known: datetime | int | str | None) -> list[dict[str, Any]]:
+        """The rows of its target as they were."""
         ...
 
 
@@ -132,6 +137,15 @@ class Runnable:
     def history(self, key: Any = None) -> RunHistory | KeyHistory:
         """The versions of a key: `history(17)`, `history({"id": 17, "region": "EU"})`. Without one: past runner()."""
         return runner().history(self, None if key is None else self._key(key))
+
+    def as_of(self, at: datetime | str, known_as_of: datetime | int | str | None = None) -> list[dict[str, Any]]:
+        """The rows of the target that were valid at a time, ordered by their keys, each with `valid_from` and `valid_to`.
+
+        `known_as_of` gives them as they were known after a run (its number on the target, or the end of its id), or by
+        a time: for histories by event time, whose rows are corrected later. Values are as JSON has them, so a time is
+        a text.
+        """
+        return runner().as_of(self, at, known_as_of)
 
     def _key(self, key: Any) -> dict[str, Any]:
         if isinstance(key, Mapping):

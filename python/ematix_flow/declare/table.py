@@ -41,12 +41,15 @@ class Table:
         self.description = description
         self.place = place
         self.class_name = class_name
+        # What makes it a feature view; its table has the version behind the name then.
         self.feature: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
-        """The name under which the registry has it: `schema.name`."""
-        return qualified(self.schema, self.name)
+        """The name of the table, under which the registry has it: `schema.name`, of a feature view
+        `schema.name_version`."""
+        version = "" if self.feature is None else f"_{self.feature['feature_version']}"
+        return qualified(self.schema, self.name + version)
 
     @property
     def column_names(self) -> list[str]:
@@ -72,7 +75,8 @@ class Table:
             said["primary_key"] = self.primary_key
         if self.natural_key:
             said["natural_key"] = self.natural_key
-        return said | {"columns": {column.name: column.export() for column in self.columns.values()}}
+        said["columns"] = {column.name: column.export() for column in self.columns.values()}
+        return said | (self.feature or {})
 
     def __repr__(self) -> str:
         columns = (

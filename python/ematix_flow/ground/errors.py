@@ -161,6 +161,8 @@ _DATA = frozenset(
         "null_key",
         "empty_source",
         "mass_delete",
+        "cannot_rewind",
+        "hidden_rows",
         "null_watermark",
         "future_watermark",
         "expectation_failed",
@@ -170,6 +172,8 @@ _DATA = frozenset(
     ]
 )
 _CONNECT = frozenset(["connect_failed", "connect_timeout", "authentication_failed", "unknown_database", "tls_failed"])
+# Nothing went wrong in it: it was interrupted, or not started. The second stands in a report, and is not raised.
+_NO_FAULT = frozenset(["cancelled", "missed", "overlap", "paused", "upstream_failed"])
 
 
 def class_of(code: str) -> type[FlowError]:
@@ -192,7 +196,7 @@ def class_of(code: str) -> type[FlowError]:
         return LockedError
     if code == "source_failed":
         return SourceError
-    return FlowError if code == "cancelled" else TargetError
+    return FlowError if code in _NO_FAULT else TargetError
 
 
 def from_json(text: str) -> FlowError:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
+# Parameters of libpq that are one.
+_SECRETS = "password|sslpassword|oauth_client_secret|scram_client_key|scram_server_key"
+
 
 class Secret:
     """A DSN, which may hold a password. Who is to connect asks it to `reveal()`.
@@ -50,6 +53,8 @@ def masked(dsn: str) -> str:
 
     >>> masked("host=db password='a b' user=me"), masked("postgresql://me@db/x?password=secret&sslmode=require")
     ('host=db password=**** user=me', 'postgresql://me@db/x?password=****&sslmode=require')
+    >>> masked("host=db scram_client_key=abc= user=me")
+    'host=db scram_client_key=**** user=me'
     """
     return _without_passwords(dsn, r"\1:****@", r"\1****")
 
@@ -68,5 +73,5 @@ def _without_passwords(dsn: str, beside_user: str, as_parameter: str) -> str:
     if "://" in dsn:
         # Up to the last @, since a password may hold one.
         dsn = re.sub(r"^([^:/]+://[^:@/?]*):.*@", beside_user, dsn, flags=re.DOTALL)
-        return re.sub(r"(?i)((?<=[?&])(?:password|sslpassword)=)[^&]*", as_parameter, dsn)
-    return re.sub(r"(?i)(\b(?:password|sslpassword)\s*=\s*)(?:'(?:\\.|[^'\\])*'?|(?:\\.|\S)*)", as_parameter, dsn)
+        return re.sub(rf"(?i)((?<=[?&])(?:{_SECRETS})=)[^&]*", as_parameter, dsn)
+    return re.sub(rf"(?i)(\b(?:{_SECRETS})\s*=\s*)(?:'(?:\\.|[^'\\])*'?|(?:\\.|\S)*)", as_parameter, dsn)

@@ -16,7 +16,7 @@ from ..ground.secret import Secret, without_passwords
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .._core import Session
+    from .._core import Features, Session
     from ..declare.options import Mode, PipelineOptions
     from ..show.reports import RunReport
 
@@ -39,6 +39,7 @@ class Connection(NamedConnection):
     def __init__(self, name: str | None = None, *, dsn: str | Secret | None = None) -> None:
         super().__init__(name, dsn=dsn)
         self._session: Session | None = None
+        self._features: Features | None = None
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -53,8 +54,11 @@ class Connection(NamedConnection):
         """Closes it; once is enough, and a second time does no harm."""
         with self._lock:
             session, self._session = self._session, None
+            features, self._features = self._features, None
         if session is not None:
             session.close()
+        if features is not None:
+            features.close()
 
     def execute(self, statement: str, params: Params = None) -> int:
         """Runs a statement, and commits it. Gives the number of rows that it touched.
@@ -117,8 +121,13 @@ class Connection(NamedConnection):
 
         self.check("dbapi")
         # The name is resolved as everywhere; nothing is opened for it.
-        session = Session(None if self._dsn is None else self._dsn.reveal(), self.name if self._dsn is None else None)
-        return psycopg.connect(session.conninfo())
+        session = Session(*self._leads_to())
+        try:
+            return psycopg.connect(session.conninfo())
+        except psycopg.Error as error:
+            # Its frames and its `pgconn` hold the password, and what reports errors with their locals would send it.
+            failure = type(error)(*error.args)
+        raise failure
 
     def read_df(
         self,
@@ -150,15 +159,31 @@ class Connection(NamedConnection):
         """Loads a frame by a load strategy. This version refuses it: `not_yet_supported`."""
         raise _not_yet("write_df")
 
+    def features(self) -> Features:
+        """What answers for feature views, with sessions of its own: questions do not wait for each other."""
+        found = self._features
+        if found is None:
+            from .._core import Features
+
+            self.check("features")
+            with self._lock:
+                if self._features is None:
+                    self._features = Features(*self._leads_to())
+                    _open.add(self)
+                found = self._features
+        return found
+
+    def _leads_to(self) -> tuple[str | None, str | None]:
+        """The DSN, or the name that stands for one."""
+        return (None, self.name) if self._dsn is None else (self._dsn.reveal(), None)
+
     def _opened(self) -> Session:
         if self._session is None:
             # The native module takes as long to load as all of this package.
             from .._core import Session
 
             self.check("connect")
-            self._session = Session(
-                None if self._dsn is None else self._dsn.reveal(), self.name if self._dsn is None else None
-            )
+            self._session = Session(*self._leads_to())
             _open.add(self)
         return self._session
 

@@ -7,6 +7,7 @@ reports, the line that tells of progress.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..declare import registry
@@ -71,6 +72,28 @@ def history(pipeline: str | Runnable, key: Mapping[str, Any] | None) -> RunHisto
         return RunHistory(_read(engine.history(name, None)))
     said = json.dumps({column: text_of(value) for column, value in key.items()}, ensure_ascii=False)
     return KeyHistory(_read(engine.history(name, said)))
+
+
+def as_of(pipeline: str | Runnable, at: datetime | str, known: datetime | int | str | None) -> list[dict[str, Any]]:
+    """The rows of its target that were valid at a time, as they are known now or were then."""
+    engine, name = _engine(pipeline)
+    found = _read(engine.as_of(name, _instant(at, "as_of"), None if known is None else _run(known)))
+    own = ("valid_from", "valid_to")
+    return [{**row["values"], **{column: row[column] for column in own}} for row in found["rows"]]
+
+
+def _instant(value: datetime | str, what: str) -> str:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise SpecError(
+                f"{what}: {value} has no time zone", code="invalid_value", hint="say which: tzinfo=timezone.utc"
+            )
+        return value.isoformat()
+    return value
+
+
+def _run(value: datetime | int | str) -> str:
+    return str(value) if isinstance(value, int) else _instant(value, "known_as_of")
 
 
 def run_due(pipelines: Sequence[Runnable], jobs: int) -> list[RunReport]:

@@ -70,7 +70,9 @@ def registry(
     for pipeline in found:
         transforms |= {name: {"callable": True} for name in _functions_after(pipeline)}
     places = {f"pipelines.{pipeline.name}": pipeline.place.export() for pipeline in found}
-    places |= {f"tables.{key}": table.place.export() for key, table in tables.items()}
+    features = declared.versions_of(tables)
+    places |= {f"tables.{key}": table.place.export() for key, table in tables.items() if table.feature is None}
+    places |= {f"features.{key}": table.place.export() for key, table in features.items()}
     for name in chosen:
         if (place := declared.transform_place(name)) is not None:
             places[f"transforms.{name}"] = place.export()
@@ -83,9 +85,8 @@ def registry(
         "transforms": transforms,
         "places": places,
     }
-    features = {key: table.export() | table.feature for key, table in tables.items() if table.feature is not None}
     if features:
-        document["features"] = features
+        document["features"] = {key: table.export() for key, table in features.items()}
     if errors:
         document["errors"] = list(errors)
     return _json(document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, overload
 
 from ..declare import options as checks
@@ -124,6 +125,12 @@ class PipelineNamespace:
                 )
             return engine.history(found, None if key is None else dict(key))
         return engine.history(found, None if key is None else found._key(key))
+
+    def as_of(
+        self, pipeline: str | Runnable, at: datetime | str, known_as_of: datetime | int | str | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows of its target that were valid at a time; see `Pipeline.as_of`."""
+        return engine.as_of(_found(pipeline), at, known_as_of)
 
     @told_at_the_line
     def _once(

@@ -107,6 +107,7 @@ class RunReport(Report):
     watermark_after: str | None
     parse_failures: dict[str, int]
     transforms: list[TransformReport]
+    notify: list[dict[str, Any]]
     warnings: list[ErrorInfo]
     error: ErrorInfo | None
     sample: list[dict[str, Any]]
@@ -127,6 +128,7 @@ class RunReport(Report):
         self.ended_at = instant(data.get("ended_at") or data["started_at"])
         self.parse_failures = dict(data.get("parse_failures") or {})
         self.transforms = [TransformReport(item) for item in data.get("transforms") or []]
+        self.notify = list(data.get("notify") or [])
         self.warnings = [ErrorInfo.from_dict(item) for item in data.get("warnings") or []]
         self.error = ErrorInfo.from_dict(data["error"]) if data.get("error") else None
         self.sample = list(data.get("sample") or [])

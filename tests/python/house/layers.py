@@ -13,7 +13,14 @@ from pathlib import Path
 import rust_source
 
 # The crates, each using only those before it. One that does not exist is not looked at.
-CRATES = ("ematix-flow-core", "ematix-flow-arrow", "ematix-flow-run", "ematix-flow-cli", "ematix-flow-py")
+CRATES = (
+    "ematix-flow-core",
+    "ematix-flow-arrow",
+    "ematix-flow-run",
+    "ematix-flow-telemetry",
+    "ematix-flow-cli",
+    "ematix-flow-py",
+)
 # What stands in lib.rs itself uses every module, and none uses it.
 ROOT = "lib.rs"
 

@@ -40,6 +40,14 @@ WITHOUT_A_PLAN = {
     "every": "for the scheduler",
     "timezone": "for the scheduler",
     "first_run": "for the scheduler",
+    "catchup": "for the scheduler",
+    "misfire_grace": "for the scheduler",
+    "overlap": "for the scheduler",
+    "retries": "for the scheduler",
+    "jitter": "for the scheduler",
+    "notify": "told when the run has ended",
+    "after": "for the order of runs",
+    "freshness": "for the scheduler",
 }
 
 # Markers and helpers that are nothing without arguments.

@@ -57,7 +57,7 @@ def test_the_picture_of_the_modules_is_drawn_from_the_code() -> None:
     page = (REPOSITORY / "docs" / "explanation" / "design.md").read_text(encoding="utf-8")
     drawn: dict[str, list[str]] = {}
     for line in page.split("## The modules")[1].split("```")[1].splitlines()[1:]:
-        crate, *modules = [line[:12].strip(), *line[12:].split()]
+        crate, *modules = [line[:16].strip(), *line[16:].split()]
         drawn.setdefault(crate or list(drawn)[-1], []).extend(modules)
     orders = {crate: uses_of(crate)[0] for crate in CRATES}
     # The native module itself is no layer.

@@ -89,6 +89,10 @@ class Core(types.ModuleType):
                 core.asked.append(("history", pipeline, key and json.loads(key)))
                 return json.dumps(core.answers["history"])
 
+            def as_of(self, pipeline: str, at: str, known: str | None) -> str:
+                core.asked.append(("as_of", pipeline, at, known))
+                return json.dumps(core.answers["as_of"])
+
         class Session:
             def __init__(self, dsn: str | None, name: str | None) -> None:
                 core.asked.append(("session", dsn, name))
@@ -110,7 +114,46 @@ class Core(types.ModuleType):
             def close(self) -> None:
                 core.asked.append(("close",))
 
+        class Features:
+            def __init__(self, dsn: str | None, name: str | None) -> None:
+                core.asked.append(("features", dsn, name))
+
+            def lookup(self, view: str, columns: Any, keys: Any, many: bool, as_of: str | None) -> Any:
+                core.asked.append(("lookup", json.loads(view), columns, keys, many, as_of))
+                return core.answers.get("lookup")
+
+            def lookup_then(
+                self, view: str, columns: Any, keys: Any, many: bool, as_of: str | None, deliver: Any
+            ) -> None:
+                deliver(self.lookup(view, columns, keys, many, as_of), None)
+
+            def served_since(self, view: str) -> Any:
+                core.asked.append(("served_since", json.loads(view)))
+                return core.answers.get("served_since")
+
+            def served_since_then(self, view: str, deliver: Any) -> None:
+                deliver(self.served_since(view), None)
+
+            def training_set(self, request: str, spine: Any) -> int:
+                core.asked.append(("training_set", json.loads(request), spine))
+                return 2
+
+            def close(self) -> None:
+                core.asked.append(("close",))
+
+        class Frame:
+            def column_names(self) -> list[str]:
+                return []
+
+            def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+                raise NotImplementedError
+
+            def __len__(self) -> int:
+                return 0
+
         self.Engine = Engine
+        self.Features = Features
+        self.Frame = Frame
         self.Session = Session
 
     def option_table(self) -> str:

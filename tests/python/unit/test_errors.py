@@ -29,6 +29,7 @@ TREE = {
     "Unreachable": {ConnectError},
     "Failed": {TargetError, SourceError},
     "Interrupted": {FlowError},
+    "Success": {FlowError},
 }
 DRIFT = {"drift", "missing_index", "watermark_mismatch"}
 

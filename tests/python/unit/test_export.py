@@ -13,7 +13,7 @@ import pytest
 from fake_core import Core
 
 import ematix_flow
-from ematix_flow import BigInt, Connection, Pipeline, Source, SpecError, connect, ematix, pk
+from ematix_flow import BigInt, Connection, Pipeline, Source, SpecError, TimestampTZ, connect, ematix, pk
 from ematix_flow.declare import registry
 from ematix_flow.run import export
 
@@ -150,8 +150,6 @@ def test_connections_that_differ_in_their_password_alone_have_two_names_and_show
 
 
 def test_a_feature_view_is_exported_as_a_feature() -> None:
-    from ematix_flow import TimestampTZ
-
     @ematix.feature_view(schema="features", event_timestamp_column="seen", ttl="30d", online=True)
     class UserFeatures:
         user_id: Annotated[BigInt, pk()]
@@ -161,7 +159,7 @@ def test_a_feature_view_is_exported_as_a_feature() -> None:
     found = document()
     assert found["tables"] == {}
     assert found["features"] == {
-        "features.user_features": {
+        "features.user_features_v1": {
             "schema": "features",
             "name": "user_features",
             "primary_key": ["user_id"],
@@ -172,8 +170,56 @@ def test_a_feature_view_is_exported_as_a_feature() -> None:
             "online": True,
         }
     }
-    with pytest.raises(SpecError, match="not supported yet"):
-        UserFeatures.online_features("dwh", entity_keys={"user_id": 1})
+
+
+def test_every_version_of_a_view_is_exported_in_the_order_of_declaration() -> None:
+    @ematix.feature_view(schema="features", event_timestamp_column="seen")
+    class UserFeatures:
+        user_id: Annotated[BigInt, pk()]
+        seen: TimestampTZ
+
+    @ematix.feature_view(schema="features", name="user_features", feature_version="v2", event_timestamp_column="seen")
+    class Second:
+        user_id: Annotated[BigInt, pk()]
+        seen: TimestampTZ
+
+    @ematix.feature_view(schema="features", event_timestamp_column="seen")
+    class Others:
+        user_id: Annotated[BigInt, pk()]
+        seen: TimestampTZ
+
+    # Nobody fills the second one, or it is filled by another process; the third is another view.
+    filled = Pipeline(name="p", source=Source.postgres_query("a", "SELECT 1"), target=UserFeatures)
+    found = document()
+    assert list(found["features"]) == ["features.user_features_v1", "features.user_features_v2"]
+    assert found["pipelines"]["p"]["mode"] == "scd2"
+    assert set(found["places"]) >= {"features.features.user_features_v1", "features.features.user_features_v2"}
+    assert [name for name, _ in filled.tables()[0].columns.items()] == ["user_id", "seen"]
+
+
+def test_a_version_that_is_declared_twice_and_differently_is_refused() -> None:
+    class Columns:
+        user_id: Annotated[BigInt, pk()]
+        seen: TimestampTZ
+
+    def declare(**said: Any) -> Any:
+        declared = type("UserFeatures", (), {"__annotations__": dict(Columns.__annotations__), "__module__": __name__})
+        return ematix.feature_view(schema="features", event_timestamp_column="seen", **said)(declared)
+
+    first = declare(ttl="1d")
+    assert declare(ttl="1d") is not first
+    with pytest.raises(SpecError, match=r"features\.user_features_v1 is declared twice"):
+        declare(ttl="2d")
+
+
+@pytest.mark.parametrize(("said", "words"), [({"online": "yes"}, "online is 'yes'"), ({"feature_version": ""}, "''")])
+def test_what_a_feature_view_cannot_be_is_refused_at_the_class(said: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+
+        @ematix.feature_view(event_timestamp_column="seen", **said)
+        class UserFeatures:
+            user_id: Annotated[BigInt, pk()]
+            seen: TimestampTZ
 
 
 def resolved(function: Any, connection: Any = None, **said: Any) -> Any:

@@ -35,6 +35,7 @@ TYPES: dict[str, Callable[[dict[str, Any]], str]] = {
     "name_or_off": lambda _: "str | Literal[False]",
     "helpers": lambda _: "Sequence[PreHelper]",
     "transforms": lambda _: "Sequence[PostTransform]",
+    "notifications": lambda _: "Sequence[Notification]",
 }
 
 
@@ -117,7 +118,8 @@ def test_the_classes_of_strategies_have_the_options_of_their_modes_with_their_de
 
 
 def test_options_that_name_columns_of_the_target_are_those_of_the_core() -> None:
-    assert set(options.COLUMNS) == {name for name, option in table().items() if option["kind"] == "names"}
+    names = {name: option["of"] for name, option in table().items() if option["kind"] == "names"}
+    assert set(options.COLUMNS) == {name for name, of in names.items() if of == "columns"}
 
 
 def test_modes_are_those_of_the_core() -> None:

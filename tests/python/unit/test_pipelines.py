@@ -217,7 +217,7 @@ def test_a_function_is_a_pipeline_and_stays_callable(core: Core) -> None:
     core.answers["run"] = run_json()
     assert sync_dim.run().rows_in == 5000
     assert pipeline.run("sync_dim").rows_in == 5000
-    for function in ("run", "preview", "plan", "dry_run", "validate", "check", "history"):
+    for function in ("run", "preview", "plan", "dry_run", "validate", "check", "history", "as_of"):
         assert callable(getattr(sync_dim, function)) and callable(getattr(pipeline, function))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import pytest
@@ -147,6 +148,25 @@ def test_history_takes_a_key_by_value_or_by_name(core: Core) -> None:
     assert [asked[2] for asked in requests(core, "history")] == [{"id": "17"}, {"id": "17", "region": "EU"}, None]
     with pytest.raises(SpecError, match="which column is 17"):
         made("q", target="raw.t").history(17)
+
+
+def test_rows_as_of_a_time_are_dicts(core: Core) -> None:
+    row = {"valid_from": "2026-01-01T00:00:00Z", "valid_to": None, "values": {"id": 17, "email": None}}
+    core.answers["as_of"] = {"table": "raw.t", "keys": ["id"], "rows": [row]}
+    noon = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+    shown = {"id": 17, "email": None, "valid_from": "2026-01-01T00:00:00Z", "valid_to": None}
+    found = made()
+    assert found.as_of(noon) == [shown]
+    pipeline.as_of("p", "2026-01-01", known_as_of=41)
+    found.as_of(noon, known_as_of=noon)
+    at = "2026-01-01T12:00:00+00:00"
+    assert requests(core, "as_of") == [
+        ("as_of", "p", at, None),
+        ("as_of", "p", "2026-01-01", "41"),
+        ("as_of", "p", at, at),
+    ]
+    with pytest.raises(SpecError, match="has no time zone"):
+        found.as_of(datetime(2026, 1, 1))
 
 
 def test_run_due_reports_what_ran(core: Core) -> None:

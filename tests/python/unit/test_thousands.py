@@ -17,6 +17,8 @@ from ematix_flow.run import export
 FEW, MANY = 1_000, 4_000
 # Four times as many took sixteen times as long where each was held to all before it; four to five is what it takes now.
 LARGEST_RATIO = 8
+# A machine that is busy with something else is seen as a slow attempt: what the code takes is the fastest of these.
+ATTEMPTS = 3
 
 HEAD = """
 from typing import Annotated
@@ -84,10 +86,14 @@ def seconds(source: str, count: int) -> float:
     return took
 
 
+def fastest(source: Callable[[int], str], count: int) -> float:
+    return min(seconds(source(count), count) for _ in range(ATTEMPTS))
+
+
 @pytest.mark.parametrize("source", [one_table, a_table_each, a_dsn_each, written_out])
 def test_four_times_as_many_pipelines_take_about_four_times_as_long(source: Callable[[int], str]) -> None:
     seconds(source(10), 10)
-    few, many = seconds(source(FEW), FEW), seconds(source(MANY), MANY)
+    few, many = fastest(source, FEW), fastest(source, MANY)
     print(f"{source.__name__}: {FEW:,} in {few:.2f} s, {MANY:,} in {many:.2f} s")
     assert many / few < LARGEST_RATIO
 

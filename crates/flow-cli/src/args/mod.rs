@@ -2,26 +2,36 @@
 
 mod add;
 mod copy;
+mod daemon;
 mod diff;
+mod doctor;
+mod features;
 mod history;
+mod mend;
 mod overrides;
 mod project;
 mod run;
 mod transform;
 mod watermark;
+mod wishes;
 
 pub use add::{AddArgs, mode_called};
 pub use copy::CopyArgs;
+pub use daemon::DaemonArgs;
 pub use diff::DiffArgs;
-pub use history::{HistoryArgs, KeyPart, LogsArgs, RejectedArgs};
+pub use doctor::DoctorArgs;
+pub use features::{FeaturesCommand, MaterializeArgs};
+pub use history::{HistoryArgs, KeyPart, LogsArgs, RejectedArgs, StatusArgs, WatchArgs};
+pub use mend::{BackfillArgs, RewindArgs};
 pub use overrides::OverrideArgs;
 pub use project::{
-    CompletionsArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, InitArgs, ManArgs, SchemaArgs,
-    ShowArgs, ValidateArgs,
+    CompletionsArgs, ConnectionsAddArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, GraphArgs,
+    GraphFormat, InitArgs, ListArgs, ManArgs, SchemaArgs, ShowArgs, ValidateArgs,
 };
 pub use run::{DryRunArgs, PlanArgs, RunArgs, RunDueArgs};
 pub use transform::TransformCommand;
 pub use watermark::WatermarkCommand;
+pub use wishes::{PauseArgs, RetryArgs};
 
 use crate::completing;
 use crate::console::{Format, Manner};
@@ -228,7 +238,8 @@ pub enum LogFormat {
 /// The pipelines that a command is about.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SelectionArgs {
-    /// Names, globs, tag:x, source:x, target:x.*, state:changed; a space adds, a comma narrows
+    /// Names, globs, tag:x, source:x, target:x.*, state:changed; +x with all upstream, x+ with all downstream; a space
+    /// adds, a comma narrows
     #[arg(value_name = "SELECTION", add = ArgValueCompleter::new(completing::selections))]
     pub names: Vec<String>,
 
@@ -266,10 +277,13 @@ pub enum Command {
     Dev(DevCommand),
     /// List the pipelines with their schedules
     #[command(after_help = project::LIST_EXAMPLES)]
-    List(SelectionArgs),
+    List(ListArgs),
     /// Print a pipeline's options, and where each comes from
     #[command(after_help = project::SHOW_EXAMPLES)]
     Show(ShowArgs),
+    /// Print which pipelines come after which
+    #[command(after_help = project::GRAPH_EXAMPLES)]
+    Graph(GraphArgs),
     /// Check the files; with --connect also the databases
     #[command(after_help = project::VALIDATE_EXAMPLES)]
     Validate(ValidateArgs),
@@ -291,9 +305,27 @@ pub enum Command {
     /// Run what is due; made to be called every minute
     #[command(after_help = run::RUN_DUE_EXAMPLES)]
     RunDue(RunDueArgs),
+    /// Serve the schedules as their slots come, until it is told to stop
+    #[command(after_help = daemon::EXAMPLES)]
+    Daemon(DaemonArgs),
+    /// Serve the last slots once more that did not succeed
+    #[command(after_help = wishes::RETRY_EXAMPLES)]
+    Retry(RetryArgs),
+    /// End runs that are under way, and roll them back
+    #[command(after_help = wishes::CANCEL_EXAMPLES)]
+    Cancel(SelectionArgs),
+    /// Keep pipelines from running until they are resumed
+    #[command(after_help = wishes::PAUSE_EXAMPLES)]
+    Pause(PauseArgs),
+    /// Let paused pipelines run again
+    #[command(after_help = wishes::RESUME_EXAMPLES)]
+    Resume(SelectionArgs),
+    /// Take runs for dead whose process is gone, and free what they hold
+    #[command(after_help = wishes::UNLOCK_EXAMPLES)]
+    Unlock(SelectionArgs),
     /// Show each pipeline's last runs, lag and next slot
     #[command(after_help = history::STATUS_EXAMPLES)]
-    Status(SelectionArgs),
+    Status(StatusArgs),
     /// Show past runs; with --key, one key's versions as a picture
     #[command(after_help = history::HISTORY_EXAMPLES)]
     History(HistoryArgs),
@@ -312,12 +344,24 @@ pub enum Command {
     /// Show, set or forget where incremental pipelines go on
     #[command(subcommand, arg_required_else_help = true, after_help = watermark::EXAMPLES)]
     Watermark(WatermarkCommand),
+    /// Put a history back to what it was after an earlier run
+    #[command(after_help = mend::REWIND_EXAMPLES)]
+    Rewind(RewindArgs),
+    /// Load the source of a pipeline once more, or a part of it
+    #[command(after_help = mend::BACKFILL_EXAMPLES)]
+    Backfill(BackfillArgs),
     /// List transforms, or run one by itself
     #[command(subcommand, arg_required_else_help = true, after_help = transform::EXAMPLES)]
     Transform(TransformCommand),
-    /// List the connections, or log in to them
+    /// List feature views, fill them, tell how old they are
+    #[command(subcommand, arg_required_else_help = true, after_help = features::EXAMPLES)]
+    Features(FeaturesCommand),
+    /// List the connections, log in to them, or add one
     #[command(subcommand, arg_required_else_help = true, after_help = project::CONNECTIONS_EXAMPLES)]
     Connections(ConnectionsCommand),
+    /// Look whether servers, metadata and pipelines are well
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Print the JSON Schema of pipelines.toml, for editors
     #[command(after_help = project::SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),

@@ -116,6 +116,7 @@ fn parser_of(kind: Kind) -> ValueParser {
     match kind {
         Kind::Truth => unreachable!("a switch has no value"),
         Kind::Expectations => unreachable!("no flag gives expectations"),
+        Kind::Notifications => unreachable!("who is told is not said for once"),
         Kind::Transforms => unreachable!("what runs after a load is not said for once"),
         Kind::Words(words) => PossibleValuesParser::new(words).map(Value::from).into(),
         Kind::Number { least, most } => text.try_map(move |text| number(&text, least, most)).into(),

@@ -2,8 +2,11 @@
 
 use super::SelectionArgs;
 use crate::completing;
-use clap::{Args, Subcommand};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
+use ematix_flow_core::libpq::SSL_MODES;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 pub(super) const INIT_EXAMPLES: &str = "\
@@ -37,11 +40,19 @@ Examples:
 pub(super) const LIST_EXAMPLES: &str = "\
 Examples:
   flow list
-  flow list tag:crm --output json";
+  flow list tag:crm --output json
+  flow list --next 5                    when each is due the next five times";
 
 pub(super) const SHOW_EXAMPLES: &str = "\
 Examples:
   flow show customers";
+
+pub(super) const GRAPH_EXAMPLES: &str = "\
+Examples:
+  flow graph                            a tree: below each what comes after it
+  flow graph +report                    one pipeline, and all that it needs
+  flow graph --format mermaid           for a page of Markdown
+  flow graph --format dot | dot -Tsvg > graph.svg";
 
 pub(super) const VALIDATE_EXAMPLES: &str = "\
 Without --connect nothing is opened, and no ${…} of a connection is resolved.
@@ -55,7 +66,17 @@ Examples:
 pub(super) const CONNECTIONS_EXAMPLES: &str = "\
 Examples:
   flow connections list                 where each leads, by which file
-  flow connections check warehouse      log in";
+  flow connections check warehouse      log in
+  flow connections add warehouse --host dwh.internal --user loader --dbname dwh";
+
+const CONNECTIONS_ADD_EXAMPLES: &str = "\
+Nobody else can read the file. On a terminal it asks for the password and shows
+none of it. No option takes one: the shell's history and `ps` would show it.
+
+Examples:
+  flow connections add crm --host crm-db.internal --dbname crm --user reader
+  pass crm | flow connections add crm --host crm-db.internal --password-stdin
+  flow connections add dwh --host dwh.internal --password-command pass show dwh";
 
 pub(super) const SCHEMA_EXAMPLES: &str = "\
 Examples:
@@ -123,6 +144,47 @@ Examples:
     Reset,
 }
 
+/// Arguments of `list`.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// The pipelines.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// Show the next so many slots of each, in its time zone
+    #[arg(long, value_name = "N")]
+    pub next: Option<NonZeroUsize>,
+}
+
+/// Arguments of `graph`.
+#[derive(Clone, Debug, Args)]
+pub struct GraphArgs {
+    /// The pipelines.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// How it is drawn: text, mermaid or dot
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub format: GraphFormat,
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// A tree, for people
+    #[default]
+    Text,
+    /// A flowchart of Mermaid
+    Mermaid,
+    /// Graphviz
+    Dot,
+}
+
 /// Arguments of `show`.
 #[derive(Clone, Debug, Args)]
 pub struct ShowArgs {
@@ -153,6 +215,52 @@ pub enum ConnectionsCommand {
         #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::connections))]
         names: Vec<String>,
     },
+    /// Write one to ~/.ematix-flow/connections.toml
+    #[command(after_help = CONNECTIONS_ADD_EXAMPLES)]
+    Add(Box<ConnectionsAddArgs>),
+}
+
+/// Arguments of `connections add`.
+#[derive(Clone, Debug, Args)]
+pub struct ConnectionsAddArgs {
+    /// What pipelines call it
+    pub name: String,
+    /// Where it leads, as psql takes it, without the password
+    #[arg(long, value_name = "DSN", conflicts_with_all = ["host", "port", "dbname", "user", "sslmode", "sslrootcert"])]
+    pub dsn: Option<String>,
+    /// Host name, address or socket directory
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Port; 5432 unless said
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Database
+    #[arg(long, value_name = "NAME")]
+    pub dbname: Option<String>,
+    /// Role
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Whether it is encrypted and what is checked
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(SSL_MODES), hide_possible_values = true)]
+    pub sslmode: Option<String>,
+    /// File with the certificates to trust, or `system`
+    #[arg(long, value_name = "FILE")]
+    pub sslrootcert: Option<String>,
+    /// Refuse it as a target
+    #[arg(long)]
+    pub read_only: bool,
+    /// Read the password from the first line of the input, rather than ask for it
+    #[arg(long, conflicts_with = "password_command")]
+    pub password_stdin: bool,
+    /// Program and words that print the password for each session: the rest of the line
+    #[arg(long, value_name = "WORD", num_args = 1.., allow_hyphen_values = true)]
+    pub password_command: Vec<String>,
+    /// Replace the one of that name
+    #[arg(long)]
+    pub replace: bool,
+    /// Write it without logging in first
+    #[arg(long)]
+    pub no_check: bool,
 }
 
 /// Arguments of `completions`.

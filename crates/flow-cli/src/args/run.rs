@@ -1,8 +1,9 @@
 //! Arguments of `run` and of what looks ahead of it.
 
 use super::{OverrideArgs, SelectionArgs};
-use clap::Args;
+use clap::{Args, ValueHint};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
@@ -59,6 +60,9 @@ pub struct RunArgs {
     /// How many pipelines run at once
     #[arg(long, value_name = "N", default_value = "1", hide_default_value = true)]
     pub jobs: NonZeroUsize,
+    /// Enter the runs into a file that Prometheus reads
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "dry_run")]
+    pub metrics_file: Option<PathBuf>,
     /// Options for this once.
     #[command(flatten)]
     pub overrides: OverrideArgs,
@@ -73,6 +77,9 @@ pub struct RunDueArgs {
     /// How many pipelines run at once
     #[arg(long, value_name = "N", default_value = "1", hide_default_value = true)]
     pub jobs: NonZeroUsize,
+    /// Enter the runs into a file that Prometheus reads
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// Arguments of `dry-run`.

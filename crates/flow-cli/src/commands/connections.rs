@@ -1,23 +1,30 @@
-//! `flow connections`: where each leads, and whether it can be logged in to.
+//! `flow connections`: where each leads, whether it can be logged in to, and one more of them.
+
+mod add;
+mod prompt;
+mod typed;
 
 use super::{DONE, after_errors, print_items};
 use crate::args::ConnectionsCommand;
 use crate::project::{Outcome, Session};
 use crate::render::lists;
 use crate::signals;
+use ematix_flow_core::connections::check_user_file;
+use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::error::{ErrorCode, FlowError, did_you_mean};
 use ematix_flow_core::report::ConnectionReport;
-use ematix_flow_run::execute::Engine;
+use ematix_flow_run::execute::{Engine, Stop};
 
-/// Lists or checks connections.
+/// Lists, checks or adds connections.
 pub fn connections(session: &Session, command: &ConnectionsCommand) -> Outcome {
-    let engine = session.engine()?;
     match command {
         ConnectionsCommand::List => {
-            print(session, &engine.connections(), false);
+            print(session, &session.engine_without_file()?.connections(), false);
+            check_user_file(&ProcessEnvironment)?;
             DONE
         }
-        ConnectionsCommand::Check { names } => check(session, &engine, names),
+        ConnectionsCommand::Check { names } => check(session, &session.engine_without_file()?, names),
+        ConnectionsCommand::Add(args) => add::add(session, args),
     }
 }
 
@@ -25,20 +32,39 @@ fn check(session: &Session, engine: &Engine, names: &[String]) -> Outcome {
     let known: Vec<String> = engine.connections().into_iter().map(|connection| connection.name).collect();
     for name in names {
         if !known.contains(name) {
+            // Where there is no file, or the user's own is faulty, that is the reason.
+            check_user_file(&ProcessEnvironment)?;
+            session.engine()?;
             return Err(unknown(name, &known).into());
         }
     }
+    if names.is_empty() {
+        check_user_file(&ProcessEnvironment)?;
+    }
     let wanted = if names.is_empty() { &known } else { names };
-    let reports = signals::block_on(async |_| {
-        let mut reports = Vec::new();
-        for name in wanted {
-            reports.push(engine.check_connection(name).await);
-        }
-        reports
-    })?;
+    let reports = checked(engine, wanted)?;
     print(session, &reports, true);
     let errors: Vec<FlowError> = reports.iter().filter_map(|report| report.error.clone()).collect();
     after_errors(&session.console, &errors)
+}
+
+/// Logs in to each, until Ctrl-C.
+fn checked(engine: &Engine, names: &[String]) -> Result<Vec<ConnectionReport>, FlowError> {
+    signals::block_on(async |mut stop| {
+        let work = async {
+            let mut reports = Vec::new();
+            for name in names {
+                reports.push(engine.check_connection(name).await);
+            }
+            reports
+        };
+        tokio::select! {
+            reports = work => Ok(reports),
+            Ok(_) = stop.wait_for(|stop| *stop != Stop::No) => {
+                Err(FlowError::new(ErrorCode::Cancelled, "the check was stopped"))
+            }
+        }
+    })?
 }
 
 fn unknown(name: &str, known: &[String]) -> FlowError {

@@ -24,6 +24,7 @@ pub fn copy(session: &Session, args: &CopyArgs) -> Outcome {
         sample: 0,
         started_by: "copy",
         jobs: std::num::NonZeroUsize::MIN,
+        metrics_file: None,
     };
     let selection = Selection { names: vec![name], single: true };
     run::perform(session, &session.engine_of(project), &selection, "copy", wish)

@@ -5,20 +5,26 @@ pub mod check;
 pub mod completions;
 pub mod connections;
 pub mod copy;
+pub mod daemon;
 pub mod demo;
 pub mod dev;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
+pub mod features;
+pub mod graph;
 pub mod history;
 pub mod init;
 pub mod list;
 pub mod logs;
 pub mod man;
+pub mod mend;
 pub mod plan;
 pub mod rejected;
 pub mod run;
 pub mod run_due;
 pub mod schema;
+pub mod serve;
 pub mod show;
 pub mod status;
 pub mod transform;
@@ -26,8 +32,10 @@ pub mod unknown;
 pub mod validate;
 pub mod version;
 pub mod watermark;
+pub mod wishes;
 
 use crate::args::{Cli, Command, GlobalArgs, Output, manner_of};
+pub use crate::console::log_line;
 use crate::console::{Console, Format};
 use crate::exit;
 use crate::project::{Outcome, Session};
@@ -35,9 +43,12 @@ use crate::python::Surroundings;
 use crate::render::github::Annotations;
 use crate::render::{diagnostic, markdown};
 use ematix_flow_core::declare::Places;
+use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use ematix_flow_run::execute::Engine;
+use ematix_flow_telemetry::Telemetry;
 use serde_json::json;
+use std::sync::Arc;
 
 /// Runs the command that was asked for.
 pub fn dispatch(cli: Cli, around: Surroundings) -> u8 {
@@ -56,7 +67,8 @@ pub fn dispatch(cli: Cli, around: Surroundings) -> u8 {
         // The form that was asked for is none of this command's: its errors are words.
         manner.format = Format::Human;
     }
-    let session = Session { console: Console::new(manner), global: cli.global, around };
+    let telemetry = Telemetry::from_environment(Arc::new(ProcessEnvironment));
+    let session = Session { console: Console::new(manner), global: cli.global, around, telemetry };
     let outcome = match refused {
         Some(error) => Err(error.into()),
         None => perform(&session, cli.command),
@@ -89,8 +101,9 @@ fn perform(session: &Session, command: Command) -> Outcome {
         Command::Add(args) => add::add(session, &args),
         Command::Demo(args) => demo::demo(session, &args),
         Command::Dev(command) => dev::dev(session, &command),
-        Command::List(selection) => list::list(session, &selection),
+        Command::List(args) => list::list(session, &args),
         Command::Show(args) => show::show(session, &args),
+        Command::Graph(args) => graph::graph(session, &args),
         Command::Validate(args) => validate::validate(session, &args),
         Command::Preview(args) => plan::preview(session, &args),
         Command::Plan(args) => plan::plan(session, &args),
@@ -98,14 +111,24 @@ fn perform(session: &Session, command: Command) -> Outcome {
         Command::Run(args) => run::run(session, &args),
         Command::Copy(args) => copy::copy(session, &args),
         Command::RunDue(selection) => run_due::run_due(session, &selection),
-        Command::Status(selection) => status::status(session, &selection),
+        Command::Daemon(args) => daemon::daemon(session, &args),
+        Command::Retry(args) => wishes::retry(session, &args),
+        Command::Cancel(selection) => wishes::cancel(session, &selection),
+        Command::Pause(args) => wishes::pause(session, &args),
+        Command::Resume(selection) => wishes::resume(session, &selection),
+        Command::Unlock(selection) => wishes::unlock(session, &selection),
+        Command::Status(args) => status::status(session, &args),
         Command::History(args) => history::history(session, &args),
         Command::Logs(args) => logs::logs(session, &args),
         Command::Rejected(args) => rejected::rejected(session, &args),
         Command::Diff(args) => diff::diff(session, &args),
+        Command::Doctor(args) => doctor::doctor(session, &args),
         Command::Check(selection) => check::check(session, &selection),
         Command::Watermark(command) => watermark::watermark(session, &command),
+        Command::Rewind(args) => mend::rewind(session, &args),
+        Command::Backfill(args) => mend::backfill(session, &args),
         Command::Transform(command) => transform::transform(session, &command),
+        Command::Features(command) => features::features(session, &command),
         Command::Connections(command) => connections::connections(session, &command),
         Command::Schema(args) => schema::schema(session, &args),
         Command::Completions(args) => completions::completions(session, &args),
@@ -198,16 +221,6 @@ pub async fn tell_gone(console: &Console, engine: &Engine, names: &[String]) {
             console.tell(&diagnostic::warning(&words));
         }
     }
-}
-
-/// One line for a log collector: `{"timestamp":…,"level":…,"message":…, …}`.
-pub fn log_line(console: &Console, level: &str, message: &str, fields: serde_json::Value) {
-    let mut line =
-        json!({ "timestamp": jiff::Timestamp::now().to_string(), "level": level, "message": message });
-    if let (Some(line), serde_json::Value::Object(fields)) = (line.as_object_mut(), fields) {
-        line.extend(fields);
-    }
-    console.err(&format!("{line}\n"));
 }
 
 /// Prints a list: one document, or one line an item.

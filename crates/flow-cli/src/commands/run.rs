@@ -4,7 +4,7 @@ use super::{log_line, tell_errors, tell_gone, validate};
 use crate::args::{DryRunArgs, RunArgs, SelectionArgs};
 use crate::console::{Console, Format};
 use crate::exit;
-use crate::jobs;
+use crate::jobs::{self, Turn, Waiting};
 use crate::project::{self, Outcome, Session};
 use crate::render::github::Annotations;
 use crate::render::progress::Screen;
@@ -13,10 +13,13 @@ use crate::render::{diagnostic, markdown, report as render, report::Ended};
 use crate::selection::{self, Selection};
 use crate::signals;
 use ematix_flow_core::declare::PipelineOptions;
+use ematix_flow_core::graph::Graph;
 use ematix_flow_core::report::{RunReport, Status};
 use ematix_flow_run::execute::{Engine, Request};
+use ematix_flow_telemetry::prometheus;
 use serde_json::json;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 /// What a command wants of every pipeline that it runs.
 pub struct Wish {
@@ -32,6 +35,8 @@ pub struct Wish {
     pub started_by: &'static str,
     /// How many run at once.
     pub jobs: NonZeroUsize,
+    /// The file that Prometheus reads.
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// Runs pipelines once.
@@ -43,6 +48,7 @@ pub fn run(session: &Session, args: &RunArgs) -> Outcome {
         sample: 0,
         started_by: "cli",
         jobs: args.jobs,
+        metrics_file: args.metrics_file.clone(),
     };
     let command = if args.dry_run { "dry-run" } else { "run" };
     choose_and_perform(session, &args.selection, command, wish)
@@ -57,6 +63,7 @@ pub fn dry_run(session: &Session, args: &DryRunArgs) -> Outcome {
         sample: args.sample,
         started_by: "cli",
         jobs: NonZeroUsize::MIN,
+        metrics_file: None,
     };
     choose_and_perform(session, &args.selection, "dry-run", wish)
 }
@@ -88,7 +95,10 @@ pub fn perform(
     }
     signals::block_on(async |_| tell_gone(&session.console, engine, &selection.names).await)?;
     let screen = Screen::new(&session.console, wish.jobs.get() > 1 && selection.names.len() > 1);
-    let done = jobs::side_by_side(engine, selection.names.clone(), wish.jobs, async |engine, name, stop| {
+    let order = Graph::of(engine.project()).waiting(&selection.names);
+    let names: Vec<String> = order.iter().map(|(name, _)| name.clone()).collect();
+    let items = order.into_iter().map(|(item, waits_for)| Waiting { item, waits_for }).collect();
+    let mut done = jobs::in_order(engine, items, wish.jobs, async |engine, turn: Turn<String>, stop| {
         let request = Request {
             full_scan: wish.full_scan,
             dry_run: wish.dry_run,
@@ -96,7 +106,11 @@ pub fn perform(
             started_by: wish.started_by.to_owned(),
             ..project::request(wish.overrides.clone(), stop)
         };
-        let ended = one(session, engine, &screen, &name, &request).await;
+        let kept_by: Vec<&str> = turn.kept_by.iter().map(|place| names[*place].as_str()).collect();
+        let ended = match kept_by.as_slice() {
+            [] => one(session, engine, &screen, &turn.item, &request).await,
+            kept_by => kept(session, engine, &screen, &turn.item, kept_by, &request),
+        };
         match session.console.format() {
             Format::NdJson => session.console.json(&ended.report),
             Format::Github => {
@@ -105,13 +119,45 @@ pub fn perform(
             }
             Format::Human | Format::Json | Format::Markdown => {}
         }
-        ended
+        let may_follow = ended.report.status == Status::Success;
+        jobs::Ended { came: ended, may_follow }
     })?;
     drop(screen);
+    let reports: Vec<&mut RunReport> = done.ended.iter_mut().map(|ended| &mut ended.report).collect();
+    tell_others(session, engine, reports, wish.metrics_file.as_deref());
     answer(session, command, selection, &done.ended);
     tell_rest(&session.console, &done.left);
     let codes = done.ended.iter().map(|ended| exit::of_report(&ended.report, done.stop));
     Ok(exit::shared(codes.chain([exit::of_rest(done.left.len(), done.stop)])))
+}
+
+/// Sees to it that all is told that others shall know of runs, and says what was missed: in reports that are printed
+/// later, and on stderr.
+pub fn tell_others(
+    session: &Session,
+    engine: &Engine,
+    mut reports: Vec<&mut RunReport>,
+    metrics_file: Option<&Path>,
+) {
+    let mut missed = session.telemetry.finish().enter(reports.iter_mut().map(|report| &mut **report));
+    if let Some(file) = metrics_file {
+        let reports: Vec<&RunReport> = reports.iter().map(|report| &**report).collect();
+        let declared: Vec<&str> = engine.project().pipelines.keys().map(String::as_str).collect();
+        if let Err(error) = prometheus::enter(file, &reports, &declared) {
+            missed.push(format!("the metrics were not written to {}: {error}", file.display()));
+        }
+    }
+    tell_missed(session, missed);
+}
+
+/// What could not be told to others.
+pub fn tell_missed(session: &Session, missed: Vec<String>) {
+    for words in missed {
+        match session.console.logs_json() {
+            true => log_line(&session.console, "warn", &words, json!({})),
+            false => session.console.tell(&diagnostic::warning(&words)),
+        }
+    }
 }
 
 /// Names the pipelines that a signal has kept from beginning.
@@ -131,11 +177,30 @@ pub async fn one(
 ) -> Ended {
     let spec = &engine.project().pipelines[name];
     let progress = screen.follow(name, project::source_connection(spec), project::target_connection(spec));
-    let report = engine.run(name, request, &progress).await;
+    // Who sits at a terminal sees it: nobody is called from his bed by somebody who tries things.
+    let notify = request.slot.is_some() || !session.console.can_ask();
+    let report = session.telemetry.run(engine, name, request, &progress, notify).await;
     progress.finish(&report);
     let keys = progress.keys();
     progress.above(|| tell(&session.console, name, &report, &keys));
     Ended { report, keys }
+}
+
+/// A pipeline that is not run, since others that come before it did not end in success.
+fn kept(
+    session: &Session,
+    engine: &Engine,
+    screen: &Screen<'_>,
+    name: &str,
+    kept_by: &[&str],
+    request: &Request,
+) -> Ended {
+    let spec = &engine.project().pipelines[name];
+    let progress = screen.follow(name, project::source_connection(spec), project::target_connection(spec));
+    let report = engine.kept(name, kept_by, request);
+    progress.finish(&report);
+    progress.above(|| tell_end(&session.console, &report));
+    Ended { report, keys: Vec::new() }
 }
 
 /// How a run ended, and what else is told of it to people.
@@ -168,7 +233,8 @@ fn tell_end(console: &Console, report: &RunReport) {
         log_line(console, level, &message, json!({ "run": report }));
         return;
     }
-    if let Some(error) = &report.error {
+    // Why it was not started stands in its line.
+    if let Some(error) = report.error.as_ref().filter(|_| report.status != Status::Skipped) {
         tell_errors(console, std::slice::from_ref(error));
     }
     // Where nobody watches, the last line is all; the report has the rest.

@@ -119,7 +119,7 @@ fn all_settings(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<S
 
 /// What is written for one of several targets.
 fn of_part(project: &ProjectSpec, part: &PipelineSpec, from: &str) -> Vec<Setting> {
-    let target = project::target_name(project, part);
+    let target = project.target_name(part);
     let written = serde_json::to_value(&part.options).unwrap_or_default();
     let written = written.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
     written
@@ -158,7 +158,7 @@ fn rows_of(source: &SourceSpec, connection: &str) -> String {
 }
 
 fn target(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> String {
-    format!("{} {}", project::target_connection(spec), project::target_names(project, name, spec).join(", "))
+    format!("{} {}", project::target_connection(spec), project.target_names(name, spec).join(", "))
 }
 
 fn origin(location: &Location) -> String {

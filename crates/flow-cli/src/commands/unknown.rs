@@ -8,12 +8,6 @@ use clap::error::ErrorKind;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, did_you_mean};
 use std::ffi::OsString;
 
-/// Commands that are decided and not yet there.
-const LATER: &[&str] = &[
-    "graph", "daemon", "retry", "cancel", "pause", "resume", "unlock", "rewind", "backfill", "features",
-    "doctor",
-];
-
 /// Words of other tools, and what does the same here.
 const FOREIGN: &[(&str, &str)] = &[
     ("build", "run"),
@@ -26,6 +20,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("up", "run"),
     ("ls", "list"),
     ("describe", "show"),
+    ("dag", "graph"),
+    ("lineage", "graph"),
     ("compile", "preview --sql"),
     ("compare", "diff"),
     ("data-diff", "diff"),
@@ -45,13 +41,6 @@ const FOREIGN: &[(&str, &str)] = &[
 /// Refuses a word that is no command, with the one that was probably meant.
 pub fn unknown(session: &Session, words: &[OsString]) -> Outcome {
     let word = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    if LATER.contains(&word.as_str()) {
-        return Err(FlowError::new(
-            ErrorCode::NotYetSupported,
-            format!("`flow {word}` is not in this version yet"),
-        )
-        .into());
-    }
     let mut command = Cli::command();
     let foreign = FOREIGN.iter().find(|(foreign, _)| *foreign == word).map(|(_, ours)| (*ours).to_owned());
     let visible: Vec<String> = command
@@ -87,11 +76,5 @@ mod tests {
             let first = ours.split(' ').next().unwrap();
             assert!(command.find_subcommand(first).is_some(), "{ours} is no command");
         }
-    }
-
-    #[test]
-    fn no_later_command_is_here_already() {
-        let command = Cli::command();
-        assert!(LATER.iter().all(|later| command.find_subcommand(later).is_none()));
     }
 }

@@ -4,7 +4,8 @@ use super::number::{duration, instant, step_duration, thousands};
 use super::report::Counts;
 use super::style::{self, STRONG, paint};
 use super::table::Table;
-use ematix_flow_core::declare::Mode;
+use ematix_flow_core::history::short_id;
+use ematix_flow_core::planner::rewind;
 use ematix_flow_core::report::{RunLog, RunRow};
 use jiff::tz::TimeZone;
 
@@ -22,14 +23,15 @@ const COUNTS: &[CountColumn] = &[
 ];
 
 /// The counts where pipelines of several modes stand below each other.
-const SUMMED: &[CountColumn] = &[(">IN", |row| row.rows_in), (">WRITTEN", written)];
+const SUMMED: &[CountColumn] = &[(">IN", |row| row.rows_in), (">WRITTEN", |row| Some(row.rows_written()))];
 
-/// Rows written; a deleted key whose versions are kept is counted as closed out, too.
-fn written(row: &RunRow) -> Option<i64> {
-    let number = |value: Option<i64>| value.unwrap_or(0);
-    let mode = row.mode.as_deref().and_then(Mode::named);
-    let deleted = if mode.is_some_and(Mode::keeps_versions) { 0 } else { number(row.rows_deleted) };
-    Some(number(row.rows_inserted) + number(row.rows_updated) + number(row.rows_closed_out) + deleted)
+/// Who started a run, and what it did where it loaded nothing.
+fn started_by(row: &RunRow) -> String {
+    let by = row.started_by.clone().unwrap_or_default();
+    match row.mode.as_deref() {
+        Some(rewind::MODE) => format!("{by}, {}", rewind::MODE),
+        _ => by,
+    }
 }
 
 /// A line a run, newest first. What no line needs has no column.
@@ -69,8 +71,8 @@ pub fn runs(rows: &[RunRow], one_pipeline: bool, zone: &TimeZone) -> String {
         cells.extend(
             counts.iter().map(|(_, value)| value(row).filter(|_| counted).map(thousands).unwrap_or_default()),
         );
-        cells.push(row.started_by.clone().unwrap_or_default());
-        cells.push(short(&row.run_id).to_owned());
+        cells.push(started_by(row));
+        cells.push(short_id(&row.run_id).to_owned());
         cells.extend(errors.then(|| row.error_code.clone().unwrap_or_default()));
         table.row(cells);
         for transform in &row.transforms {
@@ -82,7 +84,7 @@ pub fn runs(rows: &[RunRow], one_pipeline: bool, zone: &TimeZone) -> String {
             cells.push(transform.duration_ms.map(|ms| duration(ms.unsigned_abs())).unwrap_or_default());
             cells.extend(counts.iter().map(|_| String::new()));
             cells.push(transform.name.clone());
-            cells.push(short(&transform.run_id).to_owned());
+            cells.push(short_id(&transform.run_id).to_owned());
             cells.extend(errors.then(|| transform.error_code.clone().unwrap_or_default()));
             table.row(cells);
         }
@@ -111,6 +113,7 @@ pub fn log(log: &RunLog, zone: &TimeZone) -> String {
     fact("took", run.duration_ms.map(|ms| duration(ms.unsigned_abs())));
     fact("rows", Some(outcome(run)).filter(|_| run.error.is_none() && run.step_name.is_none()));
     fact("watermark", watermark(run));
+    fact("slot", run.slot.as_deref().map(|slot| served(slot, run.attempt, zone)));
     fact("by", by(run));
     fact("version", run.version.clone());
     if let Some(error) = &run.error {
@@ -162,17 +165,13 @@ fn after(run: &RunRow) -> String {
             transform.name.clone(),
             paint(style::of_status(&transform.status), &transform.status),
             transform.duration_ms.map(|ms| duration(ms.unsigned_abs())).unwrap_or_default(),
-            short(&transform.run_id).to_owned(),
+            short_id(&transform.run_id).to_owned(),
         ];
         let error = transform.error.as_deref().unwrap_or_default();
         cells.extend(errors.then(|| error.lines().next().unwrap_or_default().to_owned()));
         table.row(cells);
     }
     format!("\n{}", table.render())
-}
-
-fn short(run_id: &str) -> &str {
-    run_id.get(run_id.len().saturating_sub(8)..).unwrap_or(run_id)
 }
 
 fn outcome(row: &RunRow) -> String {
@@ -208,6 +207,12 @@ fn watermark(row: &RunRow) -> Option<String> {
             Some(format!("{} → {}", text(before), text(after)))
         }
     }
+}
+
+/// The slot of a run, and, from the second attempt on, which one it is.
+fn served(slot: &str, attempt: i64, zone: &TimeZone) -> String {
+    let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+    format!("{}{again}", instant(slot, zone))
 }
 
 fn by(row: &RunRow) -> Option<String> {
@@ -255,6 +260,8 @@ mod tests {
             host: Some("etl-1".into()),
             pid: Some(4711),
             version: Some("0.1.0".into()),
+            slot: None,
+            attempt: 1,
             parent_run_id: None,
             step_name: None,
             transforms: Vec::new(),

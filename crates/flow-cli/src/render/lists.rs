@@ -1,9 +1,9 @@
 //! Pipelines, their state, watermarks, connections and findings, a line each.
 
-use super::number::{counted, duration, instant, thousands};
-use super::style::{self, ERROR, FAINT, GOOD, STRONG, paint};
+use super::number::{counted, instant, minute, thousands};
+use super::style::{ERROR, GOOD, STRONG, paint};
 use super::table::{Table, cut};
-use ematix_flow_core::report::{ConnectionReport, RejectedRows, StatusRow, Violation, WatermarkRow};
+use ematix_flow_core::report::{ConnectionReport, RejectedRows, RowsAsOf, Violation, WatermarkRow};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -20,6 +20,9 @@ pub struct Listed {
     pub timezone: String,
     /// The next slot, RFC 3339.
     pub next: Option<String>,
+    /// The next slots, RFC 3339 with the offset of its zone; where somebody asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_slots: Option<Vec<String>>,
     /// Where it reads.
     pub source_connection: String,
     /// Where it writes.
@@ -63,6 +66,40 @@ pub fn pipelines(listed: &[Listed], zone: &TimeZone) -> String {
     table.render()
 }
 
+/// `NAME SCHEDULE TIMEZONE NEXT`, a line a slot.
+pub fn slots(listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return "no pipelines are declared\n".to_owned();
+    }
+    let mut table = Table::new(&["NAME", "SCHEDULE", "TIMEZONE", "NEXT"]);
+    for pipeline in listed {
+        let slots = pipeline.next_slots.as_deref().unwrap_or_default();
+        let first = match (&pipeline.schedule, slots.first()) {
+            (Some(_), _) if !pipeline.enabled => "disabled".to_owned(),
+            (_, Some(slot)) => with_offset(slot),
+            _ => dash(),
+        };
+        let timezone = pipeline.schedule.as_ref().map(|_| pipeline.timezone.clone());
+        table.row([
+            paint(STRONG, &pipeline.name),
+            pipeline.schedule.clone().unwrap_or_else(dash),
+            timezone.unwrap_or_else(dash),
+            first,
+        ]);
+        for slot in slots.iter().skip(1) {
+            table.row([String::new(), String::new(), String::new(), with_offset(slot)]);
+        }
+    }
+    table.render()
+}
+
+/// `2026-03-29T03:00:00+02:00` for people; the seconds where there are any.
+fn with_offset(slot: &str) -> String {
+    let (instant, offset) = slot.split_at_checked(19).unwrap_or((slot, ""));
+    let instant = instant.strip_suffix(":00").unwrap_or(instant);
+    format!("{} {offset}", instant.replace('T', " "))
+}
+
 /// A transform as `flow transform list` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListedTransform {
@@ -98,53 +135,6 @@ pub fn transforms(listed: &[ListedTransform], zone: &TimeZone) -> String {
         ]);
     }
     table.render()
-}
-
-/// `NAME LAST STARTED TOOK LAG NEXT RUNS`.
-pub fn states(rows: &[StatusRow], zone: &TimeZone) -> String {
-    if rows.is_empty() {
-        return "no pipelines are declared\n".to_owned();
-    }
-    let mut table = Table::new(&["NAME", "LAST", "STARTED", ">TOOK", ">LAG", "NEXT", "RUNS"]);
-    for row in rows {
-        let last = row.last_run.as_ref();
-        table.row([
-            paint(STRONG, &row.name),
-            last.map_or_else(
-                || paint(FAINT, "never ran"),
-                |run| paint(style::of_status(&run.status), &run.status),
-            ),
-            last.map(|run| minute(&run.started_at, zone)).unwrap_or_else(dash),
-            last.and_then(|run| run.duration_ms).map(|ms| duration(ms.unsigned_abs())).unwrap_or_else(dash),
-            row.lag_ms.map(|ms| lag(ms.unsigned_abs())).unwrap_or_else(dash),
-            row.next.as_deref().map(|next| minute(next, zone)).unwrap_or_else(dash),
-            sparkline(&row.recent),
-        ]);
-    }
-    table.render()
-}
-
-/// Last runs, oldest first; the taller, the worse.
-fn sparkline(recent: &[String]) -> String {
-    let bar = |status: &str| match status {
-        "skipped" => "▁",
-        "success" => "▂",
-        "locked" | "cancelled" => "▄",
-        "refused" => "▆",
-        "running" => "·",
-        _ => "█",
-    };
-    recent.iter().map(|status| paint(style::of_status(status), bar(status))).collect()
-}
-
-/// Time since the last success, in its largest unit.
-fn lag(milliseconds: u64) -> String {
-    match milliseconds / 1000 {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
-        seconds => format!("{} d", seconds / 86_400),
-    }
 }
 
 /// Stored watermarks.
@@ -201,6 +191,25 @@ pub fn rejected(pipeline: &str, found: &RejectedRows, zone: &TimeZone) -> String
     format!("{name}  {rows} in {at}\n{}{more}", table.render())
 }
 
+/// The rows of a history as they were: the keys, then what they hold, and since when until when.
+pub fn as_of(found: &RowsAsOf, zone: &TimeZone) -> String {
+    if found.rows.is_empty() {
+        return format!("no row of {} was valid then\n", found.table);
+    }
+    let mut table = Table::new(&["VALID FROM", "VALID TO", "ROW"]);
+    for row in &found.rows {
+        let named = |name: &String| row.values.get(name).map(|value| (name.clone(), value));
+        let others = row.values.iter().filter(|(name, _)| !found.keys.contains(name));
+        let cells =
+            found.keys.iter().filter_map(named).chain(others.map(|(name, value)| (name.clone(), value)));
+        let values: Vec<String> =
+            cells.map(|(name, value)| format!("{name} = {}", super::report::cell(value))).collect();
+        let until = row.valid_to.as_ref().map(|at| instant(at, zone)).unwrap_or_default();
+        table.row([instant(&row.valid_from, zone), until, values.join(", ")]);
+    }
+    table.render()
+}
+
 /// Connections, opened or not.
 pub fn connections(rows: &[ConnectionReport], checked: bool) -> String {
     if rows.is_empty() {
@@ -209,7 +218,7 @@ pub fn connections(rows: &[ConnectionReport], checked: bool) -> String {
     let mut table = if checked {
         Table::new(&["NAME", "STATE", "ADDRESS", "SERVER", "TLS", ">TOOK"])
     } else {
-        Table::new(&["NAME", "ADDRESS", "FOUND IN"])
+        Table::new(&["NAME", "ADDRESS", "SSLMODE", "FOUND IN"])
     };
     for row in rows {
         let name = paint(STRONG, &row.name);
@@ -218,7 +227,8 @@ pub fn connections(rows: &[ConnectionReport], checked: bool) -> String {
                 Some(error) => paint(ERROR, &error.message),
                 None => row.address.clone(),
             };
-            table.row([name, address, row.found_in.clone()]);
+            let mode = row.sslmode.clone().unwrap_or_else(dash);
+            table.row([name, address, mode, row.found_in.clone()]);
             continue;
         }
         let state = match &row.error {
@@ -262,15 +272,6 @@ pub fn violations(pipeline: &str, found: &[Violation]) -> String {
     text
 }
 
-fn minute(text: &str, zone: &TimeZone) -> String {
-    let instant = instant(text, zone);
-    match instant.len() {
-        // Without the seconds, which a list of slots does not need.
-        19 => instant[..16].to_owned(),
-        _ => instant,
-    }
-}
-
 fn dash() -> String {
     "–".to_owned()
 }
@@ -291,6 +292,7 @@ mod tests {
                 schedule: Some("0 * * * *".into()),
                 timezone: "UTC".into(),
                 next: Some("2026-03-01T11:00:00Z".into()),
+                next_slots: None,
                 source_connection: "crm".into(),
                 target_connection: "warehouse".into(),
                 target: "analytics.dim_customers".into(),
@@ -304,6 +306,7 @@ mod tests {
                 schedule: Some("every 15m".into()),
                 timezone: "UTC".into(),
                 next: Some("2026-03-01T11:00:00Z".into()),
+                next_slots: None,
                 source_connection: "crm".into(),
                 target_connection: "crm".into(),
                 target: "public.orders".into(),
@@ -318,25 +321,6 @@ mod tests {
 NAME       MODE   SCHEDULE   NEXT              SOURCE  TARGET
 customers  scd2   0 * * * *  2026-03-01 11:00  crm     warehouse analytics.dim_customers
 orders     merge  every 15m  disabled          crm     public.orders
-"
-        );
-    }
-
-    #[test]
-    fn a_state_has_its_last_runs_as_a_sparkline() {
-        let recent = ["success", "failed", "refused", "locked", "skipped", "running"].map(str::to_owned);
-        let rows = [StatusRow {
-            name: "customers".into(),
-            last_run: None,
-            lag_ms: Some(7_500_000),
-            next: None,
-            recent: recent.into(),
-        }];
-        assert_eq!(
-            plain(&states(&rows, &TimeZone::UTC)),
-            "\
-NAME       LAST       STARTED  TOOK  LAG  NEXT  RUNS
-customers  never ran  –           –  2 h  –     ▂█▆▄▁·
 "
         );
     }

@@ -3,7 +3,10 @@
 
 pub mod diagnostic;
 pub mod diff;
+pub mod doctor;
+pub mod features;
 pub mod github;
+pub mod graph;
 pub mod history;
 pub mod lists;
 pub mod markdown;
@@ -13,6 +16,8 @@ pub mod progress;
 pub mod report;
 pub mod show;
 pub mod spinner;
+pub mod state;
+pub mod status_page;
 pub mod style;
 pub mod table;
 pub mod timeline;

@@ -70,6 +70,25 @@ pub fn instant(text: &str, zone: &TimeZone) -> String {
     }
 }
 
+/// An RFC 3339 instant without the seconds, which a list of slots does not need.
+pub fn minute(text: &str, zone: &TimeZone) -> String {
+    let instant = instant(text, zone);
+    match instant.len() {
+        19 => instant[..16].to_owned(),
+        _ => instant,
+    }
+}
+
+/// How long ago something was, in its largest unit.
+pub fn age(milliseconds: u64) -> String {
+    match milliseconds / 1000 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use super::spinner::{Board, Line};
 use super::style::{FAINT, STRONG, WARNING, paint};
 use super::table::cut;
 use crate::console::Console;
+use ematix_flow_core::error::FlowError;
 use ematix_flow_core::pipeline::Transform;
 use ematix_flow_core::plan::{Plan, Step, StepKind};
 use ematix_flow_core::report::{RunReport, StepReport, TransformReport};
@@ -57,6 +58,8 @@ pub struct Progress<'a> {
 struct Seen {
     keys: Vec<String>,
     waiting: bool,
+    /// Whether it was said that the target's server is away.
+    away: bool,
     source_told: bool,
     passing_since: Option<Instant>,
 }
@@ -117,6 +120,12 @@ impl Observer for Progress<'_> {
         if self.tells() {
             // It has the pipeline's name in it, also where several run.
             self.above(|| self.console.tell(&head(pipeline, plan, &self.source, &self.target_connection)));
+        }
+    }
+
+    fn away(&self, error: &FlowError) {
+        if !std::mem::replace(&mut self.seen().away, true) && self.tells() {
+            self.line(&format!("  {} {}; it is tried again\n", paint(WARNING, "waiting:"), error.message));
         }
     }
 

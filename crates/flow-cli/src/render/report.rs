@@ -3,7 +3,8 @@
 use super::number::{counted, duration, thousands};
 use super::style::{self, FAINT, STRONG, paint};
 use ematix_flow_core::declare::Mode;
-use ematix_flow_core::error::ExitCode;
+use ematix_flow_core::error::{ExitCode, FlowError};
+use ematix_flow_core::planner::rewind;
 use ematix_flow_core::report::{LayerReport, RunReport, SampleRow, Status, TransformReport};
 use serde_json::Value;
 
@@ -68,6 +69,13 @@ impl Counts {
     }
 
     fn words(&self, mode: &str, whole: bool) -> Vec<String> {
+        if mode == rewind::MODE {
+            let words = [
+                format!("{} brought back", thousands(self.updated)),
+                format!("{} gone", thousands(self.deleted)),
+            ];
+            return words.into();
+        }
         let mode = Mode::named(mode);
         let versions = mode.is_some_and(Mode::keeps_versions);
         let updates = mode.is_some_and(Mode::updates_rows);
@@ -120,6 +128,14 @@ pub fn line(report: &RunReport) -> String {
         };
         text.push_str(&format!("  {line}"));
     }
+    for told in &report.notify {
+        let endings: Vec<&str> = told.on.iter().map(|ending| ending.name()).collect();
+        text.push_str(&format!(
+            "  when it has ended, not told here: {} of {}\n",
+            told.to,
+            endings.join(", ")
+        ));
+    }
     text
 }
 
@@ -153,11 +169,21 @@ fn own_line(report: &RunReport) -> String {
         Status::Success => {
             format!("{status}  {name}  {}  {took}{run}\n", Counts::of(report).line(&report.mode))
         }
-        Status::Skipped => format!("{status}  {name}  not started\n"),
+        Status::Skipped => match &report.error {
+            Some(error) => skipped(&report.pipeline, error),
+            None => format!("{status}  {name}  not started\n"),
+        },
         _ if report.committed => format!("{status}  {name}  the load stands  {took}{run}\n"),
         Status::Refused => format!("{status}  {name}  nothing was written{run}\n"),
         _ => format!("{status}  {name}  nothing was written  {took}{run}\n"),
     }
+}
+
+/// Why something was not started, in a line.
+pub fn skipped(name: &str, why: &FlowError) -> String {
+    let status = paint(style::of_status("skipped"), "skipped");
+    let hint = why.hint.as_deref().map(|hint| format!("  ({hint})")).unwrap_or_default();
+    format!("{status}  {}  {}{hint}\n", paint(STRONG, name), why.message)
 }
 
 /// Rows that would change: a new or a lost row whole, a changed one as old → new.

@@ -41,6 +41,20 @@ impl Check<'_> {
         }
     }
 
+    /// The columns of ours, each with the option that names it: none is declared, and no two have one name.
+    pub(crate) fn managed_names(&mut self, managed: &[(&str, &Ident)], table: &Table) {
+        for (index, (part, name)) in managed.iter().enumerate() {
+            self.not_declared(part, name, table, true);
+            if let Some((other, _)) = managed[..index].iter().find(|(_, other)| other == name) {
+                let error = FlowError::new(
+                    ErrorCode::DuplicateName,
+                    format!("`{part}` and `{other}` are both called `{name}`"),
+                );
+                self.fail(part, error);
+            }
+        }
+    }
+
     pub(crate) fn not_declared(&mut self, part: &str, name: &Ident, table: &Table, used: bool) {
         if used && table.column(name).is_some() {
             let error = FlowError::new(

@@ -90,16 +90,14 @@ impl Check<'_> {
     }
 
     pub(crate) fn target(&mut self, target: &str) -> Option<Target> {
-        if let Some(spec) = self.project.tables.get(target) {
-            return self.table(target, spec).map(Target::Declared);
+        let project = self.project;
+        if let Some((key, table)) = project.declared_target(target) {
+            return self.table(key, table).map(Target::Declared);
         }
         match self.keep("target", QualifiedName::parse(target))? {
             (Some(schema), name) => {
-                let declared = self.project.tables.called(schema.as_str(), name.as_str());
-                match declared {
-                    Some((key, table)) => self.table(key, table).map(Target::Declared),
-                    None => Some(Target::Inferred(QualifiedName { schema, name })),
-                }
+                let name = QualifiedName { schema, name };
+                self.is_no_view(&name).then_some(Target::Inferred(name))
             }
             (None, _) => {
                 let error = FlowError::new(ErrorCode::UnknownTable, format!("there is no table `{target}`"));

@@ -4,18 +4,20 @@
 mod columns;
 mod ends;
 mod expectations;
+mod features;
 mod helpers;
 mod options;
 mod tables;
 mod transforms;
 
+pub use features::{FeatureView, ONLINE};
 pub use transforms::{NamedTransform, Transform, Work, named_transform, unknown_transform};
 
 use crate::declare::options::*;
 use crate::declare::{Names, ProjectSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::query::ReadQuery;
+use crate::query::{ReadQuery, SlotTimes};
 use crate::schema::Table;
 use crate::sql::{Ident, QualifiedName};
 
@@ -45,6 +47,14 @@ impl Source {
         let queries: Vec<&ReadQuery> = union.iter().map(|member| &member.query).collect();
         let connection = union.first().map(|member| member.connection.clone()).unwrap_or_default();
         Source { connection, query: ReadQuery::over_all(&queries), union }
+    }
+
+    /// The source for a slot, whose times its queries may name.
+    pub fn at_slot(&self, slot: &SlotTimes) -> Source {
+        if self.union.is_empty() {
+            return Source::of(self.connection.clone(), self.query.at_slot(slot));
+        }
+        Source::of_union(self.union.iter().map(|member| member.at_slot(slot)).collect())
     }
 
     /// The sources that it consists of: itself, where it is no union.

@@ -41,6 +41,16 @@ impl Check<'_> {
         }
     }
 
+    /// Who is told how a run has ended.
+    pub(crate) fn notifications(&mut self, options: &PipelineOptions) {
+        for (index, notification) in options.notify().iter().enumerate() {
+            for (part, error) in notification.mistakes() {
+                let at = format!("notify.{index}.{part}");
+                self.fail(at.trim_end_matches('.'), error);
+            }
+        }
+    }
+
     /// A column of ours, or none; `true` is the name that it has when unwritten.
     pub(crate) fn optional_name(
         &mut self,

@@ -10,7 +10,7 @@ use crate::types::DataType;
 
 impl Check<'_> {
     pub(crate) fn table(&mut self, key: &str, spec: &TableSpec) -> Option<Table> {
-        let outer = std::mem::replace(&mut self.path, Places::path("tables", key));
+        let outer = std::mem::replace(&mut self.path, Places::path(spec.section(), key));
         let table = self.table_inner(key, spec);
         self.path = outer;
         table

@@ -56,6 +56,11 @@ impl Transform {
         words
     }
 
+    /// Whether all that it does is one transaction of ours.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self.work, Work::Sql { transaction: true, .. })
+    }
+
     /// Its statements as text; nothing of a function.
     pub fn sql(&self) -> String {
         match &self.work {

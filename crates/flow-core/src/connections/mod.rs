@@ -1,56 +1,38 @@
 //! Where a connection leads: the first of an environment variable, the project's files and the user's
-//! own file says it whole; `read_only`, `max_connections` and `session` come from the files in every case.
+//! own file says it whole, and what that leaves unsaid is filled as psql fills it; `read_only`, `role`, `max_connections`
+//! and `session` come from the files in every case.
 //! Pure: what it needs of the machine it asks an [`Environment`]; it opens nothing.
 
+mod local;
 mod target;
+mod unsaid;
+mod user_file;
 
-pub use target::ConnectionTarget;
+pub use local::{is_local, is_socket};
+pub use target::{ConnectionTarget, PasswordCommand};
+pub use user_file::{USER_FILE_SHOWN, check_user_file, user_file, warning};
 
 use crate::declare::environment::Environment;
 use crate::declare::file_dsn::duckdb_file;
 use crate::declare::interpolation::{Missing, Template};
-use crate::declare::toml_file::read_connections;
 use crate::declare::{ConnectionSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
-use crate::libpq::{check_parameter, of_connection, parse_dsn};
+use crate::libpq::{VARIABLES, check_parameter, of_connection, parse_dsn};
 use crate::secret::Secret;
+use crate::sql::Ident;
 use indexmap::IndexMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use user_file::UserFile;
 
 /// The name of the connection that stands where none is named.
 const DEFAULT: &str = "default";
 
+/// What Postgres calls the role of whoever has set none; no role can have that name.
+const NO_ROLE: &str = "none";
+
 /// The variable that says where `default` leads; with `_NAME` behind it, where NAME leads.
 pub const DSN_VARIABLE: &str = "EMATIX_FLOW_DSN";
-
-/// The user's own file below the home directory, and how messages call it.
-const USER_FILE: &str = ".ematix-flow/connections.toml";
-const USER_FILE_SHOWN: &str = "~/.ematix-flow/connections.toml";
-
-/// libpq's variables for what a DSN can say.
-const PG_VARIABLES: &[(&str, &str)] = &[
-    ("PGHOST", "host"),
-    ("PGHOSTADDR", "hostaddr"),
-    ("PGPORT", "port"),
-    ("PGUSER", "user"),
-    ("PGPASSWORD", "password"),
-    ("PGDATABASE", "dbname"),
-    ("PGSSLMODE", "sslmode"),
-    ("PGSSLROOTCERT", "sslrootcert"),
-    ("PGCONNECT_TIMEOUT", "connect_timeout"),
-    ("PGOPTIONS", "options"),
-    ("PGAPPNAME", "application_name"),
-    ("PGTARGETSESSIONATTRS", "target_session_attrs"),
-    ("PGLOADBALANCEHOSTS", "load_balance_hosts"),
-    ("PGSERVICE", "service"),
-    ("PGSSLCERT", "sslcert"),
-    ("PGSSLKEY", "sslkey"),
-    ("PGSSLCRL", "sslcrl"),
-    ("PGREQUIREAUTH", "require_auth"),
-    ("PGREQUIREPEER", "requirepeer"),
-    ("PGCHANNELBINDING", "channel_binding"),
-];
 
 /// Where a connection leads, with everything looked up that the machine must say.
 ///
@@ -65,23 +47,54 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
         Some(file) => target::of_file(&file, found_in),
         None => {
             let parameters = found.parameters(environment).map_err(|error| of_connection(error, name))?;
-            target::complete(name, parameters, found_in, environment)
-                .map_err(|error| found.place(error, "dsn"))?
+            let said = parameters.iter().any(|(parameter, _)| parameter == "password");
+            let filled = unsaid::fill(parameters, environment)
+                .map_err(|error| found.place(of_connection(error, name), "dsn"))?;
+            // A password of the surroundings is for who says nothing of one.
+            let command = found.password_command(environment)?;
+            if command.is_some() && said {
+                return Err(found.place(two_passwords(name), "password_command"));
+            }
+            let target = target::complete(name, filled, found_in, environment)
+                .map_err(|error| found.place(error, "dsn"))?;
+            match command {
+                Some(_) => ConnectionTarget { password: None, password_command: command, ..target },
+                None => target,
+            }
         }
     };
+    let mut session = IndexMap::new();
     let sides = [of_environment(name, project), of_files(name, project), user_file.declared(name)];
     for declared in sides.into_iter().flatten() {
         target.read_only |= declared.spec.read_only;
+        if let (None, Some(role)) = (&target.role, &declared.spec.role) {
+            target.role = Some(declared.role(role, environment)?);
+        }
         let most = declared.spec.max_connections.map(NonZeroU32::get);
         target.max_connections = target.max_connections.or(most);
         for (setting, value) in &declared.spec.session {
-            if !target.session.contains_key(setting) {
+            if !session.contains_key(setting) {
                 let value = declared.value(&format!("session.{setting}"), value, environment)?;
-                target.session.insert(setting.clone(), value.reveal().to_owned());
+                session.insert(setting.clone(), value.reveal().to_owned());
             }
         }
     }
-    Ok(target)
+    for (setting, value) in std::mem::take(&mut target.session) {
+        if !session.keys().any(|pinned| pinned.eq_ignore_ascii_case(&setting)) {
+            session.insert(setting, value);
+        }
+    }
+    // The word with which an environment takes back what the files say.
+    target.role = target.role.filter(|role| role.as_str() != NO_ROLE);
+    Ok(ConnectionTarget { session, ..target })
+}
+
+fn two_passwords(name: &str) -> FlowError {
+    FlowError::new(
+        ErrorCode::ConflictingOptions,
+        format!("the connection `{name}` has a password and a `password_command`"),
+    )
+    .hint("take one out: the password comes from the one or from the other")
 }
 
 /// Whether anything seen from here says where a connection leads. Nothing of it is looked up.
@@ -102,8 +115,11 @@ pub fn known_connections(
         .into_iter()
         .map(|name| {
             let found = locate(&name, project, &user_file, environment);
-            let found_in = found.map_or_else(|_| String::new(), |found| found.shown());
             let target = resolve(&name, project, environment);
+            let found_in = match &target {
+                Ok(target) => target.found_in.clone(),
+                Err(_) => found.map_or_else(|_| String::new(), |found| found.shown()),
+            };
             (name, found_in, target)
         })
         .collect()
@@ -124,8 +140,8 @@ enum Found<'a> {
     },
     Project(Declared<'a>),
     User(Declared<'a>),
-    /// libpq's variables, for `default`.
-    PgVariables(Vec<(&'static str, &'static str, Secret)>),
+    /// Nothing says it, and libpq's variables and defaults do: for `default`.
+    Unsaid,
 }
 
 /// A `[connections.NAME]`.
@@ -174,10 +190,7 @@ fn locate<'a>(
         return Err(error.clone());
     }
     if name == DEFAULT {
-        let set = |(variable, parameter): &(&'static str, &'static str)| {
-            set_variable(variable, environment).map(|value| (*variable, *parameter, value))
-        };
-        return Ok(Found::PgVariables(PG_VARIABLES.iter().filter_map(set).collect()));
+        return Ok(Found::Unsaid);
     }
     Err(unknown(name, project, user_file, environment))
 }
@@ -187,7 +200,7 @@ fn set_variable(name: &str, environment: &dyn Environment) -> Option<Secret> {
     environment.variable(name).filter(|value| !value.is_empty()).map(Secret::from)
 }
 
-/// Whether a section says where it leads, and not only `read_only`, `max_connections` or `session`.
+/// Whether a section says where it leads, and not only `read_only`, `role`, `max_connections` or `session`.
 fn leads_somewhere(spec: &ConnectionSpec) -> bool {
     spec.dsn.is_some() || !spec.parameters().is_empty()
 }
@@ -198,6 +211,14 @@ fn unknown(
     user_file: &UserFile,
     environment: &dyn Environment,
 ) -> FlowError {
+    // Names of variables are made of it, so that a password in it would be shown in another form.
+    if name.contains("://") {
+        return FlowError::new(
+            ErrorCode::UnknownConnection,
+            "a DSN stands where the name of a connection should",
+        )
+        .hint("declare it, [connections.NAME] with dsn = \"…\", and write NAME");
+    }
     let declared = project.connections.contains_key(name) || user_file.declared(name).is_some();
     let message = if declared {
         format!("nothing says where the connection `{name}` leads")
@@ -244,7 +265,7 @@ fn names(project: &ProjectSpec, user_file: &UserFile, environment: &dyn Environm
         sources.any(|source| source.unwrap_or(DEFAULT) == DEFAULT)
             || pipeline.options.target_connection.as_deref() == Some(DEFAULT)
     });
-    let sets_default = PG_VARIABLES.iter().map(|(variable, _)| *variable).chain([DSN_VARIABLE]);
+    let sets_default = VARIABLES.iter().map(|(variable, _)| *variable).chain([DSN_VARIABLE]);
     if uses_default || sets_default.into_iter().any(|variable| set_variable(variable, environment).is_some())
     {
         names.push(DEFAULT.to_owned());
@@ -278,10 +299,7 @@ impl Found<'_> {
                 }
             }
             Found::User(_) => USER_FILE_SHOWN.to_owned(),
-            Found::PgVariables(set) if set.is_empty() => "libpq's defaults".to_owned(),
-            Found::PgVariables(set) => {
-                set.iter().map(|(variable, ..)| *variable).collect::<Vec<_>>().join(", ")
-            }
+            Found::Unsaid => String::new(),
         }
     }
 
@@ -293,10 +311,28 @@ impl Found<'_> {
                 Some(dsn) => (declared.value("dsn", dsn.reveal(), environment)?, declared.directory("dsn")),
                 None => return Ok(None),
             },
-            Found::PgVariables(_) => return Ok(None),
+            Found::Unsaid => return Ok(None),
         };
         let file = duckdb_file(dsn.reveal()).map_err(|error| self.place(error, "dsn"))?;
         Ok(file.map(|file| directory.join(file)))
+    }
+
+    /// What prints the password, with every `${…}` filled.
+    fn password_command(&self, environment: &dyn Environment) -> Result<Option<PasswordCommand>> {
+        let (Found::Project(declared) | Found::User(declared)) = self else { return Ok(None) };
+        let Some(written) = &declared.spec.password_command else { return Ok(None) };
+        let words = written
+            .iter()
+            .map(|word| declared.value("password_command", word.reveal(), environment))
+            .collect::<Result<Vec<Secret>>>()?;
+        PasswordCommand::new(written, words).map(Some).ok_or_else(|| {
+            let words = format!("`password_command` of connection `{}` names no program", declared.name);
+            let error = FlowError::new(ErrorCode::InvalidValue, words);
+            declared.place(
+                error.hint("it is a list: [\"pass\", \"show\", \"crm\"]; no shell reads it"),
+                "password_command",
+            )
+        })
     }
 
     /// The parameters that are said, with every `${…}` filled.
@@ -304,18 +340,7 @@ impl Found<'_> {
         match self {
             Found::Variable { dsn, .. } => parse_dsn(dsn.reveal()).map_err(|error| self.place(error, "dsn")),
             Found::Project(declared) | Found::User(declared) => declared.parameters(environment),
-            Found::PgVariables(set) => {
-                let mut parameters = Vec::new();
-                for (variable, parameter, value) in set {
-                    let kept = check_parameter(parameter, value.reveal()).map_err(|error| {
-                        error.detail(format!("it comes from the environment variable {variable}"))
-                    })?;
-                    if kept {
-                        parameters.push(((*parameter).to_owned(), value.clone()));
-                    }
-                }
-                Ok(parameters)
-            }
+            Found::Unsaid => Ok(Vec::new()),
         }
     }
 
@@ -326,7 +351,7 @@ impl Found<'_> {
                 error.detail(format!("it stands in the environment variable {name}"))
             }
             Found::Project(declared) | Found::User(declared) => declared.place(error, parameter),
-            Found::PgVariables(_) => error,
+            Found::Unsaid => error,
         }
     }
 }
@@ -361,6 +386,12 @@ impl Declared<'_> {
             }
         }
         Ok(parameters)
+    }
+
+    /// The role that its sessions take.
+    fn role(&self, text: &str, environment: &dyn Environment) -> Result<Ident> {
+        let value = self.value("role", text, environment)?;
+        Ident::new(value.reveal()).map_err(|error| self.place(error, "role"))
     }
 
     /// A value with its `${…}` filled.
@@ -398,67 +429,6 @@ impl Declared<'_> {
         match self.places.find(&self.path(parameter)) {
             Some(place) => error.at(place.clone()),
             None => error.detail(format!("connection `{}`", self.name)),
-        }
-    }
-}
-
-/// The user's own file, read once.
-enum UserFile {
-    /// Without HOME there is none.
-    NoHome,
-    /// There is no such file.
-    Absent,
-    /// Its connections.
-    Read(IndexMap<String, ConnectionSpec>, Places),
-    /// It cannot be read; told only to those who need it.
-    Wrong(FlowError),
-}
-
-impl UserFile {
-    fn new(environment: &dyn Environment) -> UserFile {
-        let Some(home) = set_variable("HOME", environment) else { return UserFile::NoHome };
-        let path = PathBuf::from(home.reveal()).join(USER_FILE);
-        if !environment.exists(&path) {
-            return UserFile::Absent;
-        }
-        match read_connections(&path, environment) {
-            Ok((connections, places)) => UserFile::Read(connections, places),
-            Err(errors) => {
-                let mut errors = errors.into_iter();
-                match errors.next() {
-                    Some(first) => {
-                        UserFile::Wrong(errors.fold(first, |first, next| first.detail(next.message)))
-                    }
-                    None => UserFile::Absent,
-                }
-            }
-        }
-    }
-
-    fn connections(&self) -> &IndexMap<String, ConnectionSpec> {
-        static NONE: std::sync::LazyLock<IndexMap<String, ConnectionSpec>> =
-            std::sync::LazyLock::new(IndexMap::new);
-        match self {
-            UserFile::Read(connections, _) => connections,
-            _ => &NONE,
-        }
-    }
-
-    fn declared<'a>(&'a self, name: &str) -> Option<Declared<'a>> {
-        match self {
-            UserFile::Read(connections, places) => {
-                let (name, spec) = connections.get_key_value(name)?;
-                Some(Declared { name, spec, places, environment: None })
-            }
-            _ => None,
-        }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            UserFile::NoHome => format!("{USER_FILE_SHOWN}, but HOME is not set"),
-            UserFile::Absent => format!("{USER_FILE_SHOWN}, but there is no such file"),
-            _ => USER_FILE_SHOWN.to_owned(),
         }
     }
 }

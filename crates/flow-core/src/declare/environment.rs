@@ -1,7 +1,8 @@
 //! What a project may ask of the machine: variables, files, and which files a pattern names.
 //! A test answers from memory, a process from its surroundings.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 /// The machine as the reader of a project sees it.
@@ -20,6 +21,11 @@ pub trait Environment: Send + Sync {
 
     /// Whether there is a file, directory or socket of that name.
     fn exists(&self, path: &Path) -> bool;
+
+    /// The permissions of a file, as `chmod` writes them; none where there is no file, or the system has none.
+    fn mode(&self, _path: &Path) -> Option<u32> {
+        None
+    }
 
     /// The files that a pattern names, sorted, each with the directory before it.
     /// `*` and `?` stay inside one part of a path, `**` crosses parts; a leading dot must be written.
@@ -48,11 +54,17 @@ impl Environment for ProcessEnvironment {
     }
 
     fn read_file(&self, path: &Path) -> io::Result<String> {
-        std::fs::read_to_string(path)
+        String::from_utf8(read_plain(path)?)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
     }
 
     fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    #[cfg(unix)]
+    fn mode(&self, path: &Path) -> Option<u32> {
+        std::fs::metadata(path).ok().map(|found| std::os::unix::fs::MetadataExt::mode(&found) & 0o7777)
     }
 
     fn glob(&self, directory: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
@@ -67,6 +79,40 @@ impl Environment for ProcessEnvironment {
 
     fn identity(&self, path: &Path) -> PathBuf {
         path.canonicalize().unwrap_or_else(|_| without_dots(path))
+    }
+}
+
+/// No file that a person or a program writes for us is as long.
+const LONGEST: u64 = 16 * 1024 * 1024;
+
+/// What a small file holds, wherever links lead to it. Of what is no plain file nothing is read: a pipe may never be
+/// written to, and a device may never end.
+///
+/// # Errors
+/// As the file system says; and that it is no plain file, or too long for one of ours.
+pub fn read_plain(path: &Path) -> io::Result<Vec<u8>> {
+    refuse_other(path)?;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// Refuses what is there and no plain file, before it is opened: opening a pipe waits for its other end.
+///
+/// # Errors
+/// That it is no plain file; as the file system says where it is a directory.
+pub fn refuse_other(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        // Whoever names /dev/null means an empty file.
+        Ok(found) if !found.is_file() && path.canonicalize()? != Path::new("/dev/null") => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"))
+        }
+        // Opening it tells what is wrong.
+        _ => Ok(()),
     }
 }
 

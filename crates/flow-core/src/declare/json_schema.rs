@@ -2,7 +2,7 @@
 //! completion, the reader of the file for the shape of every value, so that the two never disagree.
 
 use super::options::{MODES, Mode, OPTIONS, PipelineOptions, Support};
-use super::{ConnectionSpec, Names, ScalarSpec, SourceSpec, TableSpec, TransformSpec};
+use super::{ConnectionSpec, FeatureSpec, Names, ScalarSpec, SourceSpec, TableSpec, TransformSpec};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -30,6 +30,10 @@ struct ProjectFile {
     /// Tables by the name under which pipelines refer to them.
     #[schemars(default)]
     tables: IndexMap<String, TableSpec>,
+    /// Feature views by the name under which pipelines refer to them: tables with a history by event time, for training
+    /// and serving.
+    #[schemars(default)]
+    features: IndexMap<String, FeatureSection>,
     /// Pipelines by name.
     #[schemars(default)]
     pipelines: IndexMap<String, PipelineSection>,
@@ -90,6 +94,15 @@ struct ForEachSection {
     lists: IndexMap<String, Vec<ScalarSpec>>,
 }
 
+/// A feature view: a table, the columns of whose primary key are the entity, and what its history is by.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)] // only its schema is used
+struct FeatureSection {
+    #[schemars(flatten)]
+    feature: FeatureSpec,
+}
+
 /// One of several targets; what the pipeline says besides holds for it too.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -139,6 +152,7 @@ fn build() -> Value {
     without_null(&mut document);
     let definitions = document["$defs"].as_object_mut().expect("there are types");
     options_with_defaults(definitions);
+    feature_views_as_tables(definitions);
     let modes = definitions["Mode"]["oneOf"].as_array_mut().expect("a mode is one of several");
     for (alias, mode) in Mode::ALIASES {
         let about = format!("Another name for `{mode}`.");
@@ -177,6 +191,16 @@ fn options_with_defaults(definitions: &mut Map<String, Value>) {
             definitions[section]["properties"].as_object_mut().expect("a section has properties");
         properties.extend(options.clone());
     }
+}
+
+/// A feature view is declared as a table is, and has its own part beside.
+fn feature_views_as_tables(definitions: &mut Map<String, Value>) {
+    let mut parts =
+        definitions["TableSpec"]["properties"].as_object().expect("a table has properties").clone();
+    let section = definitions["FeatureSection"].as_object_mut().expect("a section is an object");
+    let own = section["properties"].as_object().expect("a feature view has properties").clone();
+    parts.extend(own);
+    section.insert("properties".to_owned(), Value::Object(parts));
 }
 
 /// A value of the list of options as JSON.

@@ -4,6 +4,7 @@
 //! written is kept beside the data, in [`Places`], so that a spec stays comparable.
 
 pub mod environment;
+pub mod features;
 pub mod file_dsn;
 pub mod fingerprint;
 pub mod for_each;
@@ -11,6 +12,7 @@ pub mod glob;
 pub mod interpolation;
 pub mod json_schema;
 pub mod node;
+pub mod notifications;
 pub mod options;
 mod project;
 pub mod registry;
@@ -21,6 +23,7 @@ pub mod transforms;
 pub mod variables;
 
 pub use self::toml as toml_file;
+pub use features::{FeatureSpec, OnlineKind, OnlineSpec};
 pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
 pub use project::{EnvironmentSpec, Places, ProjectSpec, Tables};
 pub use sections::{add_sound, keep_sound};
@@ -53,22 +56,73 @@ pub struct ConnectionSpec {
     pub user: Option<String>,
     /// Password; better `${env:NAME}` or `${file:PATH}`.
     pub password: Option<Secret>,
-    /// `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`.
+    /// Program and words that print the password, run for each session: `["aws", "rds", "generate-db-auth-token", …]`.
+    pub password_command: Option<Vec<Secret>>,
+    /// File with passwords; `~/.pgpass` unless said.
+    pub passfile: Option<String>,
+    /// Section of a service file, which says what is not said here.
+    pub service: Option<String>,
+    /// Service file; `~/.pg_service.conf` unless said, then the system's.
+    pub servicefile: Option<String>,
+    /// `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`; unless said `verify-full`, and on this
+    /// machine `prefer`.
     pub sslmode: Option<String>,
     /// File with the certificates to trust, or `system`.
     pub sslrootcert: Option<String>,
-    /// How long to wait for the server, in seconds; 10 unless said.
-    pub connect_timeout: Option<u64>,
+    /// File with the certificate that the server may ask for, and those between it and its authority.
+    pub sslcert: Option<String>,
+    /// File with the key of `sslcert`, which nobody else may read.
+    pub sslkey: Option<String>,
+    /// Passphrase of `sslkey`; better `${env:NAME}` or `${file:PATH}`.
+    pub sslpassword: Option<Secret>,
+    /// `allow`, `disable` to show no certificate, or `require` where the server must ask for one.
+    pub sslcertmode: Option<String>,
+    /// File with the revocation lists of the authorities.
+    pub sslcrl: Option<String>,
+    /// Directory with them, as `openssl rehash` names them.
+    pub sslcrldir: Option<String>,
+    /// `postgres`, or `direct` to save a round trip; from Postgres 17.
+    pub sslnegotiation: Option<String>,
+    /// `0` to tell no name before the encryption stands.
+    pub sslsni: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub ssl_min_protocol_version: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub ssl_max_protocol_version: Option<String>,
+    /// File that gets the keys of the encryption, for who debugs it.
+    pub sslkeylogfile: Option<String>,
+    /// `prefer`, `require` or `disable`: whether the login is bound to the server's certificate.
+    pub channel_binding: Option<String>,
+    /// Methods by which the server may ask who you are, or with `!` those by which not: `scram-sha-256`.
+    pub require_auth: Option<String>,
+    /// User of the system whom the server of a socket must be.
+    pub requirepeer: Option<String>,
+    /// How long to wait for the server, in seconds; 10 unless said, 0 is for ever.
+    pub connect_timeout: Option<i64>,
     /// Command-line options for the session, as libpq sends them.
     pub options: Option<String>,
     /// Name in `pg_stat_activity`; pipeline and run unless said.
     pub application_name: Option<String>,
-    /// Which of several hosts will do: `any`, `read-write` or `read-only`.
+    /// Name in its place, where neither that nor PGAPPNAME says one.
+    pub fallback_application_name: Option<String>,
+    /// Which of several hosts will do: `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`.
     pub target_session_attrs: Option<String>,
     /// `disable`, or `random` to try the hosts in any order.
     pub load_balance_hosts: Option<String>,
+    /// 0 switches the system's questions off whether the other end is still there.
+    pub keepalives: Option<i64>,
+    /// Silence before the first of them, in seconds; 30 unless said.
+    pub keepalives_idle: Option<i64>,
+    /// Time between two of them, in seconds; 10 unless said.
+    pub keepalives_interval: Option<i64>,
+    /// How many may stay without an answer; 3 unless said.
+    pub keepalives_count: Option<i64>,
+    /// How long what was sent may stay unconfirmed, in milliseconds; as the system has it unless said.
+    pub tcp_user_timeout: Option<i64>,
     /// Refused as a target.
     pub read_only: bool,
+    /// The role that every session takes: `SET ROLE`.
+    pub role: Option<String>,
     /// How many sessions this process has open there at once; as many as runs need unless said.
     pub max_connections: Option<NonZeroU32>,
     /// Settings of the session: `{ timezone = "UTC" }`.
@@ -76,9 +130,11 @@ pub struct ConnectionSpec {
 }
 
 impl ConnectionSpec {
-    /// What is said of where it leads, in libpq's words; without `dsn`, `read_only`, `max_connections` and `session`.
+    /// What is said of where it leads, in libpq's words; without `dsn`, `password_command`, `read_only`, `role`,
+    /// `max_connections` and `session`.
     pub fn parameters(&self) -> Vec<(&'static str, Secret)> {
         let text = |name, value: &Option<String>| value.as_deref().map(|value| (name, Secret::from(value)));
+        let number = |name, value: Option<i64>| value.map(|value| (name, Secret::from(value.to_string())));
         [
             text("host", &self.host),
             text("hostaddr", &self.hostaddr),
@@ -88,11 +144,34 @@ impl ConnectionSpec {
             self.password.clone().map(|password| ("password", password)),
             text("sslmode", &self.sslmode),
             text("sslrootcert", &self.sslrootcert),
-            self.connect_timeout.map(|seconds| ("connect_timeout", Secret::from(seconds.to_string()))),
+            text("sslcert", &self.sslcert),
+            text("sslkey", &self.sslkey),
+            self.sslpassword.clone().map(|passphrase| ("sslpassword", passphrase)),
+            text("sslcertmode", &self.sslcertmode),
+            text("sslcrl", &self.sslcrl),
+            text("sslcrldir", &self.sslcrldir),
+            text("sslnegotiation", &self.sslnegotiation),
+            text("sslsni", &self.sslsni),
+            text("ssl_min_protocol_version", &self.ssl_min_protocol_version),
+            text("ssl_max_protocol_version", &self.ssl_max_protocol_version),
+            text("sslkeylogfile", &self.sslkeylogfile),
+            text("channel_binding", &self.channel_binding),
+            text("passfile", &self.passfile),
+            text("service", &self.service),
+            text("servicefile", &self.servicefile),
+            text("require_auth", &self.require_auth),
+            text("requirepeer", &self.requirepeer),
+            number("connect_timeout", self.connect_timeout),
             text("options", &self.options),
             text("application_name", &self.application_name),
             text("target_session_attrs", &self.target_session_attrs),
+            text("fallback_application_name", &self.fallback_application_name),
             text("load_balance_hosts", &self.load_balance_hosts),
+            number("keepalives", self.keepalives),
+            number("keepalives_idle", self.keepalives_idle),
+            number("keepalives_interval", self.keepalives_interval),
+            number("keepalives_count", self.keepalives_count),
+            number("tcp_user_timeout", self.tcp_user_timeout),
         ]
         .into_iter()
         .flatten()
@@ -141,6 +220,16 @@ pub struct TableSpec {
     pub options: IndexMap<String, ScalarSpec>,
     /// Columns in their order: name to type, or to a table.
     pub columns: IndexMap<String, ColumnSpec>,
+    /// What makes it a feature view; a section of `[features]` has it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<Box<FeatureSpec>>,
+}
+
+impl TableSpec {
+    /// The section of the project in which it stands.
+    pub fn section(&self) -> &'static str {
+        if self.feature.is_some() { "features" } else { "tables" }
+    }
 }
 
 /// One name or several.
@@ -160,6 +249,21 @@ impl Names {
             Names::One(name) => vec![name.clone()],
             Names::Many(names) => names.clone(),
         }
+    }
+
+    /// The names, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        match self {
+            Names::One(name) => std::slice::from_ref(name),
+            Names::Many(names) => names,
+        }
+        .iter()
+        .map(String::as_str)
+    }
+
+    /// Whether no name is said.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Names::Many(names) if names.is_empty())
     }
 }
 

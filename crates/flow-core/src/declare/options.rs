@@ -16,6 +16,7 @@ pub use table::{Flag, Kind, Of, OptionInfo, Support, described};
 pub use values::*;
 
 use super::Names;
+use super::notifications::Notification;
 use super::transforms::PostTransform;
 use crate::duration::Duration;
 use crate::expectations::Written;
@@ -95,8 +96,23 @@ options! {
     current_flag: String, of Columns, for [Scd2], default "is_current";
     /// Column of the row hash.
     hash_column: String, of Columns, for [Scd2], default "row_hash";
-    /// Column that marks a deleted row (merge).
-    deleted_flag: String, of Columns, for [Merge], default "is_deleted";
+    /// Column that marks a deleted row (merge), or an event that deletes (scd2 by event time).
+    deleted_flag: String, of Columns, for [Merge, Scd2], default "is_deleted";
+    /// Column of the time at which something happened: versions begin and end by it, not by when they are loaded.
+    event_timestamp_column: String, of Columns, for [Scd2],
+        copy "COLUMN" "scd2: column of the time at which a row holds, instead of the run's";
+    /// How long an event holds at most.
+    ttl: Duration, for [Scd2],
+        copy "LENGTH" "scd2 by event time: how long an event holds at most";
+    /// What another value of a key at a time that is known means.
+    on_same_time: OnSameTime, for [Scd2], default "replace",
+        copy "WORD" "Another value at a known time: replace, error or keep";
+    /// SQL condition over the source's columns: the event deletes its key.
+    delete_when: String, for [Scd2],
+        copy "CONDITION" "scd2 by event time: which events delete their key";
+    /// What becomes of an event that repeats the value before it.
+    repeats: Repeats, for [Scd2], default "keep",
+        copy "WORD" "scd2 by event time: what a repeated value is: keep or collapse";
     /// Column of the time of loading (append); `false` for none.
     loaded_at_column: NameOrOff, of Columns, for [Append], default "_loaded_at";
     /// Column of the run's id (append); `false` for none.
@@ -128,8 +144,24 @@ options! {
     timezone: String, of Schedule, default "UTC";
     /// When a pipeline that never ran is due.
     first_run: FirstRun, of Schedule, default "slot";
+    /// What becomes of slots that passed while nobody asked: one run for all of them, a run each, or none.
+    catchup: Catchup, of Schedule, default "latest";
+    /// How late a slot may be served where nothing is caught up; 60s unless said.
+    misfire_grace: Duration, of Schedule;
+    /// What a slot means that comes while the pipeline runs: it is skipped, or waits.
+    overlap: Overlap, of Schedule, default "skip";
+    /// How often a scheduled run is tried again whose failure may pass, after 30s, 1m, 2m and so on.
+    retries: u32, of Schedule, default 2;
+    /// The longest time after its slot that a run begins: always the same for a pipeline, so that many do not begin at once.
+    jitter: Duration, of Schedule, default "0s";
+    /// Pipelines that come before: it runs when they have ended in success.
+    after: Names, of Schedule, default [];
+    /// How long ago what `after` names may have succeeded; without it, it is their success at the same slot.
+    freshness: Duration, of Schedule;
     /// What runs after the load, one after the other: SQL, or `{ sql = … }`, or `{ transform_ref = "NAME" }`.
     transforms_post: Vec<PostTransform>, default [];
+    /// Who is told how a run has ended: `[{ on = ["failed"], webhook = "https://…" }]`, or `{ command = ["PROGRAM"] }`.
+    notify: Vec<Notification>, of Schedule, default [];
 
     // Options that a later version will have: known, and refused by name.
     later {
@@ -138,19 +170,6 @@ options! {
         parallel: u32, default 1;
     }
     named {
-        repeats default "keep";
-        event_timestamp_column;
-        ttl;
-        on_same_time default "replace";
-        delete_when;
-        notify default [];
-        catchup default "latest";
-        overlap;
-        retries default 0;
-        misfire_grace;
-        after;
-        freshness;
-        jitter;
         strategy;
     }
 }

@@ -2,8 +2,9 @@
 
 use super::for_each::{Member, Question};
 use super::variables::Variables;
-use super::{ConnectionSpec, PipelineOptions, PipelineSpec, TableSpec, TransformSpec};
+use super::{ConnectionSpec, FeatureSpec, PipelineOptions, PipelineSpec, TableSpec, TransformSpec};
 use crate::error::{ErrorCode, FlowError, Location};
+use crate::sql::QualifiedName;
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -41,6 +42,10 @@ pub struct ProjectSpec {
     pub variables: Variables,
     /// Pipelines that stand for many, which only a database can name: how each is written, and what is to be asked.
     pub each: IndexMap<String, (String, Question)>,
+    /// Whether a database was asked which pipelines there are.
+    pub asked: bool,
+    /// Globs over the names of pipelines that only a database can name, and that nobody has asked for.
+    pub unasked: Vec<String>,
     /// Pipelines that are one of many.
     pub members: IndexMap<String, Member>,
     /// The variables that a pipeline names, where it names any.
@@ -195,6 +200,64 @@ impl ProjectSpec {
         self.connections.get(connection).into_iter().chain(of_environment).any(|spec| spec.read_only)
     }
 
+    /// The target of a pipeline, or of a part of one, as `schema.table`.
+    pub fn target_name(&self, spec: &PipelineSpec) -> String {
+        match self.tables.get(&spec.target) {
+            Some(table) => {
+                let schema = table.schema.as_deref().unwrap_or("public");
+                format!("{schema}.{}", table.name.as_deref().unwrap_or(&spec.target))
+            }
+            None => spec.target.clone(),
+        }
+    }
+
+    /// The declared table that a pipeline names as its target, with its key: by that key, else by its qualified name.
+    pub fn declared_target(&self, target: &str) -> Option<(&str, &TableSpec)> {
+        if let Some((key, table)) = self.tables.get_key_value(target) {
+            return Some((key, table));
+        }
+        match QualifiedName::parse(target) {
+            Ok((Some(schema), name)) => self.tables.called(schema.as_str(), name.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The feature view whose table a pipeline names as its target, with its key.
+    pub fn view_filled_by(&self, target: &str) -> Option<(&str, &FeatureSpec)> {
+        let (key, table) = self.declared_target(target)?;
+        Some((key, table.feature.as_deref()?))
+    }
+
+    /// The pipelines that fill a feature view, each with the connection of the target there.
+    pub fn fillers_of(&self, key: &str) -> Vec<(&str, Option<&str>)> {
+        let fills =
+            |spec: &&PipelineSpec| self.view_filled_by(&spec.target).is_some_and(|(found, _)| found == key);
+        let mut found = Vec::new();
+        for (name, spec) in &self.pipelines {
+            let parts = self.together.get(name).map(|parts| parts.values().collect::<Vec<_>>());
+            let each = parts.unwrap_or_else(|| vec![spec]);
+            if let Some(filler) = each.into_iter().find(fills) {
+                let said = filler.options.target_connection.as_deref();
+                let at = said.or_else(|| filler.source.first_connection());
+                found.push((name.as_str(), at));
+            }
+        }
+        found
+    }
+
+    /// The feature views in the order of their declaration, each with its key.
+    pub fn features(&self) -> impl Iterator<Item = (&str, &TableSpec, &FeatureSpec)> {
+        self.tables.iter().filter_map(|(key, table)| Some((key.as_str(), table, table.feature.as_deref()?)))
+    }
+
+    /// Every target of a pipeline as `schema.table`: several where one reading loads them together.
+    pub fn target_names(&self, name: &str, spec: &PipelineSpec) -> Vec<String> {
+        match self.together.get(name) {
+            Some(parts) => parts.values().map(|part| self.target_name(part)).collect(),
+            None => vec![self.target_name(spec)],
+        }
+    }
+
     /// Remembers which variables a pipeline names.
     pub(crate) fn uses(&mut self, pipeline: &str, variables: Vec<String>) {
         if variables.is_empty() {
@@ -225,10 +288,15 @@ impl ProjectSpec {
     pub(crate) fn clashes(&self, other: &ProjectSpec) -> Vec<Clash> {
         let clash = |sections: &'static str, name: &String| {
             let path = Places::path(sections, name);
-            let kind = sections.trim_end_matches('s');
+            let kind = match sections {
+                "features" => "feature view",
+                _ => sections.trim_end_matches('s'),
+            };
             let mut error =
                 FlowError::new(ErrorCode::DuplicateName, format!("the {kind} `{name}` is declared twice"));
-            if let Some(first) = self.places.find(&path) {
+            let first = self.tables.get(name).filter(|_| matches!(sections, "tables" | "features"));
+            let first = first.map_or(sections, |table| table.section());
+            if let Some(first) = self.places.find(&Places::path(first, name)) {
                 error = error.detail(format!("first at {}:{}", first.file, first.line));
             }
             error = match other.places.find(&path) {
@@ -238,12 +306,12 @@ impl ProjectSpec {
             (sections, name.clone(), error)
         };
         let connections = other.connections.keys().filter(|name| self.connections.contains_key(*name));
-        let tables = other.tables.keys().filter(|name| self.tables.contains_key(*name));
+        let tables = other.tables.iter().filter(|(name, _)| self.tables.contains_key(*name));
         let pipelines = other.pipelines.keys().filter(|name| self.pipelines.contains_key(*name));
         let transforms = other.transforms.keys().filter(|name| self.transforms.contains_key(*name));
         connections
             .map(|name| clash("connections", name))
-            .chain(tables.map(|name| clash("tables", name)))
+            .chain(tables.map(|(name, table)| clash(table.section(), name)))
             .chain(pipelines.map(|name| clash("pipelines", name)))
             .chain(transforms.map(|name| clash("transforms", name)))
             .collect()

@@ -6,7 +6,7 @@
 use super::for_each::{Answers, Row};
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Location, Result, did_you_mean};
-use crate::query;
+use crate::query::{self, SlotTimes};
 use crate::sql::{Ident, Literal, Quote};
 use indexmap::IndexMap;
 
@@ -178,7 +178,9 @@ impl<'v> Scope<'v> {
         };
         let mut part = |written: &str| -> Result<String, Box<Unfilled>> {
             let filled = self.name(written, used)?;
-            let is_plain = !filled.contains(['.', '"']) || filled == written;
+            // What a variable brings of dots and quotes is part of a name; what is written besides may be a table's own.
+            let signs = |text: &str| text.matches(['.', '"']).count();
+            let is_plain = signs(&filled) == signs(written);
             Ok(if is_plain { filled } else { format!("\"{}\"", filled.replace('"', "\"\"")) })
         };
         Ok(format!("{}.{}", part(schema)?, part(name)?))
@@ -205,6 +207,10 @@ impl<'v> Scope<'v> {
             text,
             |name| {
                 let part = format!(":{name}");
+                // What only a run knows.
+                if SlotTimes::NAMES.contains(&name) && self.find(name).is_none() {
+                    return Ok(part);
+                }
                 Ok(match of(name, part.clone())? {
                     Found::Value(value) => Postgres.literal(value),
                     Found::Pending => part,

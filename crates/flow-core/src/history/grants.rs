@@ -1,9 +1,21 @@
 //! What an owner grants so that a role can use the metadata, in words for hints and messages.
 
-use super::SCHEMA;
+use super::{FEATURE_VIEWS, SCHEMA};
 
 /// Stands in a hint where the name of the role is not known yet.
 pub const TO_THE_ROLE: &str = " TO the role";
+
+/// What a run does with every table of the metadata.
+pub const ON_EACH_TABLE: [&str; 3] = ["SELECT", "INSERT", "UPDATE"];
+
+/// The tables from which a run takes rows away: its own entry where files or usage turn out to be wrong, and what the
+/// ledger of an append from a watermark needs no longer.
+pub fn deleted_from(has_watermark: bool) -> &'static [&'static str] {
+    match has_watermark {
+        true => &["run_history", "append_seen"],
+        false => &["run_history"],
+    }
+}
 
 /// The GRANT of the schema, without the role.
 pub fn on_schema() -> String {
@@ -21,6 +33,13 @@ pub fn to_use() -> String {
         "their owner lets the role use the metadata by: {schema}{TO_THE_ROLE}; {tables}{TO_THE_ROLE}",
         schema = on_schema(),
         tables = on_tables()
+    )
+}
+
+/// The hint for a role that may not read what is entered of feature views.
+pub fn to_read_features() -> String {
+    format!(
+        "their owner lets the role read feature views by: GRANT USAGE ON SCHEMA {SCHEMA}{TO_THE_ROLE}; GRANT SELECT ON {SCHEMA}.{FEATURE_VIEWS}{TO_THE_ROLE}"
     )
 }
 

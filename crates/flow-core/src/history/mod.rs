@@ -5,13 +5,18 @@
 #[macro_use]
 mod statements;
 pub mod grants;
+mod feature_views;
 mod remember;
+mod rewind;
 
+pub use feature_views::{FEATURE_VIEWS, ViewMemory, hide_other_versions, register_feature_view};
 pub use remember::{
-    Compared, Fresh, TargetMemory, WatermarkMemory, counts_as_json, counts_of_failure, enter_into_ledger,
-    forget_in_ledger, forget_ledger, fresh_rows, known_rows, remember_declaration, remember_target,
-    remember_watermark, runs_of, runs_of_those_that_run, same_generation, success, success_of_several,
+    Compared, Fresh, ReadBy, TargetMemory, WatermarkMemory, counts_as_json, counts_of_failure,
+    enter_into_ledger, fence, forget_in_ledger, forget_ledger, fresh_rows, known_rows, number_of_run,
+    remember_declaration, remember_target, remember_watermark, runs_of, runs_of_those_that_run,
+    same_generation, success, success_of_several,
 };
+pub use rewind::{RewoundRun, forget_watermark, remember_rewind, rewind_watermark, rewound};
 pub use statements::{Kind, Value, kinds, names, statement};
 
 use crate::dialect::duckdb;
@@ -20,6 +25,11 @@ use crate::sql::{Ident, Sql};
 
 /// The schema of our metadata and of every intermediate table.
 pub const SCHEMA: &str = "ematix_flow";
+
+/// The end of a run's id, by which people name it and its sessions are found.
+pub fn short_id(run_id: &str) -> &str {
+    run_id.get(run_id.len().saturating_sub(8)..).unwrap_or(run_id)
+}
 
 /// Where the schema goes that another program has filled under our name.
 pub const SET_ASIDE: &str = "ematix_flow_before";
@@ -54,12 +64,24 @@ impl Migration {
 }
 
 /// Every migration, in the order of versions.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 2,
-    // What a transform's function returned; and the runs that follow a load are found by it.
-    sql: "ALTER TABLE ematix_flow.run_history ADD COLUMN metrics jsonb;\nCREATE INDEX IF NOT EXISTS run_history_by_parent ON ematix_flow.run_history (parent_run_id) WHERE parent_run_id IS NOT NULL;\n",
-    of_duckdb: "ALTER TABLE ematix_flow.run_history ADD COLUMN metrics JSON;\n",
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 2,
+        // What a transform's function returned; and the runs that follow a load are found by it.
+        sql: "ALTER TABLE ematix_flow.run_history ADD COLUMN metrics jsonb;\nCREATE INDEX IF NOT EXISTS run_history_by_parent ON ematix_flow.run_history (parent_run_id) WHERE parent_run_id IS NOT NULL;\n",
+        of_duckdb: "ALTER TABLE ematix_flow.run_history ADD COLUMN metrics JSON;\n",
+    },
+    Migration {
+        version: 3,
+        sql: include_str!("version_3.sql"),
+        of_duckdb: include_str!("duckdb/version_3.sql"),
+    },
+    Migration {
+        version: 4,
+        sql: include_str!("version_4.sql"),
+        of_duckdb: include_str!("duckdb/version_4.sql"),
+    },
+];
 
 /// The version of the metadata that this program reads and writes.
 pub const VERSION: i32 = version_after(MIGRATIONS);

@@ -75,7 +75,8 @@ UPDATE ematix_flow.run_history
                      AND r.lease_until < pg_catalog.clock_timestamp()
                      AND {known}
                      FOR UPDATE SKIP LOCKED)
-   AND status = 'running';
+   AND status = 'running'
+RETURNING run_id, pipeline_name, target, mode, parent_run_id IS NULL AND step_name IS NULL;
 
 -- name: enter_target(target text, known sql)
 INSERT INTO ematix_flow.targets (target)
@@ -83,32 +84,32 @@ SELECT :target
  WHERE {known}
     ON CONFLICT DO NOTHING;
 
--- name: claim_slot(run_id text, scheduled text, slot text?, known sql)
--- Whoever enters the slot first serves it.
-INSERT INTO ematix_flow.slots (pipeline, slot, status, owner)
-SELECT :scheduled, :slot::timestamptz, 'claimed', :run_id
- WHERE :slot::timestamptz IS NOT NULL
-   AND {known}
-    ON CONFLICT DO NOTHING;
-
--- name: enter_run(run_id text, pipeline text, mode text?, target text, started_by text, host text?, pid integer, program text, slot text?, scheduled text, parent text?, step_name text?, lease integer, known sql)
--- A run of no slot is always entered, another where it has claimed its slot.
+-- name: enter_run(run_id text, pipeline text, mode text?, target text, started_by text, host text?, pid integer, program text, slot text?, scheduled text, parent text?, step_name text?, lease integer, may sql)
+-- A run of a slot is entered where it has claimed it, with the attempts that it had.
 INSERT INTO ematix_flow.run_history
        (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id,
-        step_name, lease_until)
+        step_name, lease_until, attempt)
 SELECT :run_id, :pipeline, pg_catalog.clock_timestamp(), 'running', :mode, :target, :started_by, :host, :pid, :program,
        :slot::timestamptz, :parent::uuid, :step_name,
-       pg_catalog.clock_timestamp() + :lease * interval '1 millisecond'
+       pg_catalog.clock_timestamp() + :lease * interval '1 millisecond',
+       COALESCE((SELECT s.attempt
+                   FROM ematix_flow.slots AS s
+                  WHERE s.pipeline = :scheduled AND s.slot = :slot::timestamptz AND s.owner = :run_id), 1)
  WHERE (:slot::timestamptz IS NULL
-        OR EXISTS (SELECT 1 FROM ematix_flow.slots AS s
-                    WHERE s.pipeline = :scheduled AND s.slot = :slot::timestamptz AND s.owner = :run_id))
-   AND {known};
+        OR EXISTS (SELECT 1
+                     FROM ematix_flow.slots AS s
+                    WHERE s.pipeline = :scheduled
+                      AND s.slot = :slot::timestamptz
+                      AND s.owner = :run_id
+                      AND s.status = 'running'))
+   AND {may};
 
 -- name: renew_leases(run_ids texts, lease integer)
 UPDATE ematix_flow.run_history
    SET lease_until = pg_catalog.clock_timestamp() + :lease * interval '1 millisecond'
  WHERE run_id IN (:run_ids)
-   AND status = 'running';
+   AND status = 'running'
+RETURNING cancel_asked;
 
 -- name: fail(run_id text, status text, error text, error_code text, path text?, counts sql)
 -- Whatever the run counted, nothing of it stands.
@@ -135,8 +136,7 @@ UPDATE ematix_flow.run_history
    AND status = 'running';
 
 -- name: forget_run(run_id text)
--- What was found to be wrong with files or usage is no run, and serves no slot.
-DELETE FROM ematix_flow.slots WHERE owner = :run_id AND status = 'claimed';
+-- What was found to be wrong with files or usage is no run.
 DELETE FROM ematix_flow.run_history
  WHERE run_id = :run_id AND status = 'running';
 
@@ -184,6 +184,11 @@ SELECT pg_catalog.json_build_object(
                              FROM ematix_flow.schema_history AS h
                             CROSS JOIN LATERAL pg_catalog.jsonb_object_keys(h.declaration -> 'columns') AS c(name)
                             WHERE h.target = q.target),
+         'ttl', (SELECT h.declaration ->> 'ttl'
+                   FROM ematix_flow.schema_history AS h
+                  WHERE h.target = q.target
+                  ORDER BY h.recorded_at DESC
+                  LIMIT 1),
          'ours', COALESCE((SELECT h.created
                              FROM ematix_flow.schema_history AS h
                             WHERE h.target = q.target
@@ -193,6 +198,44 @@ SELECT pg_catalog.json_build_object(
                                         AT TIME ZONE 'UTC') #>> '{}') || 'Z')
   FROM (SELECT :target::text AS target) AS q
   LEFT JOIN ematix_flow.targets AS t ON t.target = q.target;
+
+-- name: served_since(target text, refresh text?)
+-- The last load that is shown: where it is refreshed behind the load, one whose refresh has come to its end.
+SELECT pg_catalog.json_build_object(
+         'as_of', (pg_catalog.to_json(max(r.started_at) AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+         'age_ms', (EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - max(r.started_at)) * 1000)::bigint)
+  FROM ematix_flow.run_history AS r
+ WHERE r.target = :target
+   AND r.status = 'success'
+   AND r.step_name IS NULL
+   AND (:refresh::text IS NULL
+        OR EXISTS (SELECT 1
+                     FROM ematix_flow.run_history AS c
+                    WHERE c.parent_run_id IN (r.run_id, r.parent_run_id)
+                      AND c.step_name = :refresh
+                      AND c.status = 'success'));
+
+-- name: versions_of(name text)
+SELECT pg_catalog.json_build_object(
+         'version', f.version,
+         'is_shown', f.is_shown,
+         'view_digest', f.view_digest,
+         'online_relation', f.online_relation IS NOT NULL,
+         'online_digest', f.online_digest,
+         'digest', f.digest)
+  FROM ematix_flow.feature_views AS f
+ WHERE f.name = :name;
+
+-- name: reading_of(name text, version text)
+-- By which names the columns are read that a load keeps, and in what the newest features are kept.
+SELECT pg_catalog.json_build_object(
+         'effective_from', f.begin_column,
+         'effective_to', f.end_column,
+         'deleted_flag', f.deleted_column,
+         'online', f.online)
+  FROM ematix_flow.feature_views AS f
+ WHERE f.name = :name
+   AND f.version = :version;
 
 -- name: watermark_of(pipeline text)
 SELECT pg_catalog.json_build_object(
@@ -279,6 +322,10 @@ UPDATE ematix_flow.targets AS t
 CASE WHEN {rows} > 0
                          THEN {new} ELSE {old} END
 
+-- name: number_of_run(target text)
+-- Counted when the run is remembered, under the lock of the target; a dry-run may be the first to look at it.
+COALESCE((SELECT t.run_number + 1 FROM ematix_flow.targets AS t WHERE t.target = :target), 1)
+
 -- name: remember_declaration(target text, fingerprint text, declaration text, encoding_version integer, run_id text, created boolean)
 INSERT INTO ematix_flow.schema_history (target, fingerprint, declaration, encoding_version, run_id, created)
 VALUES (:target,
@@ -292,8 +339,16 @@ SELECT :pipeline, :column, :watermark, {now}, :read_from,
        :column_type, {identity}, :target{covered_row}
  WHERE :watermark IS NOT NULL;
 
--- name: success(run_id text, now sql, path text, before text?, after run_value, counts sql)
--- A run that was taken over meanwhile finds its row no longer running.
+-- name: hide_other_versions(name text, version text)
+UPDATE ematix_flow.feature_views AS f
+   SET is_shown = FALSE
+ WHERE f.name = :name
+   AND f.version <> :version
+   AND f.is_shown;
+
+-- name: success(run_id text, now sql, path text, before text?, after run_value, column text?, read_from run_value, counts sql)
+-- A run that was taken over meanwhile finds its row no longer running. Its instant is that of the last run that wrote:
+-- what came until then lies at it or before, what comes later lies after it.
 UPDATE ematix_flow.run_history AS r
    SET status = 'success',
        committed = TRUE,
@@ -302,7 +357,10 @@ UPDATE ematix_flow.run_history AS r
        path = :path,
        watermark_before = :before,
        watermark_after = :after,
+       watermark_column = :column,
+       read_from = :read_from,
        run_number = (SELECT t.run_number FROM ematix_flow.targets AS t WHERE t.target = r.target),
+       instant = COALESCE((SELECT t.last_instant FROM ematix_flow.targets AS t WHERE t.target = r.target), {now}),
        {counts}
  WHERE r.run_id = :run_id
    AND r.status = 'running';
@@ -320,6 +378,32 @@ UPDATE ematix_flow.run_history AS r
    AND r.status = 'running';
 
 -- ------------------------------------------------------------------------------------------ what commands ask
+
+-- name: silent_runs()
+-- They become `lost` when the next run looks.
+SELECT pg_catalog.json_build_object(
+         'pipeline', r.pipeline_name,
+         'run_id', r.run_id,
+         'since', (pg_catalog.to_json(r.lease_until AT TIME ZONE 'UTC') #>> '{}') || 'Z')
+  FROM ematix_flow.run_history AS r
+ WHERE r.status = 'running'
+   AND r.lease_until < pg_catalog.clock_timestamp()
+ ORDER BY r.started_at;
+
+-- name: orphaned_stages()
+-- A table of a run ends with the run's id; one that others can see was left by a process that died.
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE n.nspname = 'ematix_flow'
+   AND c.relkind = 'r'
+   AND c.relname ~ '^_ematix_.*_[0-9a-f]{32}$'
+   AND NOT EXISTS (SELECT 1
+                     FROM ematix_flow.run_history AS r
+                    WHERE r.status = 'running'
+                      AND r.lease_until >= pg_catalog.clock_timestamp()
+                      AND pg_catalog.right(c.relname, 32) = pg_catalog.replace(r.run_id::text, '-', ''))
+ ORDER BY 1;
 
 -- name: run_row(alone_since text?, counts sql)
 -- A run that gives no sign of life until its lease has run out is shown as lost, whoever sweeps it.
@@ -345,17 +429,93 @@ pg_catalog.json_build_object(
          'host', r.host,
          'pid', r.pid,
          'version', r.version,
+         'slot', (pg_catalog.to_json(r.slot AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+         'attempt', r.attempt,
          'parent_run_id', r.parent_run_id,
          'step_name', r.step_name)
 
--- name: runs(run sql, pipelines texts, limit integer)
+-- name: runs(run sql, pipelines texts, limit integer, since text?, failed boolean)
 -- Of loads: the transforms after them are theirs, and one that ran by itself may have the name of a pipeline.
 SELECT {run}
   FROM ematix_flow.run_history AS r
  WHERE r.pipeline_name IN (:pipelines)
    AND r.step_name IS NULL
+   AND (:since::timestamptz IS NULL OR r.started_at >= :since::timestamptz)
+   AND (NOT :failed
+        OR r.status IN ('failed', 'refused', 'locked', 'lost')
+        OR (r.status = 'running' AND r.lease_until < CURRENT_TIMESTAMP))
  ORDER BY r.started_at DESC, r.run_id DESC
  LIMIT :limit;
+
+-- name: pause_in_states()
+(SELECT pg_catalog.json_build_object(
+                             'since', (pg_catalog.to_json(w.paused_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+                             'by', w.paused_by,
+                             'reason', w.reason)
+                      FROM ematix_flow.pauses AS w
+                     WHERE w.pipeline_name = p.name)
+
+-- name: states(run sql, paused sql, pipelines texts, limit integer, alone_since text?)
+-- A row a pipeline, whatever their number: each is read from its newest run on, by the index.
+SELECT pg_catalog.json_build_object(
+         'pipeline', p.name,
+         'last_run', (SELECT {run}
+                        FROM ematix_flow.run_history AS r
+                       WHERE r.pipeline_name = p.name
+                         AND r.step_name IS NULL
+                       ORDER BY r.started_at DESC, r.run_id DESC
+                       LIMIT 1),
+         'last_success', (pg_catalog.to_json(g.ended_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+         'lag_ms', (EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - g.ended_at) * 1000)::bigint,
+         'last_slot', (SELECT (pg_catalog.to_json(pg_catalog.max(s.slot) AT TIME ZONE 'UTC') #>> '{}') || 'Z'
+                         FROM ematix_flow.slots AS s
+                        WHERE s.pipeline = p.name),
+         'paused', {paused},
+         'runs', (SELECT COALESCE(pg_catalog.json_agg(
+                           pg_catalog.json_build_object(
+                             'run_id', r.run_id,
+                             'status', CASE WHEN r.status = 'running' AND r.lease_until < pg_catalog.clock_timestamp() THEN 'lost' ELSE r.status END,
+                             'mode', r.mode,
+                             'started_at', (pg_catalog.to_json(r.started_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+                             'duration_ms', (EXTRACT(EPOCH FROM r.ended_at - r.started_at) * 1000)::bigint,
+                             'rows_in', r.rows_in,
+                             'rows_inserted', r.rows_inserted,
+                             'rows_updated', r.rows_updated,
+                             'rows_closed_out', r.rows_closed_out,
+                             'rows_deleted', r.rows_deleted,
+                             'error_code', r.error_code)
+                           ORDER BY r.started_at, r.run_id), '[]')
+                    FROM (SELECT h.*
+                            FROM ematix_flow.run_history AS h
+                           WHERE h.pipeline_name = p.name
+                             AND h.step_name IS NULL
+                           ORDER BY h.started_at DESC, h.run_id DESC
+                           LIMIT :limit) AS r))
+  FROM pg_catalog.unnest(ARRAY[:pipelines]::text[]) AS p(name)
+  LEFT JOIN LATERAL (SELECT h.ended_at
+                       FROM ematix_flow.run_history AS h
+                      WHERE h.pipeline_name = p.name
+                        AND h.step_name IS NULL
+                        AND h.status = 'success'
+                      ORDER BY h.started_at DESC
+                      LIMIT 1) AS g ON TRUE;
+
+-- name: logs(run sql, run_ids texts)
+SELECT pg_catalog.json_build_object(
+         'run', {run},
+         'steps', (SELECT COALESCE(pg_catalog.json_agg(
+                            pg_catalog.json_build_object(
+                              'n', s.n,
+                              'kind', s.kind,
+                              'purpose', s.purpose,
+                              'rows', s.rows,
+                              'milliseconds', s.milliseconds)
+                            ORDER BY s.n), '[]')
+                     FROM ematix_flow.run_steps AS s
+                    WHERE s.run_id = r.run_id))
+  FROM ematix_flow.run_history AS r
+ WHERE r.run_id IN (:run_ids)
+ ORDER BY r.started_at DESC, r.run_id DESC;
 
 -- name: transforms_of(run_ids texts)
 SELECT pg_catalog.json_build_object(
@@ -399,22 +559,6 @@ SELECT pg_catalog.json_build_object(
  WHERE s.run_id = :run_id
  ORDER BY s.n;
 
--- name: last_slot(pipeline text)
-SELECT (pg_catalog.to_json(GREATEST((SELECT pg_catalog.max(r.slot)
-                                       FROM ematix_flow.run_history AS r
-                                      WHERE r.pipeline_name = :pipeline
-                                        AND r.step_name IS NULL
-                                        AND r.status <> 'skipped'),
-                                    (SELECT pg_catalog.max(s.slot)
-                                       FROM ematix_flow.slots AS s
-                                      WHERE s.pipeline = :pipeline))
-                           AT TIME ZONE 'UTC') #>> '{}') || 'Z';
-
--- name: seen(pipeline text, slot text)
-INSERT INTO ematix_flow.slots (pipeline, slot, status)
-VALUES (:pipeline, :slot::timestamptz, 'seen')
-    ON CONFLICT DO NOTHING;
-
 -- name: watermarks(pipelines texts)
 SELECT pg_catalog.json_build_object(
          'pipeline', w.pipeline_name,
@@ -424,6 +568,18 @@ SELECT pg_catalog.json_build_object(
   FROM ematix_flow.watermarks AS w
  WHERE w.pipeline_name IN (:pipelines)
  ORDER BY w.pipeline_name;
+
+-- name: last_run_known(target text, known_at text)
+-- Runs of a target commit in the order of their numbers. One whose commit was not entered was known when the next began.
+-- No row: no run is remembered.
+SELECT COALESCE(pg_catalog.max(r.run_number) FILTER (WHERE r.known_at <= CAST(:known_at AS timestamp with time zone)), 0)
+  FROM (SELECT h.run_number,
+               COALESCE(h.committed_at, pg_catalog.lead(h.started_at) OVER (ORDER BY h.run_number), pg_catalog.now()) AS known_at
+          FROM ematix_flow.run_history AS h
+         WHERE h.target = :target
+           AND h.status = 'success'
+           AND h.run_number IS NOT NULL) AS r
+HAVING pg_catalog.count(*) > 0;
 
 -- name: forget_ledger(pipeline text)
 DELETE FROM ematix_flow.append_seen AS l WHERE l.pipeline_name = :pipeline;

@@ -34,6 +34,11 @@ pub struct Compared<'a> {
     pub earlier: Option<Vec<Vec<String>>>,
 }
 
+/// The number that the run has on its target, as a value.
+pub fn number_of_run(target: &str) -> Sql {
+    statement!("number_of_run", target = target)
+}
+
 /// Counts the run, and what it wrote.
 pub fn remember_target(dialect: &dyn Dialect, memory: TargetMemory<'_>) -> Sql {
     let written = [
@@ -152,17 +157,33 @@ pub fn remember_watermark(dialect: &dyn Dialect, memory: WatermarkMemory<'_>) ->
     })
 }
 
+/// From where a run has read, and by which column.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadBy<'a> {
+    /// The incremental column.
+    pub column: Option<&'a str>,
+    /// The watermark that the run found.
+    pub before: Option<&'a str>,
+}
+
 /// The last statement of a run: it has succeeded, if it was not taken for dead meanwhile.
-pub fn success(dialect: &dyn Dialect, run_id: &str, path: &str, watermark_before: Option<&str>) -> Sql {
+pub fn success(dialect: &dyn Dialect, run_id: &str, path: &str, read_by: ReadBy<'_>) -> Sql {
     statement!(
         "success",
         run_id = run_id,
         now = dialect.clock(),
         path = path,
-        before = watermark_before,
+        before = read_by.before,
         after = RunValue::Watermark,
+        column = read_by.column,
+        read_from = RunValue::ReadFrom,
         counts = recorded_counts()
     )
+}
+
+/// The last statement before COMMIT of what serves a slot: it finds the slot in the epoch of its claim, or nothing.
+pub fn fence(of: &str, slot: &str, epoch: i64) -> Sql {
+    statement!("fence", name = of, slot = slot, epoch = epoch)
 }
 
 /// The last statement of a run of several targets: as [`success`], after those of its parts.
@@ -172,7 +193,7 @@ pub fn success_of_several(dialect: &dyn Dialect, run_id: &str, path: &str) -> Sq
 }
 
 /// Every recorded number as an assignment.
-fn recorded_counts() -> Sql {
+pub(super) fn recorded_counts() -> Sql {
     let counts = RunValue::RECORDED
         .iter()
         .map(|value| sql!("{name} = {value}", name = Sql::text(value.name()), value));

@@ -4,11 +4,12 @@
 //! A password with a character that should have been encoded can land anywhere, so no message shows
 //! a piece of a DSN, except the name of a parameter that cannot be one.
 
-use super::{check_parameter, unknown_parameter};
+use super::{check_parameter, is_space, of_today, unknown_parameter};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::secret::Secret;
 
-/// The parameters of a DSN by libpq's names, in their order; those that say nothing are left out.
+/// The parameters of a DSN by libpq's names, in their order; those that say what happens anyway are left out. One
+/// without a value stays: as with psql, no variable fills it.
 ///
 /// # Errors
 /// `invalid_value` where it cannot be read, `unknown_option` and `not_yet_supported` for parameters.
@@ -37,13 +38,34 @@ pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, Secret)>> {
     };
     let mut parameters: Vec<(String, Secret)> = Vec::new();
     for (name, value) in written {
-        if value.reveal().is_empty() || !check_parameter(&name, value.reveal())? {
+        let said = if value.reveal().is_empty() {
+            check_parameter(&name, "").or_else(|error| match error.code {
+                ErrorCode::UnknownOption => Err(error),
+                _ => Ok(true),
+            })?
+        } else {
+            check_parameter(&name, value.reveal())?
+        };
+        if !said {
             continue;
         }
         parameters.retain(|(earlier, _)| *earlier != name);
         parameters.push((name, value));
     }
     Ok(parameters)
+}
+
+/// Parameters as one DSN, which [`parse_dsn`] reads back.
+///
+/// ```
+/// use ematix_flow_core::libpq::print_dsn;
+/// assert_eq!(print_dsn([("host", "db"), ("user", "o'neil")]).reveal(), r"host='db' user='o\'neil'");
+/// ```
+pub fn print_dsn<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Secret {
+    let word = |(name, value): (&str, &str)| {
+        format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+    };
+    Secret::from(parameters.into_iter().map(word).collect::<Vec<_>>().join(" "))
 }
 
 const ENCODE: &str =
@@ -70,8 +92,10 @@ fn parse_url(rest: &str) -> Result<Parameters> {
                 Some((user, password)) => (user, Some(password)),
                 None => (&rest[..at], None),
             };
-            out.push(("user".to_owned(), decode(user)?.into()));
-            if let Some(password) = password {
+            if !user.is_empty() {
+                out.push(("user".to_owned(), decode(user)?.into()));
+            }
+            if let Some(password) = password.filter(|password| !password.is_empty()) {
                 out.push(("password".to_owned(), decode(password)?.into()));
             }
             &rest[at + 1..]
@@ -89,10 +113,13 @@ fn parse_url(rest: &str) -> Result<Parameters> {
         None => (rest, None),
     };
     let dbname = dbname.strip_prefix('/').unwrap_or(dbname);
-    if dbname.contains(['@', '/']) {
-        return Err(invalid("a DSN has an `@` or `/` where the database's name should stand").hint(ENCODE));
+    // libpq takes it for a part of the name. It is rather the end of a password that a / has cut.
+    if dbname.contains('@') {
+        return Err(invalid("a DSN has an `@` where the database's name should stand").hint(ENCODE));
     }
-    out.push(("dbname".to_owned(), decode(dbname)?.into()));
+    if !dbname.is_empty() {
+        out.push(("dbname".to_owned(), decode(dbname)?.into()));
+    }
     if let Some(query) = query {
         query_parameters(query, &mut out)?;
     }
@@ -115,35 +142,43 @@ fn hosts(places: &str, out: &mut Parameters) -> Result<()> {
             }
             None => place.split_at(place.find(':').unwrap_or(place.len())),
         };
-        let port = after.strip_prefix(':').unwrap_or(after);
-        if !port.chars().all(|c| c.is_ascii_digit()) {
+        let port = decode(after.strip_prefix(':').unwrap_or(after))?;
+        if !port.trim_matches(is_space).chars().all(|c| c.is_ascii_digit()) {
             // It may be a password that a / has cut.
             return Err(invalid("the port of a DSN is not a number").hint(ENCODE));
         }
         hosts.push(decode(host)?);
         ports.push(port);
     }
-    if hosts.iter().any(|host| !host.is_empty()) {
+    // As libpq: a comma makes it a list, of which an entry may be empty.
+    if hosts.len() > 1 || hosts.iter().any(|host| !host.is_empty()) {
         out.push(("host".to_owned(), hosts.join(",").into()));
     }
-    if ports.iter().any(|port| !port.is_empty()) {
+    if ports.len() > 1 || ports.iter().any(|port| !port.is_empty()) {
         out.push(("port".to_owned(), ports.join(",").into()));
     }
     Ok(())
 }
 
 fn query_parameters(query: &str, out: &mut Parameters) -> Result<()> {
-    for part in query.split('&').filter(|part| !part.is_empty()) {
+    // The last may be followed by one more &.
+    let query = query.strip_suffix('&').unwrap_or(query);
+    for part in query.split('&').filter(|_| !query.is_empty()) {
         let (name, value) = part
             .split_once('=')
             .ok_or_else(|| invalid("a parameter behind the `?` of a DSN has no `=`").hint(ENCODE))?;
+        if value.contains('=') {
+            return Err(invalid("a parameter behind the `?` of a DSN has two `=`")
+                .hint("in a value it is percent-encoded: %3D"));
+        }
         let (name, value) = (decode(name)?, decode(value)?);
         // JDBC's word, which libpq takes too.
         if name == "ssl" && value == "true" {
             out.push(("sslmode".to_owned(), "require".into()));
             continue;
         }
-        if let Err(error) = check_parameter(&name, &value) {
+        let (name, value) = of_today(name, value.into());
+        if let Err(error) = check_parameter(&name, value.reveal()) {
             let may_be_password = query.contains('@') || !is_word(&name);
             return Err(match error.code {
                 ErrorCode::UnknownOption if may_be_password => {
@@ -152,7 +187,7 @@ fn query_parameters(query: &str, out: &mut Parameters) -> Result<()> {
                 _ => error,
             });
         }
-        out.push((name, value.into()));
+        out.push((name, value));
     }
     Ok(())
 }
@@ -183,17 +218,17 @@ fn decode(text: &str) -> Result<String> {
 
 fn parse_keywords(dsn: &str) -> Result<Parameters> {
     let mut out = Parameters::new();
-    let mut rest = dsn.trim_start();
+    let mut rest = dsn.trim_start_matches(is_space);
     // Whether what comes now may be the rest of a password with a space in it.
     let mut after_plain_password = false;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| c == '=' || c.is_ascii_whitespace()).unwrap_or(rest.len());
+        let end = rest.find(|c: char| c == '=' || is_space(c)).unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
-        let value = after.trim_start().strip_prefix('=');
+        let value = after.trim_start_matches(is_space).strip_prefix('=');
         let known =
             !matches!(check_parameter(name, ""), Err(error) if error.code == ErrorCode::UnknownOption);
         let value = match value {
-            Some(value) if known => value.trim_start(),
+            Some(value) if known => value.trim_start_matches(is_space),
             _ if after_plain_password => {
                 return Err(invalid("what follows `password=` in a DSN is not a parameter")
                     .hint("a password with spaces needs quotes: password='…', with \\' for a quote in it"));
@@ -206,10 +241,10 @@ fn parse_keywords(dsn: &str) -> Result<Parameters> {
             }
         };
         let (value, quoted, after) = keyword_value(value)?;
-        let runs_on = !(after.is_empty() || after.starts_with(|c: char| c.is_ascii_whitespace()));
+        let runs_on = !(after.is_empty() || after.starts_with(is_space));
         after_plain_password = name == "password" && (!quoted || runs_on);
-        out.push((name.to_owned(), value.into()));
-        rest = after.trim_start();
+        out.push(of_today(name.to_owned(), value.into()));
+        rest = after.trim_start_matches(is_space);
     }
     Ok(out)
 }
@@ -223,7 +258,7 @@ fn keyword_value(text: &str) -> Result<(String, bool, &str)> {
         match character {
             '\\' => value.extend(characters.next().map(|(_, protected)| protected)),
             '\'' if quoted => return Ok((value, true, &text[at + 1..])),
-            space if !quoted && space.is_ascii_whitespace() => return Ok((value, false, &text[at..])),
+            space if !quoted && is_space(space) => return Ok((value, false, &text[at..])),
             other => value.push(other),
         }
     }
@@ -261,6 +296,7 @@ mod tests {
             ),
             ("postgresql://ann@/shop", "user=ann | dbname=shop"),
             ("postgresql://h1:1,h2,[::1]:3/d", "host=h1,h2,::1 | port=1,,3 | dbname=d"),
+            ("postgresql://h1,h2/d", "host=h1,h2 | port=, | dbname=d"),
             ("postgresql://[2001:db8::1]/d", "host=2001:db8::1 | dbname=d"),
             ("postgresql://%2Fvar%2Frun%2Fpostgresql/d", "host=/var/run/postgresql | dbname=d"),
             ("postgresql:///d?host=/tmp&port=6432", "dbname=d | host=/tmp | port=6432"),
@@ -269,9 +305,17 @@ mod tests {
                 "host=h | dbname=d | sslmode=require | options=-c a=b",
             ),
             ("postgresql://h/d?ssl=true", "host=h | dbname=d | sslmode=require"),
+            ("postgresql://h/d?requiressl=1", "host=h | dbname=d | sslmode=require"),
+            ("host=h requiressl=0", "host=h | sslmode=prefer"),
+            ("host=h requiressl=1 sslmode=verify-full", "host=h | sslmode=verify-full"),
             ("postgresql://h?user=ann", "host=h | user=ann"),
             ("postgresql://u:a+b%20c#d?e@h/d", "user=u | password=a+b c#d?e | host=h | dbname=d"),
-            ("postgresql://h/d?application_name=a=b", "host=h | dbname=d | application_name=a=b"),
+            ("postgresql://h/d?application_name=a%3Db&", "host=h | dbname=d | application_name=a=b"),
+            ("postgresql://h:%35433/a/b", "host=h | port=5433 | dbname=a/b"),
+            ("postgresql://,h/d?", "host=,h | port=, | dbname=d"),
+            ("postgresql://:@h", "host=h"),
+            ("postgresql://@127.0.0.1:1,/d", "host=127.0.0.1, | port=1, | dbname=d"),
+            ("host=@name keepalives=' -1 ' client_encoding=Utf_8", "host=@name | keepalives= -1 "),
             ("host=db dbname=shop", "host=db | dbname=shop"),
             (
                 " host = 'd b'  user=o\\'neil password='it''",
@@ -283,7 +327,7 @@ mod tests {
                 "host=d b | user=o'neil | password=it's \\",
             ),
             ("host= dbname=shop", "host=dbname=shop"),
-            ("host='' dbname=shop gssencmode=disable", "dbname=shop"),
+            ("host='' dbname=shop gssencmode=disable", "host= | dbname=shop"),
             ("port=1 port=2", "port=2"),
         ];
         for (dsn, expected) in cases {
@@ -305,15 +349,38 @@ mod tests {
             ("postgresql://[::1/d", "invalid_value: a `[` in a DSN is not closed by `]`"),
             ("postgresql://h/d?sslmod=require", "unknown_option: unknown parameter `sslmod` of a connection"),
             ("host=h hots=x", "unknown_option: unknown parameter `hots` of a connection"),
-            ("host=h sslcert=me.pem", "not_yet_supported: `sslcert` of a connection is not supported yet"),
-            ("host=h service=x", "not_yet_supported: `service` of a connection is not supported yet"),
+            ("postgresql://h/d?a=b&&c=d", "unknown_option: unknown parameter `a` of a connection"),
+            ("postgresql://h/d?user=a&&", "invalid_value: a parameter behind the `?` of a DSN has no `=`"),
+            ("postgresql://h/d?user=a=b", "invalid_value: a parameter behind the `?` of a DSN has two `=`"),
+            ("postgresql://h/d?ssl=false", "unknown_option: unknown parameter `ssl` of a connection"),
             (
-                "host=h channel_binding=require",
-                "not_yet_supported: `channel_binding` of a connection is not supported yet",
+                "host=h client_encoding=LATIN1",
+                "not_yet_supported: `client_encoding` of a connection is not supported yet",
             ),
             (
-                "host=h target_session_attrs=standby",
-                "not_yet_supported: `target_session_attrs` of a connection is not supported yet",
+                "host=h gssencmode=require",
+                "not_yet_supported: `gssencmode` of a connection is not supported yet",
+            ),
+            (
+                "host=h require_auth=md4",
+                "invalid_value: `require_auth` of a connection has a method that is not known",
+            ),
+            ("host=h gsslib=gssapi", "not_yet_supported: `gsslib` of a connection is not supported yet"),
+            (
+                "host=h ssl_max_protocol_version=TLSv1.1",
+                "not_yet_supported: `ssl_max_protocol_version` of a connection asks for a TLS that is broken: versions before 1.2 are not spoken",
+            ),
+            (
+                "host=h ssl_min_protocol_version=1.2",
+                "invalid_value: `ssl_min_protocol_version` of a connection must be one of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3",
+            ),
+            (
+                "host=h channel_binding=always",
+                "invalid_value: `channel_binding` of a connection must be one of disable, prefer, require",
+            ),
+            (
+                "host=h target_session_attrs=master",
+                "invalid_value: `target_session_attrs` of a connection must be one of any, read-write, read-only, primary, standby, prefer-standby",
             ),
             (
                 "host=h sslmode=sometimes",

@@ -1,5 +1,6 @@
 //! A checked pipeline, what its load strategy can be asked, and what both mean in the light of the facts.
 
+pub mod as_of;
 pub mod authors;
 pub(crate) mod columns;
 mod inferred;
@@ -7,21 +8,26 @@ pub mod kept;
 pub mod keys;
 pub mod prepared;
 mod resolved;
+mod rewind;
 pub mod strategy;
 pub mod united;
 
 pub use crate::check::{
-    DEFAULT_CONNECTION, Incremental, Limits, NamedTransform, Source, Target, Transform, Work, declared_keys,
-    named_transform, unknown_pipeline, unknown_transform,
+    DEFAULT_CONNECTION, FeatureView, Incremental, Limits, NamedTransform, ONLINE, Source, Target, Transform,
+    Work, declared_keys, named_transform, unknown_pipeline, unknown_transform,
 };
 pub use columns::declared_type;
 pub use resolved::{LoadColumn, Resolved, Rows};
+pub use rewind::{Rewind, cannot_rewind};
 
 use crate::declare::options::{ForcePath, OnDrift, OnDuplicate};
 use crate::expectations::{Expected, Policy};
 use crate::helpers::Step;
+use crate::query::SlotTimes;
 use crate::schedule::Schedule;
+use crate::schedule::slots::Policy as SlotPolicy;
 use crate::sql::Ident;
+use jiff::Timestamp;
 use std::sync::Arc;
 use strategy::LoadStrategy;
 
@@ -62,18 +68,34 @@ pub struct Pipeline {
     pub limits: Limits,
     /// When it is due.
     pub schedule: Option<Schedule>,
+    /// What becomes of its slots.
+    pub policy: SlotPolicy,
     /// Whether its schedule fires.
     pub enabled: bool,
     /// Words to select it by.
     pub tags: Vec<String>,
     /// What runs after the load.
     pub after: Vec<Transform>,
+    /// The feature view that it fills.
+    pub feature: Option<FeatureView>,
 }
 
 impl Pipeline {
     /// The name under which this target is locked and remembered.
     pub fn target_key(&self) -> String {
         self.target.name().to_string()
+    }
+
+    /// Whether its source names the times of a slot.
+    pub fn names_slot(&self) -> bool {
+        self.source.query.names_slot()
+    }
+
+    /// The times of the last slot until an instant.
+    pub fn last_slot(&self, until: Timestamp) -> Option<SlotTimes> {
+        let schedule = self.schedule.as_ref()?;
+        let end = schedule.last_until(until)?;
+        Some(SlotTimes { start: schedule.before(end)?, end })
     }
 
     /// Whether rows that fail an expectation are put aside.

@@ -116,7 +116,7 @@ impl<'a> Resolved<'a> {
         let prepared = prepared(pipeline, &table, facts, &ends)?;
         let mut load = Resolved {
             creates: facts.target.live.is_none(),
-            rows: Rows::Stage(stage_name(pipeline, facts, "stage")),
+            rows: Rows::Stage(stage_name(pipeline, &facts.run.id, "stage")),
             path: facts.path,
             path_reason: facts.path_reason.clone(),
             pipeline,
@@ -226,6 +226,12 @@ impl<'a> Resolved<'a> {
         Sql::join(self.columns.iter().map(|column| sql!("{alias}.{name}", alias, name = column.name)), ", ")
     }
 
+    /// `alias.k, alias.l` of the keys.
+    pub fn keys_of(&self, alias: &'static str) -> Sql {
+        let alias = Sql::text(alias);
+        Sql::join(self.keys.iter().map(|key| sql!("{alias}.{key}", alias, key)), ", ")
+    }
+
     /// `left.k = right.k AND …` over the keys.
     pub fn keys_equal(&self, left: &'static str, right: impl Fn(&Ident) -> Sql) -> Sql {
         let left = Sql::text(left);
@@ -280,9 +286,14 @@ impl<'a> Resolved<'a> {
         self.dialect.row_address("t", self.is_spread())
     }
 
+    /// The address of no row, in the type of one.
+    pub fn no_row_address(&self) -> Sql {
+        self.dialect.cast_to(&Sql::text("NULL"), self.dialect.row_address_type(self.is_spread()))
+    }
+
     /// The name of an intermediate table of this run.
     pub fn stage_name(&self, what: &'static str) -> QualifiedName {
-        stage_name(self.pipeline, self.facts, what)
+        stage_name(self.pipeline, &self.facts.run.id, what)
     }
 
     /// The table of the changes of this run.
@@ -397,8 +408,8 @@ const BATCH_BYTES: usize = 32;
 
 /// `_ematix_<what>_<pipeline>_<batch>`; the pipeline's name is cut so that the whole batch id fits, also where a word
 /// stands for it: what is printed is what will run.
-fn stage_name(pipeline: &Pipeline, facts: &Facts, what: &'static str) -> QualifiedName {
-    let batch: String = facts.run.id.chars().filter(|c| *c != '-').collect();
+pub(super) fn stage_name(pipeline: &Pipeline, run_id: &str, what: &'static str) -> QualifiedName {
+    let batch: String = run_id.chars().filter(|c| *c != '-').collect();
     let room = MAX_NAME_BYTES - format!("_ematix_{what}__").len() - BATCH_BYTES;
     let mut cut = pipeline.name.len().min(room);
     while !pipeline.name.is_char_boundary(cut) {

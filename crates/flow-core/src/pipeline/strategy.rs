@@ -1,15 +1,19 @@
 //! What everybody asks of a load strategy. One file a strategy implements it; nobody else knows which one it is.
 
-use super::{Incremental, Resolved};
+use super::{Incremental, Pipeline, Resolved, Rewind};
 use crate::check::Check;
 use crate::declare::Mode;
 use crate::dialect::{ColumnValue, Dialect};
-use crate::error::Result;
+use crate::duration::Duration;
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::SourcePart;
 use crate::plan::builder::PlanBuilder;
+use crate::plan::{Answer, StepKind};
 use crate::run_value::Values;
 use crate::schema::{Column, LiveTable, Table, ddl};
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
+use crate::types::DataType;
 use std::fmt;
 
 /// A load strategy.
@@ -109,17 +113,80 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
             false => Some(Sql::join(conditions, " AND ")),
         }
     }
+    /// The tables beside a target whose columns follow its own.
+    fn follows(&self, table: &QualifiedName) -> Vec<QualifiedName> {
+        let _ = table;
+        Vec::new()
+    }
+    /// Makes way before the definition of an existing target changes.
+    fn prepare(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) {
+        let _ = (load, plan);
+    }
     /// Writes the steps from the reading to the last row.
     ///
     /// # Errors
     /// What makes the load impossible before it starts.
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()>;
+    /// Whether it may load the source once more: all of it, or a part.
+    ///
+    /// # Errors
+    /// Why it may not.
+    fn backfills(&self, pipeline: &Pipeline, part: &SourcePart) -> Result<()> {
+        if part.is_all() {
+            return Ok(());
+        }
+        let conflict = |message: &str, hint: &str| {
+            Err(FlowError::new(ErrorCode::ConflictingOptions, format!("`{}` {message}", pipeline.name))
+                .hint(hint))
+        };
+        if self.handles_deletes() {
+            return conflict(
+                "deletes what its source does not have: every key outside of the part would seem gone",
+                "load all of it again: leave --from and --to out",
+            );
+        }
+        if part.to.is_some() {
+            return conflict(
+                "keeps the last row that it reads of a key, and that may lie after --to",
+                "leave --to out: what has changed since is read, too",
+            );
+        }
+        self.part_by(pipeline).map(|_| ())
+    }
+    /// The column of the source by which a part of it is told.
+    ///
+    /// # Errors
+    /// `missing_option` where there is none.
+    fn part_by<'a>(&'a self, pipeline: &'a Pipeline) -> Result<&'a Ident> {
+        pipeline.incremental.as_ref().map(|incremental| &incremental.column).ok_or_else(|| {
+            let message = format!("`{}` has no column by which a part of its source is told", pipeline.name);
+            FlowError::new(ErrorCode::MissingOption, message)
+                .hint("name one as incremental_column, or load all of it again: leave --from and --to out")
+        })
+    }
+    /// Writes the steps that put the target back to what a run had left. Before the first that writes, one counts what
+    /// comes back as `rows_changed` and what goes as `rows_gone`.
+    ///
+    /// # Errors
+    /// `option_not_for_mode` where it keeps nothing of what it writes over; `cannot_rewind` where this cannot be brought
+    /// back, and why.
+    fn rewind(&self, rewind: &Rewind<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        let _ = (rewind, plan);
+        let message =
+            format!("{} keeps nothing of what it writes over: only scd2 can be put back", self.mode());
+        Err(FlowError::new(ErrorCode::OptionNotForMode, message)
+            .hint("mend the source and run again, or restore the table from a backup"))
+    }
     /// Works out the numbers that follow from others.
     fn settle(&self, values: &mut Values);
     /// The set of compare columns that is remembered with the target, in the order in which it is stored.
     fn compare_set(&self, load: &Resolved<'_>) -> Option<Vec<String>> {
         let _ = load;
         None
+    }
+    /// What is remembered of its options with the declaration of the target.
+    fn declared(&self) -> Vec<(&'static str, serde_json::Value)> {
+        Vec::new()
     }
     /// The source columns by which a ledger of what was loaded knows a row.
     ///
@@ -162,12 +229,14 @@ pub enum KeyNeed {
     OfRows,
     /// It cannot do without; they are unique among current versions.
     OfVersions,
+    /// It cannot do without; they come again and again, each time with another time.
+    OfEvents,
 }
 
 impl KeyNeed {
     /// Whether the strategy cannot do without.
     pub const fn is_required(self) -> bool {
-        matches!(self, KeyNeed::OfRows | KeyNeed::OfVersions)
+        matches!(self, KeyNeed::OfRows | KeyNeed::OfVersions | KeyNeed::OfEvents)
     }
 }
 
@@ -184,6 +253,19 @@ pub struct ReadingNeed {
     pub joined_by: JoinedBy,
     /// The versions with which rows can be compared by their hashes.
     pub versions: Option<Versions>,
+    /// What it wants to know of each row beside the loaded columns.
+    pub beside: Vec<Beside>,
+}
+
+/// A column of the stage that the target does not have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beside {
+    /// Its name.
+    pub name: Ident,
+    /// Its type.
+    pub data_type: DataType,
+    /// Its value in a row of the source.
+    pub value: Sql,
 }
 
 /// By what the stage is joined.
@@ -293,6 +375,40 @@ pub struct Invariant {
     pub sql: Sql,
 }
 
+impl Invariant {
+    /// Ends the run where it is broken; `stop` makes an answer of the words for several keys and for one.
+    pub fn guard(
+        &self,
+        target: &QualifiedName,
+        dialect: &dyn Dialect,
+        stop: impl Fn(String, String) -> Answer,
+        plan: &mut PlanBuilder<'_>,
+    ) {
+        let of = |keys: &str| format!("{{count}} {keys} of {target}: {}", self.detail);
+        plan.step(
+            StepKind::Guard,
+            format!("the history is sound: {}   expects no rows", self.name),
+            sql!(
+                "SELECT {count}(*) AS count\n  FROM ({broken}) AS b\nHAVING {count}(*) > 0",
+                count = dialect.function("count"),
+                broken = self.sql
+            ),
+            stop(of("keys"), of("key")),
+        );
+    }
+}
+
+/// Where an event ends that begins there and is followed by another then, each a value; NULL for none.
+pub fn event_end(dialect: &dyn Dialect, ttl: Option<&Duration>, begin: &Sql, next: &Sql) -> Sql {
+    match ttl {
+        Some(ttl) => {
+            let expiry = sql!("({begin} + {ttl})", begin, ttl = dialect.duration(ttl.as_std()));
+            dialect.least([next, &expiry])
+        }
+        None => next.clone(),
+    }
+}
+
 /// The columns of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryColumns<'a> {
@@ -304,22 +420,47 @@ pub struct HistoryColumns<'a> {
     pub current: &'a Ident,
     /// The row hash.
     pub hash: &'a Ident,
+    /// What a history by event time has besides.
+    pub event: Option<EventColumns<'a>>,
 }
+
+/// What a history by event time has besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventColumns<'a> {
+    /// Marks an event that deletes its key.
+    pub deleted: &'a Ident,
+    /// The number of the run that wrote it, where it is kept.
+    pub run: Option<&'a Ident>,
+    /// When its value was confirmed last, where repeated values are one row.
+    pub confirmed: Option<&'a Ident>,
+    /// How long it holds at most.
+    pub ttl: Option<&'a Duration>,
+}
+
+/// The column beside a value that was corrected: the number of the run that corrected it.
+pub const SUPERSEDED_BY: &str = "_superseded_by";
 
 impl HistoryColumns<'_> {
     /// Whether a version `t` was the current one at an instant, which is a text with its offset.
     pub fn as_of(&self, dialect: &dyn Dialect, instant: &str) -> Sql {
         let instant = dialect.typed_literal(instant, &dialect.type_name(&dialect.instant_type()));
         sql!(
-            "t.{begin} <= {instant} AND (t.{end} IS NULL OR t.{end} > {instant})",
+            "t.{begin} <= {instant} AND (t.{end} IS NULL OR t.{end} > {instant}){standing}",
             begin = self.begin,
             instant,
-            end = self.end
+            end = self.end,
+            standing = self
+                .event
+                .map_or(Sql::empty(), |event| sql!(" AND NOT t.{deleted}", deleted = event.deleted))
         )
     }
 
     /// The columns that are no part of what the source has.
-    pub fn names(&self) -> [&Ident; 4] {
-        [self.begin, self.end, self.current, self.hash]
+    pub fn names(&self) -> Vec<&Ident> {
+        let event = self
+            .event
+            .iter()
+            .flat_map(|event| std::iter::once(event.deleted).chain(event.run).chain(event.confirmed));
+        [self.begin, self.end, self.current, self.hash].into_iter().chain(event).collect()
     }
 }

@@ -44,12 +44,30 @@ pub struct Plan {
 pub enum Child {
     /// A transform.
     Transform(Transform),
+    /// What is served of a feature view follows the load.
+    Refresh(Refresh),
+}
+
+/// The refresh of what is served of a feature view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refresh {
+    /// The statement, as a transform has it.
+    pub step: Transform,
+    /// The key of the view's declaration.
+    pub view: String,
 }
 
 impl Child {
+    /// What is run.
+    pub fn step(&self) -> &Transform {
+        match self {
+            Child::Transform(step) | Child::Refresh(Refresh { step, .. }) => step,
+        }
+    }
+
     /// It as it is printed behind the steps of the load.
     fn printed(&self, n: usize) -> PrintedChild {
-        let Child::Transform(transform) = self;
+        let transform = self.step();
         PrintedChild {
             n,
             kind: StepKind::Transform,

@@ -20,7 +20,10 @@ use crate::sql::{Ident, Sql};
 pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     match &load.facts.target.live {
         None => create(load, builder),
-        Some(live) => adopt(load, live, builder)?,
+        Some(live) => {
+            load.pipeline.strategy.prepare(load, builder);
+            adopt(load, live, builder)?;
+        }
     }
     rejected::prepare(load, builder)?;
     for column in &load.table.columns {
@@ -238,6 +241,23 @@ fn apply(load: &Resolved<'_>, difference: &Difference, builder: &mut PlanBuilder
             _ => format!("widen the column {} of {}", difference.column, load.table.name),
         };
         builder.step(StepKind::Ddl, purpose, sql.clone(), Answer::Ignore);
+        follow(load, difference, builder);
+    }
+}
+
+/// A table beside the target gets the same change.
+fn follow(load: &Resolved<'_>, difference: &Difference, builder: &mut PlanBuilder<'_>) {
+    let mut columns = load.table.columns.iter().chain(&load.managed);
+    let Some(column) = columns.find(|column| column.name.as_str() == difference.column) else { return };
+    for table in load.pipeline.strategy.follows(&load.table.name) {
+        let bare = Column { nullable: true, default: None, ..column.clone() };
+        let sql = match difference.kind {
+            DifferenceKind::Missing { .. } => {
+                load.dialect.add_column(&table, ddl::new_column(&bare, load.dialect))
+            }
+            _ => ddl::retype(&table, column, load.dialect),
+        };
+        builder.step(StepKind::Ddl, format!("the same of {table}"), sql, Answer::Ignore);
     }
 }
 

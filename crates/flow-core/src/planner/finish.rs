@@ -3,11 +3,11 @@
 
 use crate::dialect::Dialect;
 use crate::facts::ExecutionPath;
-use crate::history::{self, Compared, TargetMemory, WatermarkMemory};
+use crate::history::{self, Compared, ReadBy, TargetMemory, WatermarkMemory};
 use crate::pipeline::Resolved;
 use crate::pipeline::kept::renamed;
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Answer, StepKind};
+use crate::plan::{Action, Answer, Plan, Step, StepKind};
 use crate::reading::watermark;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
@@ -52,6 +52,18 @@ pub fn of_all(
     builder.step(StepKind::Finish, "run history of all targets", sql, Answer::ExactlyOne);
 }
 
+/// Adds the last statement before COMMIT of a run that serves a slot of a schedule: one that was taken over meanwhile
+/// finds the slot in another epoch, and rolls back.
+pub fn fence(plan: &mut Plan, of: &str, slot: &str, epoch: i64, dialect: &dyn Dialect) {
+    let sql = history::fence(of, slot, epoch);
+    let n = plan.steps().count() + 1;
+    let action = Action::Execute(sql.render(dialect));
+    let step = Step::new(n, StepKind::Finish, format!("the slot of {slot}"), action, Answer::ExactlyOne);
+    if let Some(last) = plan.phases.last_mut() {
+        last.steps.push(Step { part: None, ..step });
+    }
+}
+
 fn remember_target(load: &Resolved<'_>) -> Sql {
     let rewrites = load.need.in_full;
     let set = load.pipeline.strategy.compare_set(load);
@@ -89,7 +101,7 @@ fn remember_declaration(load: &Resolved<'_>) -> Option<Sql> {
 }
 
 fn remember_watermark(load: &Resolved<'_>) -> Option<Sql> {
-    let incremental = load.pipeline.incremental.as_ref()?;
+    let incremental = load.pipeline.incremental.as_ref().filter(|_| load.facts.run.part.is_none())?;
     let data_type = load.watermark_type(incremental).ok()?;
     let ledger = load.pipeline.strategy.ledger(load, incremental).ok().flatten();
     let covered_from = match watermark::next_bound(load, incremental, data_type) {
@@ -118,8 +130,9 @@ fn remember_watermark(load: &Resolved<'_>) -> Option<Sql> {
 
 fn success(load: &Resolved<'_>) -> Sql {
     let before = load.facts.watermark.as_ref().and_then(|stored| stored.last_value.as_deref());
+    let column = load.pipeline.incremental.as_ref().map(|incremental| incremental.column.as_str());
     let path = load.facts.came_by.unwrap_or(load.path);
-    history::success(load.dialect, &load.facts.run.id, path.name(), before)
+    history::success(load.dialect, &load.facts.run.id, path.name(), ReadBy { column, before })
 }
 
 /// The declaration as it is recorded.
@@ -146,6 +159,9 @@ fn declaration(load: &Resolved<'_>) -> serde_json::Value {
     let renamed: Vec<String> = renamed(&load.managed).map(|column| column.name.to_string()).collect();
     if !renamed.is_empty() {
         declaration["kept"] = renamed.into();
+    }
+    for (name, value) in load.pipeline.strategy.declared() {
+        declaration[name] = value;
     }
     declaration
 }

@@ -20,7 +20,7 @@ pub fn guards_uniqueness(load: &Resolved<'_>) -> bool {
 /// What the declaration says is unique, beside what the strategy requires.
 pub fn declared_unique(load: &Resolved<'_>) -> Vec<Unique> {
     // What is declared as unique is so among the versions of a history, which sees to it itself.
-    if load.pipeline.strategy.keys() == KeyNeed::OfVersions {
+    if matches!(load.pipeline.strategy.keys(), KeyNeed::OfVersions | KeyNeed::OfEvents) {
         return Vec::new();
     }
     let unique =

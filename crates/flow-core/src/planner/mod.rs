@@ -4,11 +4,15 @@ mod definition;
 mod finish;
 mod means;
 pub mod parts;
+pub mod rewind;
 mod rounding;
+
+pub use finish::fence;
 
 use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Facts;
+use crate::features;
 use crate::pipeline::Pipeline;
 use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
@@ -52,18 +56,30 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan>
         notes: builder.notes,
         warnings: builder.warnings,
         // Nothing follows a load that is refused.
-        after: pipeline.after.iter().filter(|_| refused.is_none()).cloned().map(Child::Transform).collect(),
+        after: match refused {
+            None => after(&load),
+            Some(_) => Vec::new(),
+        },
         refused,
     })
 }
 
+/// What follows the commit: what the user declares reads what is served as it is then.
+fn after(load: &Resolved<'_>) -> Vec<Child> {
+    let transforms = load.pipeline.after.iter().cloned().map(Child::Transform);
+    features::children(load).into_iter().chain(transforms).collect()
+}
+
 fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     builder.phase(PhaseName::Prepare);
+    features::before_load(load, builder);
     definition::before_load(load, builder)?;
     load.pipeline.strategy.steps(load, builder)?;
     builder.phase(PhaseName::Apply);
     definition::after_load(load, builder);
+    features::after_load(load, builder)?;
     builder.phase(PhaseName::Record);
+    features::remember(load, builder);
     finish::steps(load, builder);
     Ok(())
 }

@@ -124,7 +124,7 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let create = load.dialect.create_stage(&table, columns);
     builder.step(StepKind::Diff, format!("a table for the changes: {table}"), create, Answer::Ignore);
 
-    let keys = Sql::join(load.keys.iter().map(|key| sql!("t.{key}", key)), ", ");
+    let keys = load.keys_of("t");
     let known = sql!(
         "SELECT {keys}, t.{hash}, {address}\n  FROM {target} AS t\n WHERE t.{flag}",
         keys,

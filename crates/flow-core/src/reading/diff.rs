@@ -109,12 +109,10 @@ fn diff(load: &Resolved<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
     }
     if direct {
         // One statement, one snapshot: the same reading counts its rows.
-        let no_address =
-            load.dialect.cast_to(&Sql::text("NULL"), load.dialect.row_address_type(load.is_spread()));
         select.push(&sql!(
             "\nUNION ALL\nSELECT {nulls}, {no_address}, 'read', {rows}(*)\n  FROM {source} AS s",
             nulls = nulls(),
-            no_address,
+            no_address = load.no_row_address(),
             rows = load.dialect.function("count"),
             source = load.source()
         ));

@@ -82,6 +82,7 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<
     match (load.pipeline.strategy.keys(), &load.pipeline.keys) {
         // A ledger knows rows by their keys: two without one would be taken for the same row.
         (KeyNeed::None, Some(keys)) => null_key_guard(load, keys, builder),
+        (KeyNeed::OfEvents, _) => null_key_guard(load, &load.keys, builder),
         _ if has_key_guards(load) && load.pipeline.on_duplicate == OnDuplicate::Error => {
             repeated_key_guard(load, builder);
         }
@@ -92,7 +93,7 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<
 
 /// Whether NULL and repeated keys are counted.
 pub fn has_key_guards(load: &Resolved<'_>) -> bool {
-    load.pipeline.strategy.keys() != KeyNeed::None && !load.keys.is_empty()
+    !matches!(load.pipeline.strategy.keys(), KeyNeed::None | KeyNeed::OfEvents) && !load.keys.is_empty()
 }
 
 fn null_key_guard(load: &Resolved<'_>, keys: &[Ident], builder: &mut PlanBuilder<'_>) {

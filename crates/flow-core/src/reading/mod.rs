@@ -8,6 +8,7 @@ pub mod diff;
 mod expected;
 mod future;
 pub mod guards;
+mod part;
 mod path;
 pub mod rejected;
 pub mod stage;
@@ -45,12 +46,13 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
             ));
         }
         Rows::Stage(_) => {
-            let range = match &load.pipeline.incremental {
-                Some(incremental) => {
+            let range = match (&load.facts.run.part, &load.pipeline.incremental) {
+                (Some(part), _) => Some(part::range(load, part, builder)?),
+                (None, Some(incremental)) => {
                     future::stored(load, incremental, load.watermark_type(incremental)?, builder);
                     watermark::range(load, incremental, load.watermark_type(incremental)?, builder)?
                 }
-                None => None,
+                (None, None) => None,
             };
             stage::steps(load, identity, range, builder)?;
             account::over_stage(load, builder);

@@ -8,7 +8,7 @@ use crate::facts::ExecutionPath;
 use crate::hash::{CopyColumn, Normal};
 use crate::markers::Reading;
 use crate::pipeline::prepared::{ACCOUNT, Counting, DROPPED, LAYERS};
-use crate::pipeline::strategy::JoinedBy;
+use crate::pipeline::strategy::{Beside, JoinedBy};
 use crate::pipeline::{LoadColumn, Resolved};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Action, Answer, Copy, StepKind};
@@ -90,6 +90,7 @@ fn within(
         columns.push(Column { name: Ident::fixed(IDENTITY), data_type, value: identity_digest(load, names) });
     }
     columns.extend(rank_column(load));
+    columns.extend(beside_columns(load));
     columns.extend(unread_columns(load));
     columns.extend(account_columns(load));
     let purpose = format!("copy the source query into {name}");
@@ -132,7 +133,11 @@ fn across(
         typed.push((column.name.clone(), target));
         sent.push(Column { name: column.name.clone(), data_type, value });
     }
-    let of_load = rank_column(load).into_iter().chain(unread_columns(load)).chain(account_columns(load));
+    let of_load = rank_column(load)
+        .into_iter()
+        .chain(beside_columns(load))
+        .chain(unread_columns(load))
+        .chain(account_columns(load));
     for column in watermark_column(load)?.into_iter().chain(of_load) {
         typed.push((column.name.clone(), column.data_type.clone()));
         sent.push(column);
@@ -365,6 +370,16 @@ fn unread_columns(load: &Resolved<'_>) -> Vec<Column> {
         value: sql!("q.{unread}", unread = reading.unread),
     };
     load.readings().map(column).collect()
+}
+
+/// What the strategy wants to know of each row.
+fn beside_columns(load: &Resolved<'_>) -> Vec<Column> {
+    let column = |beside: &Beside| Column {
+        name: beside.name.clone(),
+        data_type: ours(load, &beside.data_type),
+        value: beside.value.clone(),
+    };
+    load.need.beside.iter().map(column).collect()
 }
 
 fn rank_column(load: &Resolved<'_>) -> Option<Column> {

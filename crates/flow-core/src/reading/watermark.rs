@@ -207,6 +207,10 @@ fn explain_late_commits(
 /// Reads the watermark that this reading leaves, before the stage is dropped.
 pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let Some(incremental) = &load.pipeline.incremental else { return Ok(()) };
+    // A part says nothing of what lies before and after it.
+    if load.facts.run.part.is_some() {
+        return Ok(());
+    }
     let data_type = load.watermark_type(incremental)?;
     let column = Ident::fixed(WATERMARK);
     let stage = match rejected::of_run(load) {

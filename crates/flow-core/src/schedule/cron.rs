@@ -17,7 +17,7 @@ pub(super) struct Cron {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Field {
     bits: u64,
-    /// Whether a `*` stands in it: then it restricts nothing by itself.
+    /// Whether it begins with `*`, by which cron knows what restricts nothing, whatever the manual says of "contain".
     star: bool,
 }
 
@@ -57,8 +57,12 @@ const WEEKDAYS: Range = Range {
 };
 
 impl Cron {
-    /// Reads minute, hour, day of month, month, day of week; or says why not.
+    /// Reads minute, hour, day of month, month, day of week, or a word that stands for them; or says why not.
     pub(super) fn parse(line: &str) -> Result<Cron, String> {
+        let line = match line.trim() {
+            word if word.starts_with('@') => meant_by(word)?,
+            line => line,
+        };
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [minutes, hours, days, months, weekdays] = fields[..] else {
             return Err(format!("it has {} fields, not 5", fields.len()));
@@ -103,10 +107,26 @@ impl Cron {
         })
     }
 
-    /// Whether it goes by elapsed time where clocks change.
-    pub(super) fn every_hour(&self) -> bool {
-        self.hours.bits.count_ones() == 24
+    /// Whether it goes by elapsed time where clocks change: cron's wildcard jobs, whose minute or hour begins with `*`.
+    pub(super) fn goes_by_elapsed_time(&self) -> bool {
+        self.minutes.star || self.hours.star
     }
+}
+
+/// The line that a word stands for: crontab(5), "special strings".
+fn meant_by(word: &str) -> Result<&'static str, String> {
+    Ok(match word {
+        "@yearly" | "@annually" => "0 0 1 1 *",
+        "@monthly" => "0 0 1 * *",
+        "@weekly" => "0 0 * * 0",
+        "@daily" | "@midnight" => "0 0 * * *",
+        "@hourly" => "0 * * * *",
+        "@reboot" => return Err("a start of the machine is no point in time".to_owned()),
+        _ => {
+            return Err("the words are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually"
+                .to_owned());
+        }
+    })
 }
 
 fn field(text: &str, range: &Range) -> Result<Field, String> {
@@ -116,7 +136,7 @@ fn field(text: &str, range: &Range) -> Result<Field, String> {
             format!("`{item}` is no {} between {} and {}", range.what, range.first, range.last)
         })?;
     }
-    Ok(Field { bits, star: text.contains('*') })
+    Ok(Field { bits, star: text.starts_with('*') })
 }
 
 /// `*`, `a` or `a-b`, the first and the last with `/step` after it.

@@ -39,6 +39,16 @@ pub fn create_table(table: &Table, columns: &[Column], dialect: &dyn Dialect) ->
     )
 }
 
+/// Gives a column its declared type.
+pub fn retype(table: &QualifiedName, column: &Column, dialect: &dyn Dialect) -> Sql {
+    sql!(
+        "ALTER TABLE {table} ALTER COLUMN {column} TYPE {type}",
+        table,
+        column = column.name,
+        type = Sql::from_dialect(dialect.type_name(&column.data_type)),
+    )
+}
+
 fn storage_options(table: &Table) -> Sql {
     if table.options.is_empty() {
         return Sql::empty();

@@ -117,12 +117,7 @@ pub fn differences(
             }
             Some(live) if live.data_type.name != declared.name => {
                 let widening = dialect.cast(&live.data_type, &declared) == crate::dialect::Cast::Widening;
-                let remedy = sql!(
-                    "ALTER TABLE {table} ALTER COLUMN {column} TYPE {type}",
-                    table = table.name,
-                    column = column.name,
-                    type = Sql::from_dialect(dialect.type_name(&column.data_type)),
-                );
+                let remedy = ddl::retype(&table.name, column, dialect);
                 found.push(Difference {
                     column: column.name.to_string(),
                     kind: DifferenceKind::Type {

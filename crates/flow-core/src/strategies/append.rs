@@ -7,11 +7,11 @@ use crate::declare::Mode;
 use crate::declare::options::PipelineOptions;
 use crate::dialect::RowOrder;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::ExecutionPath;
+use crate::facts::{ExecutionPath, SourcePart};
 use crate::history::{self, Fresh};
 use crate::pipeline::prepared::Counting;
 use crate::pipeline::strategy::{JoinedBy, KeyNeed, LoadStrategy, ReadingNeed};
-use crate::pipeline::{Incremental, Resolved};
+use crate::pipeline::{Incremental, Pipeline, Resolved};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Blame, PhaseName, StepKind};
 use crate::reading::stage::{IDENTITY, WATERMARK};
@@ -102,6 +102,15 @@ impl LoadStrategy for Append {
 
     fn is_idempotent(&self) -> bool {
         false
+    }
+
+    /// Its ledger forgets what lies before the watermark, by keys as well: what was loaded long ago would come again.
+    fn backfills(&self, pipeline: &Pipeline, _: &SourcePart) -> Result<()> {
+        let message = format!("`{}` appends: what it loads again is there twice", pipeline.name);
+        Err(FlowError::new(ErrorCode::OptionNotForMode, message).hint(format!(
+            "merge by keys finds rows that are there; if twice is meant: `flow watermark set {} VALUE`, and run",
+            pipeline.name
+        )))
     }
 
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {

@@ -3,10 +3,12 @@
 use crate::check::Check;
 use crate::declare::options::*;
 use crate::declare::{PipelineSpec, Places, ProjectSpec};
+use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::strategy::LoadStrategy;
 use crate::pipeline::{DEFAULT_CONNECTION, Pipeline, Target, declared_keys, unknown_pipeline};
 use crate::query::latest_first;
+use crate::schedule::slots::Policy as SlotPolicy;
 use crate::schema::Table;
 use crate::sql::Ident;
 
@@ -50,13 +52,27 @@ impl Pipeline {
         overrides: &PipelineOptions,
     ) -> Result<Pipeline, Vec<FlowError>> {
         let mut check = Check { project, path: Places::path("pipelines", declared_as), errors: Vec::new() };
-        let options = spec.options.overlaid(overrides);
+        let mut options = spec.options.overlaid(overrides);
+        if let Some((_, view)) = project.view_filled_by(&spec.target) {
+            view.lay(&mut options);
+        }
         check.overrides_fit(name, &options, overrides);
         let pipeline = check.pipeline(name, spec, &options);
         match pipeline {
             Some(pipeline) if check.errors.is_empty() => Ok(pipeline),
             _ => Err(check.errors),
         }
+    }
+}
+
+/// What options say of slots.
+fn slot_policy(options: &PipelineOptions) -> SlotPolicy {
+    SlotPolicy {
+        catchup: options.catchup(),
+        grace: options.misfire_grace.as_ref().map_or(SlotPolicy::GRACE, Duration::as_std),
+        overlap: options.overlap(),
+        retries: options.retries(),
+        jitter: options.jitter().as_std(),
     }
 }
 
@@ -81,6 +97,18 @@ impl Check<'_> {
         let incremental = self.incremental(options);
         let helpers = self.helpers(options);
         let schedule = self.schedule(options);
+        if let (Some(source), None) = (&source, &schedule)
+            && source.query.names_slot()
+            && self.errors.is_empty()
+        {
+            let words = format!("the query of `{name}` names the times of a slot, and no schedule has slots");
+            let error = FlowError::new(ErrorCode::MissingOption, words);
+            self.fail("source", error.hint("add schedule = \"0 * * * *\", or every = \"1h\""));
+        }
+        let feature = match &target {
+            Some(Target::Declared(table)) => self.feature(&spec.target, table, options),
+            _ => None,
+        };
         let limits = self.limits(options);
         let order_by = match &options.order_by {
             Some(list) => self.keep("order_by", latest_first(list)).unwrap_or_default(),
@@ -89,6 +117,7 @@ impl Check<'_> {
         let expectations = self.expectations(options, target.as_ref());
         if let (Some(Target::Declared(table)), true) = (&target, self.errors.is_empty()) {
             self.columns(table, keys.as_deref(), strategy.as_ref(), options);
+            self.keys_of_the_entity(keys.as_deref(), feature.as_ref());
         }
         let target_connection = options
             .target_connection
@@ -105,6 +134,7 @@ impl Check<'_> {
                 error.hint("set target_connection to a connection that may write"),
             );
         }
+        self.notifications(options);
         let after = self.after(options, &target_connection);
         Some(Pipeline {
             name: name.to_owned(),
@@ -126,9 +156,11 @@ impl Check<'_> {
             force_path: options.force_path,
             limits,
             schedule,
+            policy: slot_policy(options),
             enabled: options.enabled(),
             tags: options.tags(),
             after,
+            feature,
             strategy,
         })
     }

@@ -3,13 +3,15 @@
 mod append;
 mod build;
 mod by_key;
+mod events;
 mod merge;
+mod rehash;
 mod scd2;
 mod truncate;
 
 use crate::check::Check;
 use crate::declare::Mode;
-use crate::declare::options::PipelineOptions;
+use crate::declare::options::{PipelineOptions, Repeats};
 use crate::dialect::Dialect;
 use crate::pipeline::strategy::{Invariant, LoadStrategy};
 use crate::pipeline::{Resolved, Rows};
@@ -19,6 +21,8 @@ use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Sql};
 use crate::types::DataType;
 use append::Append;
+use events::{Collapsed, Events};
+pub use events::{RUN, SUPERSEDED_BY, superseded};
 use merge::Merge;
 use scd2::Scd2;
 use std::sync::Arc;
@@ -30,6 +34,10 @@ fn declared(mode: Mode, check: &mut Check<'_>, options: &PipelineOptions) -> Arc
         Mode::Append => Arc::new(Append::of(check, options)),
         Mode::Truncate => Arc::new(Truncate::of(check, options)),
         Mode::Merge => Arc::new(Merge::of(check, options)),
+        Mode::Scd2 if options.is_by_event() && options.repeats() == Repeats::Collapse => {
+            Arc::new(Collapsed::of(check, options))
+        }
+        Mode::Scd2 if options.is_by_event() => Arc::new(Events::of(check, options)),
         Mode::Scd2 => Arc::new(Scd2::of(check, options)),
     }
 }
@@ -107,4 +115,46 @@ fn once_per_key(
         limit
     );
     Some(Invariant { name, detail, sql })
+}
+
+/// Rows that meet a condition, which none may.
+fn broken(
+    dialect: &dyn Dialect,
+    target: &QualifiedName,
+    keys: &[Ident],
+    name: &'static str,
+    detail: &'static str,
+    condition: Sql,
+) -> Invariant {
+    let (texts, limit) = shown(dialect, keys);
+    let sql =
+        sql!("SELECT {texts} FROM {target} AS t WHERE {condition} {limit}", texts, target, condition, limit);
+    Invariant { name, detail, sql }
+}
+
+/// The beginning of a row's neighbour, in [`broken_beside_next`].
+const NEXT: &str = "_ematix_next";
+
+/// Rows that meet a condition beside `t._ematix_next`, where the next row of their key begins.
+fn broken_beside_next(
+    dialect: &dyn Dialect,
+    target: &QualifiedName,
+    keys: &[Ident],
+    begin: &Ident,
+    (name, detail): (&'static str, &'static str),
+    condition: Sql,
+) -> Invariant {
+    let (texts, limit) = shown(dialect, keys);
+    let sql = sql!(
+        "SELECT {texts}\n  FROM (SELECT t.*, {lead}(t.{begin}) OVER (PARTITION BY {keys} ORDER BY t.{begin}) AS {next} FROM {target} AS t) AS t\n WHERE {condition} {limit}",
+        texts,
+        lead = dialect.function("lead"),
+        begin,
+        keys,
+        next = Ident::fixed(NEXT),
+        target,
+        condition,
+        limit
+    );
+    Invariant { name, detail, sql }
 }

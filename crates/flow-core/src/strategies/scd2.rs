@@ -5,10 +5,11 @@
 mod adoption;
 mod check;
 mod options;
-mod rehash;
+mod rewind;
 
 pub use options::Scd2;
 
+use super::rehash;
 use crate::check::Check;
 use crate::declare::Mode;
 use crate::declare::options::OpenEnd;
@@ -17,7 +18,7 @@ use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::strategy::{
     HistoryColumns, Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Requirement, Unique, Versions,
 };
-use crate::pipeline::{Resolved, Rows};
+use crate::pipeline::{Resolved, Rewind, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::reading::{self, changes, diff, guards, stage, watermark, written};
@@ -84,6 +85,7 @@ impl LoadStrategy for Scd2 {
                 unfit: (!self.overwrite_columns.is_empty())
                     .then_some("overwrite_columns are not in the row hash"),
             }),
+            beside: Vec::new(),
         }
     }
 
@@ -156,6 +158,10 @@ impl LoadStrategy for Scd2 {
         watermark::steps(load, plan)
     }
 
+    fn rewind(&self, rewind: &Rewind<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        rewind::steps(self, rewind, plan)
+    }
+
     fn settle(&self, values: &mut Values) {
         values.set(RunValue::RowsUnchanged, super::rest(values) - values.number(RunValue::RowsSkipped));
     }
@@ -184,6 +190,7 @@ impl LoadStrategy for Scd2 {
             end: &self.effective_to,
             current: &self.current_flag,
             hash: &self.hash_column,
+            event: None,
         })
     }
 }
@@ -322,7 +329,7 @@ fn apply_changes(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>
     open(load, scd2, builder);
     written::verify(load, Some(sql!("t.{flag}", flag = scd2.current_flag)), &scd2.overwrite_columns, builder);
     if load.need.in_full {
-        rehash::current_versions(load, scd2, builder);
+        rehash::current_versions(load, (&scd2.current_flag, &scd2.hash_column), builder);
     }
 }
 

@@ -6,9 +6,10 @@ use crate::check::Check;
 use crate::declare::Mode;
 use crate::declare::options::{PipelineOptions, ReplaceMethod};
 use crate::dialect::{Dialect, WriteAtOnce};
-use crate::error::{ErrorCode, Result};
-use crate::pipeline::Resolved;
+use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::SourcePart;
 use crate::pipeline::strategy::{Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Unique};
+use crate::pipeline::{Pipeline, Resolved};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::reading::{self, diff, written};
@@ -85,6 +86,14 @@ impl LoadStrategy for Truncate {
 
     fn stays(&self, _: &Resolved<'_>) -> Option<Sql> {
         None
+    }
+
+    fn backfills(&self, pipeline: &Pipeline, part: &SourcePart) -> Result<()> {
+        if part.is_all() {
+            return Ok(());
+        }
+        let message = format!("`{}` replaces its table: nothing but the part would be left", pipeline.name);
+        Err(FlowError::new(ErrorCode::OptionNotForMode, message).hint("leave --from and --to out"))
     }
 
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {

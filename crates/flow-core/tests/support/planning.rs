@@ -80,6 +80,7 @@ impl<'d> Scene<'d> {
                 dry_run: false,
                 sample: 0,
                 full_scan: false,
+                part: None,
                 version: "0.1.0",
             },
             path: ExecutionPath::SameDatabase,

@@ -20,7 +20,7 @@ password = "${evn:CRM}"
 [connections.lake]
 dsn = "${env:LAKE}"
 user = "u"
-sslcert = "me.pem"
+gsslib = "gssapi"
 [defaults]
 schdule = "0 * * * *"
 [tables.dim]
@@ -56,7 +56,7 @@ region = "EU"
             "invalid_value 6:8 `port` of connection `crm` must lie between 1 and 65535",
             "invalid_value 7:13 `${…}` has a form that is not known",
             "conflicting_options 10:1 `user` and `dsn` of connection `lake` exclude each other",
-            "not_yet_supported 11:1 `sslcert` in connection `lake` is not supported yet",
+            "not_yet_supported 11:1 `gsslib` in connection `lake` is not supported yet",
             "unknown_option 13:1 unknown option `schdule` in [defaults] | did you mean `schedule`?",
             "unknown_type 15:36 `numeric(10` is not a column type",
             "unknown_option 15:60 unknown option `typ` in column `extra` of table `dim` | did you mean `type`?",
@@ -73,7 +73,7 @@ region = "EU"
             "invalid_value 32:18 `handle_deletes` of pipeline `three` cannot be `Soft` | did you mean `soft`?",
             "invalid_value 33:19 an entry of `transforms_pre` of pipeline `three` must be a table, not a whole number",
             "invalid_value 34:23 `max_delete_fraction` of pipeline `three` must lie between 0 and 1",
-            "not_yet_supported 35:1 `[features]` is not supported yet",
+            "invalid_value 36:10 feature `region` must be a table, not a string",
         ]
     );
 }

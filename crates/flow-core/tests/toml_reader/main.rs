@@ -1,5 +1,6 @@
 //! What the reader of `pipelines.toml` makes of files, right and wrong.
 
+mod features;
 mod files;
 #[path = "../support/memory.rs"]
 mod memory;

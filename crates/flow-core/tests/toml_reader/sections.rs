@@ -82,15 +82,17 @@ fn connections_are_checked_without_being_resolved() {
     assert_eq!(project.connections["x"].port.as_ref().unwrap().to_string(), "${env:PORT}");
     assert_eq!(
         mistakes(
-            "[connections.x]\nuser = 'a ${env:B} ${B}'\nport = 'x'\nsslmode = 'maybe'\ntarget_session_attrs = 'standby'\nsession = { a = '${' }\n[connections.y]\ndsn = 'host=h sslcert=x'\n"
+            "[connections.x]\nuser = 'a ${env:B} ${B}'\nport = 'x'\nsslmode = 'maybe'\ntarget_session_attrs = 'master'\nrequire_auth = 'md5,md5'\ngssencmode = 'disable'\ngsslib = 'x'\nsession = { a = '${' }\n[connections.y]\ndsn = 'host=h gsslib=x'\n"
         ),
         [
             "invalid_value 2:20 `${B}` does not say where its value comes from",
             "invalid_value 3:8 `port` of connection `x` must be a number from 1 to 65535",
             "invalid_value 4:11 `sslmode` of connection `x` must be one of disable, allow, prefer, require, verify-ca, verify-full",
-            "not_yet_supported 5:24 `target_session_attrs` of connection `x` is not supported yet",
-            "invalid_value 6:18 `${` is not closed by `}`",
-            "not_yet_supported 8:7 `sslcert` of connection `y` is not supported yet",
+            "invalid_value 5:24 `target_session_attrs` of connection `x` must be one of any, read-write, read-only, primary, standby, prefer-standby",
+            "invalid_value 6:16 `require_auth` of connection `x` names a method twice",
+            "not_yet_supported 8:1 `gsslib` in connection `x` is not supported yet",
+            "invalid_value 9:18 `${` is not closed by `}`",
+            "not_yet_supported 11:7 `gsslib` of connection `y` is not supported yet",
         ]
     );
 }

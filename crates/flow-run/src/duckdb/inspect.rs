@@ -9,7 +9,7 @@ use ematix_flow_core::declare::for_each::Relation as Named;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::duckdb::{DuckDb, facts_of, known};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::facts::{Cap, MissingPrivilege, Relation, SourceColumn};
+use ematix_flow_core::facts::{Cap, LiveRelation, MissingPrivilege, Relation, RelationKind, SourceColumn};
 use ematix_flow_core::history;
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::ReadQuery;
@@ -73,6 +73,27 @@ impl Inspector for DuckDbSession {
                 return Err(like_the_file(&schema));
             }
             Ok((json.schema_exists, json.table()))
+        })
+    }
+
+    fn kinds(&self, names: &[QualifiedName]) -> Question<Vec<Option<LiveRelation>>> {
+        let rows = names.iter().map(|name| {
+            let (schema, name) = (text(name.schema.as_str()), text(name.name.as_str()));
+            sql!(
+                "SELECT list_extract(list(t.table_type), 1) FROM information_schema.tables AS t WHERE t.table_catalog = current_database() AND lower(t.table_schema) = lower({schema}) AND lower(t.table_name) = lower({name})",
+                schema,
+                name
+            )
+        });
+        let sql = Sql::join(rows, "\nUNION ALL ");
+        Question::new(sql.to_text(&DuckDb), |answer, _| {
+            let kind = |row: &Vec<Option<String>>| {
+                row.first().and_then(Option::as_deref).map(|kind| LiveRelation {
+                    kind: if kind == "VIEW" { RelationKind::View } else { RelationKind::Table },
+                    grants: Vec::new(),
+                })
+            };
+            Ok(answer.rows.iter().map(kind).collect())
         })
     }
 

@@ -2,8 +2,10 @@
 
 use super::run::{asked, asked_to_stop, cancelled};
 use super::{Engine, Stop};
+use crate::postgres::password_command::conninfo_of;
 use crate::session::Canceller;
 use async_trait::async_trait;
+use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::declare::SourceSpec;
 use ematix_flow_core::declare::registry::Answer;
 use ematix_flow_core::engine::POSTGRES;
@@ -103,6 +105,20 @@ impl GivenConnection {
     }
 }
 
+/// A connection for a function, whose password may still have to be asked for.
+struct ToGive {
+    name: String,
+    at: Option<ConnectionTarget>,
+}
+
+impl ToGive {
+    /// The connection; whoever calls it waits for a command that prints the password.
+    fn given(self) -> Result<GivenConnection> {
+        let dsn = self.at.as_ref().map(conninfo_of).transpose()?;
+        Ok(GivenConnection { name: self.name, dsn, settings: Vec::new() })
+    }
+}
+
 impl Engine {
     /// The engine, with somebody who calls functions.
     pub fn with_callables(mut self, callables: Arc<dyn Callables>) -> Engine {
@@ -122,7 +138,8 @@ impl Engine {
         let interrupt = Arc::new(Interrupt::default());
         let granted = Arc::clone(&interrupt);
         let mut calling = tokio::task::spawn_blocking(move || {
-            let answer = callables.resolve(&name, &connection, &granted);
+            let given = connection.given();
+            let answer = given.and_then(|given| callables.resolve(&name, &given, &granted));
             granted.done();
             answer
         });
@@ -169,7 +186,9 @@ impl Engine {
         settings.extend(
             limits.statement_timeout.as_ref().map(|limit| ("statement_timeout", limit.milliseconds())),
         );
-        let given = GivenConnection { name: connection, dsn: Some(at.secret_conninfo()), settings };
+        let asked = tokio::task::spawn_blocking(move || conninfo_of(&at)).await;
+        let dsn = asked.map_err(|_| nobody())??;
+        let given = GivenConnection { name: connection, dsn: Some(dsn), settings };
         let report = load.map(|load| serde_json::json!(load));
         let called = name.clone();
         let calling = tokio::task::spawn_blocking(move || {
@@ -183,10 +202,11 @@ impl Engine {
     /// As [`Engine::called`], where nothing else waits.
     pub(super) fn called_here(&self, pipeline: &str) -> Result<Option<Engine>> {
         let Some((callables, connection)) = self.callable(pipeline)? else { return Ok(None) };
-        Ok(Some(self.answered(pipeline, callables.resolve(pipeline, &connection, &Interrupt::default())?)))
+        let answer = callables.resolve(pipeline, &connection.given()?, &Interrupt::default())?;
+        Ok(Some(self.answered(pipeline, answer)))
     }
 
-    fn callable(&self, pipeline: &str) -> Result<Option<(Arc<dyn Callables>, GivenConnection)>> {
+    fn callable(&self, pipeline: &str) -> Result<Option<(Arc<dyn Callables>, ToGive)>> {
         if !self.project.called.iter().any(|name| name == pipeline) {
             return Ok(None);
         }
@@ -194,8 +214,8 @@ impl Engine {
         let spec = self.project.pipelines.get(pipeline);
         let name =
             spec.and_then(|spec| spec.source.connection.clone()).unwrap_or_else(|| "default".to_owned());
-        let dsn = self.resolve(&name).ok().map(|target| target.secret_conninfo());
-        Ok(Some((callables, GivenConnection { name, dsn, settings: Vec::new() })))
+        let at = self.resolve(&name).ok();
+        Ok(Some((callables, ToGive { name, at })))
     }
 
     fn answered(&self, pipeline: &str, answer: Answer) -> Engine {

@@ -26,7 +26,7 @@ impl Engine {
         let built = Pipeline::build(&self.project, pipeline, &PipelineOptions::default())
             .map_err(|mut errors| errors.remove(0))?;
         let session =
-            self.open_in_turn(&built, &built.target_connection, &format!("check {pipeline}"), || ()).await?;
+            self.open_in_turn(&built, &built.target_connection, &format!("check {pipeline}"), |_| ()).await?;
         let name = built.target.name();
         let live = live_table(session.as_ref(), &built).await?;
         let strategy = &built.strategy;

@@ -1,18 +1,18 @@
 //! Gathers the facts of a plan, inside the load transaction and under its lock.
 
+use super::privileges::{needed_privileges, on_sequences};
 use super::route::Route;
 use super::run::awake;
 use super::targets::{Targets, of_target};
-use super::{authors, beside};
+use super::{authors, beside, features};
 use crate::history::{KnownTarget, has_ledger, record_of, watermark_of};
-use crate::session::{Privilege, Session, nth};
+use crate::session::{Session, nth};
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceFacts, TargetFacts};
 use ematix_flow_core::hash::Normal;
 use ematix_flow_core::helpers::at_step;
-use ematix_flow_core::history::SCHEMA;
 use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight, without_ours};
 use ematix_flow_core::pipeline::{Pipeline, Target};
 use ematix_flow_core::plan::{Blame, Plan};
@@ -136,14 +136,25 @@ async fn facts(
     if let Some(name) = rejected.filter(|_| pipeline.quarantines()) {
         privileges.extend(beside::privileges(name, schema_exists, rejected_live.as_deref()));
     }
+    if let Some(live) = &live {
+        let set = SourceFacts::names(source.given());
+        privileges.extend(on_sequences(session, name, live, &set).await?);
+    }
     let (missing, clock) = (inspector.missing_privileges(&privileges), inspector.clock());
     let ordered =
         of_order(&source, live.as_ref(), name, dialect).map(|tables| inspector.correlations(&tables));
     let doing = "look up privileges";
     let mut questions = vec![missing.sql.clone(), clock.sql.clone()];
+    let hides = live.as_ref().and_then(|_| inspector.hides_rows(name));
     questions.extend(ordered.iter().map(|ordered| ordered.sql.clone()));
+    questions.extend(hides.iter().map(|hides| hides.sql.clone()));
     let answers = session.ask(Blame::Target, doing, &questions.join(";\n")).await?;
     session.tidy().await?;
+    if let Some(hides) = hides
+        && let Some(error) = hides.read(nth(&answers, questions.len() - 1, doing)?, doing)?
+    {
+        return Err(error);
+    }
     let (mut source, mut correlation) = (source, BTreeMap::new());
     if let Some(ordered) = ordered {
         let mut found = ordered.read(nth(&answers, 2, doing)?, doing)?.into_iter();
@@ -159,6 +170,10 @@ async fn facts(
         live.ours = ours;
         live
     });
+    let feature = match &pipeline.feature {
+        Some(view) => Some(Box::new(features::beside(session, view, name).await?)),
+        None => None,
+    };
     Ok(Facts {
         run,
         path: route.path.path,
@@ -171,6 +186,7 @@ async fn facts(
             record,
             missing_privileges,
             rejected: rejected_live,
+            feature,
         },
         watermark,
         has_ledger: ledger,
@@ -180,6 +196,33 @@ async fn facts(
         assumed: false,
         came_by: None,
     })
+}
+
+/// A run that reads no source.
+pub fn without_source(dry_run: bool) -> RunFacts {
+    RunFacts {
+        id: String::new(),
+        instant: String::new(),
+        dry_run,
+        sample: 0,
+        full_scan: false,
+        part: None,
+        version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// The target alone: what is remembered of it, and the table.
+///
+/// # Errors
+/// As the server says.
+pub async fn target(session: &dyn Session, pipeline: &Pipeline) -> Result<(KnownTarget, Option<LiveTable>)> {
+    let doing = "look at the target";
+    let table = session.inspector().table(pipeline.target.name());
+    let record = record_of(session.facts().dialect, &pipeline.target_key());
+    let questions = format!("{};\n{}", table.sql, record.sql);
+    let answers = session.ask(Blame::Target, doing, &questions).await?;
+    let (_, live) = table.read(nth(&answers, 0, doing)?, doing)?;
+    Ok((record.read(nth(&answers, 1, doing)?, doing)?, live))
 }
 
 /// The tables whose order may decide how they are joined: both, as SQL writes them, where both are large.
@@ -452,44 +495,4 @@ fn native_names(target: &Target, columns: &[ematix_flow_core::facts::SourceColum
     names.sort();
     names.dedup();
     names
-}
-
-fn needed_privileges(
-    pipeline: &Pipeline,
-    path: ExecutionPath,
-    dry_run: bool,
-    schema_exists: bool,
-    (live, rejected): (Option<&LiveTable>, Option<&LiveTable>),
-) -> Vec<Privilege> {
-    let name: &QualifiedName = pipeline.target.name();
-    let mut needed = Vec::new();
-    if !schema_exists {
-        needed.push(Privilege::CreateSchema);
-    } else {
-        needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
-    }
-    let strategy = &pipeline.strategy;
-    let watched = live.is_some_and(|live| !live.triggers.is_empty());
-    let table = declared(&pipeline.target);
-    let reads = table.is_some_and(|table| table.cleaning.iter().any(|(_, chain)| chain.reads()))
-        || !pipeline.expectations.is_empty()
-        || rejected.is_some();
-    let prepares = !pipeline.helpers.is_empty() || table.is_some_and(|table| !table.cleaning.is_empty());
-    // Who only tries counts every layer.
-    let counts = pipeline.helpers.iter().any(|step| step.helper.counts()) || (dry_run && prepares);
-    let staged = path != ExecutionPath::SameDatabase
-        || strategy.stages()
-        || watched
-        || reads
-        || counts
-        || pipeline.incremental.is_some();
-    if staged {
-        needed.push(Privilege::Schema("CREATE", SCHEMA.to_owned()));
-    }
-    if live.is_none() {
-        needed.push(Privilege::Schema("CREATE", name.schema.to_string()));
-        return needed;
-    }
-    needed.extend(strategy.privileges().iter().map(|word| Privilege::Table(word, name.clone())));
-    needed
 }

@@ -2,23 +2,31 @@
 
 pub mod adopted;
 mod answers;
+mod as_of;
 mod assumed;
 mod authors;
 mod beside;
 mod budget;
 pub mod callables;
 mod check;
+mod connections;
 pub mod described;
+pub mod due;
+mod doctor;
 pub mod difference;
+mod features;
 mod gather;
 mod keys;
 mod members;
 mod nulls;
 pub mod observer;
+mod overview;
 mod patience;
+mod privileges;
 mod questions;
 mod rejected;
 mod reports;
+mod rewind;
 mod route;
 mod row_json;
 mod run;
@@ -28,27 +36,30 @@ mod targets;
 mod transfer;
 mod transforms;
 mod united;
+pub mod upstreams;
+mod wishes;
 
 use crate::driver::{Driver, Drivers};
 use crate::history::HistoryStore;
 use crate::postgres::PostgresDriver;
-use crate::session::{Access, End, Session};
+use crate::session::{Access, End};
+pub use as_of::AsOfRequest;
 use callables::Callables;
-use ematix_flow_core::connections::{self, ConnectionTarget};
+pub use connections::Undeclared;
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
-use ematix_flow_core::declare::transforms::PostTransform;
-use ematix_flow_core::declare::{PipelineOptions, Places, ProjectSpec};
+use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
 use ematix_flow_core::engine::{Ends, POSTGRES};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::facts::RunFacts;
+use ematix_flow_core::facts::{RunFacts, RunNamed, SourcePart};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Blame, Plan};
-use ematix_flow_core::report::{ConnectionReport, RunReport, TransformReport};
+use ematix_flow_core::query::SlotTimes;
+use ematix_flow_core::report::{NotifyReport, RunReport, TransformReport};
+use jiff::Timestamp;
 use observer::Observer;
-use patience::Patience;
 use reports::count;
+pub use rewind::{PlannedRewind, run_named};
 use run::{Progress, unless_asked};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 use targets::{PLANNED, Targets};
@@ -73,14 +84,20 @@ pub struct Request {
     pub overrides: PipelineOptions,
     /// Ignore the watermark once.
     pub full_scan: bool,
+    /// Load the source once more: all of it, or a part.
+    pub backfill: Option<SourcePart>,
+    /// Put the target back to what this run had left, instead of loading it.
+    pub rewind: Option<RunNamed>,
     /// Execute everything and roll back.
     pub dry_run: bool,
     /// Rows of the sample that a dry-run shows.
     pub sample: usize,
     /// Who started it: `cli`, `run-due`, `python` …
     pub started_by: String,
-    /// The slot of the schedule that this run serves, RFC 3339.
-    pub slot: Option<String>,
+    /// The slot of the schedule that this run serves.
+    pub slot: Option<Timestamp>,
+    /// Where the time begins that the slot stands for.
+    pub slot_start: Option<Timestamp>,
     /// Turns when the process is asked to stop.
     pub stop: watch::Receiver<Stop>,
 }
@@ -91,12 +108,32 @@ impl Request {
         Request {
             overrides: PipelineOptions::default(),
             full_scan: false,
+            backfill: None,
+            rewind: None,
             dry_run: false,
             sample: 0,
             started_by: String::new(),
             slot: None,
+            slot_start: None,
             stop,
         }
+    }
+}
+
+impl Request {
+    /// Whether the watermark is ignored.
+    fn reads_in_full(&self) -> bool {
+        self.full_scan || self.backfill.is_some()
+    }
+
+    /// The part of the source that is read, where it is not what a run reads.
+    fn part(&self) -> Option<SourcePart> {
+        self.backfill.clone().filter(|part| !part.is_all())
+    }
+
+    /// The word for what is done with a target that its load strategy does not do.
+    fn instead(&self) -> Option<&'static str> {
+        self.rewind.as_ref().map(|_| ematix_flow_core::planner::rewind::MODE)
     }
 }
 
@@ -104,7 +141,7 @@ impl Request {
 #[derive(Clone, Debug)]
 struct About {
     run_id: String,
-    started_at: jiff::Timestamp,
+    started_at: Timestamp,
     started: Instant,
 }
 
@@ -120,21 +157,8 @@ impl About {
     }
 
     fn now() -> About {
-        About {
-            run_id: Uuid::now_v7().to_string(),
-            started_at: jiff::Timestamp::now(),
-            started: Instant::now(),
-        }
+        About { run_id: Uuid::now_v7().to_string(), started_at: Timestamp::now(), started: Instant::now() }
     }
-}
-
-/// Connections that nothing seen from here says anything of.
-#[derive(Clone, Debug, Default)]
-pub struct Undeclared {
-    /// Probably slips: another connection has nearly the same name.
-    pub slips: Vec<FlowError>,
-    /// What another environment may bring, in words.
-    pub elsewhere: Vec<String>,
 }
 
 /// A project with its connections: everything a command does, it does through this.
@@ -189,56 +213,6 @@ impl Engine {
         }
     }
 
-    /// The connections of a pipeline that nothing seen from here says anything of.
-    pub fn undeclared(&self, pipeline: &str) -> Undeclared {
-        let Some(spec) = self.project.pipelines.get(pipeline) else { return Undeclared::default() };
-        let parts = self.project.together.get(pipeline).into_iter().flat_map(|parts| parts.values());
-        let path = Places::path("pipelines", pipeline);
-        let mut names: Vec<(&str, String)> = Vec::new();
-        for spec in std::iter::once(spec).chain(parts) {
-            let sources = spec.source.connections().into_iter().map(|name| (name, "source.connection"));
-            let target = (spec.options.target_connection.as_deref(), "target_connection");
-            let own = sources.chain([target]);
-            names.extend(own.filter_map(|(name, option)| Some((name?, format!("{path}.{option}")))));
-        }
-        let after = spec.options.transforms_post();
-        let after = after.iter().filter_map(PostTransform::refers_to);
-        names.extend(after.filter_map(|name| self.connection_of_transform(name)));
-        self.undeclared_among(names)
-    }
-
-    /// The same of every transform.
-    pub fn undeclared_of_transforms(&self) -> Undeclared {
-        let names = self.project.transforms.keys();
-        self.undeclared_among(names.filter_map(|name| self.connection_of_transform(name)).collect())
-    }
-
-    fn undeclared_among(&self, mut names: Vec<(&str, String)>) -> Undeclared {
-        let mut found = Undeclared::default();
-        let mut told = HashSet::new();
-        names.retain(|(name, _)| told.insert(*name));
-        for (name, option) in names {
-            let Err(error) = connections::declared(name, &self.project, self.environment.as_ref()) else {
-                continue;
-            };
-            if error.code == ErrorCode::UnknownConnection && !error.context.contains_key("meant") {
-                found.elsewhere.push(format!("the connection {name}, which nothing here declares"));
-                continue;
-            }
-            found.slips.push(match self.project.places.find(&option) {
-                Some(place) => error.at(place.clone()),
-                None => error,
-            });
-        }
-        found
-    }
-
-    /// The connection that a transform names, and where.
-    pub(crate) fn connection_of_transform(&self, name: &str) -> Option<(&str, String)> {
-        let connection = self.project.transforms.get(name)?.connection.as_deref()?;
-        Some((connection, format!("{}.connection", Places::path("transforms", name))))
-    }
-
     /// What only a database can tell: that the query prepares, columns, types, drift, privileges.
     pub async fn validate_connected(&self, pipeline: &str, request: &Request) -> Vec<FlowError> {
         match self.plan(pipeline, request).await {
@@ -250,9 +224,9 @@ impl Engine {
     fn build(&self, name: &str, request: &Request) -> Result<Pipeline> {
         let built = Pipeline::build(&self.project, name, &request.overrides)
             .map_err(|mut errors| errors.remove(0))?;
-        match refuses_full_scan(&built, name, request) {
+        match refuses(&built, name, request) {
             Some(error) => Err(self.locate(error, name)),
-            None => Ok(built),
+            None => Ok(at_slot(built, request)),
         }
     }
 
@@ -260,37 +234,6 @@ impl Engine {
         match self.project.places.pipeline(pipeline) {
             Some(place) => error.at(place.clone()),
             None => error,
-        }
-    }
-
-    fn resolve(&self, connection: &str) -> Result<ConnectionTarget> {
-        connections::resolve(connection, &self.project, self.environment.as_ref())
-    }
-
-    async fn open(&self, connection: &str, what: &str) -> Result<Box<dyn Session>> {
-        let at = self.resolve(connection)?;
-        self.drivers.find(&at)?.open(&at, what).await
-    }
-
-    /// As [`Engine::open`], but waits for a file that another process has, as a run waits for its target.
-    async fn open_in_turn(
-        &self,
-        pipeline: &Pipeline,
-        connection: &str,
-        what: &str,
-        told: impl Fn(),
-    ) -> Result<Box<dyn Session>> {
-        let mut patience = Patience::of(pipeline, what);
-        loop {
-            match self.open(connection, what).await {
-                Err(error) if error.code == ErrorCode::Locked => {
-                    if !patience.lasts() {
-                        return Err(patience.ended(error));
-                    }
-                    patience.wait(&told).await;
-                }
-                done => return done,
-            }
         }
     }
 
@@ -334,7 +277,7 @@ impl Engine {
     async fn plan_targets(&self, targets: &Targets, request: &Request) -> Result<Plan> {
         let whole = &targets.whole;
         let what = format!("plan {}", whole.name);
-        let session = self.open_in_turn(whole, &whole.target_connection, &what, || ()).await?;
+        let session = self.open_in_turn(whole, &whole.target_connection, &what, |_| ()).await?;
         let exists = HistoryStore::on(session.as_ref()).exists().await?;
         session.begin(Blame::Target, Access::ReadOnly, None).await?;
         let route = self.route(whole, session.as_ref()).await?;
@@ -343,7 +286,8 @@ impl Engine {
             instant: String::new(),
             dry_run: false,
             sample: 0,
-            full_scan: request.full_scan,
+            full_scan: request.reads_in_full(),
+            part: request.part(),
             version: env!("CARGO_PKG_VERSION"),
         };
         let asked = async {
@@ -372,12 +316,14 @@ impl Engine {
     /// Runs a pipeline (or, with `dry_run`, everything but the commit).
     pub async fn run(&self, pipeline: &str, request: &Request, observer: &dyn Observer) -> RunReport {
         let about = About::now();
+        observer.began(pipeline, &about.run_id);
         let called = self.called(pipeline, &request.stop).await;
         let engine = called.as_ref().ok().and_then(Option::as_ref).unwrap_or(self);
         let targets = match &called {
             Ok(_) => engine.targets(pipeline, request, &about),
             Err(error) => Err(error.clone()),
         };
+        targets.iter().flat_map(|targets| &targets.each).for_each(|target| observer.loads(&target.pipeline));
         let mut progress = Progress::of(targets.as_ref().map_or(1, |targets| targets.each.len()));
         // Held until what follows the load is over, too.
         let _share;
@@ -409,6 +355,9 @@ impl Engine {
                 report
             }
         };
+        if request.dry_run {
+            report.notify = self.who_would_be_told(pipeline, request);
+        }
         let (Ok(targets), Some(plan)) = (&targets, &progress.plan) else { return report };
         if let Some(own) = own {
             let when = (request, about.started);
@@ -423,58 +372,33 @@ impl Engine {
         report
     }
 
-    /// Logs in to a connection and reports.
-    pub async fn check_connection(&self, name: &str) -> ConnectionReport {
-        let mut report = ConnectionReport {
-            name: name.to_owned(),
-            address: String::new(),
-            found_in: String::new(),
-            server_version: None,
-            encrypted: None,
-            milliseconds: None,
-            error: None,
-        };
-        let target = match self.resolve(name) {
-            Ok(target) => target,
-            Err(error) => return ConnectionReport { error: Some(error), ..report },
-        };
-        report.address = target.to_string();
-        report.found_in = target.found_in.clone();
-        let started = Instant::now();
-        let opened = match self.drivers.find(&target) {
-            Ok(driver) => driver.open(&target, "check").await,
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok(session) => {
-                report.milliseconds = Some(started.elapsed().as_millis() as u64);
-                report.server_version = Some(session.server_version().to_owned());
-                match session.is_encrypted().await {
-                    Ok(encrypted) => report.encrypted = encrypted,
-                    Err(error) => report.error = Some(error),
-                }
-                session.close().await;
-            }
-            Err(error) => report.error = Some(error),
-        }
-        report
+    fn who_would_be_told(&self, pipeline: &str, request: &Request) -> Vec<NotifyReport> {
+        let Some(spec) = self.project.pipelines.get(pipeline) else { return Vec::new() };
+        let notifications = spec.options.overlaid(&request.overrides).notify();
+        notifications.iter().map(|one| NotifyReport { to: one.shown(), on: one.endings().to_vec() }).collect()
     }
+}
 
-    /// The connections that a project can see, without opening one.
-    pub fn connections(&self) -> Vec<ConnectionReport> {
-        connections::known_connections(&self.project, self.environment.as_ref())
-            .into_iter()
-            .map(|(name, found_in, resolved)| ConnectionReport {
-                name,
-                address: resolved.as_ref().map(ToString::to_string).unwrap_or_default(),
-                found_in,
-                server_version: None,
-                encrypted: None,
-                milliseconds: None,
-                error: resolved.err(),
-            })
-            .collect()
+/// A pipeline as it reads for the slot that a run serves, or, started by hand, for the last that has passed.
+fn at_slot(mut pipeline: Pipeline, request: &Request) -> Pipeline {
+    if !pipeline.names_slot() {
+        return pipeline;
     }
+    let slot = match (request.slot, request.slot_start) {
+        (Some(end), Some(start)) => Some(SlotTimes { start, end }),
+        (Some(end), None) => pipeline.last_slot(end),
+        (None, _) => pipeline.last_slot(Timestamp::now()),
+    };
+    if let Some(slot) = slot {
+        pipeline.source = pipeline.source.at_slot(&slot);
+    }
+    pipeline
+}
+
+/// Why a pipeline may not read what it is asked to.
+fn refuses(pipeline: &Pipeline, name: &str, request: &Request) -> Option<FlowError> {
+    let backfill = request.backfill.as_ref().map(|part| pipeline.strategy.backfills(pipeline, part));
+    backfill.and_then(Result::err).or_else(|| refuses_full_scan(pipeline, name, request))
 }
 
 /// An append that knows what it has loaded would load it again.

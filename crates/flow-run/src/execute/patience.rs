@@ -1,6 +1,7 @@
-//! How long a run waits for what another one holds: it asks again and again, until `lock_timeout`.
+//! How long a run waits: for what another one holds, asking again and again until `lock_timeout`, and for a server that
+//! is away for a moment.
 
-use ematix_flow_core::error::FlowError;
+use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::pipeline::Pipeline;
 use std::time::{Duration, Instant};
 
@@ -47,5 +48,25 @@ impl Patience {
     /// An error that says how long was waited.
     pub fn ended(&self, error: FlowError) -> FlowError {
         error.detail(format!("waited {} s (lock_timeout)", self.limit.as_millis() as f64 / 1000.0))
+    }
+}
+
+/// The pauses after which a server that cannot be reached is tried again: three seconds, in which one that restarts may
+/// be back. Nothing has begun yet, so nothing is done twice.
+pub(super) const COMEBACKS: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+    Duration::from_millis(1000),
+    Duration::from_millis(1000),
+];
+
+/// Whether a server that gave this answer may give another in a moment. One that took all its time to connect has had it.
+pub(super) fn may_come_back(error: &FlowError) -> bool {
+    match (error.code, error.sqlstate.as_deref()) {
+        (ErrorCode::ConnectionLost, _) | (ErrorCode::ConnectFailed, None) => true,
+        // It has no connection left, or it starts or shuts down.
+        (ErrorCode::ConnectFailed, Some(state)) => matches!(state, "53300" | "57P03"),
+        _ => false,
     }
 }

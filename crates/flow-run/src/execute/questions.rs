@@ -1,31 +1,24 @@
 //! What commands ask of history: runs, steps, watermarks, the versions of a key, what is due.
 
 use super::keys::live_table;
-use super::transforms::schedule_key;
 use super::{Engine, row_json};
 use crate::history::HistoryStore;
 use crate::session::{Session, nth, unreadable};
-use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::strategy::HistoryColumns;
-use ematix_flow_core::pipeline::{DEFAULT_CONNECTION, NamedTransform, Pipeline, Target, named_transform};
+use ematix_flow_core::pipeline::{DEFAULT_CONNECTION, Pipeline, Target};
 use ematix_flow_core::plan::Blame;
-use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, StatusRow, Version, WatermarkRow};
-use ematix_flow_core::schedule::Schedule;
+use ematix_flow_core::report::{KeyHistory, RunLog, RunRow, RunsWanted, Version, WatermarkRow};
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, QualifiedName, Sql, text};
 use indexmap::IndexMap;
-use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// How many runs `status` looks at.
-const RECENT: usize = 20;
-
 impl Engine {
     /// The targets' connections of some pipelines, each once, with the pipelines that use it.
-    fn by_connection(&self, pipelines: &[String]) -> Result<IndexMap<String, Vec<String>>> {
+    pub(super) fn by_connection(&self, pipelines: &[String]) -> Result<IndexMap<String, Vec<String>>> {
         let mut found: IndexMap<String, Vec<String>> = IndexMap::new();
         for name in pipelines {
             let spec = self
@@ -57,27 +50,22 @@ impl Engine {
         Ok(None)
     }
 
-    fn built(&self, name: &str) -> Result<Pipeline> {
-        Pipeline::build(&self.project, name, &PipelineOptions::default())
-            .map_err(|mut errors| errors.remove(0))
-    }
-
     /// The last runs of some pipelines, newest first.
     ///
     /// # Errors
     /// As connecting.
-    pub async fn history(&self, pipelines: &[String], limit: usize) -> Result<Vec<RunRow>> {
+    pub async fn history(&self, pipelines: &[String], wanted: &RunsWanted) -> Result<Vec<RunRow>> {
         let mut runs: Vec<RunRow> = Vec::new();
         for (connection, names) in self.by_connection(pipelines)? {
             let Some(session) = self.metadata_session(&connection).await? else { continue };
             let history = HistoryStore::on(session.as_ref());
-            let mut found = history.runs(&names, limit).await?;
+            let mut found = history.runs(&names, wanted).await?;
             with_transforms(history, &mut found).await?;
             runs.extend(found);
             session.close().await;
         }
         runs.sort_by(|left, right| right.started_at.cmp(&left.started_at));
-        runs.truncate(limit);
+        runs.truncate(wanted.limit);
         Ok(runs)
     }
 
@@ -137,126 +125,6 @@ impl Engine {
         Ok(found)
     }
 
-    /// Pipelines with their last runs.
-    ///
-    /// # Errors
-    /// As connecting.
-    pub async fn status(&self, pipelines: &[String]) -> Result<Vec<StatusRow>> {
-        let now = Timestamp::now();
-        let mut rows = Vec::new();
-        for (connection, names) in self.by_connection(pipelines)? {
-            let session = self.metadata_session(&connection).await?;
-            for name in names {
-                let runs = match &session {
-                    Some(session) => {
-                        HistoryStore::on(session.as_ref()).runs(std::slice::from_ref(&name), RECENT).await?
-                    }
-                    None => Vec::new(),
-                };
-                let next = self
-                    .built(&name)
-                    .ok()
-                    .and_then(|built| built.schedule.filter(|_| built.enabled))
-                    .and_then(|schedule| schedule.next_after(now));
-                let success =
-                    runs.iter().find(|run| run.status == "success").and_then(|run| run.ended_at.clone());
-                let lag = success
-                    .and_then(|at| at.parse::<Timestamp>().ok())
-                    .map(|at| now.as_millisecond() - at.as_millisecond());
-                rows.push(StatusRow {
-                    name,
-                    lag_ms: lag,
-                    next: next.map(|next| next.to_string()),
-                    recent: runs.iter().rev().map(|run| run.status.clone()).collect(),
-                    last_run: runs.into_iter().next(),
-                });
-            }
-            if let Some(session) = session {
-                session.close().await;
-            }
-        }
-        rows.sort_by_key(|row| pipelines.iter().position(|name| *name == row.name));
-        Ok(rows)
-    }
-
-    /// The pipelines that are due now, each with its slot (RFC 3339), and those that cannot be judged.
-    pub async fn due(&self, pipelines: &[String]) -> (Vec<(String, String)>, Vec<FlowError>) {
-        let now = Timestamp::now();
-        let (mut due, mut errors) = (Vec::new(), Vec::new());
-        let mut scheduled: IndexMap<String, Vec<Pipeline>> = IndexMap::new();
-        for name in pipelines {
-            match Pipeline::build(&self.project, name, &PipelineOptions::default()) {
-                Ok(built) if built.enabled && built.schedule.is_some() => {
-                    scheduled.entry(built.target_connection.clone()).or_default().push(built);
-                }
-                Ok(_) => {}
-                Err(found) => errors.extend(found),
-            }
-        }
-        for (connection, built) in scheduled {
-            match self.due_on(&connection, &built, now).await {
-                Ok(found) => due.extend(found),
-                Err(error) => errors.push(error),
-            }
-        }
-        due.sort_by_key(|(name, _)| pipelines.iter().position(|pipeline| pipeline == name));
-        (due, errors)
-    }
-
-    /// The transforms that are due now by their own schedules, each with its slot (RFC 3339), and what cannot be judged.
-    pub async fn due_transforms(&self) -> (Vec<(String, String)>, Vec<FlowError>) {
-        let now = Timestamp::now();
-        let (mut due, mut errors) = (Vec::new(), Vec::new());
-        let mut scheduled: IndexMap<String, Vec<(String, Schedule)>> = IndexMap::new();
-        let named = self.project.transforms.iter().filter(|(_, spec)| spec.schedule.is_some());
-        for (name, _) in named {
-            match named_transform(&self.project, name) {
-                Ok(NamedTransform { transform, schedule: Some(schedule) }) => {
-                    scheduled.entry(transform.connection).or_default().push((name.clone(), schedule));
-                }
-                Ok(_) => {}
-                Err(found) => errors.extend(found),
-            }
-        }
-        for (connection, transforms) in scheduled {
-            let opened = self.open(&connection, "run-due").await;
-            let found = match opened {
-                Ok(session) => {
-                    let keys = transforms.iter().map(|(name, schedule)| (schedule_key(name), schedule));
-                    let slots = due_slots(session.as_ref(), keys, now).await;
-                    session.close().await;
-                    slots
-                }
-                Err(error) => Err(error),
-            };
-            match found {
-                Ok(slots) => {
-                    due.extend(slots.into_iter().map(|(index, slot)| (transforms[index].0.clone(), slot)))
-                }
-                Err(error) => errors.push(error),
-            }
-        }
-        (due, errors)
-    }
-
-    async fn due_on(
-        &self,
-        connection: &str,
-        pipelines: &[Pipeline],
-        now: Timestamp,
-    ) -> Result<Vec<(String, String)>> {
-        let longest = pipelines.iter().max_by_key(|pipeline| pipeline.limits.lock_timeout.as_std());
-        let Some(longest) = longest else { return Ok(Vec::new()) };
-        let session = self.open_in_turn(longest, connection, "run-due", || ()).await?;
-        let scheduled =
-            pipelines.iter().filter_map(|pipeline| Some((&pipeline.name, pipeline.schedule.as_ref()?)));
-        let scheduled: Vec<(&String, &Schedule)> = scheduled.collect();
-        let schedules = scheduled.iter().map(|(name, schedule)| ((*name).clone(), *schedule));
-        let slots = due_slots(session.as_ref(), schedules, now).await?;
-        session.close().await;
-        Ok(slots.into_iter().map(|(index, slot)| (scheduled[index].0.clone(), slot)).collect())
-    }
-
     /// Stored watermarks.
     ///
     /// # Errors
@@ -279,7 +147,7 @@ impl Engine {
         let built = self.built(pipeline)?;
         let Some(incremental) = &built.incremental else { return Err(no_watermark(pipeline)) };
         let what = format!("watermark {pipeline}");
-        let session = self.open_in_turn(&built, &built.target_connection, &what, || ()).await?;
+        let session = self.open_in_turn(&built, &built.target_connection, &what, |_| ()).await?;
         let history = HistoryStore::on(session.as_ref());
         if !history.is_current().await? {
             history.prepare(true).await?;
@@ -384,9 +252,6 @@ fn versions_of(
     key: &[(Ident, String)],
 ) -> String {
     let column = |name: &Ident| sql!("t.{name}", name);
-    let conditions = key.iter().map(|(name, value)| {
-        sql!("{text} = {value}", text = dialect.cast_to(&column(name), "text"), value = text(value.as_str()))
-    });
     sql!(
         "SELECT {begin}, {end}, t.{current}, {row}\n  FROM {target} AS t\n WHERE {conditions}\n ORDER BY t.{first}",
         begin = dialect.iso_instant(&column(kept.begin)),
@@ -394,39 +259,23 @@ fn versions_of(
         current = kept.current,
         row = dialect.json_of_row("t"),
         target,
-        conditions = Sql::join(conditions, " AND "),
+        conditions = Sql::join(key_conditions(dialect, key), " AND "),
         first = kept.begin
     )
     .to_text(dialect)
 }
 
-/// Which of some schedules are due, by their places, each with its slot (RFC 3339). What has no run yet is entered with
-/// the slot before it was first seen, so that its first slot after that is its first run.
-async fn due_slots(
-    session: &dyn Session,
-    schedules: impl Iterator<Item = (String, &Schedule)>,
-    now: Timestamp,
-) -> Result<Vec<(usize, String)>> {
-    let history = HistoryStore::on(session);
-    if !history.is_current().await? {
-        history.prepare(true).await?;
-    }
-    let mut due = Vec::new();
-    for (index, (key, schedule)) in schedules.enumerate() {
-        let last = history.last_slot(&key).await?;
-        if let Some(slot) = schedule.due(last, now) {
-            due.push((index, slot.to_string()));
-        } else if last.is_none()
-            && let Some(seen) = schedule.last_until(now)
-        {
-            history.seen(&key, &seen).await?;
-        }
-    }
-    Ok(due)
+/// Which rows `t` have a key.
+pub(super) fn key_conditions(dialect: &dyn Dialect, key: &[(Ident, String)]) -> Vec<Sql> {
+    let is = |(name, value): &(Ident, String)| {
+        let column = dialect.cast_to(&sql!("t.{name}", name), "text");
+        sql!("{column} = {value}", column, value = text(value.as_str()))
+    };
+    key.iter().map(is).collect()
 }
 
 /// Enters the transforms that ran after some runs.
-async fn with_transforms(history: HistoryStore<'_>, runs: &mut [RunRow]) -> Result<()> {
+pub(super) async fn with_transforms(history: HistoryStore<'_>, runs: &mut [RunRow]) -> Result<()> {
     let run_ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
     for transform in history.transforms_of(&run_ids).await? {
         if let Some(run) =
@@ -443,7 +292,7 @@ async fn lock_target(session: &dyn Session, pipeline: &Pipeline) -> Result<()> {
     session.wait_for_lock(&pipeline.target_key(), pipeline.limits.lock_timeout.as_std()).await
 }
 
-fn match_key(keys: &[Ident], said: &[(String, String)]) -> Result<Vec<(Ident, String)>> {
+pub(super) fn match_key(keys: &[Ident], said: &[(String, String)]) -> Result<Vec<(Ident, String)>> {
     let names = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut found: IndexMap<&Ident, String> = IndexMap::new();
     for (name, value) in said {

@@ -3,10 +3,11 @@
 use super::run::{PartProgress, Progress};
 use super::targets::Targets;
 use super::{About, Engine, Request};
-use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::report::{RunReport, Status, TransformReport};
 use ematix_flow_core::run_value::RunValue;
+use serde_json::json;
 
 impl Engine {
     /// The report of a run of several targets, with those of its parts.
@@ -42,6 +43,32 @@ impl Engine {
         report
     }
 
+    /// The report of a pipeline that is not run, since others that come before it did not end in success.
+    pub fn kept(&self, pipeline: &str, by: &[&str], request: &Request) -> RunReport {
+        let named = by.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let mut error = FlowError::new(
+            ErrorCode::UpstreamFailed,
+            format!("it comes after {named}, which did not end in success"),
+        );
+        error.context.insert("upstream".to_owned(), json!(by));
+        let now = format!("{:.6}", jiff::Timestamp::now());
+        let built = Pipeline::build(&self.project, pipeline, &request.overrides).ok();
+        let declared = self.project.pipelines.get(pipeline).and_then(|spec| spec.options.mode);
+        let of_built = |text: fn(&Pipeline) -> String| built.as_ref().map(text).unwrap_or_default();
+        RunReport {
+            status: Status::Skipped,
+            mode: declared.map_or("", |mode| mode.name()).to_owned(),
+            dry_run: request.dry_run,
+            source_connection: of_built(|built| built.source.connection.clone()),
+            target_connection: of_built(|built| built.target_connection.clone()),
+            target: of_built(|built| built.target.name().to_string()),
+            started_at: now.clone(),
+            ended_at: now,
+            error: Some(error),
+            ..RunReport::of(pipeline)
+        }
+    }
+
     /// What a report says but for what was counted.
     pub(super) fn report(
         &self,
@@ -64,7 +91,7 @@ impl Engine {
                 Err(error) => Status::of_error(error),
             },
             committed: outcome.is_ok() && !request.dry_run && !progress.slot_taken,
-            mode: mode.map_or("", |mode| mode.name()).to_owned(),
+            mode: request.instead().or(mode.map(|mode| mode.name())).unwrap_or_default().to_owned(),
             path: progress.path.as_ref().map(|path| path.path),
             path_reason: progress.path.as_ref().map(|path| path.reason.clone()),
             dry_run: request.dry_run,

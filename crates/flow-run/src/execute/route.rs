@@ -67,11 +67,17 @@ impl Engine {
             Some(ForcePath::ClientDiff) => Some("force_path = \"client_diff\""),
             Some(ForcePath::SameDb) | None => None,
         };
-        if source_name == target_name && forced.is_none() {
-            return Ok(same(format!("source and target are one connection, {target_name}")));
+        let query = pipeline.source.query.text();
+        let is_one = source_name == target_name;
+        let mut writer = None;
+        if is_one && forced.is_none() {
+            writer = target.inspector().calls_that_write(query).await?;
+            if writer.is_none() {
+                return Ok(same(format!("source and target are one connection, {target_name}")));
+            }
         }
         let what = format!("source {}", pipeline.name);
-        let source = self.open_in_turn(pipeline, source_name, &what, || ()).await?;
+        let source = self.open_in_turn(pipeline, source_name, &what, |_| ()).await?;
         source.begin(Blame::Source, Access::ReadOnly, Some(&limits(pipeline))).await?;
         if let Some(stays) = [source.as_ref(), target].into_iter().find(|end| !end.facts().can.moves_rows)
             && (forced.is_some() || !same_database(source.as_ref(), target, key()).await?)
@@ -92,6 +98,12 @@ impl Engine {
             format!("source {source_name} is another database")
         } else if let Some(difference) = difference(pipeline, source.as_ref(), target).await? {
             format!("{source_name} and {target_name} are one database, but {difference}")
+        } else if let Some(function) = match writer {
+            Some(function) => Some(function),
+            None => target.inspector().calls_that_write(query).await?,
+        } {
+            // A load writes, and whatever its transaction calls may.
+            format!("the query calls {function}, which may write: a session that only reads reads it")
         } else {
             source.close().await;
             return Ok(same(format!(

@@ -10,13 +10,13 @@ use super::transfer::{self, Transferred};
 use super::united;
 use super::{Engine, Request, Stop};
 use super::{answers, authors};
-use crate::history::HistoryStore;
+use crate::history::{Claim, HistoryStore};
 use crate::session::{End, Limits, Session};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
-use ematix_flow_core::planner::parts::OneReading;
+use ematix_flow_core::planner::{self, parts::OneReading};
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
 use ematix_flow_core::run_value::Values;
 use std::future::Future;
@@ -34,8 +34,10 @@ pub struct Progress {
     pub parts: Vec<PartProgress>,
     /// Steps done for all targets together.
     pub shared: Vec<StepReport>,
-    /// Whether another run serves the slot already.
+    /// Whether nothing was entered: another run serves the slot.
     pub slot_taken: bool,
+    /// The claim of the slot that it serves.
+    pub claim: Option<Claim>,
     /// Whether COMMIT was sent.
     pub commit_sent: bool,
 }
@@ -163,6 +165,9 @@ impl Execution<'_> {
 
     /// Plans and executes; answers why a comparison in the client was given up.
     async fn attempt(&self, given_up: Option<String>, progress: &mut Progress) -> Result<Option<String>> {
+        if let Some(named) = &self.request.rewind {
+            return self.rewind(named, progress).await.map(|()| None);
+        }
         let routing = self.engine.route(&self.targets.whole, self.session);
         let route = unless_asked(&self.request.stop, routing).await?;
         let taking = async {
@@ -198,7 +203,8 @@ impl Execution<'_> {
             instant: String::new(),
             dry_run: self.request.dry_run,
             sample: self.request.sample,
-            full_scan: self.request.full_scan,
+            full_scan: self.request.reads_in_full(),
+            part: self.request.part(),
             version: env!("CARGO_PKG_VERSION"),
         };
         let gathering = gather::all(self.session, self.targets, route, &about, true);
@@ -212,6 +218,9 @@ impl Execution<'_> {
         for (part, facts) in progress.parts.iter_mut().zip(gathered.each()) {
             part.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         }
+        for (target, facts) in self.targets.each.iter().zip(gathered.each()) {
+            self.observer.looked(&target.pipeline, facts);
+        }
         let mut plan = gathered.plan(self.targets, route, &route.ends(self.session))?;
         if let Some(drift) = &plan.refused {
             return Err(drift.clone());
@@ -224,11 +233,18 @@ impl Execution<'_> {
         }
         plan.unseal(|written| self.engine.key(&self.targets.whole.name, written))?;
         self.observer.planned(&self.targets.whole.name, &plan);
+        if let Some(Claim { of, at, epoch, .. }) = &progress.claim {
+            planner::fence(&mut plan, of, at, *epoch, self.session.facts().dialect);
+        }
         progress.plan = Some(plan.clone());
         for step in plan.steps() {
             let done = self.step(&plan, step, route.reads(step.from), progress).await;
             let done = match done {
-                Err(error) => Err(self.told(error, step, route, &gathered).await),
+                Err(error) => {
+                    let error = self.told(error, step, route, &gathered).await;
+                    self.observer.step_failed(step, &error);
+                    Err(error)
+                }
                 done => done,
             };
             if let Some(why) = done? {
@@ -279,7 +295,7 @@ impl Execution<'_> {
     }
 
     /// Does one step; answers why a comparison in the client was given up.
-    async fn step(
+    pub(super) async fn step(
         &self,
         plan: &Plan,
         step: &Step,
@@ -459,6 +475,13 @@ pub async fn asked(stop: &mut watch::Receiver<Stop>) -> Stop {
         Ok(stop) => stop,
         Err(_) => std::future::pending().await,
     }
+}
+
+/// The error of a run that somebody cancelled from elsewhere.
+pub fn cancelled_by(who: &str) -> FlowError {
+    FlowError::new(ErrorCode::Cancelled, format!("the run was cancelled by {who}"))
+        .hint("it was cancelled on the server and rolled back: nothing was written")
+        .context("by", who)
 }
 
 /// How the process was asked to stop, if it was.

@@ -1,15 +1,17 @@
 //! Watches over a run: its lease, its time limit, the wish to stop it, and what is recorded of its end.
 
 use super::observer::Observer;
-use super::run::{Execution, Progress, asked, cancelled, unless_asked};
+use super::run::{Execution, Progress, asked, cancelled, cancelled_by, unless_asked};
 use super::targets::Targets;
 use super::{Engine, Request, Stop};
-use crate::history::{Failure, HistoryStore, RunStart, Slot, lease_lost};
+use crate::history::{Claim, ClaimEnd, Entered, Failure, HistoryStore, Renewed, RunStart, Slot, lease_lost};
 use crate::session::{Canceller, Session};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, Result};
+use ematix_flow_core::history::short_id;
 use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::report::Status;
 use ematix_flow_core::run_value::RunValue;
+use ematix_flow_core::schedule::slots::Policy;
 use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -18,10 +20,12 @@ use std::time::{Duration, Instant};
 const RESTART_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a run must end before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// Somebody wished it.
     Asked(Stop),
+    /// Somebody elsewhere wished it, and who.
+    Cancelled(String),
     /// It took too long.
     TimeUp,
     /// It was taken for dead.
@@ -48,8 +52,11 @@ impl Engine {
             self.resolve_of_transform(transform)?;
         }
         let connection = &whole.target_connection;
-        let name = format!("{} {}", whole.name, &targets.run_id[targets.run_id.len() - 8..]);
-        let waits = || observer.waiting(&whole.name);
+        let name = format!("{} {}", whole.name, short_id(&targets.run_id));
+        let waits = |error: &FlowError| match error.code {
+            ErrorCode::Locked => observer.waiting(&whole.name),
+            _ => observer.away(error),
+        };
         let (halt, watched) = haltable(request);
         let runs = targets.runs();
         let run_ids: Vec<&str> = runs.iter().map(|(_, run_id, _)| *run_id).collect();
@@ -64,6 +71,7 @@ impl Engine {
                 halt: &halt,
                 own: None,
                 run_ids: &run_ids,
+                claim: None,
                 lease: &whole.limits.lease,
                 left: whole.limits.run_timeout.as_ref().map(|limit| limit.as_std()),
             };
@@ -77,30 +85,44 @@ impl Engine {
         let (load, own) = unless_asked(&request.stop, async {
             tokio::try_join!(
                 self.open_in_turn(whole, connection, &name, waits),
-                self.open_in_turn(whole, connection, &own_name, || ())
+                self.open_in_turn(whole, connection, &own_name, |_| ())
             )
         })
         .await?;
+        let slot = request.slot.map(|slot| slot.to_string());
         for (pipeline, run_id, parent) in &runs {
             // The run of all targets serves the slot.
-            let slot = request.slot.as_deref().filter(|_| parent.is_none());
+            let slot = slot.as_deref().filter(|_| parent.is_none());
             let start = RunStart {
                 run_id,
                 pipeline: &pipeline.name,
-                mode: Some(pipeline.strategy.mode().name()),
+                mode: request.instead().or(Some(pipeline.strategy.mode().name())),
                 target: &pipeline.target_key(),
                 started_by: &request.started_by,
                 slot: slot.map(|at| Slot { of: &pipeline.name, at }),
                 parent: *parent,
                 step_name: None,
+                unless_paused: Some(&whole.name),
                 lease: &whole.limits.lease,
             };
-            let entered = HistoryStore::on(own.as_ref()).begin(&start).await;
-            if !name_grants(entered, own.as_ref(), whole).await? {
-                progress.slot_taken = true;
-                return Ok(None);
+            let history = HistoryStore::on(own.as_ref());
+            let entry = name_grants(history.begin(&start).await, own.as_ref(), whole).await?;
+            entry.lost.iter().for_each(|lost| observer.lost(lost));
+            match entry.entered {
+                Entered::Yes(claim) => progress.claim = claim.or(progress.claim.take()),
+                Entered::No => {
+                    let paused = history.pause_of(&whole.name).await?;
+                    own.close().await;
+                    load.close().await;
+                    progress.slot_taken = true;
+                    return match paused {
+                        Some(pause) => Err(pause.error(&whole.name)),
+                        None => Ok(None),
+                    };
+                }
             }
         }
+        let claim = progress.claim.clone();
         let execution =
             Execution { engine: self, session: load.as_ref(), targets, request: &watched, observer };
         let work = execution.run(progress);
@@ -109,6 +131,7 @@ impl Engine {
             halt: &halt,
             own: Some(own.as_ref()),
             run_ids: &run_ids,
+            claim: claim.as_ref(),
             lease: &whole.limits.lease,
             left: whole.limits.run_timeout.as_ref().map(|limit| limit.as_std()),
         };
@@ -123,6 +146,7 @@ impl Engine {
             outcome = resolve(own.as_ref(), &targets.run_id, progress.commit_sent, error).await;
         }
         let outcome = name_grants(outcome, own.as_ref(), whole).await;
+        let outcome = who_cancelled(outcome, own.as_ref(), &targets.run_id).await;
         // The load stands, or does not, whatever becomes of these notes.
         let path = progress.path.as_ref().map(|path| path.path);
         let history = HistoryStore::on(own.as_ref());
@@ -141,6 +165,10 @@ impl Engine {
                 }
             }
         }
+        if let (Err(error), Some(claim)) = (&outcome, &claim) {
+            let end = claim_end(claim, &whole.policy, error);
+            let _ = history.end_claim(claim, &end, error).await;
+        }
         if let Err(error) = outcome {
             own.close().await;
             return Err(error);
@@ -157,25 +185,27 @@ impl Engine {
         connection: &str,
         name: &str,
     ) -> Option<Box<dyn Session>> {
-        if own.stay_awake().await.is_ok() {
+        if let Ok(Ok(())) = tokio::time::timeout(RESTART_LIMIT, own.stay_awake()).await {
             return Some(own);
         }
-        let deadline = Instant::now() + RESTART_LIMIT;
-        loop {
-            match self.open(connection, name).await {
-                Ok(session) => return Some(session),
-                Err(error)
-                    // What broke the one may break the next while it is made.
-                    if matches!(
-                        error.code,
-                        ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout | ErrorCode::ConnectionLost
-                    ) && Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+        let opening = async {
+            loop {
+                match self.open(connection, name).await {
+                    Ok(session) => return Some(session),
+                    Err(error)
+                        // What broke the one may break the next while it is made.
+                        if matches!(
+                            error.code,
+                            ErrorCode::ConnectFailed | ErrorCode::ConnectTimeout | ErrorCode::ConnectionLost
+                        ) =>
+                    {
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    Err(_) => return None,
                 }
-                Err(_) => return None,
             }
-        }
+        };
+        tokio::time::timeout(RESTART_LIMIT, opening).await.ok().flatten()
     }
 }
 
@@ -212,6 +242,32 @@ async fn name_grants<T>(outcome: Result<T>, session: &dyn Session, pipeline: &Pi
     }
 }
 
+/// A statement that was cancelled on the server: by whose wish, where somebody left word.
+async fn who_cancelled<T>(outcome: Result<T>, own: &dyn Session, run_id: &str) -> Result<T> {
+    match outcome {
+        Err(error) if error.code == ErrorCode::Cancelled && error.context.is_empty() => {
+            match HistoryStore::on(own).who_cancels(run_id).await {
+                Ok(Some(who)) => Err(cancelled_by(&who)),
+                _ => Err(error),
+            }
+        }
+        done => done,
+    }
+}
+
+/// What becomes of the slot of a run that did not succeed.
+pub(super) fn claim_end(claim: &Claim, policy: &Policy, error: &FlowError) -> ClaimEnd {
+    // A signal asks the process to go, not the slot.
+    let by_signal = error.code == ErrorCode::Cancelled && error.context.contains_key("signal");
+    if by_signal || error.code.exit() == ExitCode::Usage {
+        return ClaimEnd::Released;
+    }
+    match policy.wait_after(claim.attempt, &format!("{} {}", claim.of, claim.at)) {
+        Some(wait) if error.may_pass() => ClaimEnd::Retry(wait),
+        _ => ClaimEnd::Failed,
+    }
+}
+
 /// A request whose stop is ours to turn, whatever the reason.
 pub(super) fn haltable(request: &Request) -> (Halt, Request) {
     let (halt, stop) = tokio::sync::watch::channel(Stop::No);
@@ -230,6 +286,8 @@ pub(super) struct Watch<'a> {
     pub own: Option<&'a dyn Session>,
     /// What is renewed.
     pub run_ids: &'a [&'a str],
+    /// The claim of a slot, which is renewed with them.
+    pub claim: Option<&'a Claim>,
     /// How long it is believed without a sign of life.
     pub lease: &'a ematix_flow_core::duration::Duration,
     /// How long it may take.
@@ -273,18 +331,25 @@ impl Watch<'_> {
                     let own = self.own.expect("the branch is taken only with it");
                     // A connection that broke is no verdict: the finish of the plan asks the row itself.
                     let history = HistoryStore::on(own);
-                    let renewal = history.renew(self.run_ids, self.lease);
+                    let renewal = history.renew(self.run_ids, self.claim, self.lease);
                     tokio::select! {
                         biased;
                         outcome = &mut work => return outcome.map_err(|error| Ended { error, cause: None }),
-                        renewed = renewal => if let Ok(false) = renewed { break Cause::LeaseLost },
+                        // A server that does not answer keeps nobody from stopping the run.
+                        asked = asked(&mut stop) => break Cause::Asked(asked),
+                        () = &mut limit => break Cause::TimeUp,
+                        renewed = renewal => match renewed {
+                            Ok(Renewed::Lost) => break Cause::LeaseLost,
+                            Ok(Renewed::ToBeCancelled(who)) => break Cause::Cancelled(who),
+                            Ok(Renewed::Yes) | Err(_) => {}
+                        },
                     }
                 }
             }
         };
         self.halt.send_replace(match cause {
             Cause::Asked(stop) => stop,
-            Cause::TimeUp | Cause::LeaseLost => Stop::Terminate,
+            Cause::Cancelled(_) | Cause::TimeUp | Cause::LeaseLost => Stop::Terminate,
         });
         // Where it was quicker than the wish to stop it, it has ended well.
         cancel(work, canceller()).await.map_err(|error| Ended { error, cause: Some(cause) })
@@ -297,6 +362,7 @@ impl Ended {
         match self.cause {
             None => self.error,
             Some(Cause::Asked(stop)) => cancelled(stop),
+            Some(Cause::Cancelled(who)) => cancelled_by(&who),
             Some(Cause::LeaseLost) => lease_lost(),
             Some(Cause::TimeUp) => {
                 let limit = pipeline.limits.run_timeout.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -308,11 +374,15 @@ impl Ended {
     }
 }
 
+/// How long a statement may take to give up.
+const CANCEL_LIMIT: Duration = Duration::from_secs(10);
+
 /// Cancels on the server until the work gives up: between two statements a cancel finds nothing, and the
 /// next one may have been sent already.
 async fn cancel<T>(work: impl Future<Output = Result<T>>, canceller: Box<dyn Canceller>) -> Result<T> {
     let mut work = pin!(work);
-    for _ in 0..100 {
+    let deadline = Instant::now() + CANCEL_LIMIT;
+    while Instant::now() < deadline {
         let asking = async {
             let _ = tokio::time::timeout(Duration::from_secs(1), canceller.cancel()).await;
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -83,8 +83,8 @@ impl Engine {
         for part in specs.keys() {
             match Pipeline::build_part(&self.project, name, part, &request.overrides) {
                 Ok(built) => {
-                    errors.extend(super::refuses_full_scan(&built, part, request));
-                    parts.push(built);
+                    errors.extend(super::refuses(&built, part, request));
+                    parts.push(super::at_slot(built, request));
                 }
                 Err(found) => errors.extend(found.into_iter().map(|error| self.locate(error, name))),
             }

@@ -3,18 +3,20 @@
 
 use super::callables::Interrupt;
 use super::observer::Observer;
-use super::run::{asked_to_stop, cancelled, unless_asked};
-use super::supervise::{Cause, Ended, Watch, haltable};
+use super::run::{asked_to_stop, cancelled, cancelled_by, unless_asked};
+use super::supervise::{Cause, Ended, Watch, claim_end, haltable};
 use super::targets::Targets;
 use super::{Engine, Request};
-use crate::history::{Failure, HistoryStore, RunStart, Slot, lease_lost};
-use crate::session::{End, Limits, Session};
+use crate::history::{Claim, Entered, Entry, Failure, HistoryStore, RunStart, Slot, lease_lost};
+use crate::session::{End, Limits, Session, nth};
 use ematix_flow_core::declare::transforms::OnFailure;
 use ematix_flow_core::declare::{PipelineOptions, Places};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::history::short_id;
 use ematix_flow_core::pipeline::{self, Transform, Work, named_transform};
 use ematix_flow_core::plan::{Blame, Child, Plan};
 use ematix_flow_core::report::{RunReport, Status, TransformReport};
+use ematix_flow_core::schedule::slots::Policy;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -58,8 +60,17 @@ impl Engine {
         let whole = &targets.whole;
         let limits = &whole.limits;
         let (mut reports, mut failed, mut stopped) = (Vec::new(), None, false);
-        for (index, child) in plan.after.iter().enumerate() {
-            let Child::Transform(transform) = child;
+        let mut index = 0;
+        for child in &plan.after {
+            let transform = child.step();
+            let place = match child {
+                Child::Refresh(refresh) => format!("{}.online", Places::path("features", &refresh.view)),
+                Child::Transform(_) => {
+                    index += 1;
+                    let at = Places::path("pipelines", &whole.name);
+                    format!("{at}.transforms_post.{}", index - 1)
+                }
+            };
             if stopped || asked_to_stop(&request.stop).is_some() {
                 // A stop that came between two of them ends the run as one in the middle of them does.
                 let stop = asked_to_stop(&request.stop).filter(|_| failed.is_none());
@@ -77,7 +88,7 @@ impl Engine {
                 limits,
                 left,
                 load: Some(load),
-                place: format!("{}.transforms_post.{index}", Places::path("pipelines", &whole.name)),
+                place,
                 own,
             };
             observer.transform_started(transform);
@@ -125,12 +136,12 @@ impl Engine {
                 });
             }
         };
-        let scheduled = schedule_key(name);
+        let (scheduled, slot) = (schedule_key(name), request.slot.map(|slot| slot.to_string()));
         let service = Service {
             pipeline: name,
             target: name,
             parent: None,
-            slot: request.slot.as_deref().map(|at| Slot { of: &scheduled, at }),
+            slot: slot.as_deref().map(|at| Slot { of: &scheduled, at }),
             limits: &limits,
             left: None,
             load: None,
@@ -178,16 +189,28 @@ impl Engine {
                 slot: service.slot,
                 parent: service.parent,
                 step_name: Some(&transform.name),
+                unless_paused: None,
                 lease: &service.limits.lease,
             })
             .await;
         let outcome = match entered {
             // Another process serves the slot.
-            Ok(false) => return TransformReport::skipped(&transform.name),
-            Ok(true) => match self.supervised(transform, &run_id, service, request).await {
-                Ok(metrics) => recorded(history, &run_id, metrics).await,
-                failed => failed,
-            },
+            Ok(Entry { entered: Entered::No, .. }) => return TransformReport::skipped(&transform.name),
+            Ok(Entry { entered: Entered::Yes(claim), .. }) => {
+                let done = match self.supervised(transform, (&run_id, claim.as_ref()), service, request).await
+                {
+                    // SQL in a transaction has fenced its slot inside of it.
+                    Ok(metrics) => {
+                        let claim = claim.as_ref().filter(|_| !transform.is_fenced());
+                        recorded(history, &run_id, claim, metrics).await
+                    }
+                    failed => failed,
+                };
+                if let (Err(error), Some(claim)) = (&done, &claim) {
+                    let _ = history.end_claim(claim, &claim_end(claim, &Policy::PLAIN, error), error).await;
+                }
+                done
+            }
             Err(error) => Err(error),
         };
         let outcome = outcome.map_err(|error| self.told(error, transform, service));
@@ -216,7 +239,7 @@ impl Engine {
     async fn supervised(
         &self,
         transform: &Transform,
-        run_id: &str,
+        (run_id, claim): (&str, Option<&Claim>),
         service: &Service<'_>,
         request: &Request,
     ) -> Result<Metrics> {
@@ -227,12 +250,13 @@ impl Engine {
             halt: &halt,
             own: Some(service.own),
             run_ids: &run_ids,
+            claim,
             lease: &service.limits.lease,
             left: service.left,
         };
         let ended = match &transform.work {
             Work::Sql { statements, transaction } => {
-                let name = format!("{} {}", service.pipeline, &run_id[run_id.len() - 8..]);
+                let name = format!("{} {}", service.pipeline, short_id(run_id));
                 let opening = self.open(&transform.connection, &name);
                 let session = unless_asked(&request.stop, opening).await?;
                 // A name is one transform, whoever runs it; what has none is a step of its pipeline.
@@ -241,7 +265,10 @@ impl Engine {
                     false => format!("transform:{}:{}", service.pipeline, transform.name),
                 };
                 let whose = transaction.then_some(whose);
-                let work = run_statements(session.as_ref(), statements, whose, service.limits, &watched);
+                let fence =
+                    claim.filter(|_| *transaction).map(|claim| HistoryStore::on(service.own).fence(claim));
+                let work =
+                    run_statements(session.as_ref(), statements, (whose, fence), service.limits, &watched);
                 let done = watch.over(work, || session.canceller()).await;
                 session.close().await;
                 done.map(|()| Metrics::new())
@@ -256,6 +283,7 @@ impl Engine {
             // The wish may have come first to a function in a process of its own.
             None => asked_to_stop(&request.stop).map_or(error, cancelled),
             Some(Cause::Asked(stop)) => cancelled(stop),
+            Some(Cause::Cancelled(who)) => cancelled_by(&who),
             Some(Cause::LeaseLost) => lease_lost(),
             Some(Cause::TimeUp) => {
                 let limit = service.limits.run_timeout.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -331,19 +359,25 @@ fn says_run_timeout(error: &FlowError) -> bool {
     error.context.get("limit").and_then(Value::as_str) == Some("run_timeout")
 }
 
-async fn recorded(history: HistoryStore<'_>, run_id: &str, metrics: Metrics) -> Result<Metrics> {
+async fn recorded(
+    history: HistoryStore<'_>,
+    run_id: &str,
+    claim: Option<&Claim>,
+    metrics: Metrics,
+) -> Result<Metrics> {
     let text = (!metrics.is_empty()).then(|| Value::Object(metrics.clone()).to_string());
-    match history.succeed_alone(run_id, text.as_deref()).await? {
+    match history.succeed_alone(run_id, claim, text.as_deref()).await? {
         true => Ok(metrics),
         false => Err(lease_lost()),
     }
 }
 
-/// Runs statements in one transaction, under a lock of that name, or each by itself.
+/// Runs statements in one transaction, under a lock of that name and behind the fence of the slot that they serve, or each
+/// by itself.
 async fn run_statements(
     session: &dyn Session,
     statements: &[String],
-    lock: Option<String>,
+    (lock, fence): (Option<String>, Option<String>),
     limits: &pipeline::Limits,
     request: &Request,
 ) -> Result<()> {
@@ -358,7 +392,15 @@ async fn run_statements(
         Some(name) => begin_in_turn(session, &[name], &bounds, request).await?,
         None => session.outside(Some(&bounds)).await?,
     }
-    let done = one_by_one(session, statements, transaction, request).await;
+    let mut done = one_by_one(session, statements, transaction, request).await;
+    if let (Ok(()), Some(fence)) = (&done, &fence) {
+        let doing = "end the slot of the schedule";
+        done = match session.ask(Blame::Target, doing, fence).await {
+            Ok(answers) if nth(&answers, 0, doing)?.affected == 1 => Ok(()),
+            Ok(_) => Err(lease_lost()),
+            Err(error) => Err(error),
+        };
+    }
     match (&done, transaction) {
         (Ok(()), true) => session.end(Blame::Transform, "commit", End::Commit).await?,
         // A session that broke has rolled back.

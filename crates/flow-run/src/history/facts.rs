@@ -4,7 +4,8 @@
 use super::json;
 use crate::session::{Question, ResultSet};
 use ematix_flow_core::dialect::Dialect;
-use ematix_flow_core::facts::{StoredWatermark, TargetRecord};
+use ematix_flow_core::error::Result;
+use ematix_flow_core::facts::{RegisteredView, StoredWatermark, TargetRecord};
 use ematix_flow_core::statement;
 use serde::Deserialize;
 
@@ -41,6 +42,16 @@ pub fn has_ledger(dialect: &dyn Dialect, pipeline: &str) -> Question<bool> {
     Question::new(statement!("has_ledger", pipeline = pipeline).to_text(dialect), ResultSet::only_truth)
 }
 
+/// Asks which versions of a feature view are entered.
+pub fn versions_of(dialect: &dyn Dialect, view: &str) -> Question<Vec<RegisteredView>> {
+    Question::new(statement!("versions_of", name = view).to_text(dialect), |answer, doing| {
+        let rows = answer.rows.iter().filter_map(|row| row.first()?.as_deref());
+        rows.map(json::<RegisteredView>)
+            .collect::<Result<_>>()
+            .map_err(|error| error.detail(doing.to_owned()))
+    })
+}
+
 #[derive(Deserialize)]
 struct TargetJson {
     generation: Option<i64>,
@@ -51,6 +62,7 @@ struct TargetJson {
     keys: Option<Vec<String>>,
     kept_columns: Option<Vec<String>>,
     known_columns: Option<Vec<String>>,
+    ttl: Option<String>,
     ours: bool,
     instant: String,
 }
@@ -67,6 +79,7 @@ impl From<TargetJson> for KnownTarget {
                 keys: json.keys.unwrap_or_default(),
                 kept_columns: json.kept_columns.unwrap_or_default(),
                 known_columns: json.known_columns.unwrap_or_default(),
+                ttl: json.ttl.filter(|ttl| !ttl.is_empty()),
             },
             ours: json.ours,
             instant: json.instant,

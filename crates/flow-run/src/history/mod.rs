@@ -1,14 +1,24 @@
 //! Asks and writes what is remembered of runs, over a session of whoever asks. The statements are those of
 //! `ematix_flow_core::history`; no table is named here.
 
+mod condition;
 mod facts;
+mod rewind;
+mod slots;
+mod state;
 mod store;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod views;
 
-pub use facts::{KnownTarget, has_ledger, record_of, watermark_of};
-pub use store::{Failure, HistoryStore, LastRuns, RunStart, Slot, lease_lost};
+pub use condition::{MetadataCondition, Silent};
+pub use facts::{KnownTarget, has_ledger, record_of, versions_of, watermark_of};
+pub use slots::{Claim, ClaimEnd, Scheduled, Schedules, Upstream};
+pub use state::KnownState;
+pub use store::{
+    Entered, Entry, Failure, HistoryStore, LastRuns, LostRun, Renewed, RunStart, Slot, host, lease_lost,
+};
 
 use crate::session::{ResultSet, nth, unreadable};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};

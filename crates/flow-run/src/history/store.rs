@@ -2,18 +2,20 @@
 //! so that it survives a rollback of the load.
 
 use super::rows;
+use super::slots::{self, Claim};
 use super::tables::hinted;
-use crate::session::{ResultSet, Session, nth, unreadable};
+use crate::session::{ResultSet, Session, Signal, nth, unreadable};
 use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::hash::ENCODING_VERSION;
 use ematix_flow_core::history::{MIGRATIONS, Migration, counts_as_json, counts_of_failure, version_after};
 use ematix_flow_core::plan::Blame;
-use ematix_flow_core::report::{ExecutionPath, RunRow, Status, StepReport, TransformRow, WatermarkRow};
+use ematix_flow_core::report::{
+    ExecutionPath, RunRow, RunsWanted, Served, Status, StepReport, TransformRow, WatermarkRow,
+};
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Literal, Sql, text};
 use ematix_flow_core::statement;
-use jiff::Timestamp;
 
 /// What is remembered in the database of a session.
 #[derive(Clone, Copy)]
@@ -36,12 +38,34 @@ pub struct RunStart<'a> {
     pub started_by: &'a str,
     /// The slot it serves.
     pub slot: Option<Slot<'a>>,
+    /// The pipeline as it was called, whose pause keeps the run from beginning.
+    pub unless_paused: Option<&'a str>,
     /// The run of several targets that it is a part of, or the one that it follows.
     pub parent: Option<&'a str>,
     /// The transform, where it is no load.
     pub step_name: Option<&'a str>,
     /// How long it is believed without a sign of life.
     pub lease: &'a Duration,
+}
+
+/// What came of entering a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entered {
+    /// It is entered, and has its slot if it serves one.
+    Yes(Option<Claim>),
+    /// It is not: another run serves the slot, or the pipeline is paused.
+    No,
+}
+
+/// What came of renewing a lease.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Renewed {
+    /// It is renewed.
+    Yes,
+    /// The run was taken for dead.
+    Lost,
+    /// It is renewed, and somebody wishes that the run ends.
+    ToBeCancelled(String),
 }
 
 /// A slot of a schedule.
@@ -51,6 +75,42 @@ pub struct Slot<'a> {
     pub of: &'a str,
     /// When it was due, RFC 3339.
     pub at: &'a str,
+}
+
+/// What came of entering a run, and what was found on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Whether it was entered.
+    pub entered: Entered,
+    /// Runs that gave no sign of life any more.
+    pub lost: Vec<LostRun>,
+}
+
+/// A run that was marked as `lost`: the whole of it, no part and no transform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostRun {
+    /// Its id.
+    pub run_id: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The target.
+    pub target: String,
+    /// The load strategy.
+    pub mode: String,
+}
+
+impl LostRun {
+    fn read(row: &[Option<String>]) -> Option<LostRun> {
+        let [run_id, pipeline, target, mode, whole] = row else { return None };
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let whole = matches!(whole.as_deref(), Some("t" | "true" | "True"));
+        whole.then(|| LostRun {
+            run_id: text(run_id),
+            pipeline: text(pipeline),
+            target: text(target),
+            mode: text(mode),
+        })
+    }
 }
 
 /// What is recorded of a run that did not succeed.
@@ -88,17 +148,18 @@ impl<'a> HistoryStore<'a> {
 
     // A run.
 
-    /// Enters the run as `running`, creating or migrating the metadata on the way, and marks runs that died as `lost`.
-    /// `false`: another run serves the slot already, and nothing was entered.
+    /// Enters the run as `running`, with the claim of its slot, creating or migrating the metadata on the way, and marks
+    /// runs that died as `lost`.
     ///
     /// # Errors
     /// `metadata_newer`; `permission_denied` with the GRANT that mends it.
-    pub async fn begin(&self, start: &RunStart<'_>) -> Result<bool> {
+    pub async fn begin(&self, start: &RunStart<'_>) -> Result<Entry> {
         let doing = "enter the run into the history";
         let sql = self.begin_sql(start);
         match self.session.write(doing, &sql).await {
             Ok(answers) => {
-                if let Some(entered) = self.entered(&answers, doing)? {
+                if let Some(entered) = self.entered(start, &answers, doing)? {
+                    self.end_lost(&answers).await;
                     return Ok(entered);
                 }
             }
@@ -107,28 +168,47 @@ impl<'a> HistoryStore<'a> {
         }
         self.prepare(true).await?;
         let answers = self.session.write(doing, &sql).await.map_err(hinted)?;
-        self.entered(&answers, doing)?
+        self.entered(start, &answers, doing)?
             .ok_or_else(|| unreadable(doing, "an older version of the metadata than was just made"))
+    }
+
+    /// Ends the sessions of runs that were just found lost: a paused process holds its locks still.
+    async fn end_lost(&self, answers: &[ResultSet]) {
+        let lost = answers.get(1).map(|answer| answer.rows.as_slice()).unwrap_or_default();
+        let lost: Vec<String> = lost.iter().filter_map(|row| row.first()?.clone()).collect();
+        if !lost.is_empty() {
+            // What cannot be ended ends by its own time limit.
+            let _ = self.session.signal_runs(&lost, Signal::Terminate).await;
+        }
     }
 
     /// Metadata of another version are not written: each statement asks for its own.
     fn begin_sql(&self, start: &RunStart<'_>) -> String {
         let known = statement!("version_is", version = self.version());
         let (scheduled, slot) = (start.slot.map_or("", |slot| slot.of), start.slot.map(|slot| slot.at));
+        let alone_since = self.alone_since();
+        let may = match start.unless_paused {
+            Some(name) => {
+                sql!(
+                    "{known}\n   AND {not}",
+                    known = known.clone(),
+                    not = statement!("is_not_paused", name = name)
+                )
+            }
+            None => known.clone(),
+        };
+        let [take, claim] = slots::claim(start, alone_since.as_deref(), &may);
         let statements = [
-            statement!("mark_lost", alone_since = self.alone_since().as_deref(), known = known.clone()),
+            // Asked first and last: another run may migrate between two statements.
+            statement!("version"),
+            statement!("mark_lost", alone_since = alone_since.as_deref(), known = known.clone()),
             match start.step_name {
                 None => statement!("enter_target", target = start.target, known = known.clone()),
                 // It loads none.
                 Some(_) => Sql::text("SELECT 1"),
             },
-            statement!(
-                "claim_slot",
-                run_id = start.run_id,
-                scheduled = scheduled,
-                slot = slot,
-                known = known.clone()
-            ),
+            take,
+            claim,
             statement!(
                 "enter_run",
                 run_id = start.run_id,
@@ -144,16 +224,15 @@ impl<'a> HistoryStore<'a> {
                 parent = start.parent,
                 step_name = start.step_name,
                 lease = milliseconds(start.lease),
-                known = known
+                may = may
             ),
-            // Asked last: what was entered before is then of this version.
             statement!("version"),
         ];
         self.text(&Sql::join(statements, ";\n"))
     }
 
     /// Since when no other process can have had a run here, as the statements take it.
-    fn alone_since(&self) -> Option<String> {
+    pub(super) fn alone_since(&self) -> Option<String> {
         self.session.alone_since().map(|since| since.to_string())
     }
 
@@ -162,24 +241,42 @@ impl<'a> HistoryStore<'a> {
         sql.to_text(self.session.facts().dialect)
     }
 
-    /// Whether the run was entered; `None` where the metadata are older.
-    fn entered(&self, answers: &[ResultSet], doing: &str) -> Result<Option<bool>> {
-        let version = self.read_version(nth(answers, 4, doing)?)?;
-        Ok((version == self.version()).then_some(nth(answers, 3, doing)?.affected == 1))
+    /// What came of it; `None` where the metadata are older.
+    fn entered(&self, start: &RunStart<'_>, answers: &[ResultSet], doing: &str) -> Result<Option<Entry>> {
+        if self.read_version(nth(answers, 6, doing)?)? != self.version() {
+            return Ok(None);
+        }
+        let claim = slots::claimed(start, nth(answers, 4, doing)?, doing)?;
+        let entered = match nth(answers, 5, doing)?.affected {
+            1 => Entered::Yes(claim),
+            // Older when it was asked, and migrated since.
+            _ if self.read_version(nth(answers, 0, doing)?)? != self.version() => return Ok(None),
+            _ => Entered::No,
+        };
+        let lost = nth(answers, 1, doing)?.rows.iter().filter_map(|row| LostRun::read(row)).collect();
+        Ok(Some(Entry { entered, lost }))
     }
 
-    /// Renews the leases of runs that end together. `false`: one was taken for dead.
+    /// Renews the leases of runs that end together, and of their slot.
     ///
     /// # Errors
     /// As the server says.
-    pub async fn renew(&self, run_ids: &[&str], lease: &Duration) -> Result<bool> {
+    pub async fn renew(&self, run_ids: &[&str], claim: Option<&Claim>, lease: &Duration) -> Result<Renewed> {
         if self.session.alone_since().is_some() {
-            return Ok(true);
+            return Ok(Renewed::Yes);
         }
         let doing = "renew the lease";
-        let sql = statement!("renew_leases", run_ids = run_ids, lease = milliseconds(lease));
-        let answers = self.session.write(doing, &self.text(&sql)).await?;
-        Ok(nth(&answers, 0, doing)?.affected == run_ids.len() as i64)
+        let mut statements = vec![statement!("renew_leases", run_ids = run_ids, lease = milliseconds(lease))];
+        statements.extend(claim.map(|claim| slots::renew(claim, lease)));
+        let answers = self.session.write(doing, &self.text(&Sql::join(statements, ";\n"))).await?;
+        let renewed = nth(&answers, 0, doing)?;
+        if renewed.affected != run_ids.len() as i64
+            || claim.is_some() && nth(&answers, 1, doing)?.affected != 1
+        {
+            return Ok(Renewed::Lost);
+        }
+        let wish = renewed.rows.iter().find_map(|row| row.first()?.clone());
+        Ok(wish.map_or(Renewed::Yes, Renewed::ToBeCancelled))
     }
 
     /// Records how a run ended that did not succeed.
@@ -201,18 +298,24 @@ impl<'a> HistoryStore<'a> {
         self.session.write("record how the run ended", &self.text(&sql)).await.map(|_| ())
     }
 
-    /// Records that a transform has succeeded, with what its function returned. `false`: it was taken for dead.
+    /// Records that a transform has succeeded, with what its function returned and its slot. `false`: it was taken for dead.
     ///
     /// # Errors
     /// As the server says.
-    pub async fn succeed_alone(&self, run_id: &str, metrics: Option<&str>) -> Result<bool> {
+    pub async fn succeed_alone(
+        &self,
+        run_id: &str,
+        claim: Option<&Claim>,
+        metrics: Option<&str>,
+    ) -> Result<bool> {
         let doing = "record how the transform ended";
-        let sql = self.text(&statement!("succeed_alone", run_id = run_id, metrics = metrics));
-        let answers = self.session.write(doing, &sql).await?;
-        Ok(nth(&answers, 0, doing)?.affected == 1)
+        let mut statements = vec![statement!("succeed_alone", run_id = run_id, metrics = metrics)];
+        statements.extend(claim.map(slots::fence));
+        let answers = self.session.write(doing, &self.text(&Sql::join(statements, ";\n"))).await?;
+        Ok(answers.iter().all(|answer| answer.affected == 1))
     }
 
-    /// Forgets a run that was entered before it was found that files or usage are wrong; its slot is to be served still.
+    /// Forgets a run that was entered before it was found that files or usage are wrong.
     ///
     /// # Errors
     /// As the server says.
@@ -262,10 +365,31 @@ impl<'a> HistoryStore<'a> {
     ///
     /// # Errors
     /// As the server says.
-    pub async fn runs(&self, pipelines: &[String], limit: usize) -> Result<Vec<RunRow>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = statement!("runs", run = self.run_row(), pipelines = pipelines, limit = limit);
+    pub async fn runs(&self, pipelines: &[String], wanted: &RunsWanted) -> Result<Vec<RunRow>> {
+        let sql = statement!(
+            "runs",
+            run = self.run_row(),
+            pipelines = pipelines,
+            limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX),
+            since = wanted.since.map(|since| since.to_string()).as_deref(),
+            failed = wanted.failed
+        );
         self.rows("read the history", &sql).await
+    }
+
+    /// The runs of some pipelines that are under way; no parts and no transforms.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn under_way(&self, pipelines: &[String]) -> Result<Vec<RunRow>> {
+        let alone_since = self.alone_since();
+        let sql = statement!(
+            "under_way",
+            run = self.run_row(),
+            pipelines = pipelines,
+            alone_since = alone_since.as_deref()
+        );
+        self.rows("look for what is running", &sql).await
     }
 
     /// When each pipeline last succeeded, and when before that: seconds since 1970.
@@ -307,7 +431,7 @@ impl<'a> HistoryStore<'a> {
         self.rows("read the transforms", &statement!("transforms_of", run_ids = run_ids)).await
     }
 
-    fn run_row(&self) -> Sql {
+    pub(super) fn run_row(&self) -> Sql {
         statement!("run_row", alone_since = self.alone_since().as_deref(), counts = counts_as_json())
     }
 
@@ -317,31 +441,6 @@ impl<'a> HistoryStore<'a> {
     /// As the server says.
     pub async fn steps_of(&self, run_id: &str) -> Result<Vec<StepReport>> {
         self.rows("read the steps", &statement!("steps_of", run_id = run_id)).await
-    }
-
-    /// The last slot of a pipeline's schedule that was served, or seen.
-    ///
-    /// # Errors
-    /// As the server says.
-    pub async fn last_slot(&self, pipeline: &str) -> Result<Option<Timestamp>> {
-        let doing = "look for the last slot";
-        let answers = self.ask(doing, &statement!("last_slot", pipeline = pipeline)).await?;
-        match &nth(&answers, 0, doing)?.only_row(1, doing)?[0] {
-            Some(text) => text
-                .parse()
-                .map(Some)
-                .map_err(|_| unreadable(doing, &format!("`{text}`, which is no instant"))),
-            None => Ok(None),
-        }
-    }
-
-    /// Remembers the slot before which a schedule was first seen.
-    ///
-    /// # Errors
-    /// As the server says.
-    pub async fn seen(&self, pipeline: &str, slot: &Timestamp) -> Result<()> {
-        let sql = self.text(&statement!("seen", pipeline = pipeline, slot = &slot.to_string()));
-        self.session.write("remember when the schedule was first seen", &sql).await.map(|_| ())
     }
 
     /// The columns that the row hashes of a target are of; `None` where it has none of this encoding.
@@ -371,6 +470,36 @@ impl<'a> HistoryStore<'a> {
     /// As the server says.
     pub async fn watermarks(&self, pipelines: &[String]) -> Result<Vec<WatermarkRow>> {
         self.rows("read the watermarks", &statement!("watermarks", pipelines = pipelines)).await
+    }
+
+    /// The number of the last run of a target that had committed by then: zero where none had, `None` where no run is
+    /// remembered.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn last_run_known(&self, target: &str, known_at: &str) -> Result<Option<i64>> {
+        if !self.exists().await? {
+            return Ok(None);
+        }
+        let doing = "look for the last run that had committed";
+        let sql = statement!("last_run_known", target = target, known_at = known_at);
+        let answers = self.ask(doing, &sql).await?;
+        let answer = nth(&answers, 0, doing)?;
+        if answer.rows.is_empty() {
+            return Ok(None);
+        }
+        let said = answer.only_value(doing)?;
+        said.parse().map(Some).map_err(|_| unreadable(doing, said))
+    }
+
+    /// The last load of a target that is shown where it is served; `refresh` is the step that brings it there.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn served_since(&self, target: &str, refresh: Option<&str>) -> Result<Served> {
+        let statement = statement!("served_since", target = target, refresh = refresh);
+        let mut found: Vec<Served> = self.rows("read when the features were loaded", &statement).await?;
+        Ok(found.pop().unwrap_or_default())
     }
 
     /// Sets a watermark and forgets what was loaded; commits the transaction that holds the target.
@@ -413,14 +542,18 @@ impl<'a> HistoryStore<'a> {
         self.session.ask(Blame::Target, "forget the watermark", &sql).await.map(|_| ())
     }
 
-    async fn ask(&self, doing: &str, sql: &Sql) -> Result<Vec<ResultSet>> {
+    pub(super) async fn ask(&self, doing: &str, sql: &Sql) -> Result<Vec<ResultSet>> {
         match self.session.ask(Blame::Target, doing, &self.text(sql)).await {
             Err(error) => Err(self.explained(error).await),
             answers => answers,
         }
     }
 
-    async fn rows<T: serde::de::DeserializeOwned>(&self, doing: &str, sql: &Sql) -> Result<Vec<T>> {
+    pub(super) async fn rows<T: serde::de::DeserializeOwned>(
+        &self,
+        doing: &str,
+        sql: &Sql,
+    ) -> Result<Vec<T>> {
         rows(&self.ask(doing, sql).await?, doing)
     }
 }
@@ -454,7 +587,7 @@ fn milliseconds(lease: &Duration) -> i64 {
 }
 
 /// The name of this machine; a static binary has only the kernel to ask.
-fn host() -> Option<String> {
+pub fn host() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .map(|name| name.trim().to_owned())

@@ -1,6 +1,6 @@
 //! Versions of the metadata, on the server named by EMATIX_FLOW_TEST_DSN, each test in a database of its own.
 
-use super::{HistoryStore, RunStart};
+use super::{Entered, HistoryStore, RunStart};
 use crate::postgres::connect::connect;
 use crate::postgres::session::PostgresSession;
 use crate::session::Session;
@@ -56,7 +56,7 @@ fn store<'a>(session: &'a PostgresSession, migrations: &'static [Migration]) -> 
     HistoryStore { session, migrations }
 }
 
-async fn begin(store: HistoryStore<'_>, run_id: &str) -> Result<bool, FlowError> {
+async fn begin(store: HistoryStore<'_>, run_id: &str) -> Result<Entered, FlowError> {
     store
         .begin(&RunStart {
             run_id,
@@ -67,9 +67,11 @@ async fn begin(store: HistoryStore<'_>, run_id: &str) -> Result<bool, FlowError>
             slot: None,
             parent: None,
             step_name: None,
+            unless_paused: None,
             lease: &Duration::parse("60s").expect("a duration"),
         })
         .await
+        .map(|entry| entry.entered)
 }
 
 /// The version, and how many columns the later table has.
@@ -83,7 +85,10 @@ async fn found(session: &PostgresSession) -> (Option<i32>, String) {
 
 /// The ids and statuses of the runs, the newest first.
 async fn runs(store: HistoryStore<'_>) -> Vec<(String, String)> {
-    let runs = store.runs(&["customers".to_owned()], 10).await.expect("the history can be read");
+    let runs = store
+        .runs(&["customers".to_owned()], &ematix_flow_core::report::RunsWanted::last(10))
+        .await
+        .expect("the history can be read");
     runs.into_iter().map(|run| (run.run_id, run.status)).collect()
 }
 
@@ -99,7 +104,7 @@ async fn a_run_makes_what_is_not_there_in_the_newest_version() {
     in_database("made_new", |database| async move {
         let session = database.open().await;
         assert_eq!(store(&session, LATER).exists().await, Ok(false));
-        assert_eq!(begin(store(&session, LATER), FIRST).await, Ok(true));
+        assert_eq!(begin(store(&session, LATER), FIRST).await, Ok(Entered::Yes(None)));
         assert_eq!(found(&session).await, (Some(3), "2".to_owned()));
         assert_eq!(runs(store(&session, LATER)).await, [running(FIRST)]);
     })
@@ -110,9 +115,9 @@ async fn a_run_makes_what_is_not_there_in_the_newest_version() {
 async fn a_run_migrates_older_metadata_and_is_entered_once() {
     in_database("migrated", |database| async move {
         let session = database.open().await;
-        assert_eq!(begin(store(&session, &[]), FIRST).await, Ok(true));
+        assert_eq!(begin(store(&session, &[]), FIRST).await, Ok(Entered::Yes(None)));
         assert_eq!(found(&session).await, (Some(1), "0".to_owned()));
-        assert_eq!(begin(store(&session, LATER), SECOND).await, Ok(true));
+        assert_eq!(begin(store(&session, LATER), SECOND).await, Ok(Entered::Yes(None)));
         assert_eq!(found(&session).await, (Some(3), "2".to_owned()));
         assert_eq!(runs(store(&session, LATER)).await, [running(SECOND), running(FIRST)]);
     })
@@ -125,7 +130,7 @@ async fn runs_that_meet_older_metadata_at_once_migrate_them_once() {
         let (one, other) = (database.open().await, database.open().await);
         store(&one, &[]).prepare(true).await.expect("version 1 can be made");
         let entered = tokio::join!(begin(store(&one, LATER), FIRST), begin(store(&other, LATER), SECOND));
-        assert_eq!(entered, (Ok(true), Ok(true)));
+        assert_eq!(entered, (Ok(Entered::Yes(None)), Ok(Entered::Yes(None))));
         assert_eq!(found(&one).await, (Some(3), "2".to_owned()));
     })
     .await;
@@ -165,7 +170,7 @@ async fn metadata_of_a_newer_version_are_refused_and_not_written() {
 async fn older_metadata_are_read_and_a_question_that_goes_beyond_them_says_so() {
     in_database("read_old", |database| async move {
         let session = database.open().await;
-        assert_eq!(begin(store(&session, &[]), FIRST).await, Ok(true));
+        assert_eq!(begin(store(&session, &[]), FIRST).await, Ok(Entered::Yes(None)));
         let newer = store(&session, LATER);
         assert_eq!((newer.exists().await, newer.is_current().await), (Ok(true), Ok(false)));
         assert_eq!(runs(newer).await, [running(FIRST)]);

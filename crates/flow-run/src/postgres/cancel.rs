@@ -39,7 +39,7 @@ pub enum Place {
 pub struct PostgresCanceller {
     token: CancelToken,
     tls: MakeRustlsConnect,
-    place: Option<Place>,
+    place: Place,
     under_way: UnderWay,
 }
 
@@ -64,7 +64,7 @@ impl PostgresCanceller {
     pub(super) fn new(
         token: CancelToken,
         tls: MakeRustlsConnect,
-        place: Option<Place>,
+        place: Place,
         under_way: UnderWay,
     ) -> PostgresCanceller {
         PostgresCanceller { token, tls, place, under_way }
@@ -72,16 +72,17 @@ impl PostgresCanceller {
 
     async fn connect_and_ask(&self) {
         let _ = match &self.place {
-            Some(Place::Address { address, name }) => match TcpStream::connect(address).await {
+            Place::Address { address, name } => match TcpStream::connect(address).await {
                 Ok(stream) => self.ask(stream, name).await,
                 Err(_) => return,
             },
             #[cfg(unix)]
-            Some(Place::Socket(path)) => match tokio::net::UnixStream::connect(path).await {
+            Place::Socket(path) => match tokio::net::UnixStream::connect(path).await {
                 Ok(stream) => self.ask(stream, "").await,
                 Err(_) => return,
             },
-            _ => self.token.cancel_query(self.tls.clone()).await,
+            #[cfg(not(unix))]
+            Place::Socket(_) => self.token.cancel_query(self.tls.clone()).await,
         };
     }
 

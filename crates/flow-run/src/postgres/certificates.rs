@@ -1,13 +1,14 @@
 //! Judges a server's certificate as libpq does, as far as webpki goes.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature_with_raw_key,
 };
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use std::sync::Arc;
 use std::time::Duration;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
@@ -28,6 +29,8 @@ pub(super) enum Checks {
 pub(super) struct Trusted {
     authorities: RootCertStore,
     certificates: Vec<CertificateDer<'static>>,
+    /// What knows which of their certificates they have revoked.
+    revoked: Option<Arc<WebPkiServerVerifier>>,
 }
 
 impl Trusted {
@@ -35,7 +38,16 @@ impl Trusted {
     pub fn new(mut certificates: Vec<CertificateDer<'static>>) -> Trusted {
         let mut authorities = RootCertStore::empty();
         certificates.retain(|certificate| authorities.add(certificate.clone()).is_ok());
-        Trusted { authorities, certificates }
+        Trusted { authorities, certificates, revoked: None }
+    }
+
+    pub fn authorities(&self) -> &RootCertStore {
+        &self.authorities
+    }
+
+    /// The same, by revocation lists too.
+    pub fn with_revocation(self, revoked: Option<Arc<WebPkiServerVerifier>>) -> Trusted {
+        Trusted { revoked, ..self }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -60,8 +72,18 @@ impl Verifier {
         trusted: &Trusted,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), Error> {
+        if let Some(revoked) = &trusted.revoked {
+            return match revoked.verify_server_cert(end_entity, intermediates, server_name, &[], now) {
+                // The name comes last, and is not this check's.
+                Err(Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                )) => Ok(()),
+                judged => judged.map(|_| ()),
+            };
+        }
         // webpki takes no authority for a server. A self-signed certificate is both, and is trusted by being listed.
         if trusted.certificates.iter().any(|certificate| certificate.as_ref() == end_entity.as_ref()) {
             return verify_validity(end_entity, now);
@@ -87,9 +109,11 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         match &self.checks {
             Checks::None => {}
-            Checks::Authority(trusted) => self.verify_authority(trusted, end_entity, intermediates, now)?,
+            Checks::Authority(trusted) => {
+                self.verify_authority(trusted, end_entity, intermediates, server_name, now)?
+            }
             Checks::Full(trusted) => {
-                self.verify_authority(trusted, end_entity, intermediates, now)?;
+                self.verify_authority(trusted, end_entity, intermediates, server_name, now)?;
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             }
         }

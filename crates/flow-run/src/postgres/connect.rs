@@ -1,18 +1,25 @@
 //! Opens a session on a resolved connection: host by host, address by address, as libpq tries them.
 
 use super::addresses::addresses_of;
+use super::asked::{Heard, HeardTls, Process};
 use super::cancel::Place;
-use super::connect_error::{connect_error, not_in_time, not_resolved};
+use super::client_certificate::Showing;
+use super::connect_error::{connect_error, not_in_time, not_reached, not_resolved, other_server, unfit};
 use super::parameters::{Host, Parameters};
-use super::session::PostgresSession;
-use super::tls::{SslMode, connector};
-use super::tls_error::is_not_offered;
+use super::password_command::password_of;
+use super::role;
+use super::session::{PostgresSession, Reached};
+use super::session_attributes::{Reported, SessionAttributes};
+use super::stream;
+use super::tls::{Connector, SslMode, connector};
+use super::tls_error::{is_not_offered, not_asked};
 use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use std::future::Future;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::tls::MakeTlsConnect;
 
 /// Opens a session.
 ///
@@ -20,21 +27,62 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// `connect_failed`, `connect_timeout`, `authentication_failed`, `unknown_database`, `tls_failed`,
 /// `unsupported_server`.
 pub async fn connect(target: &ConnectionTarget, application_name: &str) -> Result<PostgresSession> {
-    let parameters = Parameters::read(target)?;
+    let mut parameters = Parameters::read(target)?;
     let hosts = parameters.hosts_in_order();
     // Before anything is opened: a mistake about certificates is one wherever the hosts are.
-    let mode = if hosts.iter().all(Host::is_socket) { SslMode::Disable } else { parameters.ssl_mode };
-    let connector = connector(mode, parameters.root_certificates.as_deref())?;
-    let attempts = Attempts { target, parameters: &parameters, connector, application_name };
-    let mut last = None;
-    for host in hosts {
-        match attempts.host(&host).await {
-            // As libpq: the next host is for when this one cannot be reached, not for when it refuses.
-            Err(error) if is_unreached(&error) => last = Some(error),
-            outcome => return outcome,
+    let mut connectors = Connectors::default();
+    for host in &hosts {
+        connectors.make(mode_of(host), &parameters)?;
+    }
+    parameters.password = password_of(target, parameters.timeout).await?;
+    let attempts = Attempts { target, parameters: &parameters, connectors, application_name };
+    let mut missed = Vec::new();
+    for wanted in parameters.attributes.rounds() {
+        for host in &hosts {
+            match attempts.host(host, *wanted).await {
+                // As libpq: the next host is for when this one cannot be reached, or is of another kind, not for when
+                // it refuses.
+                Err(error) if is_unreached(&error) => missed.push((host, error)),
+                outcome => return outcome,
+            }
         }
     }
-    Err(last.expect("a connection has at least one host"))
+    Err(none_of(target, missed))
+}
+
+/// The error of the last host, with what was wrong with those before it.
+fn none_of(target: &ConnectionTarget, mut missed: Vec<(&Host, FlowError)>) -> FlowError {
+    let (_, last) = missed.pop().expect("a connection has at least one host");
+    let target = target.to_string();
+    let told = |(host, error): (&Host, FlowError)| {
+        error.message.replace(&target, &format!("{}:{}", host.name, host.port))
+    };
+    let mut told: Vec<String> = missed.into_iter().map(told).collect();
+    told.dedup();
+    told.into_iter().fold(last, FlowError::detail)
+}
+
+/// As libpq: a socket of this machine is not encrypted whatever sslmode says.
+fn mode_of(host: &Host) -> SslMode {
+    if host.is_socket() { SslMode::Disable } else { host.ssl_mode }
+}
+
+/// What encrypts, for each mode that a host has.
+#[derive(Default)]
+struct Connectors(Vec<(SslMode, Connector)>);
+
+impl Connectors {
+    fn make(&mut self, mode: SslMode, parameters: &Parameters) -> Result<()> {
+        if !self.0.iter().any(|(made, _)| *made == mode) {
+            self.0.push((mode, connector(mode, &parameters.tls)?));
+        }
+        Ok(())
+    }
+
+    fn of(&self, host: &Host) -> Connector {
+        let found = self.0.iter().find(|(mode, _)| *mode == mode_of(host));
+        found.expect("one was made for each host").1.clone()
+    }
 }
 
 fn is_unreached(error: &FlowError) -> bool {
@@ -45,19 +93,18 @@ fn is_unreached(error: &FlowError) -> bool {
 struct Attempts<'a> {
     target: &'a ConnectionTarget,
     parameters: &'a Parameters,
-    connector: MakeRustlsConnect,
+    connectors: Connectors,
     application_name: &'a str,
 }
 
 impl Attempts<'_> {
-    async fn host(&self, host: &Host) -> Result<PostgresSession> {
+    async fn host(&self, host: &Host, wanted: SessionAttributes) -> Result<PostgresSession> {
         if host.is_socket() {
-            // As libpq: a socket of this machine is not encrypted whatever sslmode says.
-            return self.once(host, None, SslMode::Disable).await;
+            return self.once(host, None, SslMode::Disable, wanted).await;
         }
         let mut first = None;
         for address in self.addresses(host).await? {
-            match self.address(host, address).await {
+            match self.address(host, address, wanted).await {
                 // The one to tell of: ::1 is often only a second name for what has just refused.
                 Err(error) if is_unreached(&error) => first = first.or(Some(error)),
                 outcome => return outcome,
@@ -70,16 +117,21 @@ impl Attempts<'_> {
         if let Some(address) = host.address {
             return Ok(vec![address]);
         }
-        let found = self.in_time(addresses_of(&host.name)).await?;
+        let found = in_time(self.target, addresses_of(&host.name)).await?;
         let mut addresses = found.map_err(|error| not_resolved(self.target, &host.name, &error))?;
         self.parameters.shuffle_if_asked(&mut addresses);
         Ok(addresses)
     }
 
     /// Tries what the mode asks for, and for the two weak modes the other way after that.
-    async fn address(&self, host: &Host, address: IpAddr) -> Result<PostgresSession> {
-        let attempt = |mode| self.once(host, Some(address), mode);
-        match self.parameters.ssl_mode {
+    async fn address(
+        &self,
+        host: &Host,
+        address: IpAddr,
+        wanted: SessionAttributes,
+    ) -> Result<PostgresSession> {
+        let attempt = |mode| self.once(host, Some(address), mode, wanted);
+        match host.ssl_mode {
             SslMode::Allow => match attempt(SslMode::Disable).await {
                 Err(first) if first.code == ErrorCode::AuthenticationFailed => {
                     attempt(SslMode::Allow).await.map_err(|second| more_telling(first, second))
@@ -96,33 +148,111 @@ impl Attempts<'_> {
         }
     }
 
-    async fn once(&self, host: &Host, address: Option<IpAddr>, mode: SslMode) -> Result<PostgresSession> {
-        let config = self.parameters.config(host, address, mode, self.application_name);
-        let connected = self.in_time(config.connect(self.connector.clone())).await?;
-        let (client, connection) =
-            connected.map_err(|error| connect_error(&error, self.target, host, self.parameters))?;
+    async fn once(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        mode: SslMode,
+        wanted: SessionAttributes,
+    ) -> Result<PostgresSession> {
+        let session = in_time(self.target, self.open(host, address, mode, wanted)).await??;
+        supported(self.target, &session.server_version)?;
+        Ok(session)
+    }
+
+    async fn open(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        mode: SslMode,
+        wanted: SessionAttributes,
+    ) -> Result<PostgresSession> {
+        let unreached = |error: io::Error| not_reached(&error, self.target);
+        if let Some(address) = address {
+            let stream = stream::by_tcp(host, address, self.parameters).await.map_err(unreached)?;
+            return self.over(stream, host, Some(address), mode, wanted).await;
+        }
+        #[cfg(unix)]
+        {
+            let stream = stream::by_socket(host).await.map_err(unreached)?;
+            if let Some(wanted) = &self.parameters.peer
+                && let Some(other) = stream::other_peer(&stream, wanted).map_err(unreached)?
+            {
+                return Err(other_server(self.target, &other));
+            }
+            self.over(stream, host, None, mode, wanted).await
+        }
+        #[cfg(not(unix))]
+        Err(unreached(io::Error::from(io::ErrorKind::Unsupported)))
+    }
+
+    async fn over<S>(
+        &self,
+        stream: S,
+        host: &Host,
+        address: Option<IpAddr>,
+        mode: SslMode,
+        wanted: SessionAttributes,
+    ) -> Result<PostgresSession>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let found = self.parameters.password(host);
+        let config = self.parameters.config(host, found.password.as_ref(), mode, self.application_name);
+        let allowed = self.parameters.require_auth.as_ref().map(|(_, methods)| methods);
+        let process = Process::default();
+        let stream = match mode {
+            SslMode::Disable | SslMode::Prefer => {
+                Heard::new(stream, allowed, &process, mode == SslMode::Prefer)
+            }
+            // From `require` up nothing is read but by TLS.
+            _ => Heard::deaf(stream),
+        };
+        let Connector { tls: mut connector, own } = self.connectors.of(host);
+        own.begin();
+        let Ok(tls) = MakeTlsConnect::<Heard<S>>::make_tls_connect(&mut connector, &host.name);
+        let connected = config.connect_raw(stream, HeardTls(tls, allowed, &process)).await;
+        let (client, connection) = connected.map_err(|error| {
+            let error = connect_error(&error, self.target, host, self.parameters);
+            match found.note {
+                Some(note) if error.code == ErrorCode::AuthenticationFailed => error.detail(note),
+                _ => error,
+            }
+        })?;
+        if self.parameters.tls.own.showing == Showing::Required && !own.was_asked() {
+            return Err(not_asked(self.target));
+        }
+        let reported = Reported::by(&connection);
         let version = connection.parameter("server_version").unwrap_or_default().to_owned();
         let session = PostgresSession::new(
             client,
             connection,
-            self.connector.clone(),
-            mode != SslMode::Disable,
-            version.clone(),
+            Reached {
+                place: place(host, address),
+                tls: connector,
+                may_encrypt: mode != SslMode::Disable,
+                limit: self.target.patience(),
+                process: process.get().copied(),
+            },
+            version,
             self.target.session.clone(),
             self.parameters.options.clone(),
-        )
-        .reached_at(place(host, address));
-        supported(self.target, &version)?;
-        Ok(session)
-    }
-
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T> {
-        match self.parameters.timeout {
-            Some(limit) => {
-                tokio::time::timeout(limit, work).await.map_err(|_| not_in_time(self.target, Some(limit)))
-            }
-            None => Ok(work.await),
+        );
+        match wanted.unfit(&session, &reported).await? {
+            Some(what) => Err(unfit(self.target, host, what)),
+            None => role::take(session, self.target).await,
         }
+    }
+}
+
+/// Work that may take as long as a log-in.
+///
+/// # Errors
+/// `connect_timeout`.
+pub(super) async fn in_time<T>(target: &ConnectionTarget, work: impl Future<Output = T>) -> Result<T> {
+    match target.connect_timeout() {
+        Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| not_in_time(target, Some(limit))),
+        None => Ok(work.await),
     }
 }
 
@@ -147,7 +277,7 @@ fn place(host: &Host, address: Option<IpAddr>) -> Place {
         Some(address) => {
             Place::Address { address: SocketAddr::new(address, host.port), name: host.name.clone() }
         }
-        None => Place::Socket(Path::new(&host.name).join(format!(".s.PGSQL.{}", host.port))),
+        None => Place::Socket(stream::socket_path(host)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what the driver and the server say to an error with a code and a remedy.
 
+use super::row_security;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::plan::Blame;
 use tokio_postgres::error::SqlState;
@@ -15,6 +16,9 @@ pub fn statement_error(error: &tokio_postgres::Error, blame: Blame, doing: &str)
         .hint("nothing was written unless the run's row in history says so; run it again");
     };
     let state = db.code();
+    if row_security::refuses(db) {
+        return row_security::of_statement(db);
+    }
     if blame == Blame::Transform {
         return of_transform(db);
     }
@@ -82,6 +86,24 @@ pub fn statement_error(error: &tokio_postgres::Error, blame: Blame, doing: &str)
         Some(hint) => out.hint(hint),
         None => out,
     }
+}
+
+/// The error of a transaction that did not begin, where it is a setting that the connection pins; `None` of any other.
+pub fn setting_error(error: &tokio_postgres::Error) -> Option<FlowError> {
+    let db = error.as_db_error().filter(|db| is_of_setting(db.code().code()))?;
+    let message = format!("the server does not take a setting of the connection: {}", db.message());
+    let error = FlowError::new(ErrorCode::InvalidValue, message).sqlstate(db.code().code()).hint(
+        "mend it in `session` of the connection, or in the variable that says it: PGTZ, PGDATESTYLE, PGGEQO",
+    );
+    Some(match db.hint() {
+        Some(hint) => error.detail(hint),
+        None => error,
+    })
+}
+
+/// Whether a server that was only told settings names one that is not there, or that has another value.
+pub(super) fn is_of_setting(state: &str) -> bool {
+    state.starts_with("22") || matches!(state, "42704" | "42602" | "55P02")
 }
 
 /// The error of a statement that somebody else wrote: what the server says is said as it is.

@@ -1,5 +1,6 @@
 //! From a refused privilege to the statements that grant it, as an owner can run them.
 
+use super::row_security;
 use super::session::PostgresSession;
 use crate::session::ResultSet;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -11,8 +12,10 @@ use ematix_flow_core::sql::{Literal, Quote};
 /// Completes a `permission_denied` with the statements that mend it; `query` tells relations of one name
 /// apart. Ends the transaction that is open.
 pub(super) async fn complete(error: FlowError, session: &PostgresSession, query: &str) -> FlowError {
-    if error.code != ErrorCode::PermissionDenied {
-        return error;
+    match error.code {
+        ErrorCode::PermissionDenied => {}
+        ErrorCode::HiddenRows => return row_security::complete(error, session).await,
+        _ => return error,
     }
     let missing = if error.hint.is_none() { grant_question(&error.message, query) } else { None };
     // The transaction has failed, and answers nothing any more.
@@ -43,6 +46,18 @@ fn grant_question(message: &str, query: &str) -> Option<String> {
     }
     if let Some(name) = named("database") {
         return Some(format!("SELECT 'GRANT CREATE ON DATABASE ' || pg_catalog.quote_ident({name})"));
+    }
+    if let Some(name) = named("function").or_else(|| named("aggregate")) {
+        // Of several of one name the one that may not be called, in a schema that the query names.
+        return Some(format!(
+            "SELECT 'GRANT EXECUTE ON ROUTINE ' || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname)
+       || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'
+  FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+ WHERE p.proname = {name} AND NOT pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
+ ORDER BY pg_catalog.strpos({query}, n.nspname) > 0 DESC, pg_catalog.pg_function_is_visible(p.oid) DESC, n.nspname
+ LIMIT 1",
+            query = literal(query)
+        ));
     }
     let kinds = ["table", "view", "materialized view", "foreign table", "sequence"];
     let name = kinds.iter().find_map(|kind| named(kind))?;

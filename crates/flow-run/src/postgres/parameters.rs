@@ -1,17 +1,20 @@
 //! libpq's parameters as the driver takes them: read once, then one configuration for each way to try.
 
-use super::tls::SslMode;
-use ematix_flow_core::connections::ConnectionTarget;
+use super::passfile::{self, Found};
+use super::session_attributes::SessionAttributes;
+use super::tls::{SslMode, TlsOptions};
+use ematix_flow_core::connections::{ConnectionTarget, is_socket};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use ematix_flow_core::libpq::AuthMethods;
 use ematix_flow_core::secret::Secret;
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio_postgres::Config;
-use tokio_postgres::config::{SslMode as DriverSslMode, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, SslMode as DriverSslMode, SslNegotiation};
 use uuid::Uuid;
-
-/// What psql waits for a server that does not answer is for ever; we wait ten seconds unless told.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One of the hosts of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +25,14 @@ pub(super) struct Host {
     /// Where it is, if that was said.
     pub address: Option<IpAddr>,
     pub port: u16,
+    /// What holds there: without a word about it, more than on this machine.
+    pub ssl_mode: SslMode,
 }
 
 impl Host {
     /// Whether it is reached by a socket of this machine. As libpq: an address goes before a directory.
     pub fn is_socket(&self) -> bool {
-        self.address.is_none() && self.name.starts_with('/')
+        self.address.is_none() && is_socket(&self.name)
     }
 }
 
@@ -35,16 +40,23 @@ impl Host {
 pub(super) struct Parameters {
     hosts: Vec<Host>,
     user: Option<String>,
-    password: Option<Secret>,
+    /// That which was said; what a command prints comes later.
+    pub password: Option<Secret>,
     dbname: Option<String>,
     pub(super) options: Option<String>,
     /// None: for ever.
     pub timeout: Option<Duration>,
-    pub ssl_mode: SslMode,
-    pub root_certificates: Option<String>,
-    session_attributes: TargetSessionAttrs,
+    pub tls: TlsOptions,
+    channel_binding: ChannelBinding,
+    /// Whether it is the product that asks for TLS, since nobody says `sslmode`.
+    pub ssl_mode_unsaid: bool,
+    passfile: Option<String>,
+    pub require_auth: Option<(String, AuthMethods)>,
+    /// The user of the system whom the server of a socket must be.
+    pub peer: Option<String>,
+    pub attributes: SessionAttributes,
     load_balance: bool,
-    keepalives: bool,
+    pub keepalives: bool,
     keepalives_idle: Option<Duration>,
     keepalives_interval: Option<Duration>,
     keepalives_count: Option<u32>,
@@ -59,12 +71,16 @@ impl Parameters {
     /// `invalid_value` and `not_yet_supported`.
     pub fn read(target: &ConnectionTarget) -> Result<Parameters> {
         let get = |name: &str| target.parameter(name).filter(|value| !value.is_empty());
-        let number = |name: &str| -> Result<Option<u64>> {
+        let number = |name: &str| -> Result<Option<i64>> {
             get(name)
                 .map(|text| {
-                    text.parse().map_err(|_| invalid(target, &format!("{name} is not a whole number")))
+                    text.trim().parse().map_err(|_| invalid(target, &format!("{name} is not a whole number")))
                 })
                 .transpose()
+        };
+        // As libpq: nothing, or less, leaves it to the system.
+        let limit = |name: &str, ours: Option<u64>| -> Result<Option<u64>> {
+            Ok(number(name)?.map_or(ours, |number| u64::try_from(number).ok().filter(|number| *number > 0)))
         };
         Ok(Parameters {
             hosts: hosts(target)?,
@@ -72,17 +88,26 @@ impl Parameters {
             password: target.password.clone(),
             dbname: get("dbname").map(str::to_owned),
             options: get("options").map(str::to_owned),
-            timeout: timeout(target, get("connect_timeout"))?,
-            ssl_mode: SslMode::parse(get("sslmode").unwrap_or("prefer"))?,
-            root_certificates: get("sslrootcert").map(str::to_owned),
-            session_attributes: session_attributes(get("target_session_attrs"))?,
+            timeout: target.connect_timeout(),
+            tls: TlsOptions::read(target)?,
+            channel_binding: match get("channel_binding") {
+                Some("require") => ChannelBinding::Require,
+                Some("disable") => ChannelBinding::Disable,
+                _ => ChannelBinding::Prefer,
+            },
+            ssl_mode_unsaid: target.sslmode_unsaid,
+            passfile: get("passfile").map(str::to_owned),
+            require_auth: get("require_auth").map(|text| methods(target, text)).transpose()?,
+            peer: get("requirepeer").map(str::to_owned),
+            attributes: SessionAttributes::parse(target, get("target_session_attrs"))?,
             load_balance: get("load_balance_hosts") == Some("random"),
-            keepalives: get("keepalives") != Some("0"),
-            keepalives_idle: number("keepalives_idle")?.map(Duration::from_secs),
-            keepalives_interval: number("keepalives_interval")?.map(Duration::from_secs),
-            keepalives_count: number("keepalives_count")?.and_then(|count| count.try_into().ok()),
-            tcp_user_timeout: number("tcp_user_timeout")?.map(Duration::from_millis),
-            application_name: get("application_name").map(str::to_owned),
+            keepalives: number("keepalives")? != Some(0),
+            // A system waits for two hours before it asks whether the other end is still there, and a run with it.
+            keepalives_idle: limit("keepalives_idle", Some(30))?.map(Duration::from_secs),
+            keepalives_interval: limit("keepalives_interval", Some(10))?.map(Duration::from_secs),
+            keepalives_count: limit("keepalives_count", Some(3))?.and_then(|count| count.try_into().ok()),
+            tcp_user_timeout: limit("tcp_user_timeout", None)?.map(Duration::from_millis),
+            application_name: get("application_name").or(get("fallback_application_name")).map(str::to_owned),
         })
     }
 
@@ -100,17 +125,49 @@ impl Parameters {
         }
     }
 
-    /// The driver's configuration for one host at one of its addresses; none for a socket.
-    pub fn config(&self, host: &Host, address: Option<IpAddr>, mode: SslMode, name: &str) -> Config {
+    /// What bounds the silence of a connection by TCP.
+    pub fn bound_silence(&self, stream: &TcpStream) -> io::Result<()> {
+        let socket = SockRef::from(stream);
+        socket.set_tcp_nodelay(true)?;
+        if self.keepalives {
+            let mut keepalive = TcpKeepalive::new();
+            if let Some(idle) = self.keepalives_idle {
+                keepalive = keepalive.with_time(idle);
+            }
+            if let Some(interval) = self.keepalives_interval {
+                keepalive = keepalive.with_interval(interval);
+            }
+            if let Some(count) = self.keepalives_count {
+                keepalive = keepalive.with_retries(count);
+            }
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(limit) = self.tcp_user_timeout {
+            socket.set_tcp_user_timeout(Some(limit))?;
+        }
+        Ok(())
+    }
+
+    /// The password of a host: the one that is said, or else that of the file of passwords.
+    pub fn password(&self, host: &Host) -> Found {
+        match (&self.password, &self.passfile) {
+            (None, Some(file)) => {
+                let or_none = |value: &Option<String>| value.clone().unwrap_or_default();
+                passfile::look_up(file, host, &or_none(&self.dbname), &or_none(&self.user))
+            }
+            (password, _) => Found { password: password.clone(), note: None },
+        }
+    }
+
+    /// The driver's configuration for one host.
+    pub fn config(&self, host: &Host, password: Option<&Secret>, mode: SslMode, name: &str) -> Config {
         let mut config = Config::new();
         config.host(&host.name).port(host.port);
-        if let Some(address) = address {
-            config.hostaddr(address);
-        }
         if let Some(user) = &self.user {
             config.user(user);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = password {
             config.password(password.reveal());
         }
         if let Some(dbname) = &self.dbname {
@@ -119,34 +176,39 @@ impl Parameters {
         if let Some(options) = &self.options {
             config.options(options);
         }
-        config.keepalives(self.keepalives);
-        // A system waits for two hours before it asks whether the other end is still there, and a run with it.
-        config.keepalives_idle(self.keepalives_idle.unwrap_or(Duration::from_secs(30)));
-        config.keepalives_interval(self.keepalives_interval.unwrap_or(Duration::from_secs(10)));
-        config.keepalives_retries(self.keepalives_count.unwrap_or(3));
-        if let Some(limit) = self.tcp_user_timeout {
-            config.tcp_user_timeout(limit);
-        }
-        config.target_session_attrs(self.session_attributes);
         config.ssl_mode(match mode {
             SslMode::Disable => DriverSslMode::Disable,
             SslMode::Prefer => DriverSslMode::Prefer,
             _ => DriverSslMode::Require,
         });
+        config.ssl_negotiation(match self.tls.direct {
+            true => SslNegotiation::Direct,
+            false => SslNegotiation::Postgres,
+        });
+        config.channel_binding(self.channel_binding);
         config.application_name(self.application_name(name));
         config
     }
 
     pub fn application_name(&self, name: &str) -> String {
-        let mut whole = format!("{} {name}", self.application_name.as_deref().unwrap_or("ematix-flow"));
-        // Postgres cuts it at 63 bytes.
-        let mut cut = whole.len().min(63);
-        while !whole.is_char_boundary(cut) {
+        let whole = format!("{} {name}", self.application_name.as_deref().unwrap_or("ematix-flow"));
+        // Postgres cuts it at 63 bytes: the last word, by which a run is found, is kept.
+        let (head, last) = match whole.rsplit_once(' ') {
+            Some((head, last)) if last.len() <= 8 => (head, last),
+            _ => (whole.as_str(), ""),
+        };
+        let mut cut = head.len().min(62 - last.len());
+        while !head.is_char_boundary(cut) {
             cut -= 1;
         }
-        whole.truncate(cut);
-        whole
+        format!("{} {last}", &head[..cut]).trim_end().to_owned()
     }
+}
+
+/// The names of the settings among the words with which a session starts: `-c name=value`, `--name=value`.
+pub(super) fn settings_in(options: &str) -> impl Iterator<Item = &str> {
+    let names = options.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, _)| name);
+    names.map(|name| name.trim_start_matches("-c").trim_start_matches("--"))
 }
 
 fn invalid(target: &ConnectionTarget, what: &str) -> FlowError {
@@ -167,7 +229,9 @@ fn hosts(target: &ConnectionTarget) -> Result<Vec<Host>> {
             let address = addresses.get(index).copied().filter(|address| !address.is_empty());
             let name = names.get(index).copied().filter(|name| !name.is_empty());
             let port = ports.get(index).or(ports.first()).copied().filter(|port| !port.is_empty());
+            let place = address.or(name).unwrap_or_default();
             Ok(Host {
+                ssl_mode: SslMode::parse(target.sslmode_of(place))?,
                 name: name.or(address).unwrap_or_default().to_owned(),
                 address: address
                     .map(str::parse)
@@ -181,24 +245,8 @@ fn hosts(target: &ConnectionTarget) -> Result<Vec<Host>> {
         .collect()
 }
 
-fn timeout(target: &ConnectionTarget, text: Option<&str>) -> Result<Option<Duration>> {
-    match text.map(str::parse::<i64>) {
-        None => Ok(Some(CONNECT_TIMEOUT)),
-        Some(Ok(0)) => Ok(None),
-        Some(Ok(seconds)) if seconds > 0 => Ok(Some(Duration::from_secs(seconds as u64))),
-        _ => Err(invalid(target, "connect_timeout is not a number of seconds")),
-    }
-}
-
-fn session_attributes(word: Option<&str>) -> Result<TargetSessionAttrs> {
-    match word {
-        None | Some("any") => Ok(TargetSessionAttrs::Any),
-        Some("read-write" | "primary") => Ok(TargetSessionAttrs::ReadWrite),
-        Some("read-only" | "standby") => Ok(TargetSessionAttrs::ReadOnly),
-        Some(word) => Err(FlowError::new(
-            ErrorCode::NotYetSupported,
-            format!("target_session_attrs = `{word}` is not supported yet"),
-        )
-        .hint("it may be any, read-write or read-only")),
-    }
+fn methods(target: &ConnectionTarget, text: &str) -> Result<(String, AuthMethods)> {
+    let methods =
+        AuthMethods::parse(text).map_err(|what| invalid(target, &format!("require_auth {what}")))?;
+    Ok((text.to_owned(), methods))
 }

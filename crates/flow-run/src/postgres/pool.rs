@@ -1,9 +1,11 @@
 //! Sessions that are used again, by commands that run several pipelines.
 
-use super::connect::connect;
+use super::connect::{connect, in_time};
 use super::parameters::Parameters;
 use super::session::PostgresSession;
-use crate::session::{Access, Canceller, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session};
+use crate::session::{
+    Access, Canceller, Condition, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session,
+};
 use async_trait::async_trait;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 use ematix_flow_core::connections::ConnectionTarget;
@@ -39,7 +41,7 @@ impl Pools {
             Pooled { object: Some(object), unfit: AtomicBool::new(false), untidy: AtomicBool::new(false) };
         let name =
             sql!("SET application_name = {name}", name = text(Parameters::read(at)?.application_name(what)));
-        session.ask(Blame::Target, "name the session", &name.to_text(&Postgres)).await?;
+        in_time(at, session.ask(Blame::Target, "name the session", &name.to_text(&Postgres))).await??;
         Ok(Box::new(session))
     }
 
@@ -207,6 +209,10 @@ impl Session for Pooled {
     fn canceller(&self) -> Box<dyn Canceller> {
         self.begun(true);
         self.session().canceller()
+    }
+
+    async fn condition(&self) -> Result<Option<Condition>> {
+        self.session().condition().await
     }
 
     async fn complete(&self, error: FlowError, query: &str) -> FlowError {

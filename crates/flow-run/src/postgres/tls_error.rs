@@ -2,11 +2,12 @@
 
 use super::error::root_cause;
 use super::parameters::{Host, Parameters};
+use super::tls::SslMode;
 use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
-use rustls::{CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error};
 
 /// Marks the error of a server that has no TLS.
 const NOT_OFFERED: (&str, &str) = ("tls", "not offered");
@@ -23,11 +24,28 @@ pub(super) fn tls_error(
     host: &Host,
     parameters: &Parameters,
 ) -> Option<FlowError> {
+    let said = what_failed(error, target, host, parameters)?;
+    if !parameters.ssl_mode_unsaid || host.ssl_mode != SslMode::VerifyFull {
+        return Some(said);
+    }
+    let why = "sslmode is not set: a host that is not this machine then gets verify-full";
+    Some(said.detail(why).hint(
+        "set sslrootcert to the file with the certificate of the server's authority; or sslmode=prefer, as psql has it: \
+         whoever is on the way may then pretend to be the server, and read along where it has no TLS",
+    ))
+}
+
+fn what_failed(
+    error: &tokio_postgres::Error,
+    target: &ConnectionTarget,
+    host: &Host,
+    parameters: &Parameters,
+) -> Option<FlowError> {
     let failed = |message: String| FlowError::new(ErrorCode::TlsFailed, format!("{target}: {message}"));
     if let Some(cause) = rustls_error(error) {
         let said = match cause {
             Error::InvalidCertificate(cause) => of_certificate(cause, host, parameters),
-            other => of_handshake(other),
+            other => of_handshake(other, parameters),
         };
         let error = said.details.into_iter().fold(failed(said.message), FlowError::detail);
         return Some(error.hint(said.hint));
@@ -38,12 +56,33 @@ pub(super) fn tls_error(
     let cause = root_cause(error);
     if cause == "server does not support TLS" {
         return Some(
-            failed("the server has no TLS, and sslmode asks for it".to_owned())
-                .context(NOT_OFFERED.0, NOT_OFFERED.1)
-                .hint("switch it on there (ssl = on); sslmode = \"prefer\" would connect in the clear"),
+            failed(match parameters.ssl_mode_unsaid {
+                true => "the server has no TLS".to_owned(),
+                false => "the server has no TLS, and sslmode asks for it".to_owned(),
+            })
+            .context(NOT_OFFERED.0, NOT_OFFERED.1)
+            .hint("switch it on there (ssl = on); sslmode = \"prefer\" would connect in the clear"),
         );
     }
-    Some(failed(format!("no encrypted connection: {cause}")).hint("the server's log may say more"))
+    Some(failed(format!("no encrypted connection: {cause}")).hint(log_or_version(parameters)))
+}
+
+/// The error of a login without the certificate that sslcertmode requires.
+pub(super) fn not_asked(target: &ConnectionTarget) -> FlowError {
+    FlowError::new(
+        ErrorCode::TlsFailed,
+        format!("{target}: the server did not ask for a certificate, and sslcertmode is \"require\""),
+    )
+    .hint("have pg_hba.conf say clientcert = verify-full, or cert; sslcertmode = \"allow\" does without")
+}
+
+/// What may help where the handshake broke off.
+fn log_or_version(parameters: &Parameters) -> &'static str {
+    if parameters.tls.direct {
+        "sslnegotiation = \"direct\" is understood by Postgres 17 and later; without it any server will do"
+    } else {
+        "the server's log may say more"
+    }
 }
 
 /// What is said of a cause.
@@ -71,6 +110,21 @@ fn of_certificate(cause: &CertificateError, host: &Host, parameters: &Parameters
         CertificateError::NotValidYet => expired("is not valid yet".to_owned()),
         CertificateError::NotValidYetContext { not_before, .. } => {
             expired(format!("is valid only from {}", day(*not_before)))
+        }
+        CertificateError::Revoked => Said::new(
+            "the server's certificate is revoked by its authority",
+            "have another made for the server; its key may be in the wrong hands",
+        ),
+        CertificateError::UnknownRevocationStatus => Said::new(
+            format!(
+                "no revocation list is from an authority of the server's certificate: {}",
+                lists(parameters)
+            ),
+            "each authority between sslrootcert and the server needs its list",
+        ),
+        CertificateError::ExpiredRevocationList => outdated_list(None, parameters),
+        CertificateError::ExpiredRevocationListContext { next_update, .. } => {
+            outdated_list(Some(*next_update), parameters)
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Said::new(
             "the server's certificate is not made for servers",
@@ -118,7 +172,7 @@ fn plain(name: &str) -> &str {
 }
 
 fn unknown_authority(parameters: &Parameters) -> Said {
-    let whom = match parameters.root_certificates.as_deref() {
+    let whom = match parameters.tls.root_certificates.as_deref() {
         Some("system") | None => "an authority of this machine (sslrootcert=system)".to_owned(),
         Some(path) => format!("an authority in sslrootcert `{path}`"),
     };
@@ -126,6 +180,19 @@ fn unknown_authority(parameters: &Parameters) -> Said {
         format!("the server's certificate is not signed by {whom}"),
         "set sslrootcert to the certificate of the authority that signed the server's, or have the server send the \
          certificates between them (ssl_cert_file may hold several)",
+    )
+}
+
+fn lists(parameters: &Parameters) -> String {
+    let places: Vec<_> = parameters.tls.revoked.shown().collect();
+    places.join(" and ")
+}
+
+fn outdated_list(next: Option<UnixTime>, parameters: &Parameters) -> Said {
+    let since = next.map(|next| format!(" since {}", day(next))).unwrap_or_default();
+    Said::new(
+        format!("a revocation list is out of date{since}: {}", lists(parameters)),
+        format!("take the authority's newest; here it is {} now", day(UnixTime::now())),
     )
 }
 
@@ -148,16 +215,49 @@ fn refused(words: &str) -> Said {
     )
 }
 
-fn of_handshake(error: &Error) -> Said {
+fn of_handshake(error: &Error, parameters: &Parameters) -> Said {
     match error {
-        Error::AlertReceived(rustls::AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
-            Said::new(
-                format!("server and client have no TLS in common: {error}"),
-                "the server must allow TLS 1.2 or 1.3 (ssl_min_protocol_version, ssl_ciphers)",
-            )
-        }
-        other => Said::new(format!("no encrypted connection: {other}"), "the server's log may say more"),
+        Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => Said::new(
+            format!("server and client have no TLS in common: {error}"),
+            "the server must allow TLS 1.2 or 1.3 (ssl_min_protocol_version, ssl_ciphers)",
+        ),
+        Error::AlertReceived(alert) if says_of_ours(*alert) => of_own_certificate(*alert, parameters),
+        other => Said::new(format!("no encrypted connection: {other}"), log_or_version(parameters)),
     }
+}
+
+/// Whether a server says it of the certificate that it was shown.
+fn says_of_ours(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::UnknownCA
+            | A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::CertificateRequired
+            | A::DecryptError
+            | A::AccessDenied
+    )
+}
+
+fn of_own_certificate(alert: AlertDescription, parameters: &Parameters) -> Said {
+    let whose = match &parameters.tls.own.certificate {
+        Some(path) => format!("the certificate in sslcert `{path}`"),
+        None => "us without a certificate".to_owned(),
+    };
+    let (why, hint) = match alert {
+        AlertDescription::UnknownCA => {
+            ("it does not know its authority", "the authority must stand in the server's ssl_ca_file")
+        }
+        AlertDescription::CertificateExpired => ("it has expired, or is not valid yet", "have it renewed"),
+        AlertDescription::CertificateRevoked => ("it is revoked", "have another made"),
+        AlertDescription::CertificateRequired => ("it asks for one", "set sslcert and sslkey"),
+        _ => ("it does not say why", "the server's log may say more"),
+    };
+    Said::new(format!("the server refuses {whose}: {why}"), hint)
 }
 
 fn day(time: UnixTime) -> String {

@@ -1,11 +1,34 @@
 //! How a transaction begins: its isolation, what bounds it, and the lock by which runs exclude each other.
 
+use super::row_security;
 use crate::session::{Access, Limits, ResultSet};
 use ematix_flow_core::dialect::postgres::Postgres;
-use ematix_flow_core::sql::{Literal, Quote};
+use ematix_flow_core::sql::{Ident, Literal, Quote};
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+
+/// Statements with a role, and which answer is the one of taking it.
+pub(super) struct WithRole {
+    /// The statements.
+    pub sql: String,
+    /// Its place among the answers, where it was added.
+    pub answer: Option<usize>,
+}
+
+/// The statements in a role that lasts as long as their transaction: of several in one text, as long as they run. In a
+/// transaction that has it already nothing changes.
+pub(super) fn with_role(sql: &str, role: &Ident) -> WithRole {
+    let take = format!("SET LOCAL ROLE {};\n", Postgres.quote(role));
+    // A transaction that has failed takes nothing but its end.
+    if let Some(rest) = sql.strip_prefix("ROLLBACK;\n") {
+        return WithRole { sql: format!("ROLLBACK;\n{take}{rest}"), answer: Some(1) };
+    }
+    match sql.starts_with("ROLLBACK") || sql.starts_with("COMMIT") {
+        true => WithRole { sql: sql.to_owned(), answer: None },
+        false => WithRole { sql: format!("{take}{sql}"), answer: Some(0) },
+    }
+}
 
 /// Begins a transaction with settings that hold in it alone.
 pub(super) fn begin(access: Access, settings: &IndexMap<String, String>, bounds: Option<&Limits>) -> String {
@@ -36,11 +59,16 @@ pub(super) fn begin_snapshot(
 fn with_settings(begin: String, settings: &IndexMap<String, String>, bounds: Option<&Limits>) -> String {
     // What the catalogue says of types is compared with how we write them.
     let mut sql = format!("{begin}; SET LOCAL quote_all_identifiers = off");
+    if !row_security::is_accepted(settings) {
+        sql.push_str("; SET LOCAL row_security = off");
+    }
     for (name, value) in settings {
         let name = Postgres.literal(&Literal::Text(name.clone()));
         let value = Postgres.literal(&Literal::Text(value.clone()));
         sql.push_str(&format!("; SELECT pg_catalog.set_config({name}, {value}, true)"));
     }
+    // Where a string of the query ends must be where we have read that it does.
+    sql.push_str("; SET LOCAL standard_conforming_strings = on");
     if let Some(bounds) = bounds {
         sql.push_str(&limits(bounds));
     }
@@ -69,6 +97,9 @@ pub(super) fn outside(settings: &IndexMap<String, String>, limits: &Limits) -> S
     let mut sql = format!("SET lock_timeout = {}", limits.lock.as_millis().max(1));
     if let Some(limit) = &limits.statement {
         sql.push_str(&format!("; SET statement_timeout = {}", limit.as_millis()));
+    }
+    if !row_security::is_accepted(settings) {
+        sql.push_str("; SET row_security = off");
     }
     for (name, value) in settings {
         let name = Postgres.literal(&Literal::Text(name.clone()));

@@ -3,8 +3,8 @@
 use super::Question;
 use async_trait::async_trait;
 use ematix_flow_core::declare::for_each::Relation as Named;
-use ematix_flow_core::error::Result;
-use ematix_flow_core::facts::{Cap, MissingPrivilege, Relation, SourceColumn};
+use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::facts::{Cap, LiveRelation, MissingPrivilege, Relation, SourceColumn};
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::schema::{LiveTable, TypeFacts};
 use ematix_flow_core::sql::QualifiedName;
@@ -32,6 +32,8 @@ pub enum Privilege {
     Schema(&'static str, String),
     /// On a table.
     Table(&'static str, QualifiedName),
+    /// To draw numbers from a sequence.
+    Sequence(QualifiedName),
 }
 
 /// Asks the catalogue of a session. Nothing is written.
@@ -76,11 +78,35 @@ pub trait Inspector: Send + Sync {
     /// Asks whether a schema exists, and for the table of that name in it.
     fn table(&self, name: &QualifiedName) -> Question<(bool, Option<LiveTable>)>;
 
+    /// Asks what the relations of those names are, in their order; `None` for one that is not there.
+    fn kinds(&self, names: &[QualifiedName]) -> Question<Vec<Option<LiveRelation>>>;
+
+    /// Keeps others from making the relation of a name until the transaction ends, and waits for whoever does. `None`
+    /// where an engine has one writer.
+    fn hold(&self, name: &QualifiedName) -> Option<String> {
+        let _ = name;
+        None
+    }
+
     /// Asks how far the order of each table follows the columns that lead its indexes, from -1 to 1 by column.
     fn correlations(&self, tables: &[String]) -> Question<Vec<BTreeMap<String, f64>>>;
 
     /// Asks which of these privileges are missing.
     fn missing_privileges(&self, needed: &[Privilege]) -> Question<Vec<MissingPrivilege>>;
+
+    /// Asks whether a policy would hide rows of a table from the session's role: the error that says so. `None` where
+    /// an engine has no policies.
+    fn hides_rows(&self, table: &QualifiedName) -> Option<Question<Option<FlowError>>> {
+        let _ = table;
+        None
+    }
+
+    /// Asks from which sequences the defaults of a table's columns draw, each with its column. `None` where an engine has
+    /// no privileges.
+    fn sequences(&self, table: &QualifiedName) -> Option<Question<Vec<(String, QualifiedName)>>> {
+        let _ = table;
+        None
+    }
 
     /// Asks what the server's clock says: ISO 8601, UTC.
     fn clock(&self) -> Question<String>;
@@ -131,6 +157,15 @@ pub trait Inspector: Send + Sync {
     /// # Errors
     /// As the server says.
     async fn meaning(&self, settings: &[String]) -> Result<Vec<(String, String)>>;
+
+    /// What a query calls that may write, where a transaction that writes would let it.
+    ///
+    /// # Errors
+    /// As the server says of anything but the query.
+    async fn calls_that_write(&self, query: &str) -> Result<Option<String>> {
+        let _ = query;
+        Ok(None)
+    }
 
     /// Whether the session's role reads a query's rows otherwise than the role of the source does, and why.
     ///

@@ -3,10 +3,12 @@
 //! An engine maps its own errors: nobody above it sees its driver.
 
 mod answer;
+mod condition;
 mod inspector;
 mod rows;
 
 pub use answer::{Question, ResultSet, nth, unreadable};
+pub use condition::Condition;
 pub use inspector::{Inspector, Privilege, SourceRead};
 pub use rows::{RowSink, RowStream};
 
@@ -139,6 +141,24 @@ pub trait Session: Send + Sync {
     /// As [`Session::ask`].
     async fn tidy(&self) -> Result<()>;
 
+    /// Asks the server to end what the sessions of runs do, as far as this role may; a server that knows no sessions of
+    /// others has nothing to end.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn signal_runs(&self, run_ids: &[String], signal: Signal) -> Result<()> {
+        let _ = (run_ids, signal);
+        Ok(())
+    }
+
+    /// How the server stands; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    async fn condition(&self) -> Result<Option<Condition>> {
+        Ok(None)
+    }
+
     /// Says good-bye, so that the server has not to find out.
     async fn close(self: Box<Self>);
 
@@ -151,6 +171,15 @@ pub trait Session: Send + Sync {
 pub trait Canceller: Send + Sync {
     /// Asks the server to cancel; a server that cannot be reached any more has nothing to cancel.
     async fn cancel(&self);
+}
+
+/// How what a session does is ended from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Its statement ends.
+    Cancel,
+    /// It ends itself, and what it holds.
+    Terminate,
 }
 
 /// What a transaction may do.

@@ -48,7 +48,7 @@ pub fn added<'t>(before: &str, after: &'t str) -> &'t str {
 }
 
 /// A file while it is edited.
-struct Edited<'t> {
+pub struct Edited<'t> {
     original: &'t str,
     /// The original without its byte order mark, its lines ended by `\n`.
     plain: String,
@@ -60,7 +60,11 @@ struct Edited<'t> {
 }
 
 impl Edited<'_> {
-    fn of(text: &str) -> Result<Edited<'_>> {
+    /// Takes a file apart.
+    ///
+    /// # Errors
+    /// `invalid_toml` where it is none.
+    pub fn of(text: &str) -> Result<Edited<'_>> {
         let plain = text.trim_start_matches(BYTE_ORDER_MARK).replace("\r\n", "\n");
         let document: DocumentMut = plain
             .parse()
@@ -70,8 +74,43 @@ impl Edited<'_> {
         Ok(Edited { original: text, plain, document, position, trailing })
     }
 
+    /// Whether there is such a section.
+    pub fn has(&self, list: &str, name: &str) -> bool {
+        let list = self.document.get(list).and_then(Item::as_table_like);
+        list.is_some_and(|sections| sections.contains_key(name))
+    }
+
+    /// The names of a list's sections.
+    pub fn names(&self, list: &str) -> Vec<String> {
+        let list = self.document.get(list).and_then(Item::as_table_like);
+        list.map_or_else(Vec::new, |sections| sections.iter().map(|(name, _)| name.to_owned()).collect())
+    }
+
+    /// What a section says of an option.
+    pub fn said(&self, list: &str, name: &str, option: &str) -> Option<&Item> {
+        let list = self.document.get(list).and_then(Item::as_table_like)?;
+        list.get(name).and_then(Item::as_table_like)?.get(option)
+    }
+
+    /// Puts a section where one of that name is, below the comment that stands above it.
+    pub fn replace(&mut self, list: &str, name: &str, mut table: Table) {
+        let Some(sections) = self.document.get_mut(list).and_then(Item::as_table_like_mut) else { return };
+        match sections.get_mut(name) {
+            Some(Item::Table(old)) if !old.is_dotted() => {
+                *table.decor_mut() = old.decor().clone();
+                table.set_position(old.position());
+                *old = table;
+            }
+            Some(other) => *other = Item::Value(Value::InlineTable(table.into_inline_table())),
+            None => {}
+        }
+    }
+
     /// Adds a section, behind all others.
-    fn put(&mut self, list: &str, name: &str, mut table: Table) -> Result<()> {
+    ///
+    /// # Errors
+    /// `invalid_value` where the list is no table.
+    pub fn put(&mut self, list: &str, name: &str, mut table: Table) -> Result<()> {
         let root = self.document.as_table_mut();
         if !root.contains_key(list) {
             let mut empty = Table::new();
@@ -103,7 +142,8 @@ impl Edited<'_> {
         Ok(())
     }
 
-    fn finish(self) -> String {
+    /// The text.
+    pub fn finish(self) -> String {
         self.as_written(&self.document.to_string())
     }
 

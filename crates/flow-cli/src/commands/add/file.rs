@@ -1,5 +1,6 @@
 //! A file that is written whole or not at all, and not over what somebody else has made of it meanwhile.
 
+use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use std::fs;
 use std::io::Write;
@@ -30,6 +31,8 @@ pub struct File {
     pub text: String,
     /// What it held when the text was made; `None` where there was none.
     pub before: Option<String>,
+    /// Whether nobody else may read it, whoever could before.
+    pub is_private: bool,
 }
 
 impl File {
@@ -81,11 +84,12 @@ impl File {
         fs::create_dir_all(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let aside = folder.join(format!(".{name}.{}", std::process::id()));
-        let written = fs::File::create_new(&aside).and_then(|mut file| {
-            file.write_all(self.text.as_bytes())?;
-            if let Ok(known) = fs::metadata(&path) {
-                file.set_permissions(known.permissions())?;
+        let known = fs::metadata(&path).ok().filter(|_| !self.is_private).map(|known| known.permissions());
+        let written = create_aside(&aside, self.is_private || known.is_some()).and_then(|mut file| {
+            if let Some(known) = known {
+                file.set_permissions(known)?;
             }
+            file.write_all(self.text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&aside, &path)
         });
@@ -96,12 +100,23 @@ impl File {
     }
 }
 
+/// A file that nobody else can read while it is written, unless anybody may.
+fn create_aside(path: &Path, is_private: bool) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if is_private {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    options.open(path)
+}
+
 /// What a file holds; `None` where there is none.
 ///
 /// # Errors
 /// `invalid_value` with the system's words.
 pub fn held(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
+    match ProcessEnvironment.read_file(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => {

@@ -81,7 +81,7 @@ impl Made {
         let config = &session.global.config;
         // Before the project is read: what changes while it is read is seen as a change.
         let before = file::held(config)?;
-        let engine = session.engine_to_write()?;
+        let engine = session.engine_without_file()?;
         let text = before.clone().unwrap_or_default();
         let load = Load::of(args, engine.project())?;
         let looked = match &args.adopt {
@@ -100,7 +100,7 @@ impl Made {
             _ if wanted.is_empty() => Vec::new(),
             None => {
                 let with = document::with(&text, &wanted, &load)?;
-                vec![File { path: config.clone(), text: with, before }]
+                vec![File { path: config.clone(), text: with, before, is_private: false }]
             }
             Some(path) => module::files(path.as_deref(), config, before, &wanted, &load)?,
         };

@@ -40,9 +40,9 @@ pub fn files(
     let name = import_name(&path);
     let text = before.as_deref().unwrap_or_default();
     let project = document::with_module(text, &name)?;
-    let mut files = vec![File { path, text: module, before: there }];
+    let mut files = vec![File { path, text: module, before: there, is_private: false }];
     if project != text {
-        files.push(File { path: config.to_owned(), text: project, before });
+        files.push(File { path: config.to_owned(), text: project, before, is_private: false });
     }
     Ok(files)
 }

@@ -10,17 +10,19 @@ macro_rules! pages {
 }
 
 pages! {
+    "paused", "overlap", "missed",
     "invalid_toml", "invalid_value", "invalid_schedule", "missing_option", "missing_keys",
     "missing_variable", "conflicting_options", "option_not_for_mode", "duplicate_name",
     "dependency_cycle", "name_too_long", "query_writes", "read_only_target", "import_failed",
     "not_yet_supported", "path_impossible", "unsupported_server", "unsupported_by_engine",
     "metadata_newer", "unknown_option", "unknown_pipeline", "unknown_table", "unknown_column", "unknown_connection",
     "unknown_type", "unknown_variable", "duplicate_source_key", "null_key", "empty_source",
-    "mass_delete", "null_watermark", "future_watermark", "drift", "expectation_failed", "future_event",
-    "null_event_time", "conflicting_events", "watermark_mismatch", "missing_index", "locked",
+    "mass_delete", "hidden_rows", "null_watermark", "future_watermark", "drift", "expectation_failed", "future_event",
+    "null_event_time", "conflicting_events", "watermark_mismatch", "missing_index",
+    "cannot_rewind", "locked",
     "connect_failed", "connect_timeout", "authentication_failed", "unknown_database", "tls_failed",
     "source_failed", "target_failed", "cast_failed", "permission_denied", "timeout",
-    "connection_lost", "lease_lost", "transform_failed", "cancelled",
+    "connection_lost", "lease_lost", "transform_failed", "cancelled", "upstream_failed",
 }
 
 /// The page on a code.

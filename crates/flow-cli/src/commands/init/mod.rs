@@ -47,10 +47,25 @@ pub fn init(session: &Session, args: &InitArgs) -> Outcome {
         Database::OfEnvironment | Database::Private(_) => chosen(session, &head)?,
     };
     let files = match &module {
-        None => vec![File { path: config.clone(), text: starter::project(&head, &wanted)?, before: None }],
+        None => vec![File {
+            path: config.clone(),
+            text: starter::project(&head, &wanted)?,
+            before: None,
+            is_private: false,
+        }],
         Some(path) => vec![
-            File { path: path.clone(), text: module::written(&[&wanted], &starter::load()), before: None },
-            File { path: config.clone(), text: document::with_module(&head, MODULE)?, before: None },
+            File {
+                path: path.clone(),
+                text: module::written(&[&wanted], &starter::load()),
+                before: None,
+                is_private: false,
+            },
+            File {
+                path: config.clone(),
+                text: document::with_module(&head, MODULE)?,
+                before: None,
+                is_private: false,
+            },
         ],
     };
     {

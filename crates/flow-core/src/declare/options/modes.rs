@@ -60,6 +60,9 @@ modes! {
 }
 
 impl Mode {
+    /// The mode that fills a feature view: it keeps a history by event time.
+    pub const OF_FEATURE_VIEWS: Mode = Mode::Scd2;
+
     /// The mode of that name, as reports and the history keep it.
     pub fn named(name: &str) -> Option<Mode> {
         Mode::ALL.iter().copied().find(|mode| mode.name() == name)

@@ -101,6 +101,8 @@ pub enum Kind {
     Helpers,
     /// A list of what runs after the load.
     Transforms,
+    /// A list of who is told how a run has ended.
+    Notifications,
 }
 
 impl Kind {
@@ -119,6 +121,7 @@ impl Kind {
             Kind::NameOrOff => "name_or_off",
             Kind::Helpers => "helpers",
             Kind::Transforms => "transforms",
+            Kind::Notifications => "notifications",
         }
     }
 }
@@ -151,6 +154,7 @@ impl OptionInfo {
             (_, Some("array")) => match item_type(schema) {
                 Some("Expectation") => Kind::Expectations,
                 Some("PostTransform") => Kind::Transforms,
+                Some("Notification") => Kind::Notifications,
                 _ => Kind::Texts,
             },
             (_, Some("string")) => Kind::Text,
@@ -171,6 +175,11 @@ impl PipelineOptions {
     /// The options that were written.
     pub fn written(&self) -> impl Iterator<Item = &'static OptionInfo> {
         OPTIONS.iter().filter(|option| option.field.is_some_and(|field| (field.is_set)(self)))
+    }
+
+    /// Whether versions begin and end by a time that the source tells.
+    pub fn is_by_event(&self) -> bool {
+        self.event_timestamp_column.is_some()
     }
 
     /// Forgets an option.

@@ -93,6 +93,26 @@ word_enum! {
     }
 }
 word_enum! {
+    /// What another value of a key at a time that is known means, where `order_by` does not decide.
+    OnSameTime {
+        /// A correction: the new value stands, the old one is kept beside the table.
+        #[default] Replace,
+        /// The run ends before any write.
+        Error,
+        /// The value that came first stands, the new one is counted as skipped.
+        Keep,
+    }
+}
+word_enum! {
+    /// What becomes of an event that repeats the value before it.
+    Repeats {
+        /// It is a row like any other: events that come late find their place.
+        #[default] Keep,
+        /// It only confirms the version before it, which is one row.
+        Collapse,
+    }
+}
+word_enum! {
     /// How the rows of a table are replaced.
     ReplaceMethod {
         /// TRUNCATE: fast; readers wait.
@@ -110,6 +130,26 @@ word_enum! {
         #[default] Slot,
         /// At once.
         Now,
+    }
+}
+word_enum! {
+    /// What becomes of slots that passed while nobody asked.
+    Catchup {
+        /// One run stands for all of them.
+        #[default] Latest,
+        /// Each has a run of its own, one after the other.
+        All,
+        /// They are recorded as skipped.
+        None,
+    }
+}
+word_enum! {
+    /// What a slot means that comes while the pipeline runs.
+    Overlap {
+        /// It is recorded as skipped.
+        #[default] Skip,
+        /// It waits until the run is over.
+        Queue,
     }
 }
 word_enum! {

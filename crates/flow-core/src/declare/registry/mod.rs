@@ -31,6 +31,8 @@ struct Registry {
     #[serde(default)]
     tables: IndexMap<String, Json>,
     #[serde(default)]
+    features: IndexMap<String, Json>,
+    #[serde(default)]
     pipelines: IndexMap<String, Json>,
     #[serde(default)]
     transforms: IndexMap<String, Json>,
@@ -134,6 +136,7 @@ fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<F
     let mut trees = Trees::new(registry.places);
     let connections = trees.section("connections", registry.connections);
     let tables = trees.section("tables", registry.tables);
+    let features = trees.section("features", registry.features);
     let pipelines = trees.pipelines(registry.pipelines);
     let (transforms, functions) = trees.transforms(registry.transforms);
     let Trees { places, called, mistakes, .. } = trees;
@@ -148,6 +151,7 @@ fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<F
     };
     document.connections(&connections.node);
     document.tables(&tables.node);
+    document.features(&features.node);
     document.pipelines(&pipelines.node);
     document.transforms(&transforms.node, &functions);
     reader.mistakes = document.checker.mistakes;

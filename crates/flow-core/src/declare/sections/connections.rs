@@ -9,10 +9,11 @@ use crate::declare::json_schema::definition;
 use crate::declare::node::{Field, Node, Place, Table, Value};
 use crate::error::{ErrorCode, FlowError};
 use crate::libpq::{self, parse_dsn};
+use crate::sql::Ident;
 use indexmap::IndexMap;
 use std::ops::Range;
 
-/// The bytes of every value of a connection that may be a secret: no excerpt shows them.
+/// The bytes of every value of a connection or a notification that may be a secret: no excerpt shows them.
 pub(crate) fn secrets(file: &Table) -> Vec<Range<usize>> {
     const SAFE: &[&str] = &[
         "host",
@@ -22,12 +23,35 @@ pub(crate) fn secrets(file: &Table) -> Vec<Range<usize>> {
         "user",
         "sslmode",
         "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "sslcertmode",
+        "sslcrl",
+        "sslcrldir",
+        "sslnegotiation",
+        "sslsni",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "sslkeylogfile",
+        "channel_binding",
         "connect_timeout",
         "options",
         "application_name",
         "target_session_attrs",
         "load_balance_hosts",
+        "passfile",
+        "service",
+        "servicefile",
+        "require_auth",
+        "requirepeer",
+        "fallback_application_name",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
         "read_only",
+        "role",
         "max_connections",
         "session",
     ];
@@ -51,11 +75,29 @@ pub(crate) fn secrets(file: &Table) -> Vec<Range<usize>> {
     for connections in file.get("connections").into_iter().chain(of_environments) {
         hide(&mut found, connections, 0);
     }
+    for notification in notifications(file) {
+        for part in ["webhook", "headers", "command"] {
+            notification.get(part).into_iter().for_each(|node| hide(&mut found, node, 0));
+        }
+    }
     // Somebody may write a key where its place belongs.
     for hash in file.get("tables").into_iter().flat_map(hashes) {
         hide(&mut found, hash, 0);
     }
     found
+}
+
+/// Everyone who is told by pipelines and by defaults, as written.
+fn notifications(file: &Table) -> Vec<&Table> {
+    let tables = |name: &str| file.get(name).and_then(Node::as_table).into_iter().flat_map(Table::iter);
+    let environments = tables("environments").filter_map(|(_, field)| field.node.as_table()?.get("defaults"));
+    let pipelines = tables("pipelines").map(|(_, field)| &field.node);
+    let owners = pipelines.chain(file.get("defaults")).chain(environments);
+    let lists = owners.filter_map(|owner| match &owner.as_table()?.get("notify")?.value {
+        Value::List(items) => Some(items),
+        _ => None,
+    });
+    lists.flatten().filter_map(Node::as_table).collect()
 }
 
 /// What is written of every marker `hash` of a file's tables.
@@ -105,7 +147,11 @@ impl Document<'_, '_> {
         let owner = &entry.owner;
         let has_dsn = table.contains("dsn");
         for (name, field) in table.iter() {
-            if has_dsn && !matches!(name, "dsn" | "read_only" | "max_connections" | "session") {
+            let beside = matches!(
+                name,
+                "dsn" | "password_command" | "read_only" | "role" | "max_connections" | "session"
+            );
+            if has_dsn && !beside {
                 let error = FlowError::new(
                     ErrorCode::ConflictingOptions,
                     format!("`{name}` and `dsn` of {} exclude each other", owner.words),
@@ -113,6 +159,9 @@ impl Document<'_, '_> {
                 let error =
                     error.hint("where a connection leads comes whole from one DSN or from the other options");
                 self.checker.report(error, &field.whole(), &owner.section, None);
+            }
+            if name == "password_command" {
+                self.password_command(table, field, entry);
             }
             let is_file =
                 || table.get("dsn").and_then(Node::as_text).is_some_and(|dsn| dsn.starts_with("duckdb:"));
@@ -127,8 +176,42 @@ impl Document<'_, '_> {
                 let error = error.hint("leave it out: runs that use the file take turns");
                 self.checker.report(error, &field.whole(), &owner.section, None);
             }
+            if name == "role" && is_file() {
+                let error = FlowError::new(
+                    ErrorCode::ConflictingOptions,
+                    format!("`role` says nothing of {}: DuckDB knows no roles", owner.words),
+                );
+                self.checker.report(error.hint("leave it out"), &field.whole(), &owner.section, None);
+            }
             self.interpolations(&field.node, owner);
-            self.parameter(name, field, entry);
+            match name {
+                "role" => self.role(field, entry),
+                _ => self.parameter(name, field, entry),
+            }
+        }
+    }
+
+    /// A role has a name as Postgres keeps it.
+    fn role(&mut self, field: &Field, entry: &Entry<'_>) {
+        let Some(text) = field.node.as_text().filter(|text| !text.contains("${")) else { return };
+        if let Err(error) = Ident::new(text) {
+            self.checker.report(error, &field.node.place, &entry.owner.section, None);
+        }
+    }
+
+    fn password_command(&mut self, table: &Table, field: &Field, entry: &Entry<'_>) {
+        let owner = &entry.owner;
+        if table.contains("password") {
+            let words = format!("`password` and `password_command` of {} exclude each other", owner.words);
+            let error = FlowError::new(ErrorCode::ConflictingOptions, words)
+                .hint("take one out: the password comes from the one or from the other");
+            self.checker.report(error, &field.whole(), &owner.section, None);
+        }
+        if matches!(&field.node.value, Value::List(words) if words.is_empty()) {
+            let words = format!("`password_command` of {} names no program", owner.words);
+            let error = FlowError::new(ErrorCode::InvalidValue, words)
+                .hint("it is a list: [\"pass\", \"show\", \"crm\"]; no shell reads it");
+            self.checker.report(error, &field.node.place, &owner.section, None);
         }
     }
 
@@ -168,6 +251,7 @@ impl Document<'_, '_> {
             Value::Table(table) => {
                 table.iter().for_each(|(_, field)| self.interpolations(&field.node, owner));
             }
+            Value::List(items) => items.iter().for_each(|item| self.interpolations(item, owner)),
             _ => {}
         }
     }

@@ -125,7 +125,8 @@ impl Document<'_, '_> {
             self.checker.report(error, &node.place, &owner.section, None);
             return PipelineOptions::default();
         };
-        let (good, _) = self.checker.table(written, &node.place, definition("PipelineOptions"), &owner);
+        let (mut good, _) = self.checker.table(written, &node.place, definition("PipelineOptions"), &owner);
+        self.of_one_pipeline(&mut good, &owner);
         self.column_options(written, &owner);
         let entry = super::Entry { name: String::new(), table: written, place: node.place.clone(), owner };
         self.deserialize(good, &entry).unwrap_or_default()

@@ -11,7 +11,7 @@ use crate::error::{ErrorCode, FlowError};
 use std::path::Path;
 
 /// What of a pipeline names something, beside the options that name columns.
-const NAMES: &[&str] = &["target_connection", "tags"];
+const NAMES: &[&str] = &["target_connection", "tags", "after"];
 
 /// Helpers and expectations that are SQL, or have it in this argument.
 const SQL_OF_STEPS: &[(&str, &str)] = &[
@@ -35,10 +35,12 @@ impl Document<'_, '_> {
         }
     }
 
-    /// Fills the names of `[tables]`: their keys, `schema` and `name`.
-    pub(crate) fn fill_tables(&mut self, tables: &mut Node) {
-        self.fill_named(tables, "tables", |document, _, table, at| {
-            for name in ["schema", "name", "primary_key", "natural_key"] {
+    /// Fills the names of `[tables]` or `[features]`: their keys, `schema` and `name`.
+    pub(crate) fn fill_tables(&mut self, list: &'static str, tables: &mut Node) {
+        self.fill_named(tables, list, |document, _, table, at| {
+            for name in
+                ["schema", "name", "primary_key", "natural_key", "feature_version", "event_timestamp_column"]
+            {
                 if let Some(node) = table.get_mut(name) {
                     document.fill(node, at, &mut Vec::new());
                 }

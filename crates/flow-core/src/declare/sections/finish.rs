@@ -110,6 +110,7 @@ impl Reader {
             .map(|option| (option.name, self.project.places.inside(&format!("defaults.{}", option.name))))
             .collect();
         for (name, mut read) in std::mem::take(&mut self.pipelines) {
+            self.take_from_the_view(&name, &mut read);
             if let Some(mode) = self.mode(&name, &read) {
                 self.refuse_other_modes(&name, mode, &mut read);
                 self.apply_defaults(&name, mode, &places, &mut read);
@@ -124,6 +125,35 @@ impl Reader {
             if let Some(source) = read.source {
                 self.project.pipelines.insert(name, PipelineSpec { source, target, options });
             }
+        }
+    }
+
+    /// What a feature view says of the pipeline that fills it; [defaults] say nothing of that.
+    fn take_from_the_view(&mut self, pipeline: &str, read: &mut ReadPipeline) {
+        let Some((target, _)) = &read.target else { return };
+        let Some((key, view)) = self.project.view_filled_by(target) else { return };
+        if read.options.mode.is_none() && read.attempted.contains_key("mode") {
+            return;
+        }
+        let mut options = read.options.clone();
+        let attempted = |name: &str| read.attempted.contains_key(name);
+        let laid: Vec<&str> = view.lay(&mut options).into_iter().filter(|name| !attempted(name)).collect();
+        let (of_view, of_pipeline) = (Places::path("features", key), Places::path("pipelines", pipeline));
+        let places: Vec<(String, Location)> = laid
+            .iter()
+            .filter_map(|name| {
+                let place = self.project.places.get(&format!("{of_view}.{name}"))?;
+                Some((format!("{of_pipeline}.{name}"), place.clone()))
+            })
+            .collect();
+        if options.mode == Some(Mode::OF_FEATURE_VIEWS) {
+            read.options = options;
+            for name in ["mode", "event_timestamp_column", "ttl"] {
+                read.attempted.entry(name.to_owned()).or_insert(None);
+            }
+        }
+        for (path, place) in places {
+            self.project.places.insert(path, place);
         }
     }
 
@@ -184,7 +214,9 @@ impl Reader {
             // What runs after the one commit of several targets runs once.
             let once = name == "transforms_post"
                 && self.together.iter().any(|(_, parts)| parts.iter().any(|part| part == pipeline));
-            if !alternative && !once && !read.attempted.contains_key(name) {
+            // Without `after` there is nothing that it would be about.
+            let idle = name == "freshness" && read.options.after().is_empty();
+            if !alternative && !once && !idle && !read.attempted.contains_key(name) {
                 (field.copy)(&mut read.options, &self.defaults);
                 for (rest, place) in &places[name] {
                     let path = Places::path("pipelines", pipeline);

@@ -5,6 +5,7 @@ mod check;
 mod connections;
 mod each;
 mod environments;
+mod features;
 mod filled;
 mod finish;
 mod names;
@@ -17,7 +18,7 @@ pub(crate) use check::{Checker, Mistake};
 pub(crate) use connections::secrets;
 pub(crate) use finish::Reader;
 pub use sound::{add_sound, keep_sound};
-pub(crate) use words::{Kind, Owner, kind, not_yet_supported, section};
+pub(crate) use words::{Kind, Owner, kind, section};
 
 use super::Places;
 use super::environment::Environment;
@@ -50,24 +51,7 @@ struct Entry<'n> {
 }
 
 impl Document<'_, '_> {
-    /// Refuses a section that a later version will have.
-    pub(crate) fn later(&mut self, name: &str, field: &Field) {
-        let own = field.whole();
-        let (name, place, empty) = match &field.node.value {
-            Value::Table(table) => {
-                let first = table.iter().next().map(|(_, first)| first.whole());
-                let place = first.filter(|_| own == field.key).unwrap_or(own);
-                (format!("`[{name}]`"), place, table.is_empty())
-            }
-            Value::List(items) => (format!("`{name}`"), field.key.clone(), items.is_empty()),
-            _ => (format!("`{name}`"), field.key.clone(), false),
-        };
-        if !empty {
-            self.checker.report(not_yet_supported(&name), &place, "", None);
-        }
-    }
-
-    /// The entries of `[connections]`, `[tables]`, `[pipelines]` or `[transforms]`, each a table.
+    /// The entries of `[connections]`, `[tables]`, `[features]`, `[pipelines]` or `[transforms]`, each a table.
     fn named<'n>(
         &mut self,
         list: &'static str,
@@ -108,9 +92,9 @@ impl Document<'_, '_> {
                 self.checker.report(error.hint(hint), &field.node.place, &owner.section, None);
                 continue;
             };
-            if name.is_empty() {
-                let error =
-                    FlowError::new(ErrorCode::InvalidValue, format!("a {singular} has an empty name"));
+            if name.is_empty() || name.contains('\0') {
+                let why = if name.is_empty() { "an empty name" } else { "a name that contains a zero byte" };
+                let error = FlowError::new(ErrorCode::InvalidValue, format!("a {singular} has {why}"));
                 self.checker.report(error, &field.key, &owner.section, None);
                 continue;
             }
@@ -139,7 +123,8 @@ impl Document<'_, '_> {
             );
             return self.checker.report(error, &node.place, "", None);
         };
-        let (good, _) = self.checker.table(table, &node.place, definition("PipelineOptions"), &owner);
+        let (mut good, _) = self.checker.table(table, &node.place, definition("PipelineOptions"), &owner);
+        self.of_one_pipeline(&mut good, &owner);
         self.column_options(table, &owner);
         self.reader.attempted_defaults.extend(table.names().map(str::to_owned));
         for (name, field) in good.iter() {
@@ -161,28 +146,55 @@ impl Document<'_, '_> {
         }
     }
 
+    /// Takes out of defaults what can only be said of one pipeline.
+    fn of_one_pipeline(&mut self, defaults: &mut Table, owner: &Owner) {
+        if let Some(field) = defaults.take("after") {
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                format!(
+                    "`after` in {} would have every pipeline wait for the same, also those that it names",
+                    owner.words
+                ),
+            );
+            self.checker.report(
+                error.hint("say it in each pipeline that comes after another"),
+                &field.key,
+                &owner.section,
+                None,
+            );
+        }
+    }
+
     /// Reads `[tables]`.
     pub(crate) fn tables(&mut self, tables: &Node) {
         for entry in self.named("tables", Kind::Table, tables, None) {
             let (good, _) =
                 self.checker.table(entry.table, &entry.place, definition("TableSpec"), &entry.owner);
-            if let Some(columns) = entry.table.get("columns").and_then(Node::as_table) {
-                let section = section(&["tables", &entry.name, "columns"]);
-                let columns_path = format!("{}.columns", Places::path("tables", &entry.name));
-                for (name, column) in columns.iter() {
-                    self.record(&Places::path(&columns_path, name), column, &section);
-                }
-            }
-            self.table_names(entry.table, &entry);
+            self.table_parts("tables", &entry);
             // A table whose name cannot be read is no other table of that name.
             let said = |option: &str| entry.table.get(option).is_some_and(|node| !node.is_null());
             if ["schema", "name"].into_iter().any(|option| said(option) && !good.contains(option)) {
+                continue;
+            }
+            if self.is_table_too(&entry) {
                 continue;
             }
             if let Some(table) = self.deserialize(good, &entry) {
                 self.reader.project.tables.insert(entry.name, table);
             }
         }
+    }
+
+    /// The names in what declares a table, and where its columns were written.
+    fn table_parts(&mut self, list: &str, entry: &Entry<'_>) {
+        if let Some(columns) = entry.table.get("columns").and_then(Node::as_table) {
+            let section = section(&[list, &entry.name, "columns"]);
+            let columns_path = format!("{}.columns", Places::path(list, &entry.name));
+            for (name, column) in columns.iter() {
+                self.record(&Places::path(&columns_path, name), column, &section);
+            }
+        }
+        self.table_names(list, entry);
     }
 
     /// Reads `[pipelines]`.

@@ -22,14 +22,14 @@ impl Document<'_, '_> {
     }
 
     /// The names and types of a table.
-    pub(super) fn table_names(&mut self, table: &Table, entry: &Entry<'_>) {
-        let outer = &entry.owner.section;
+    pub(super) fn table_names(&mut self, list: &str, entry: &Entry<'_>) {
+        let (table, outer) = (entry.table, &entry.owner.section);
         if table.get("name").is_none_or(Node::is_null) {
             self.check(Ident::new(entry.name.as_str()), &entry.place, outer);
         }
         for (name, field) in table.iter() {
             match (name, &field.node.value) {
-                ("schema" | "name", Value::Text(name)) => {
+                ("schema" | "name" | "event_timestamp_column", Value::Text(name)) => {
                     self.check(Ident::new(name.as_str()), &field.node.place, outer);
                 }
                 ("primary_key" | "natural_key", _) => self.column_names(&field.node, outer),
@@ -38,7 +38,7 @@ impl Document<'_, '_> {
                 }
                 ("indexes", Value::List(items)) => items.iter().for_each(|item| self.index(item, outer)),
                 ("columns", Value::Table(columns)) => {
-                    let section = section(&["tables", &entry.name, "columns"]);
+                    let section = section(&[list, &entry.name, "columns"]);
                     for (name, column) in columns.iter() {
                         self.check(Ident::new(name), &column.key, &section);
                         self.column_type(&column.node, &section);

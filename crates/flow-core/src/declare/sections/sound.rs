@@ -60,7 +60,7 @@ impl Faulty {
     fn insert(&mut self, kind: &str, name: String) -> bool {
         match kind {
             "pipelines" => self.pipelines.insert(name),
-            "tables" => self.tables.insert(name),
+            "tables" | "features" => self.tables.insert(name),
             "connections" => self.connections.insert(name),
             "transforms" => self.transforms.insert(name),
             _ => return false,

@@ -9,8 +9,20 @@ use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
 
 /// Options of the pipeline that no target of several has for itself.
-const OF_THE_WHOLE: &[&str] =
-    &["schedule", "every", "timezone", "first_run", "enabled", "tags", "description", "owner", AFTER];
+const OF_THE_WHOLE: &[&str] = &[
+    "schedule",
+    "every",
+    "timezone",
+    "first_run",
+    "after",
+    "freshness",
+    "enabled",
+    "tags",
+    "description",
+    "owner",
+    "notify",
+    AFTER,
+];
 
 /// What runs after the one commit: once, for all targets, and for a target what it says itself.
 const AFTER: &str = "transforms_post";

@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     Defaults,
     Connection,
     Table,
+    Feature,
     Transform,
     Columns,
     Column,
@@ -38,6 +39,7 @@ impl Owner {
             Kind::Pipeline => "pipeline",
             Kind::Connection => "connection",
             Kind::Transform => "transform",
+            Kind::Feature => "feature view",
             _ => "table",
         };
         Owner { kind, words: format!("{noun} `{name}`"), section: section(&[list, name]) }
@@ -62,7 +64,7 @@ impl Owner {
         let with = |kind, words: String| Owner { kind, words, section: self.section.clone() };
         match (reference, self.kind, name) {
             (Some("FullColumnSpec"), ..) => with(Kind::Column, format!("column `{name}` of {}", self.words)),
-            (None, Kind::Table, "columns") => Owner {
+            (None, Kind::Table | Kind::Feature, "columns") => Owner {
                 kind: Kind::Columns,
                 words: self.words.clone(),
                 section: format!("{}.columns]", self.section.strip_suffix(']').unwrap_or(&self.section)),
@@ -131,13 +133,11 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
         Kind::Pipeline | Kind::Defaults => {
             option_info(name).is_some_and(|info| info.support == Support::NotYet)
         }
-        Kind::Connection => name == "password_command" || libpq::is_refused(name),
+        Kind::Connection => libpq::is_refused(name),
         Kind::Source => {
             matches!(name, "function" | "python" | "path" | "file" | "url" | "format" | "parquet" | "csv")
         }
-        Kind::Table => {
-            matches!(name, "feature_version" | "event_timestamp_column" | "ttl" | "online" | "partition_by")
-        }
+        Kind::Table | Kind::Feature => name == "partition_by",
         Kind::Transform => {
             matches!(name, "every" | "catchup" | "overlap" | "retries" | "misfire_grace" | "after")
         }
@@ -149,9 +149,10 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
     let error = not_yet_supported(&format!("`{name}` in {}", owner.words));
     Some(match (owner.kind, name, &node.value) {
         (Kind::Pipeline | Kind::Defaults, "strategy", Value::Text(_)) => error.hint("did you mean `mode`?"),
-        (Kind::Connection, "password_command", _) => {
-            error.hint("take the password from ${env:NAME} or ${file:/path}")
-        }
+        (Kind::Connection, ..) => match libpq::reason(name) {
+            Some(reason) => error.hint(reason),
+            None => error,
+        },
         _ => error,
     })
 }
@@ -160,6 +161,9 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
 pub(super) fn stands_at_default(name: &str, node: &Node, owner: &Owner) -> bool {
     if node.is_null() {
         return not_yet(name, node, owner).is_some();
+    }
+    if let (Kind::Connection, Some(text)) = (owner.kind, node.as_text()) {
+        return libpq::is_refused(name) && libpq::check_parameter(name, text) == Ok(false);
     }
     if !matches!(owner.kind, Kind::Pipeline | Kind::Defaults) {
         return false;
@@ -198,7 +202,7 @@ fn foreign(name: &str, owner: &Owner) -> Option<&'static str> {
             ("db", "dbname"),
             ("name", "dbname"),
             ("username", "user"),
-            ("role", "user"),
+            ("set_role", "role"),
             ("hostname", "host"),
             ("server", "host"),
             ("pass", "password"),
@@ -209,7 +213,14 @@ fn foreign(name: &str, owner: &Owner) -> Option<&'static str> {
             ("timeout", "connect_timeout"),
             ("readonly", "read_only"),
         ]),
-        Kind::Table => find(&[
+        Kind::Feature if lower == "version" => Some("feature_version"),
+        Kind::Feature if matches!(lower.as_str(), "event_time" | "timestamp_field" | "event_timestamp") => {
+            Some("event_timestamp_column")
+        }
+        Kind::Feature if matches!(lower.as_str(), "entities" | "entity_keys" | "join_keys") => {
+            Some("primary_key")
+        }
+        Kind::Table | Kind::Feature => find(&[
             ("keys", "primary_key"),
             ("pk", "primary_key"),
             ("unique_key", "natural_key"),
@@ -256,6 +267,10 @@ pub(super) fn advice(name: &str, owner: &Owner) -> Option<&'static str> {
         (Kind::Column, "nullable" | "null" | "not_null" | "required") => {
             Some("columns are NOT NULL; write \"text?\" for one that may be NULL")
         }
+        (
+            Kind::Table,
+            "feature_version" | "event_timestamp_column" | "ttl" | "online" | "owner" | "tags" | "freshness",
+        ) => Some("belongs to a feature view: declare it in [features.NAME]"),
         (Kind::Source, "schema") => Some("write table = \"schema.table\""),
         _ => None,
     }
@@ -294,6 +309,9 @@ pub(super) fn form(name: &str, owner: &Owner) -> Option<&'static str> {
         (_, "an entry of transforms_post") => {
             Some("write SQL in quotes, { sql = \"…\" }, or { transform_ref = \"NAME\" }")
         }
+        (_, "notify" | "an entry of notify") => Some(
+            "write notify = [{ on = [\"failed\"], webhook = \"https://…\" }], or { command = [\"PROGRAM\"] }",
+        ),
         (_, "default") => Some("write a value, or { sql = \"now()\" }"),
         (_, "loaded_at_column" | "batch_id_column") => Some("false leaves the column out"),
         _ => None,

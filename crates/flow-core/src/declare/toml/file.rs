@@ -23,10 +23,10 @@ const SECTIONS: &[&str] = &[
     "defaults",
     "tables",
     "pipelines",
+    "features",
     "transforms",
     "environments",
 ];
-const LATER_SECTIONS: &[&str] = &["features"];
 
 /// Sections of other tools, or in the singular, and ours.
 const FOREIGN_SECTIONS: &[(&str, &str)] = &[
@@ -34,6 +34,8 @@ const FOREIGN_SECTIONS: &[(&str, &str)] = &[
     ("sources", "connections"),
     ("targets", "tables"),
     ("models", "tables"),
+    ("feature_views", "features"),
+    ("feature", "features"),
     ("databases", "connections"),
     ("jobs", "pipelines"),
     ("flows", "pipelines"),
@@ -196,8 +198,12 @@ impl Document<'_, '_> {
                     self.defaults(&field.node);
                 }
                 "tables" => {
-                    self.fill_tables(&mut field.node);
+                    self.fill_tables("tables", &mut field.node);
                     self.tables(&field.node);
+                }
+                "features" => {
+                    self.fill_tables("features", &mut field.node);
+                    self.features(&field.node);
                 }
                 "pipelines" => {
                     self.fill_pipelines(&mut field.node);
@@ -207,7 +213,6 @@ impl Document<'_, '_> {
                     self.fill_transforms(&mut field.node);
                     self.transforms(&field.node, &[]);
                 }
-                name if LATER_SECTIONS.contains(&name) => self.later(name, field),
                 name => self.unknown_section(name, field),
             }
         }
@@ -215,7 +220,7 @@ impl Document<'_, '_> {
 
     fn unknown_section(&mut self, name: &str, field: &Field) {
         let ours = FOREIGN_SECTIONS.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
-        let near = ours.or_else(|| did_you_mean(name, SECTIONS.iter().chain(LATER_SECTIONS).copied()));
+        let near = ours.or_else(|| did_you_mean(name, SECTIONS.iter().copied()));
         let is_table = matches!(field.node.value, Value::Table(_));
         let error = if is_table {
             FlowError::new(ErrorCode::UnknownOption, format!("unknown section {}", section(&[name])))
@@ -234,8 +239,8 @@ impl Document<'_, '_> {
                 error.hint("options of a pipeline stand in [pipelines.NAME] or in [defaults]")
             }
             None => error.hint(
-                "the sections are include, python, [vars], [connections], [defaults], [tables], [pipelines], \
-                 [transforms] and [environments]",
+                "the sections are include, python, [vars], [connections], [defaults], [tables], [features], \
+                 [pipelines], [transforms] and [environments]",
             ),
         };
         self.checker.report(

@@ -25,7 +25,8 @@ impl<'t> SourceText<'t> {
         SourceText { file, text, line_starts, secrets: BTreeMap::new() }
     }
 
-    /// Blots out a value, up to its `${…}`, from every excerpt that is made later.
+    /// Blots out a value, up to its `${…}`, from every excerpt that is made later, and the comment behind it: an earlier
+    /// value may have been kept there.
     pub(crate) fn hide(&mut self, value: Range<usize>) {
         let mut start = value.start;
         let inside = &self.text[value.clone()];
@@ -37,6 +38,10 @@ impl<'t> SourceText<'t> {
             }
         }
         self.hide_bytes(start..value.end.max(start));
+        let line_end = self.line_range(self.line_index(value.end)).end.max(value.end);
+        if let Some(comment) = self.text[value.end..line_end].find('#') {
+            self.hide_bytes(value.end + comment + 1..line_end);
+        }
     }
 
     fn hide_bytes(&mut self, range: Range<usize>) {

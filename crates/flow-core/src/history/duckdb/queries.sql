@@ -34,18 +34,26 @@ UPDATE ematix_flow.run_history AS r
        error = 'the process ended while it ran'
  WHERE r.status = 'running'
    AND r.started_at < :alone_since::TIMESTAMPTZ
-   AND {known};
+   AND {known}
+RETURNING r.run_id, r.pipeline_name, r.target, r.mode, r.parent_run_id IS NULL AND r.step_name IS NULL;
 
 -- name: enter_run
 INSERT INTO ematix_flow.run_history
        (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id,
-        step_name)
+        step_name, attempt)
 SELECT :run_id::UUID, :pipeline, system.main.now(), 'running', :mode, :target, :started_by, :host, :pid, :program,
-       :slot::TIMESTAMPTZ, :parent::UUID, :step_name
+       :slot::TIMESTAMPTZ, :parent::UUID, :step_name,
+       coalesce((SELECT s.attempt
+                   FROM ematix_flow.slots AS s
+                  WHERE s.pipeline = :scheduled AND s.slot = :slot::TIMESTAMPTZ AND s.owner = :run_id), 1)
  WHERE (:slot::TIMESTAMPTZ IS NULL
-        OR EXISTS (SELECT 1 FROM ematix_flow.slots AS s
-                    WHERE s.pipeline = :scheduled AND s.slot = :slot::TIMESTAMPTZ AND s.owner = :run_id))
-   AND {known};
+        OR EXISTS (SELECT 1
+                     FROM ematix_flow.slots AS s
+                    WHERE s.pipeline = :scheduled
+                      AND s.slot = :slot::TIMESTAMPTZ
+                      AND s.owner = :run_id
+                      AND s.status = 'running'))
+   AND {may};
 
 -- name: fail
 UPDATE ematix_flow.run_history AS r
@@ -99,6 +107,9 @@ SELECT system.main.json_object(
                              FROM (SELECT unnest(system.main.json_keys(h.declaration, '$.columns')) AS name
                                      FROM ematix_flow.schema_history AS h
                                     WHERE h.target = :target) AS c),
+         'ttl', (SELECT system.main.arg_max(coalesce(system.main.json_extract_string(h.declaration, '$.ttl'), ''), h.recorded_at)
+                   FROM ematix_flow.schema_history AS h
+                  WHERE h.target = :target),
          'ours', coalesce((SELECT system.main.arg_min(h.created, h.recorded_at)
                              FROM ematix_flow.schema_history AS h
                             WHERE h.target = q.target), false),
@@ -106,6 +117,52 @@ SELECT system.main.json_object(
                                              AS VARCHAR), ' ', 'T') || 'Z')
   FROM (SELECT CAST(:target AS VARCHAR) AS target) AS q
   LEFT JOIN ematix_flow.targets AS t ON t.target = q.target;
+
+-- name: last_run_known
+SELECT coalesce(system.main.max(r.run_number) FILTER (WHERE r.known_at <= CAST(:known_at AS TIMESTAMPTZ)), 0)
+  FROM (SELECT h.run_number,
+               coalesce(h.committed_at, system.main.lead(h.started_at) OVER (ORDER BY h.run_number), system.main.now()) AS known_at
+          FROM ematix_flow.run_history AS h
+         WHERE h.target = :target
+           AND h.status = 'success'
+           AND h.run_number IS NOT NULL) AS r
+HAVING system.main.count(*) > 0;
+
+-- name: served_since
+SELECT system.main.json_object(
+         'as_of', system.main.replace(CAST(system.main.timezone('UTC', max(r.started_at)) AS VARCHAR), ' ', 'T') || 'Z',
+         'age_ms', system.main.date_diff('millisecond', max(r.started_at), system.main.now()))
+  FROM ematix_flow.run_history AS r
+ WHERE r.target = :target
+   AND r.status = 'success'
+   AND r.step_name IS NULL
+   AND (CAST(:refresh AS VARCHAR) IS NULL
+        OR EXISTS (SELECT 1
+                     FROM ematix_flow.run_history AS c
+                    WHERE c.parent_run_id IN (r.run_id, r.parent_run_id)
+                      AND c.step_name = :refresh
+                      AND c.status = 'success'));
+
+-- name: versions_of
+SELECT system.main.json_object(
+         'version', f.version,
+         'is_shown', f.is_shown,
+         'view_digest', f.view_digest,
+         'online_relation', f.online_relation IS NOT NULL,
+         'online_digest', f.online_digest,
+         'digest', f.digest)
+  FROM ematix_flow.feature_views AS f
+ WHERE f.name = :name;
+
+-- name: reading_of
+SELECT system.main.json_object(
+         'effective_from', f.begin_column,
+         'effective_to', f.end_column,
+         'deleted_flag', f.deleted_column,
+         'online', f.online)
+  FROM ematix_flow.feature_views AS f
+ WHERE f.name = :name
+   AND f.version = :version;
 
 -- name: watermark_of
 SELECT system.main.json_object(
@@ -147,8 +204,74 @@ system.main.json_object(
          'host', r.host,
          'pid', r.pid,
          'version', r.version,
+         'slot', system.main.replace(CAST(system.main.timezone('UTC', r.slot) AS VARCHAR), ' ', 'T') || 'Z',
+         'attempt', r.attempt,
          'parent_run_id', r.parent_run_id,
          'step_name', r.step_name)
+
+-- name: pause_in_states
+(SELECT system.main.json_object(
+                     'since', system.main.replace(CAST(system.main.timezone('UTC', w.paused_at) AS VARCHAR), ' ', 'T') || 'Z',
+                     'by', w.paused_by,
+                     'reason', w.reason)
+           FROM ematix_flow.pauses AS w
+          WHERE w.pipeline_name = p.name)
+
+-- name: states
+SELECT system.main.json_object(
+         'pipeline', p.name,
+         'last_run', n.last_run,
+         'last_success', system.main.replace(CAST(system.main.timezone('UTC', n.last_success) AS VARCHAR), ' ', 'T') || 'Z',
+         'lag_ms', system.main.date_diff('millisecond', n.last_success, system.main.now()),
+         'last_slot', system.main.replace(CAST(system.main.timezone('UTC', t.last_slot) AS VARCHAR), ' ', 'T') || 'Z',
+         'paused', {paused},
+         'runs', coalesce(n.runs, system.main.list_value()))
+  FROM (SELECT unnest(system.main.list_value(:pipelines)) AS name) AS p
+
+  LEFT JOIN (SELECT r.pipeline_name,
+                    system.main.any_value({run}) FILTER (WHERE r.nth = 1) AS last_run,
+                    system.main.arg_max(r.ended_at, r.started_at) FILTER (WHERE r.status = 'success') AS last_success,
+                    system.main.list(system.main.json_object(
+                        'run_id', r.run_id,
+                        'status', CASE WHEN r.status = 'running' AND r.lost THEN 'lost' ELSE r.status END,
+                        'mode', r.mode,
+                        'started_at', system.main.replace(CAST(system.main.timezone('UTC', r.started_at) AS VARCHAR), ' ', 'T') || 'Z',
+                        'duration_ms', system.main.date_diff('millisecond', r.started_at, r.ended_at),
+                        'rows_in', r.rows_in,
+                        'rows_inserted', r.rows_inserted,
+                        'rows_updated', r.rows_updated,
+                        'rows_closed_out', r.rows_closed_out,
+                        'rows_deleted', r.rows_deleted,
+                        'error_code', r.error_code)
+                      ORDER BY r.started_at, r.run_id) FILTER (WHERE r.nth <= :limit) AS runs
+               FROM (SELECT h.*,
+                            coalesce(h.started_at < :alone_since::TIMESTAMPTZ, FALSE) AS lost,
+                            row_number() OVER (PARTITION BY h.pipeline_name ORDER BY h.started_at DESC, h.run_id DESC) AS nth
+                       FROM ematix_flow.run_history AS h
+                      WHERE h.step_name IS NULL
+                        AND h.pipeline_name IN (:pipelines)) AS r
+              GROUP BY r.pipeline_name) AS n ON n.pipeline_name = p.name
+  LEFT JOIN (SELECT s.pipeline, system.main.max(s.slot) AS last_slot
+               FROM ematix_flow.slots AS s
+              GROUP BY s.pipeline) AS t ON t.pipeline = p.name;
+
+-- name: logs
+SELECT system.main.json_object(
+         'run', {run},
+         'steps', coalesce(s.steps, system.main.list_value()))
+  FROM ematix_flow.run_history AS r
+  LEFT JOIN (SELECT t.run_id,
+                    system.main.list(system.main.json_object(
+                        'n', t.n,
+                        'kind', t.kind,
+                        'purpose', t.purpose,
+                        'rows', t.rows,
+                        'milliseconds', t.milliseconds)
+                      ORDER BY t.n) AS steps
+               FROM ematix_flow.run_steps AS t
+              GROUP BY t.run_id) AS s ON s.run_id = r.run_id
+ WHERE CAST(r.run_id AS VARCHAR) IN (:run_ids)
+ ORDER BY r.started_at DESC, r.run_id DESC;
 
 -- name: transforms_of
 SELECT system.main.json_object(
@@ -182,18 +305,6 @@ SELECT system.main.json_object(
   FROM ematix_flow.run_steps AS s
  WHERE s.run_id = :run_id
  ORDER BY s.n;
-
--- name: last_slot
-SELECT system.main.replace(CAST(system.main.timezone('UTC', system.main.greatest(
-                                    (SELECT system.main.max(r.slot)
-                                       FROM ematix_flow.run_history AS r
-                                      WHERE r.pipeline_name = :pipeline
-                                        AND r.step_name IS NULL
-                                        AND r.status <> 'skipped'),
-                                    (SELECT system.main.max(s.slot)
-                                       FROM ematix_flow.slots AS s
-                                      WHERE s.pipeline = :pipeline)))
-                                AS VARCHAR), ' ', 'T') || 'Z';
 
 -- name: watermarks
 SELECT system.main.json_object(

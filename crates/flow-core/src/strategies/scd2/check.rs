@@ -5,8 +5,8 @@ use crate::declare::options::OpenEnd;
 use crate::dialect::{ColumnValue, Dialect};
 use crate::pipeline::strategy::Invariant;
 use crate::sql;
-use crate::sql::{Ident, QualifiedName, Sql};
-use crate::strategies::{key_invariants, once_per_key, shown};
+use crate::sql::{Ident, QualifiedName};
+use crate::strategies::{NEXT, broken, broken_beside_next, key_invariants, once_per_key};
 
 /// The invariants, and the queries that give the keys which break them.
 pub fn invariants(
@@ -18,23 +18,12 @@ pub fn invariants(
     if keys.is_empty() {
         return Vec::new();
     }
-    let (texts, limit) = shown(dialect, keys);
     let Scd2 { effective_from: from, effective_to: to, current_flag: flag, hash_column: hash, .. } = scd2;
     let open = match scd2.open_end {
         OpenEnd::Null => sql!("t.{to} IS NULL", to),
         OpenEnd::Infinity => sql!("t.{to} = {end}", to, end = dialect.end_of_time()),
     };
-    let broken = |name, detail, condition: Sql| Invariant {
-        name,
-        detail,
-        sql: sql!(
-            "SELECT {texts} FROM {target} AS t WHERE {condition} {limit}",
-            texts,
-            target,
-            condition,
-            limit
-        ),
-    };
+    let broken = |name, detail, condition| broken(dialect, target, keys, name, detail, condition);
     let mut all = key_invariants(dialect, target, keys);
     all.extend(once_per_key(
         dialect,
@@ -54,22 +43,15 @@ pub fn invariants(
         "a version ends before it begins, or when it begins",
         sql!("t.{from} >= t.{to} OR t.{from} IS NULL", from, to),
     ));
-    let next = Ident::fixed("_ematix_next");
-    all.push(Invariant {
-        name: "no_overlap",
-        detail: "two versions are valid at the same time",
-        sql: sql!(
-            "SELECT {texts}\n  FROM (SELECT t.*, {lead}(t.{from}) OVER (PARTITION BY {keys} ORDER BY t.{from}) AS {next} FROM {target} AS t) AS t\n WHERE t.{next} IS NOT NULL AND (t.{to} IS NULL OR t.{to} > t.{next}) {limit}",
-            texts,
-            lead = dialect.function("lead"),
-            from,
-            keys,
-            next,
-            target,
-            to,
-            limit
-        ),
-    });
+    let next = Ident::fixed(NEXT);
+    all.push(broken_beside_next(
+        dialect,
+        target,
+        keys,
+        from,
+        ("no_overlap", "two versions are valid at the same time"),
+        sql!("t.{next} IS NOT NULL AND (t.{to} IS NULL OR t.{to} > t.{next})", next, to),
+    ));
     all.push(broken("has_a_hash", "a version has no row hash", sql!("t.{hash} IS NULL", hash)));
     all
 }
@@ -82,18 +64,12 @@ pub fn hash_invariant(
     keys: &[Ident],
     hashed: &[ColumnValue<'_>],
 ) -> Invariant {
-    let (texts, limit) = shown(dialect, keys);
-    Invariant {
-        name: "hash_is_of_the_row",
-        detail: "the row hash of the current version is not that of its values: it was changed by hand",
-        sql: sql!(
-            "SELECT {texts} FROM {target} AS t WHERE t.{flag} AND t.{hash} IS DISTINCT FROM {digest} {limit}",
-            texts,
-            target,
-            flag = scd2.current_flag,
-            hash = scd2.hash_column,
-            digest = dialect.row_digest(hashed),
-            limit
-        ),
-    }
+    let condition = sql!(
+        "t.{flag} AND t.{hash} IS DISTINCT FROM {digest}",
+        flag = scd2.current_flag,
+        hash = scd2.hash_column,
+        digest = dialect.row_digest(hashed)
+    );
+    let detail = "the row hash of the current version is not that of its values: it was changed by hand";
+    broken(dialect, target, keys, "hash_is_of_the_row", detail, condition)
 }

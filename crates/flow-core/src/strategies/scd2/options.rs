@@ -94,15 +94,6 @@ impl Scd2 {
             ("current_flag", &self.current_flag),
             ("hash_column", &self.hash_column),
         ];
-        for (index, (part, name)) in managed.iter().enumerate() {
-            check.not_declared(part, name, table, true);
-            if let Some((other, _)) = managed[..index].iter().find(|(_, other)| other == name) {
-                let error = FlowError::new(
-                    ErrorCode::DuplicateName,
-                    format!("`{part}` and `{other}` are both called `{name}`"),
-                );
-                check.fail(part, error);
-            }
-        }
+        check.managed_names(&managed, table);
     }
 }

@@ -133,7 +133,7 @@ impl Engine {
         let located = |error| self.locate(error, name);
         let called = self.called(name, &request.stop).await.map_err(located)?;
         let engine = called.as_ref().unwrap_or(self);
-        let looked = unless_asked(&request.stop, engine.look(name, request)).await;
+        let looked = unless_asked(&request.stop, engine.looked_at(name, request)).await;
         let Looked { sessions, parts } = looked.map_err(located)?;
         let work = async {
             // The source's query means what it means in a load; the target's rows, the same in every zone.
@@ -167,12 +167,12 @@ impl Engine {
     }
 
     /// Looks at source and targets as a plan does, in transactions that stay open.
-    async fn look(&self, name: &str, request: &DiffRequest) -> Result<Looked> {
+    async fn looked_at(&self, name: &str, request: &DiffRequest) -> Result<Looked> {
         let wish = Request::plain(request.stop.clone());
         let targets = self.targets(name, &wish, &About::planned())?;
         let whole = &targets.whole;
         let what = format!("diff {name}");
-        let session = self.open_in_turn(whole, &whole.target_connection, &what, || ()).await?;
+        let session = self.open_in_turn(whole, &whole.target_connection, &what, |_| ()).await?;
         let exists = HistoryStore::on(session.as_ref()).exists().await?;
         session.begin(Blame::Target, Access::ReadOnly, Some(&LIMITS)).await?;
         let route = self.route(whole, session.as_ref()).await?;
@@ -187,6 +187,7 @@ impl Engine {
             dry_run: false,
             sample: 0,
             full_scan: true,
+            part: None,
             version: env!("CARGO_PKG_VERSION"),
         };
         let united = united::of_route(&targets, &route, session.as_ref()).await?;

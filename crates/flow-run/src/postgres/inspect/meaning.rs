@@ -1,12 +1,15 @@
 //! Whether two sessions are in one database, and whether both mean the same by a query.
 
 use super::text;
+use crate::postgres::error::statement_error;
+use crate::postgres::parameters::settings_in;
 use crate::postgres::session::PostgresSession;
 use crate::session::{ResultSet, Session, nth, unreadable};
-use ematix_flow_core::error::Result;
+use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::plan::Blame;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use tokio_postgres::types::{FromSql, Type};
 
 /// The mark is an advisory lock on a random key, which another session of the same database is refused: through
 /// sockets, poolers and clones alike.
@@ -55,11 +58,7 @@ pub(super) async fn settings_of_database(session: &PostgresSession) -> Result<Ve
 
 /// Those that the connection sets.
 pub(super) fn settings_of_connection(session: &PostgresSession) -> Vec<String> {
-    let words = session.options.as_deref().unwrap_or_default().split([' ', '\t']);
-    let of_words = words.filter_map(|word| {
-        let name = word.split('=').next()?;
-        Some(name.trim_start_matches("-c").trim_start_matches("--").to_owned())
-    });
+    let of_words = settings_in(session.options.as_deref().unwrap_or_default()).map(str::to_owned);
     let mut names: Vec<String> = session.settings.keys().cloned().chain(of_words).collect();
     names.retain(|name| name.contains('.'));
     names
@@ -82,23 +81,51 @@ pub(super) async fn meaning(session: &PostgresSession, own: &[String]) -> Result
 
 const EXPLAINED: &str = "look at what the query reads";
 
+/// The plan of a query. Of a text that is prepared the server takes one statement alone, however it reads its strings.
+async fn explained(session: &PostgresSession, query: &str) -> Result<Value> {
+    let explain = format!("EXPLAIN (VERBOSE, COSTS off, FORMAT json) SELECT * FROM (\n{query}\n) AS q");
+    let failed = |error: &tokio_postgres::Error| statement_error(error, Blame::Source, EXPLAINED);
+    let row = session.typed_row(EXPLAINED, &explain, failed).await?;
+    let unread = |error: String| unreadable(EXPLAINED, &format!("a plan that is no JSON: {error}"));
+    let plan: Json = row.try_get(0).map_err(|error| unread(error.to_string()))?;
+    serde_json::from_str(plan.0).map_err(|error| unread(error.to_string()))
+}
+
+/// The same in a transaction that goes on whatever comes of it: the plan, or why there is none.
+async fn explained_aside(
+    session: &PostgresSession,
+    query: &str,
+) -> Result<std::result::Result<Value, FlowError>> {
+    session.ask(Blame::Target, "begin the question", "SAVEPOINT ematix_question").await?;
+    let plan = explained(session, query).await;
+    // The locks that planning took go with it.
+    let end = "ROLLBACK TO ematix_question; RELEASE ematix_question";
+    session.ask(Blame::Target, "end the question", end).await?;
+    Ok(plan)
+}
+
+/// JSON as the server sends it.
+struct Json<'a>(&'a str);
+
+impl<'a> FromSql<'a> for Json<'a> {
+    fn from_sql(
+        _: &Type,
+        raw: &'a [u8],
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Json(std::str::from_utf8(raw)?))
+    }
+
+    fn accepts(of: &Type) -> bool {
+        *of == Type::JSON
+    }
+}
+
 /// Whether the target's role reads the source's rows otherwise than the source's own role, and why.
 pub(super) async fn reads_otherwise(session: &PostgresSession, query: &str) -> Result<Option<String>> {
-    let explain = format!(
-        "SAVEPOINT ematix_role; EXPLAIN (VERBOSE, COSTS off, FORMAT json) SELECT * FROM (\n{query}\n) AS q"
-    );
-    let explained = session.run(&explain).await;
-    // The locks that planning took go with it.
-    session.ask(Blame::Target, "end the question", "ROLLBACK TO ematix_role; RELEASE ematix_role").await?;
-    let plan = match explained {
-        Ok(answers) => nth(&answers, 1, EXPLAINED)?.only_value(EXPLAINED)?.to_owned(),
-        Err(error) => {
-            let message = error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned());
-            return Ok(Some(format!("may not read the source ({message})")));
-        }
+    let plan = match explained_aside(session, query).await? {
+        Ok(plan) => plan,
+        Err(error) => return Ok(Some(format!("may not read the source ({})", error.message))),
     };
-    let plan: Value = serde_json::from_str(&plan)
-        .map_err(|error| unreadable(EXPLAINED, &format!("a plan that is no JSON: {error}")))?;
     let mut found = Words::default();
     found.collect(&plan);
     if !found.relations.is_empty() {
@@ -139,13 +166,45 @@ pub(super) async fn reads_otherwise(session: &PostgresSession, query: &str) -> R
     Ok(None)
 }
 
+/// The server's own functions that a transaction that only reads refuses.
+const WRITERS: [&str; 10] = [
+    "nextval",
+    "setval",
+    "lo_creat",
+    "lo_create",
+    "lo_from_bytea",
+    "lo_import",
+    "lo_put",
+    "lo_truncate",
+    "lo_unlink",
+    "lowrite",
+];
+
+/// A function that a query calls, in it or in a view, and that may write: one that is not volatile may not, which the
+/// server sees to. What a query calls whose plan cannot be made, the query's own error tells.
+pub(super) async fn calls_that_write(session: &PostgresSession, query: &str) -> Result<Option<String>> {
+    let Ok(plan) = explained_aside(session, query).await? else { return Ok(None) };
+    let mut found = Words::default();
+    found.collect(&plan);
+    if found.calls.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<String> = found.calls.iter().map(|name| text(name)).collect();
+    let writers: Vec<String> = WRITERS.iter().map(|name| text(name)).collect();
+    let question = format!(
+        "SELECT pg_catalog.min(p.oid::pg_catalog.regproc::text) FROM pg_catalog.pg_proc AS p
+ WHERE p.proname IN ({}) AND p.provolatile = 'v' AND p.prokind = 'f'
+   AND (p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace OR p.proname IN ({}))",
+        names.join(", "),
+        writers.join(", ")
+    );
+    let answers = session.ask(Blame::Target, "look at the query's functions", &question).await?;
+    Ok(answers.first().and_then(ResultSet::value).map(str::to_owned))
+}
+
 /// The tables that a query reads, as far as the role may lock them.
 pub(super) async fn tables_of(session: &PostgresSession, query: &str) -> Result<Vec<String>> {
-    let explain = format!("EXPLAIN (VERBOSE, COSTS off, FORMAT json) SELECT * FROM (\n{query}\n) AS q");
-    let answers = session.ask(Blame::Source, EXPLAINED, &explain).await?;
-    let plan = nth(&answers, 0, EXPLAINED)?.only_value(EXPLAINED)?;
-    let plan: Value = serde_json::from_str(plan)
-        .map_err(|error| unreadable(EXPLAINED, &format!("a plan that is no JSON: {error}")))?;
+    let plan = explained(session, query).await?;
     let mut found = Words::default();
     found.collect(&plan);
     if found.relations.is_empty() {

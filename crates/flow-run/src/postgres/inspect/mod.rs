@@ -9,6 +9,7 @@ mod relations;
 mod table;
 mod types;
 
+use super::row_security;
 use super::session::PostgresSession;
 use crate::session::{Inspector, Privilege, Question, ResultSet, Session, SourceRead, nth, unreadable};
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use ematix_flow_core::declare::for_each::Relation as Named;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::facts::{MissingPrivilege, SourceColumn};
+use ematix_flow_core::facts::{LiveRelation, MissingPrivilege, SourceColumn};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::schema::{LiveTable, TypeFacts};
@@ -50,12 +51,30 @@ impl Inspector for PostgresSession {
         Question::new(table::question(name), |answer, doing| table::read(answer.only_value(doing)?))
     }
 
+    fn kinds(&self, names: &[QualifiedName]) -> Question<Vec<Option<LiveRelation>>> {
+        Question::new(relations::kinds_question(names), |answer, doing| {
+            parse(answer.only_value(doing)?).map(relations::read_kinds)
+        })
+    }
+
+    fn hold(&self, name: &QualifiedName) -> Option<String> {
+        Some(relations::hold(name))
+    }
+
     fn correlations(&self, tables: &[String]) -> Question<Vec<BTreeMap<String, f64>>> {
         Question::new(table::correlations_question(tables), |answer, doing| parse(answer.only_value(doing)?))
     }
 
     fn missing_privileges(&self, needed: &[Privilege]) -> Question<Vec<MissingPrivilege>> {
         Question::new(privileges::question(needed), privileges::read)
+    }
+
+    fn hides_rows(&self, table: &QualifiedName) -> Option<Question<Option<FlowError>>> {
+        Some(row_security::question(&Postgres.qualified(table)))
+    }
+
+    fn sequences(&self, table: &QualifiedName) -> Option<Question<Vec<(String, QualifiedName)>>> {
+        Some(Question::new(privileges::sequences_question(table), privileges::read_sequences))
     }
 
     fn clock(&self) -> Question<String> {
@@ -108,6 +127,10 @@ impl Inspector for PostgresSession {
         meaning::meaning(self, settings).await
     }
 
+    async fn calls_that_write(&self, query: &str) -> Result<Option<String>> {
+        meaning::calls_that_write(self, query).await
+    }
+
     async fn reads_otherwise(&self, query: &str) -> Result<Option<String>> {
         meaning::reads_otherwise(self, query).await
     }
@@ -115,7 +138,7 @@ impl Inspector for PostgresSession {
 
 const NOW: &str = "(pg_catalog.to_json(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC') #>> '{}') || 'Z'";
 
-fn text(value: &str) -> String {
+pub(super) fn text(value: &str) -> String {
     Postgres.literal(&Literal::Text(value.to_owned()))
 }
 

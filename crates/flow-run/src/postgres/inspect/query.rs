@@ -4,6 +4,7 @@ use super::NOW;
 use super::types::{TypeJson, type_json};
 use super::{one_each, table};
 use crate::postgres::error::statement_error;
+use crate::postgres::row_security;
 use crate::postgres::session::PostgresSession;
 use crate::session::{Session, SourceRead, nth, unreadable};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -20,6 +21,10 @@ pub(super) async fn source(session: &PostgresSession, query: &ReadQuery, capped:
     }
     let asked_of_relation = query.simple().map(|simple| {
         questions.push(table::relation_question(&simple.relation));
+        questions.len() - 1
+    });
+    let asked_of_setters = (!row_security::is_accepted(&session.settings)).then(|| {
+        questions.push(row_security::setters_question());
         questions.len() - 1
     });
     let doing = "look at the source";
@@ -51,23 +56,18 @@ pub(super) async fn source(session: &PostgresSession, query: &ReadQuery, capped:
         true => Some(nth(&answers, 1, doing)?.only_value(doing)?.to_owned()),
         false => None,
     };
-    Ok(SourceRead { columns: columns(session, query.text()).await?, relation, cap, clock })
+    let columns = columns(session, query.text()).await?;
+    if let Some(index) = asked_of_setters {
+        row_security::refuse_setters(session, nth(&answers, index, doing)?, query.text()).await?;
+    }
+    Ok(SourceRead { columns, relation, cap, clock })
 }
 
 /// The columns of a query, without executing it: one row of NULLs has them all.
 pub(super) async fn columns(session: &PostgresSession, query: &str) -> Result<Vec<SourceColumn>> {
     let probe = format!("SELECT q.* FROM (SELECT 1) AS one LEFT JOIN (\n{query}\n) AS q ON FALSE");
-    let rows = session
-        .client()
-        .query_typed(&probe, &[])
-        .await
-        .map_err(|error| statement_error(&error, Blame::Source, "describe the query"))?;
-    let [row] = rows.as_slice() else {
-        return Err(unreadable(
-            "describe the query",
-            &format!("{} rows where one was asked for", rows.len()),
-        ));
-    };
+    let doing = "describe the query";
+    let row = session.typed_row(doing, &probe, |error| statement_error(error, Blame::Source, doing)).await?;
     let columns = row.columns();
     for (index, column) in columns.iter().enumerate() {
         if columns[..index].iter().any(|other| other.name() == column.name()) {

@@ -3,7 +3,7 @@
 use super::one_each;
 use crate::postgres::error::statement_error;
 use crate::postgres::session::PostgresSession;
-use crate::session::{Session, unreadable};
+use crate::session::Session;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::hash::{self, Normal};
 use ematix_flow_core::plan::Blame;
@@ -79,23 +79,18 @@ pub(super) async fn native(
         .iter()
         .map(|name| format!("NULL::{name}, pg_catalog.pg_typeof(NULL::{name})::pg_catalog.oid"))
         .collect();
-    let rows =
-        session.client().query_typed(&format!("SELECT {}", list.join(", ")), &[]).await.map_err(|error| {
-            let unknown =
-                error.as_db_error().filter(|db| matches!(db.code().code(), "42704" | "42601" | "3F000"));
-            match unknown {
-                Some(db) => FlowError::new(ErrorCode::UnknownType, db.message().to_owned())
-                    .sqlstate(db.code().code())
-                    .hint("check the type's name, and whether its extension is installed"),
-                None => statement_error(&error, Blame::Target, "look up declared types"),
-            }
-        })?;
-    let [row] = rows.as_slice() else {
-        return Err(unreadable(
-            "look up declared types",
-            &format!("{} rows where one was asked for", rows.len()),
-        ));
+    let doing = "look up declared types";
+    let failed = |error: &tokio_postgres::Error| {
+        let unknown =
+            error.as_db_error().filter(|db| matches!(db.code().code(), "42704" | "42601" | "3F000"));
+        match unknown {
+            Some(db) => FlowError::new(ErrorCode::UnknownType, db.message().to_owned())
+                .sqlstate(db.code().code())
+                .hint("check the type's name, and whether its extension is installed"),
+            None => statement_error(error, Blame::Target, doing),
+        }
     };
+    let row = session.typed_row(doing, &format!("SELECT {}", list.join(", ")), failed).await?;
     let values: Vec<String> = row
         .columns()
         .iter()

@@ -1,6 +1,5 @@
 //! A changed set of compare columns, or another encoding of hashes: the run that changes it opens no false version.
 
-use super::Scd2;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::Resolved;
 use crate::plan::builder::PlanBuilder;
@@ -57,7 +56,8 @@ fn stored_set(load: &Resolved<'_>) -> Option<Vec<String>> {
     load.facts.target.record.as_ref()?.compare_set.clone()
 }
 
-fn joined_columns(load: &Resolved<'_>) -> Vec<Ident> {
+/// The compare columns that the stored hashes were not made from.
+pub fn joined_columns(load: &Resolved<'_>) -> Vec<Ident> {
     let common = common_columns(load);
     load.compared.iter().filter(|name| !common.contains(name)).cloned().collect()
 }
@@ -99,7 +99,7 @@ pub fn mark(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
 
 /// Columns that join the set are written in place, and every current version is rehashed: their stored
 /// value is NULL or stale, and would open false versions.
-pub fn current_versions(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
+pub fn current_versions(load: &Resolved<'_>, (flag, hash): (&Ident, &Ident), builder: &mut PlanBuilder<'_>) {
     let joined = joined_columns(load);
     let target = &load.table.name;
     let live = |name: &Ident| sql!("t.{name}", name);
@@ -109,7 +109,7 @@ pub fn current_versions(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuil
         let condition = sql!(
             "{keys}\n   AND t.{flag}\n   AND ({differs})",
             keys = load.keys_equal("t", |key| load.key_value(key)),
-            flag = scd2.current_flag,
+            flag,
             differs = load.differ(&joined, value, live)
         );
         let assignments =
@@ -132,9 +132,9 @@ pub fn current_versions(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuil
     let sql = sql!(
         "UPDATE {target} AS t\n   SET {hash} = {digest}\n WHERE t.{flag}\n   AND t.{hash} IS DISTINCT FROM {digest}",
         target,
-        hash = scd2.hash_column,
+        hash,
         digest,
-        flag = scd2.current_flag
+        flag
     );
     builder.step(
         StepKind::Update,
