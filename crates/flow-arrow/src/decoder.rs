@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::types::Column;
-use crate::values::Values;
+use crate::values::{Infinity, Values};
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use ematix_flow_core::copy_rows::{Row, RowReader};
@@ -36,6 +36,7 @@ struct Batch {
     columns: Vec<(Column, Values)>,
     schema: SchemaRef,
     size: BatchSize,
+    infinity: Infinity,
     rows: usize,
     bytes: usize,
     rows_before: u64,
@@ -53,8 +54,15 @@ impl Decoder {
             })
             .collect();
         let schema = Arc::new(schema);
-        let batch = Batch { columns, schema, size, rows: 0, bytes: 0, rows_before: 0 };
+        let infinity = Infinity::default();
+        let batch = Batch { columns, schema, size, infinity, rows: 0, bytes: 0, rows_before: 0 };
         Decoder { reader: RowReader::default(), batch }
+    }
+
+    /// Says what becomes of infinite dates, times and intervals.
+    pub fn infinity(mut self, infinity: Infinity) -> Decoder {
+        self.batch.infinity = infinity;
+        self
     }
 
     /// The schema of every batch.
@@ -101,7 +109,7 @@ impl Batch {
             ));
         }
         for ((column, values), field) in self.columns.iter_mut().zip(row.fields) {
-            values.push(*field).map_err(|fault: Fault| fault.at(number, &column.name))?;
+            values.push(*field, self.infinity).map_err(|fault: Fault| fault.at(number, &column.name))?;
         }
         self.rows += 1;
         self.bytes += row.bytes.len();

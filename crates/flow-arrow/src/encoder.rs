@@ -36,7 +36,12 @@ impl Encoder {
                 return Err(no_pair(column, field.data_type()));
             }
         }
-        Ok(Encoder { columns, begun: false, rows_before: 0 })
+        Ok(Encoder::bare(columns))
+    }
+
+    /// An encoder of rows into these columns, which meets the types of the rows with the first batch.
+    pub fn bare(columns: Vec<Column>) -> Encoder {
+        Encoder { columns, begun: false, rows_before: 0 }
     }
 
     /// Appends the rows of a batch, after the head of the stream where it is the first.

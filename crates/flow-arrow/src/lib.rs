@@ -26,6 +26,8 @@
 mod fault;
 mod numeric;
 mod types;
+pub mod source;
+mod labels;
 mod values;
 mod decoder;
 mod writers;
@@ -33,4 +35,6 @@ mod encoder;
 
 pub use decoder::{BatchSize, Decoder};
 pub use encoder::Encoder;
+pub use source::{BatchSource, Batches};
 pub use types::{Column, CopyType, UnscaledNumeric};
+pub use values::Infinity;

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// The greatest number of digits of Decimal256.
 const DIGITS: i32 = 76;
 
+/// The name of an extension type of our own: text, each of which is a number.
+const NUMERIC_TEXT: &str = "ematix_flow.numeric";
+
 /// A column of a COPY stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -17,12 +20,19 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub data_type: CopyType,
+    /// Of what is wanted: whether it is filled where a row says nothing of it.
+    pub needed: bool,
 }
 
 impl Column {
     /// A column.
     pub fn new(name: impl Into<String>, data_type: CopyType) -> Column {
-        Column { name: name.into(), data_type }
+        Column { name: name.into(), data_type, needed: false }
+    }
+
+    /// It, as a column that a source without columns of its own has to have: NULL where it says nothing.
+    pub fn needed(self) -> Column {
+        Column { needed: true, ..self }
     }
 
     /// As what it arrives; any value may be NULL.
@@ -70,6 +80,10 @@ pub enum CopyType {
     TimestampTz,
     /// interval.
     Interval,
+    /// interval without months, as a length of time: a day has 24 hours.
+    Length,
+    /// An enum with these labels, in its order.
+    Enum(Arc<[String]>),
     /// A list of one dimension.
     Array(Box<CopyType>, ElementOid),
 }
@@ -160,6 +174,7 @@ impl CopyType {
             }
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => match extension {
                 Some("arrow.json") => CopyType::Json,
+                Some(NUMERIC_TEXT) => CopyType::NumericText,
                 _ => CopyType::Text,
             },
             DataType::FixedSizeBinary(16) if extension == Some("arrow.uuid") => CopyType::Uuid,
@@ -184,7 +199,12 @@ impl CopyType {
         })
     }
 
-    /// The number of the type in every database; `None` of a list.
+    /// What says of a field of text that its values are those of [`CopyType::NumericText`].
+    pub fn numeric_text() -> HashMap<String, String> {
+        HashMap::from([("ARROW:extension:name".to_owned(), NUMERIC_TEXT.to_owned())])
+    }
+
+    /// The number of the type in every database; `None` of a list and of an enum.
     fn oid(&self) -> Option<ElementOid> {
         Some(match self {
             CopyType::Bool => 16,
@@ -200,11 +220,11 @@ impl CopyType {
             CopyType::Time => 1083,
             CopyType::Timestamp => 1114,
             CopyType::TimestampTz => 1184,
-            CopyType::Interval => 1186,
+            CopyType::Interval | CopyType::Length => 1186,
             CopyType::Numeric(..) | CopyType::NumericText => 1700,
             CopyType::Uuid => 2950,
             CopyType::Jsonb => 3802,
-            CopyType::Array(..) => return None,
+            CopyType::Enum(_) | CopyType::Array(..) => return None,
         })
     }
 
@@ -227,6 +247,8 @@ impl CopyType {
             CopyType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             CopyType::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             CopyType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+            CopyType::Length => DataType::Duration(TimeUnit::Microsecond),
+            CopyType::Enum(_) => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
             CopyType::Array(element, _) => DataType::List(Arc::new(element.field("item"))),
         }
     }
@@ -243,6 +265,8 @@ impl CopyType {
         match self {
             CopyType::Uuid => field.with_metadata(extension("arrow.uuid", "")),
             CopyType::Json | CopyType::Jsonb => field.with_metadata(extension("arrow.json", "{}")),
+            // Postgres compares the labels by their order.
+            CopyType::Enum(_) => field.with_dict_is_ordered(true),
             _ => field,
         }
     }
@@ -267,7 +291,8 @@ impl CopyType {
             CopyType::Time => "time".to_owned(),
             CopyType::Timestamp => "timestamp".to_owned(),
             CopyType::TimestampTz => "timestamptz".to_owned(),
-            CopyType::Interval => "interval".to_owned(),
+            CopyType::Interval | CopyType::Length => "interval".to_owned(),
+            CopyType::Enum(_) => "an enum".to_owned(),
             CopyType::Array(element, _) => format!("{}[]", element.name()),
         }
     }

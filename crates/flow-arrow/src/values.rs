@@ -1,12 +1,14 @@
 //! The values of one column on their way into an array.
 
 use crate::fault::Fault;
+use crate::labels::Labels;
 use crate::numeric::{self, Number};
 use crate::types::CopyType;
 use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
-    FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder,
-    IntervalMonthDayNanoBuilder, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    DurationMicrosecondBuilder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder,
+    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, StringBuilder, Time64MicrosecondBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, ListArray, new_empty_array};
 use arrow_buffer::{IntervalMonthDayNano, NullBufferBuilder, OffsetBuffer, ScalarBuffer, i256};
@@ -19,6 +21,16 @@ pub const EPOCH_DAYS: i32 = 10_957;
 pub const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 /// A day in microseconds.
 pub const DAY: i64 = 86_400_000_000;
+
+/// What becomes of dates, times and intervals that are infinite, of which Arrow has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Infinity {
+    /// They are an error.
+    #[default]
+    Refuse,
+    /// They arrive as NULL.
+    Null,
+}
 
 /// The values gathered so far.
 pub enum Values {
@@ -39,6 +51,8 @@ pub enum Values {
     Time(Time64MicrosecondBuilder),
     Timestamp(TimestampMicrosecondBuilder),
     Interval(IntervalMonthDayNanoBuilder),
+    Length(DurationMicrosecondBuilder),
+    Enum(Labels),
     List(Box<List>),
 }
 
@@ -82,6 +96,8 @@ impl Values {
                 Values::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(arrow))
             }
             CopyType::Interval => Values::Interval(IntervalMonthDayNanoBuilder::new()),
+            CopyType::Length => Values::Length(DurationMicrosecondBuilder::new()),
+            CopyType::Enum(labels) => Values::Enum(Labels::new(labels)),
             CopyType::Array(element, _) => {
                 let DataType::List(field) = arrow else { unreachable!("an array arrives as a list") };
                 Values::List(Box::new(List {
@@ -95,11 +111,21 @@ impl Values {
     }
 
     /// Takes one more.
-    pub fn push(&mut self, field: Option<&[u8]>) -> Result<(), Fault> {
+    pub fn push(&mut self, field: Option<&[u8]>, infinity: Infinity) -> Result<(), Fault> {
         let Some(bytes) = field else {
             self.push_null();
             return Ok(());
         };
+        match self.push_value(bytes, infinity) {
+            Err(fault) if fault.is_infinite() && infinity == Infinity::Null => {
+                self.push_null();
+                Ok(())
+            }
+            pushed => pushed,
+        }
+    }
+
+    fn push_value(&mut self, bytes: &[u8], infinity: Infinity) -> Result<(), Fault> {
         match self {
             Values::Bool(into) => into.append_value(boolean(bytes)?),
             Values::Int2(into) => into.append_value(i16::from_be_bytes(exactly(bytes)?)),
@@ -134,7 +160,9 @@ impl Values {
             Values::Time(into) => into.append_value(time(bytes)?),
             Values::Timestamp(into) => into.append_value(moment(bytes)?),
             Values::Interval(into) => into.append_value(interval(bytes)?),
-            Values::List(list) => list.push(bytes)?,
+            Values::Length(into) => into.append_value(length(bytes)?),
+            Values::Enum(labels) => labels.push(utf8(bytes)?)?,
+            Values::List(list) => list.push(bytes, infinity)?,
         }
         Ok(())
     }
@@ -156,6 +184,8 @@ impl Values {
             Values::Time(into) => into.append_null(),
             Values::Timestamp(into) => into.append_null(),
             Values::Interval(into) => into.append_null(),
+            Values::Length(into) => into.append_null(),
+            Values::Enum(labels) => labels.push_null(),
             Values::List(list) => {
                 list.ends.push(list.ends.last().copied().unwrap_or(0));
                 list.present.append_null();
@@ -183,6 +213,8 @@ impl Values {
             Values::Time(from) => Arc::new(from.finish()),
             Values::Timestamp(from) => Arc::new(from.finish()),
             Values::Interval(from) => Arc::new(from.finish()),
+            Values::Length(from) => Arc::new(from.finish()),
+            Values::Enum(labels) => labels.finish(),
             Values::List(list) => list.finish(),
         }
     }
@@ -190,7 +222,7 @@ impl Values {
 
 impl List {
     /// Dimensions, whether there is a NULL, the element's type; length and lower bound; the elements.
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn push(&mut self, bytes: &[u8], infinity: Infinity) -> Result<(), Fault> {
         let malformed = || Fault::malformed("the bytes are no array");
         let mut rest = bytes;
         let number = |rest: &mut &[u8]| {
@@ -222,14 +254,14 @@ impl List {
         for _ in 0..length {
             let size = number(&mut rest)?;
             if size == -1 {
-                self.items.push(None)?;
+                self.items.push(None, infinity)?;
                 continue;
             }
             let (item, tail) = usize::try_from(size)
                 .ok()
                 .and_then(|size| rest.split_at_checked(size))
                 .ok_or_else(malformed)?;
-            self.items.push(Some(item))?;
+            self.items.push(Some(item), infinity)?;
             rest = tail;
         }
         if length < 0 || !rest.is_empty() {
@@ -273,15 +305,9 @@ fn no_decimal(name: &str) -> Fault {
         .hint("send NULL instead, nullif(…, 'NaN'), or the number as text")
 }
 
-#[cold]
-fn infinite(what: &str) -> Fault {
-    Fault::not_held(format!("no {what} of Arrow is infinite"))
-        .hint("send NULL instead, nullif(…, 'infinity'), or the value as text")
-}
-
 fn date(bytes: &[u8]) -> Result<i32, Fault> {
     match i32::from_be_bytes(exactly(bytes)?) {
-        i32::MIN | i32::MAX => Err(infinite("date")),
+        i32::MIN | i32::MAX => Err(Fault::infinite("date")),
         days => {
             days.checked_add(EPOCH_DAYS).ok_or_else(|| Fault::malformed("the date lies after every other"))
         }
@@ -298,25 +324,39 @@ fn time(bytes: &[u8]) -> Result<i64, Fault> {
 
 fn moment(bytes: &[u8]) -> Result<i64, Fault> {
     match i64::from_be_bytes(exactly(bytes)?) {
-        i64::MIN | i64::MAX => Err(infinite("timestamp")),
+        i64::MIN | i64::MAX => Err(Fault::infinite("timestamp")),
         microseconds => microseconds
             .checked_add(EPOCH_MICROSECONDS)
             .ok_or_else(|| Fault::not_held("a timestamp of Arrow ends in the year 294247")),
     }
 }
 
-fn interval(bytes: &[u8]) -> Result<IntervalMonthDayNano, Fault> {
+/// Microseconds, days and months.
+fn parts(bytes: &[u8]) -> Result<(i64, i32, i32), Fault> {
     let sent = exactly::<16>(bytes)?;
     let microseconds = i64::from_be_bytes(*sent.first_chunk().expect("sixteen bytes"));
     let (days, months) = sent[8..].split_at(4);
     let number = |bytes: &[u8]| i32::from_be_bytes(bytes.try_into().expect("four bytes"));
-    let (days, months) = (number(days), number(months));
-    if matches!((microseconds, days, months), (i64::MAX, i32::MAX, i32::MAX) | (i64::MIN, i32::MIN, i32::MIN))
-    {
-        return Err(infinite("interval"));
+    match (microseconds, number(days), number(months)) {
+        (i64::MAX, i32::MAX, i32::MAX) | (i64::MIN, i32::MIN, i32::MIN) => Err(Fault::infinite("interval")),
+        parts => Ok(parts),
     }
+}
+
+fn interval(bytes: &[u8]) -> Result<IntervalMonthDayNano, Fault> {
+    let (microseconds, days, months) = parts(bytes)?;
     match microseconds.checked_mul(1000) {
         Some(nanoseconds) => Ok(IntervalMonthDayNano::new(months, days, nanoseconds)),
         None => Err(Fault::not_held("the hours of an interval of Arrow end after 292 years")),
     }
+}
+
+fn length(bytes: &[u8]) -> Result<i64, Fault> {
+    let (microseconds, days, months) = parts(bytes)?;
+    if months != 0 {
+        return Err(Fault::not_held("the interval has months or years, which have no length")
+            .hint("send it as text, or justify it in the query: extract(epoch FROM …)"));
+    }
+    let length = i64::from(days).checked_mul(DAY).and_then(|days| days.checked_add(microseconds));
+    length.ok_or_else(|| Fault::not_held("a duration of Arrow ends after 292,000 years"))
 }

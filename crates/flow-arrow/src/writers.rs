@@ -118,7 +118,7 @@ fn put<'a>(array: &'a dyn Array, to: &'a CopyType) -> Option<Put<'a>> {
         ),
         CopyType::Numeric(precision, scale) => numeric(array, Some((*precision, *scale))),
         CopyType::NumericText => numeric(array, None),
-        CopyType::Text | CopyType::Json => text(array, &[]),
+        CopyType::Text | CopyType::Json | CopyType::Enum(_) => text(array, &[]),
         CopyType::Jsonb => text(array, &[1]),
         CopyType::Bytea => binary(array),
         CopyType::Uuid => match array.data_type() {
@@ -136,7 +136,7 @@ fn put<'a>(array: &'a dyn Array, to: &'a CopyType) -> Option<Put<'a>> {
             DataType::Timestamp(_, Some(_)) => timestamp(array),
             _ => None,
         },
-        CopyType::Interval => interval(array),
+        CopyType::Interval | CopyType::Length => interval(array),
         CopyType::Array(element, oid) => match array.data_type() {
             DataType::List(_) => list::<i32>(array, element, *oid),
             DataType::LargeList(_) => list::<i64>(array, element, *oid),

@@ -9,13 +9,13 @@ use arrow_array::types::*;
 use arrow_array::*;
 use arrow_buffer::{IntervalMonthDayNano, i256};
 use arrow_schema::{DataType, Field, Schema};
-use ematix_flow_arrow::{BatchSize, Column, CopyType, Decoder, Encoder, UnscaledNumeric};
+use ematix_flow_arrow::{BatchSize, Column, CopyType, Decoder, Encoder, Infinity, UnscaledNumeric};
 use ematix_flow_core::dialect::{Dialect, postgres::Postgres};
 use ematix_flow_core::error::Result;
 use ematix_flow_core::hash::Normal;
 use ematix_flow_core::types::{DataType as Declared, TypeFacts, Wire};
 use std::sync::Arc;
-use support::stream;
+use support::{moods, stream};
 
 fn sent(array: ArrayRef, data_type: CopyType) -> Result<Vec<u8>> {
     let schema = Arc::new(Schema::new(vec![Field::new("c", array.data_type().clone(), true)]));
@@ -311,6 +311,81 @@ fn what_arrow_does_not_hold_is_refused_with_its_row_and_column() {
     }
     let found = refusal(received(&stream(&[vec![None], vec![None, None]]), CopyType::Int4));
     assert_eq!(found, "invalid_value: row 2 has 2 fields, and there are 1 columns");
+}
+
+/// An interval as Postgres sends it.
+fn interval(microseconds: i64, days: i32, months: i32) -> Vec<u8> {
+    [&microseconds.to_be_bytes()[..], &days.to_be_bytes(), &months.to_be_bytes()].concat()
+}
+
+#[test]
+fn infinite_values_arrive_as_null_where_that_is_said_also_in_a_list() {
+    let list = |item: &[u8]| {
+        let head = [1_i32, 0, 1082, 2, 1].map(i32::to_be_bytes).concat();
+        let framed = |bytes: &[u8]| [&(bytes.len() as i32).to_be_bytes()[..], bytes].concat();
+        [head, framed(item), framed(&1_i32.to_be_bytes())].concat()
+    };
+    let columns = [
+        ("day", CopyType::Date, i32::MAX.to_be_bytes().to_vec(), 0_i32.to_be_bytes().to_vec()),
+        ("seen", CopyType::TimestampTz, i64::MIN.to_be_bytes().to_vec(), 0_i64.to_be_bytes().to_vec()),
+        ("span", CopyType::Interval, interval(i64::MIN, i32::MIN, i32::MIN), interval(1, 0, 0)),
+        ("length", CopyType::Length, interval(i64::MAX, i32::MAX, i32::MAX), interval(1, 0, 0)),
+        (
+            "days",
+            CopyType::Array(Box::new(CopyType::Date), 1082),
+            list(&i32::MIN.to_be_bytes()),
+            list(&0_i32.to_be_bytes()),
+        ),
+    ];
+    let infinite: Vec<_> = columns.iter().map(|column| Some(column.2.clone())).collect();
+    let finite: Vec<_> = columns.iter().map(|column| Some(column.3.clone())).collect();
+    let bytes = stream(&[infinite, finite]);
+    let declared = columns.iter().map(|column| Column::new(column.0, column.1.clone())).collect();
+    let mut decoder = Decoder::new(declared, BatchSize::default()).infinity(Infinity::Null);
+    decoder.decode(&bytes).expect("nothing is refused");
+    let batch = decoder.finish().expect("a whole stream").expect("two rows");
+    for column in &batch.columns()[..4] {
+        assert_eq!((column.is_null(0), column.is_null(1)), (true, false), "{}", column.data_type());
+    }
+    let lists = batch.column(4).as_list::<i32>();
+    let dates = |row| lists.value(row).as_primitive::<Date32Type>().iter().collect::<Vec<_>>();
+    assert_eq!((dates(0), dates(1)), (vec![None, Some(10_958)], vec![Some(10_957), Some(10_958)]));
+}
+
+#[test]
+fn an_interval_without_months_has_a_length() {
+    let length = |bytes| received(&stream(&[vec![Some(bytes)]]), CopyType::Length);
+    let of = |microseconds| array(DurationMicrosecondArray::from(vec![microseconds]));
+    assert_eq!(&length(interval(-1, 2, 0)).expect("two days"), &of(2 * 86_400_000_000 - 1));
+    assert_eq!(
+        refusal(length(interval(0, 0, 1))),
+        "cast_failed: row 1, column `c`: the interval has months or years, which have no length"
+    );
+    assert_eq!(
+        refusal(length(interval(0, i32::MAX, 0))),
+        "cast_failed: row 1, column `c`: a duration of Arrow ends after 292,000 years"
+    );
+}
+
+#[test]
+fn the_dictionary_of_an_enum_has_its_labels_in_order_in_every_batch() {
+    let columns = vec![Column::new("mood", CopyType::Enum(moods()))];
+    let size = BatchSize { rows: 1, bytes: 1000 };
+    let mut decoder = Decoder::new(columns.clone(), size);
+    let rows = [Some("été"), None].map(|mood| vec![mood.map(|mood| mood.as_bytes().to_vec())]);
+    let batches = decoder.decode(&stream(&rows)).expect("labels");
+    let expected = |key| {
+        let labels = StringArray::from_iter_values(moods().iter());
+        array(DictionaryArray::<Int32Type>::new(Int32Array::from(vec![key]), Arc::new(labels)))
+    };
+    let found: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(0)).collect();
+    assert_eq!(found, [&expected(Some(2)), &expected(None)]);
+    assert_eq!(decoder.schema().field(0).dict_is_ordered(), Some(true));
+    let mut decoder = Decoder::new(columns, size);
+    assert_eq!(
+        refusal(decoder.decode(&stream(&[vec![Some(b"new".to_vec())]]))),
+        "cast_failed: row 1, column `mood`: the value is none of the labels that the type had when the reading began"
+    );
 }
 
 #[test]

@@ -26,11 +26,18 @@ fn framed(field: &Field) -> Vec<u8> {
     }
 }
 
+/// The labels of an enum.
+pub fn moods() -> std::sync::Arc<[String]> {
+    ["sad", "ok", "été"].map(str::to_owned).into()
+}
+
 /// A column of every type, and numeric of several shapes.
 pub fn columns() -> Vec<Column> {
     let array = |element: CopyType, oid| CopyType::Array(Box::new(element), oid);
     let types = [
         CopyType::Bool,
+        CopyType::Length,
+        CopyType::Enum(moods()),
         CopyType::Int2,
         CopyType::Int4,
         CopyType::Int8,
@@ -136,6 +143,9 @@ pub fn value(data_type: &CopyType) -> BoxedStrategy<Vec<u8>> {
                 [&time.to_be_bytes()[..], &days.to_be_bytes(), &months.to_be_bytes()].concat()
             })
             .boxed(),
+        // Its days would come back as hours.
+        CopyType::Length => any::<i64>().prop_map(|time| [&time.to_be_bytes()[..], &[0; 8]].concat()).boxed(),
+        CopyType::Enum(labels) => prop::sample::select(labels.to_vec()).prop_map(String::into_bytes).boxed(),
         CopyType::Array(element, oid) => {
             let oid = *oid;
             prop::collection::vec(prop::option::of(value(element)), 0..4)
