@@ -128,6 +128,9 @@ pgbouncer_works() { have pgbouncer || [ -x /usr/sbin/pgbouncer ] || [ -x /usr/lo
 
 faketime_works() { ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/local/lib/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q .; }
 
+# Spark's, which a test starts on this machine. Java 17 or newer.
+java_works() { have java && java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | { read -r major && [ "$major" -ge 17 ]; }; }
+
 # What opens the page of `flow status --html`.
 browser_works() {
     [ -z "${EMATIX_FLOW_BROWSER:-}" ] || return 0
@@ -184,6 +187,7 @@ package_for() {
     pgbouncer_works) echo pgbouncer ;;
     faketime_works) echo faketime ;;
     browser_works) echo chromium ;;
+    java_works) echo openjdk-17-jre-headless ;;
     esac
 }
 
@@ -196,6 +200,7 @@ name_for() {
     pgbouncer_works) echo "PgBouncer, which a test runs behind" ;;
     faketime_works) echo "libfaketime, by which a test moves a server's clock" ;;
     browser_works) echo "Chromium, in which tests open a page" ;;
+    java_works) echo "Java 17 or newer, on which Spark runs" ;;
     rust_works) echo "Rust 1.$(needed_rust_minor) or newer (here: $(cargo --version 2>/dev/null || echo no cargo))" ;;
     esac
 }
@@ -367,7 +372,7 @@ cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; 
 
 run_tests() {
     need_everything
-    need pgbouncer_works faketime_works static_cc_works browser_works
+    need pgbouncer_works faketime_works static_cc_works browser_works java_works
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     lint_rust
     lint_python

@@ -20,10 +20,11 @@ one may import those before it, and no other:
     show     answers notebook reports
     ground   errors places mistakes names values secret
     types
-    declare  connections markers columns table helpers expectations transforms features strategies options source
-             _checked targets runnable registry pipelines decorators
-    run      connections progress modules transforms export duckdb engine features namespace
-    façade   errors normalize export df cli testing
+    declare  connections markers columns table helpers expectations transforms features strategies options records
+             frames source _checked targets runnable registry pipelines decorators
+    run      frames connections progress modules transforms pour export duckdb engine features namespace
+             write partitions
+    façade   errors normalize export df spark cli testing
 
 `show` lies lowest because it needs nothing of the others, and an exception carries the report of its run.
 """
@@ -133,6 +134,7 @@ from .types import (
 )
 
 if TYPE_CHECKING:
+    from ._core import RecordBatches
     from .show.reports import (
         CheckReport,
         KeyHistory,
@@ -187,6 +189,7 @@ __all__ = [
     "Pipelines",
     "Plan",
     "PreHelper",
+    "RecordBatches",
     "RunHistory",
     "RunReport",
     "SmallInt",
@@ -265,10 +268,10 @@ _REPORTS = frozenset(
 
 # What a declaration does not need is imported at its first use: the native module, and the reports.
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from ._core import __version__
+    if name in ("RecordBatches", "__version__"):
+        from . import _core
 
-        found: Any = __version__
+        found: Any = getattr(_core, name)
     elif name in _REPORTS:
         from .show import reports
 

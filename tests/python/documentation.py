@@ -27,10 +27,12 @@ durations, where the server is, and the widths that follow from them) is made eq
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -272,6 +274,10 @@ class PageRun:
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
+        # What a page leaves running says so in a file.
+        for file in self.project.glob("*.pid"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(file.read_text()), signal.SIGTERM)
         if self.dev_server.exists():
             self._bash("flow dev reset")
             # Its lock stays behind.

@@ -552,10 +552,11 @@ def test_metadata_of_the_first_version_in_a_file_are_migrated(python: Interprete
         sql(f"ALTER TABLE ematix_flow.slots DROP COLUMN {column}")
     sql("DROP TABLE ematix_flow.pauses")
     sql("DROP TABLE ematix_flow.feature_views")
+    sql("DROP TABLE ematix_flow.loaded_files")
     sql("UPDATE ematix_flow.metadata SET version = 1")
     assert len(json.loads(python.flow("history", "products", "--output", "json").stdout)["runs"]) == 1
     python.flow("run", "products")
-    assert sql("SELECT version FROM ematix_flow.metadata") == [(4,)]
+    assert sql("SELECT version FROM ematix_flow.metadata") == [(5,)]
 
 
 def test_status_history_and_the_page_read_the_file(python: Interpreter, sql: Sql) -> None:

@@ -101,7 +101,7 @@ def test_twenty_first_runs_at_once_create_schemas_and_metadata_together(database
     counts = [database.value(f"SELECT count(*) FROM analytics.t{n}") for n in range(20)]
     assert counts == [10] * 20
     assert statuses(database) == ["success"] * 20
-    assert database.rows("SELECT version FROM ematix_flow.metadata") == [(4,)]
+    assert database.rows("SELECT version FROM ematix_flow.metadata") == [(5,)]
 
 
 def test_twenty_first_runs_of_one_pipeline_create_its_table_once(database: Database, flow: Flow) -> None:

@@ -43,7 +43,7 @@ def shown(connection):
     yield "pprint", pprint.pformat(vars(connection)) + pprint.pformat(connection)
     yield "pickle", str([pickle.dumps(connection, protocol) for protocol in range(6)])
     yield "module", str(vars(declared))
-    yield "pipeline", f"{pipeline!r} {vars(pipeline)} {pipeline.export()} {inspect.getmembers(pipeline)}"
+    yield "pipeline", f"{pipeline!r} {vars(pipeline)} {pipeline.declared()} {inspect.getmembers(pipeline)}"
     yield "source", f"{pipeline.source!r}" if hasattr(pipeline, "source") else ""
     for name, call in (("query", lambda: connection.query("SELECT 1")), ("run", lambda: pipeline.run()),
                        ("plan", lambda: pipeline.plan()), ("pickled secret", lambda: pickle.dumps(connection._dsn)),

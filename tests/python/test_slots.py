@@ -480,7 +480,7 @@ ALTER TABLE ematix_flow.slots DROP COLUMN due_at, DROP COLUMN covers_from, DROP 
 ALTER TABLE ematix_flow.run_history DROP COLUMN cancel_asked;
 ALTER TABLE ematix_flow.run_history DROP COLUMN instant, DROP COLUMN watermark_column, DROP COLUMN read_from, DROP COLUMN rewound_to;
 UPDATE ematix_flow.slots SET status = 'claimed', attempt = 0, epoch = 0;
-DROP TABLE ematix_flow.feature_views;
+DROP TABLE ematix_flow.feature_views, ematix_flow.loaded_files;
 UPDATE ematix_flow.metadata SET version = 2;
 """
 
@@ -495,7 +495,7 @@ def test_metadata_of_version_2_are_read_as_they_are_and_migrated_by_the_next_loo
     assert (status["last_run"]["status"], status["paused"]) == ("success", None)
     assert database.value("SELECT version FROM ematix_flow.metadata") == 2
     assert due(flow)["runs"] == []
-    assert database.value("SELECT version FROM ematix_flow.metadata") == 4
+    assert database.value("SELECT version FROM ematix_flow.metadata") == 5
     database.execute("UPDATE ematix_flow.slots SET slot = slot - interval '3 h'")
     assert len(due(flow)["runs"]) == 1
     assert loaded(database) in ([(0, 1), (0, 3)], [(0, 3), (0, 1)])

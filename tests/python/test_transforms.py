@@ -383,12 +383,12 @@ def test_metadata_of_the_first_version_are_read_and_migrated(flow: Flow, databas
         " ALTER TABLE ematix_flow.run_history DROP COLUMN instant, DROP COLUMN watermark_column,"
         " DROP COLUMN read_from, DROP COLUMN rewound_to;"
         " ALTER TABLE ematix_flow.slots DROP COLUMN due_at, DROP COLUMN covers_from, DROP COLUMN missed, DROP COLUMN reason;"
-        " DROP TABLE ematix_flow.pauses, ematix_flow.feature_views; UPDATE ematix_flow.metadata SET version = 1"
+        " DROP TABLE ematix_flow.pauses, ematix_flow.feature_views, ematix_flow.loaded_files; UPDATE ematix_flow.metadata SET version = 1"
     )
     assert len(flow("history", "customers", "--output", "json").json()["runs"]) == 1
     flow.project(with_steps(say("migrated")))
     flow("run", "customers")
-    assert database.value("SELECT version FROM ematix_flow.metadata") == 4
+    assert database.value("SELECT version FROM ematix_flow.metadata") == 5
     assert [row[1] for row in database.rows(CHILDREN)] == ["success"] and said(database) == ["migrated"]
 
 

@@ -84,7 +84,7 @@ fn values(project: &ProjectSpec, kind: &str) -> Vec<String> {
     for spec in project.pipelines.values() {
         match kind {
             "tag" => found.extend(spec.options.tags.iter().flatten().cloned()),
-            "source" => found.push(spec.source.first_connection().unwrap_or("default").to_owned()),
+            "source" => found.push(spec.source.place().to_owned()),
             _ => found.push(spec.target.clone()),
         }
     }

@@ -319,14 +319,15 @@ pub fn offline_request(overrides: PipelineOptions) -> Request {
     request(overrides, stop)
 }
 
-/// The connection that a pipeline reads from.
+/// The connection that a pipeline reads from, or what brings its rows instead.
 pub fn source_connection(spec: &PipelineSpec) -> &str {
-    spec.source.first_connection().unwrap_or("default")
+    spec.source.place()
 }
 
 /// The connection that a pipeline writes to: the source's unless said.
 pub fn target_connection(spec: &PipelineSpec) -> &str {
-    spec.options.target_connection.as_deref().unwrap_or_else(|| source_connection(spec))
+    let said = spec.options.target_connection.as_deref();
+    said.or_else(|| spec.source.first_connection()).unwrap_or("default")
 }
 
 /// Pipelines by the connection of their target, where each has its metadata.

@@ -1,8 +1,13 @@
 //! Pipelines that Python declares: from a registry in this process (the wheel's `flow`), or from a child process that
 //! exports one (the native `flow`). Either way the same JSON, read by the same reader.
 
+mod child;
+mod frames;
+
 use crate::dev_server;
 use crate::workspace::DEFAULT_CONFIG;
+use child::{Process, Whom};
+use ematix_flow_arrow::BatchSource;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::registry::{Answer, ToldError, read_answer, read_metrics};
 use ematix_flow_core::declare::toml_file;
@@ -10,13 +15,13 @@ use ematix_flow_core::declare::variables::Chosen;
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_run::driver::Driver;
 use ematix_flow_run::execute::callables::{Callables, GivenConnection, Interrupt};
+use frames::Frames;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::io::{Read, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ChildStdout;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// Whoever knows Python's pipelines.
 pub trait Python: Callables {
@@ -38,24 +43,6 @@ pub struct Surroundings {
     pub drivers: Vec<Arc<dyn Driver>>,
 }
 
-/// What the interpreter is given: the package's own command, and an exit code of ours where there is no package.
-const COMMAND: &str = "\
-import sys
-try:
-    from ematix_flow.export import main
-except ModuleNotFoundError as missing:
-    if missing.name not in ('ematix_flow', 'ematix_flow.export'):
-        raise
-    sys.exit(97)
-sys.exit(main(sys.argv[1:]))
-";
-
-/// The exit code of [`COMMAND`] where the interpreter has no package.
-const NO_PACKAGE: i32 = 97;
-
-/// Says to the package that whoever asks tells of errors, and holds its standard input open until it has the answer.
-const ASKER: (&str, &str) = ("EMATIX_FLOW_ASKER", "holding");
-
 /// The error of a function that raised, where its exception is told by somebody else.
 pub fn raised(pipeline: &str) -> FlowError {
     FlowError::new(ErrorCode::SourceFailed, format!("the function of `{pipeline}` raised an exception"))
@@ -65,6 +52,7 @@ pub fn raised(pipeline: &str) -> FlowError {
 pub struct ChildPython {
     interpreter: PathBuf,
     modules: Vec<String>,
+    frames: Frames,
 }
 
 impl ChildPython {
@@ -77,128 +65,39 @@ impl ChildPython {
             FlowError::new(ErrorCode::ImportFailed, "pipelines of Python need a Python, and none was found")
                 .hint("activate a virtual environment with ematix-flow, or set EMATIX_FLOW_PYTHON")
         })?;
-        Ok(ChildPython { interpreter, modules: modules.to_vec() })
+        Ok(ChildPython { interpreter, modules: modules.to_vec(), frames: Frames::default() })
     }
 
-    /// Asks the package one thing; what the user's code prints goes to the terminal as it is. It ends where its standard
-    /// input does: when it is interrupted, or this process is gone.
+    /// Asks the package one thing.
     fn ask(
         &self,
         arguments: &[&str],
         question: &str,
         interrupt: Option<&Interrupt>,
-    ) -> Result<String, FlowError> {
-        let interpreter = self.interpreter.display();
-        let asked = format!("asked for `{}`", self.modules.join(", "));
-        let failed = |why: String| {
-            FlowError::new(ErrorCode::ImportFailed, why)
-                .detail(asked.clone())
-                .context("interpreter", interpreter.to_string())
-                .context("modules", self.modules.clone())
-        };
-        let mut child = Command::new(&self.interpreter)
-            .args(["-c", COMMAND])
-            .args(arguments)
-            .env(ASKER.0, ASKER.1)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| {
-                failed(format!("{interpreter} cannot be started: {error}"))
-                    .hint("set EMATIX_FLOW_PYTHON to the Python that has ematix-flow")
-            })?;
-        let mut input = child.stdin.take();
-        if let Some(input) = &mut input {
-            // One that ends before it has read everything says why by its exit code.
-            let _ = input.write_all(question.as_bytes()).and_then(|()| input.write_all(b"\n"));
-        }
-        let output = child.stdout.take();
-        let child = Arc::new(Mutex::new(child));
-        // Without a wish it stays open until the answer is there.
-        let open = Arc::new(Mutex::new(input));
+    ) -> Result<(Process, BufReader<ChildStdout>), FlowError> {
+        let interpreter = self.interpreter.display().to_string();
+        let whom = Whom { interpreter, modules: self.modules.clone() };
+        let asked = child::asked(whom, &self.interpreter, arguments, question)?;
         if let Some(interrupt) = interrupt {
-            let (open, child) = (Arc::clone(&open), Arc::clone(&child));
-            interrupt.granted_by(move |asked| {
-                drop(held(&open).take());
-                if asked == 0 {
-                    kill_later(Arc::clone(&child));
-                }
-            });
+            asked.0.ends_by(interrupt);
         }
-        let mut answer = Vec::new();
-        let read = || -> std::io::Result<ExitStatus> {
-            if let Some(mut output) = output {
-                output.read_to_end(&mut answer)?;
-            }
-            ended(&child)
-        };
-        let status = read().map_err(|error| failed(format!("{interpreter} could not be asked: {error}")))?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        if status.success() {
-            return Ok(answer);
-        }
-        if status.code() == Some(NO_PACKAGE) {
-            return Err(failed(format!("the Python that was asked, {interpreter}, has no package ematix-flow"))
-                .hint(format!(
-                    "install it there: {interpreter} -m pip install ematix-flow; or activate the environment that has it, or set EMATIX_FLOW_PYTHON"
-                )));
-        }
-        if let Some(signal) = signal_of(status) {
-            return Err(FlowError::new(
-                ErrorCode::Cancelled,
-                format!("{interpreter} was stopped by {signal}"),
-            )
-            .detail(asked)
-            .context("signal", signal));
-        }
-        Err(error_of(&answer).unwrap_or_else(|| {
-            failed(format!("{interpreter} ended without an answer ({status})"))
-                .hint("what it printed above says why")
-        }))
+        Ok(asked)
+    }
+
+    /// Asks for one answer.
+    fn answer(
+        &self,
+        arguments: &[&str],
+        question: &str,
+        interrupt: Option<&Interrupt>,
+    ) -> Result<String, FlowError> {
+        let (process, output) = self.ask(arguments, question, interrupt)?;
+        process.answer(String::new(), output)
     }
 }
-
-/// How long an interrupted Python may take: longer than it gives its own function.
-const GRACE: Duration = Duration::from_secs(6);
-
-/// How often is looked whether a process has ended that has answered.
-const LOOK: Duration = Duration::from_millis(2);
 
 fn held<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Kills what has not ended by itself: a function deep in C lets no other thread of its process end it.
-fn kill_later(child: Arc<Mutex<Child>>) {
-    std::thread::spawn(move || {
-        std::thread::sleep(GRACE);
-        // One that was waited for is left alone.
-        let _ = held(&child).kill();
-    });
-}
-
-/// Waits for the end, and leaves the process to others meanwhile.
-fn ended(child: &Mutex<Child>) -> std::io::Result<ExitStatus> {
-    loop {
-        if let Some(status) = held(child).try_wait()? {
-            return Ok(status);
-        }
-        std::thread::sleep(LOOK);
-    }
-}
-
-/// The wish to stop that ended a process: one in the terminal reaches the whole group.
-fn signal_of(status: ExitStatus) -> Option<&'static str> {
-    #[cfg(unix)]
-    let by = std::os::unix::process::ExitStatusExt::signal(&status);
-    #[cfg(not(unix))]
-    let by = None;
-    match (status.code(), by) {
-        // As the package says it.
-        (Some(130), _) | (_, Some(2)) => Some("SIGINT"),
-        (Some(143), _) | (_, Some(15)) => Some("SIGTERM"),
-        _ => None,
-    }
 }
 
 impl Callables for ChildPython {
@@ -208,9 +107,24 @@ impl Callables for ChildPython {
         connection: &GivenConnection,
         interrupt: &Interrupt,
     ) -> Result<Answer, FlowError> {
-        let question =
-            json!({ "modules": self.modules, "pipeline": pipeline, "connection": connection.secret_json() });
-        read_answer(pipeline, &self.ask(&["resolve", pipeline], &question.to_string(), Some(interrupt))?)
+        let question = json!({
+            "modules": self.modules,
+            "pipeline": pipeline,
+            "connection": connection.secret_json(),
+            "frames": "piped",
+        });
+        let (process, mut output) =
+            self.ask(&["resolve", pipeline], &question.to_string(), Some(interrupt))?;
+        let line = process.line(&mut output)?;
+        let stays = serde_json::from_str::<Map<String, Value>>(&line);
+        if !stays.is_ok_and(|answer| answer.contains_key("frame")) {
+            return read_answer(pipeline, &process.answer(line, output)?);
+        }
+        let mut answer = read_answer(pipeline, &line)?;
+        if let Some(frame) = &mut answer.source.frame {
+            frame.id = self.frames.hold(process, &frame.words, output);
+        }
+        Ok(answer)
     }
 
     fn call(
@@ -226,7 +140,15 @@ impl Callables for ChildPython {
             "connection": connection.secret_json(),
             "report": report,
         });
-        read_metrics(transform, &self.ask(&["call", transform], &question.to_string(), Some(interrupt))?)
+        read_metrics(transform, &self.answer(&["call", transform], &question.to_string(), Some(interrupt))?)
+    }
+
+    fn frame(&self, id: u64) -> Option<Arc<dyn BatchSource>> {
+        self.frames.find(id)
+    }
+
+    fn release(&self, id: u64) {
+        self.frames.release(id);
     }
 }
 
@@ -234,7 +156,7 @@ impl Python for ChildPython {
     fn registry(&self, modules: &[String]) -> Result<String, FlowError> {
         let mut arguments = vec!["registry"];
         arguments.extend(modules.iter().map(String::as_str));
-        self.ask(&arguments, "", None)
+        self.answer(&arguments, "", None)
     }
 
     fn callables(self: Arc<Self>) -> Arc<dyn Callables> {

@@ -8,6 +8,7 @@ mod order;
 mod relations;
 mod slot;
 mod statements;
+mod values;
 
 pub use slot::SlotTimes;
 pub use statements::{Statement, copies_by_client, statements};
@@ -15,6 +16,7 @@ pub use statements::{Statement, copies_by_client, statements};
 use crate::error::{ErrorCode, FlowError, Result};
 use lex::{Token, lex};
 pub use order::{is_latest_first, latest_first, nulls_last};
+pub use values::with_values;
 
 /// A query that may stand in a parenthesis.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,7 +43,7 @@ fn properties(schema: &Value, definition: &str) -> Vec<String> {
 #[test]
 fn the_example_is_read_without_a_mistake() {
     let project = project();
-    assert_eq!(project.pipelines.len(), 9);
+    assert_eq!(project.pipelines.len(), 12);
     for name in project.pipelines.keys() {
         let checked = Pipeline::build(&project, name, &PipelineOptions::default());
         assert!(checked.is_ok(), "{name}: {:#?}", checked.unwrap_err());
@@ -88,12 +88,13 @@ fn every_option_of_connections_tables_columns_and_sources_occurs() {
         }
         found
     };
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 10] = [
         ("ConnectionSpec", &["connections", "*"]),
         ("TableSpec", &["tables", "*"]),
         ("FullColumnSpec", &["tables", "*", "columns", "*"]),
         ("FullIndexSpec", &["tables", "*", "indexes", "*"]),
         ("SourceSpec", &["pipelines", "*", "source"]),
+        ("HttpSpec", &["pipelines", "*", "source", "http"]),
         ("PipelineSection", &["pipelines", "*"]),
         ("FullPostTransform", &["pipelines", "*", "transforms_post", "*"]),
         ("Notification", &["pipelines", "*", "notify", "*"]),

@@ -5,7 +5,7 @@ use crate::errors::{raise, raise_all};
 use crate::progress::Progress;
 use crate::python::{InProcess, Tells};
 use crate::run::Run;
-use crate::runtime::runtime;
+use crate::runtime::{runtime, waited};
 use crate::telemetry;
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
@@ -17,12 +17,14 @@ use ematix_flow_core::facts::RunNamed;
 use ematix_flow_core::graph::Graph;
 use ematix_flow_core::report::{PlannedPipeline, RunReport, RunsWanted};
 use ematix_flow_core::schedule::Schedule;
+use ematix_flow_files::{Destination, Format};
 use ematix_flow_run::execute::due::SkippedSlot;
 use ematix_flow_run::execute::upstreams::Turn;
-use ematix_flow_run::execute::{AsOfRequest, Engine as Core, Request, Stop, run_named};
+use ematix_flow_run::execute::{AsOfRequest, Engine as Core, Exported, OfTarget, Request, Stop, run_named};
 use futures_util::{StreamExt, stream};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -91,6 +93,16 @@ impl Engine {
         .to_string())
     }
 
+    /// The columns that the rows of a frame have in the target's database, each with its type; what a plan refuses is
+    /// refused.
+    fn columns(&self, py: Python<'_>, pipeline: &str) -> PyResult<Vec<(String, String)>> {
+        let (_sender, stop) = watch::channel(Stop::No);
+        let request = request(PipelineOptions::default(), stop);
+        let runtime = runtime()?;
+        let found = py.detach(|| runtime.block_on(self.core.columns_brought(pipeline, &request)));
+        found.map_err(|error| self.failed(py, &error))
+    }
+
     /// Every problem of a pipeline as JSON.
     fn validate(&self, py: Python<'_>, pipeline: &str, connect: bool) -> PyResult<String> {
         let (_sender, stop) = watch::channel(Stop::No);
@@ -149,6 +161,47 @@ impl Engine {
             .map_err(|error| self.failed(py, &error))?;
         Ok(json!(rows).to_string())
     }
+
+    /// Writes the rows of a target into a file: all, those that were valid at a time, or those that a run has written.
+    /// How many they are.
+    #[pyo3(signature = (pipeline, path, format=None, at=None, known=None, run=None))]
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of Pipeline.export")]
+    fn export(
+        &self,
+        py: Python<'_>,
+        pipeline: &str,
+        path: &str,
+        format: Option<&str>,
+        at: Option<&str>,
+        known: Option<&str>,
+        run: Option<&str>,
+    ) -> PyResult<u64> {
+        let rows = match (at, run) {
+            (Some(at), _) => read_as_of(at, known).map(OfTarget::AsOf),
+            (None, Some(run)) => run_named(run).map(OfTarget::Run),
+            (None, None) => Ok(OfTarget::All),
+        };
+        let destination = |rows| {
+            let format = format.map(read_format).transpose()?;
+            Ok((Exported::Target(pipeline.to_owned(), rows), Destination::new(Path::new(""), path, format)?))
+        };
+        let (what, to) = rows.and_then(destination).map_err(|error| raise(py, &error))?;
+        let (_sender, stop) = watch::channel(Stop::No);
+        let written = waited(py, self.core.export(&what, &to, &stop))??;
+        Ok(written.rows)
+    }
+}
+
+fn read_format(name: &str) -> Result<Format, FlowError> {
+    Ok(match name {
+        "parquet" => Format::Parquet,
+        "csv" => Format::Csv,
+        "json" => Format::Json,
+        _ => {
+            let error = FlowError::new(ErrorCode::InvalidValue, format!("format is {name:?}"));
+            return Err(error.hint("\"parquet\", \"csv\" or \"json\""));
+        }
+    })
 }
 
 impl Engine {
@@ -216,6 +269,7 @@ fn read_request(text: &str, stop: watch::Receiver<Stop>) -> Result<Request, Flow
     };
     Ok(Request {
         full_scan: json["full_scan"].as_bool().unwrap_or(false),
+        new_target: json["new_target"].as_bool().unwrap_or(false),
         dry_run: json["dry_run"].as_bool().unwrap_or(false),
         sample: json["sample"].as_u64().unwrap_or(0) as usize,
         started_by: json["started_by"].as_str().unwrap_or("python").to_owned(),

@@ -3,7 +3,7 @@
 use crate::arrow::{Frame, reader_of};
 use crate::convert::{Names, to_text, values_of};
 use crate::errors::raise;
-use crate::runtime::runtime;
+use crate::runtime::{runtime, waited};
 use crate::session::named;
 use crate::under_way::UnderWay;
 use arrow_array::{
@@ -20,21 +20,15 @@ use ematix_flow_core::features::asof::DeclaredView;
 use ematix_flow_core::features::lookup::{Keys, When};
 use ematix_flow_core::sql::QualifiedName;
 use ematix_flow_run::features::{Known, Made, Spine, Wanted, feature_server, spine_query, training_set};
+use ematix_flow_run::frames::Held;
 use ematix_flow_run::postgres::connect::connect;
 use ematix_flow_run::postgres::serving::{FeatureServer, Lookup, Shape};
 use ematix_flow_run::postgres::text_value::TextValue;
-use ematix_flow_run::session::Session;
 use indexmap::IndexMap;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde::Deserialize;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-/// How often signals are looked at while an answer is waited for.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// The feature views of one database. Threads may share it: each has a session of its own while it asks.
 #[pyclass(frozen, module = "ematix_flow._core")]
@@ -159,13 +153,9 @@ impl Features {
         let target = self.target().map_err(|error| raise(py, &error))?;
         let wanted = request.wanted(spine, &target).map_err(|error| raise(py, &error))?;
         let made = waited(py, async move {
-            let session: Box<dyn Session> = Box::new(connect(&target, "training set").await?);
-            let mut unfinished = Unfinished(Some(session));
-            let session = unfinished.0.as_deref().expect("it was just opened");
-            let made = training_set(session, wanted).await;
-            if let Some(session) = unfinished.0.take() {
-                session.close().await;
-            }
+            let held = Held::new(Box::new(connect(&target, "training set").await?));
+            let made = training_set(held.session(), wanted).await;
+            held.close().await;
             made
         })??;
         match made {
@@ -245,17 +235,6 @@ impl Request {
             },
             into,
         })
-    }
-}
-
-/// A session in whose statement nobody may be interested any more.
-struct Unfinished(Option<Box<dyn Session>>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let (Some(session), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(session.abandon());
-        }
     }
 }
 
@@ -364,27 +343,6 @@ fn delivered<T>(
             error.write_unraisable(py, None);
         }
     });
-}
-
-/// Waits without the GIL; Ctrl-C ends it, and what it was doing on the server.
-fn waited<T: Send>(
-    py: Python<'_>,
-    work: impl Future<Output = Result<T, FlowError>> + Send,
-) -> PyResult<PyResult<T>> {
-    let runtime = runtime()?;
-    let done = py.detach(|| {
-        runtime.block_on(async {
-            let mut work = pin!(work);
-            loop {
-                tokio::select! {
-                    biased;
-                    done = &mut work => return PyResult::Ok(done),
-                    () = tokio::time::sleep(LOOK) => Python::attach(|py| py.check_signals())?,
-                }
-            }
-        })
-    })?;
-    Ok(done.map_err(|error| raise(py, &error)))
 }
 
 /// Columns of values as rows of texts.

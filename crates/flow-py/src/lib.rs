@@ -7,12 +7,16 @@ mod errors;
 mod progress;
 mod under_way;
 mod duckdb;
+mod arrow;
+mod handed;
+mod poured;
 mod python;
 mod runtime;
 mod telemetry;
 mod run;
 mod session;
-mod arrow;
+mod frames;
+mod partitions;
 mod features;
 mod engine;
 
@@ -29,9 +33,19 @@ mod _core {
     #[pymodule_export]
     use super::arrow::Frame;
     #[pymodule_export]
+    use super::arrow::RecordBatch;
+    #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]
     use super::features::Features;
+    #[pymodule_export]
+    use super::frames::RecordBatches;
+    #[pymodule_export]
+    use super::frames::{read, read_parts};
+    #[pymodule_export]
+    use super::partitions::{accept_partitions, close_partitions, fill_partition, open_partitions};
+    #[pymodule_export]
+    use super::poured::Pipe;
     #[pymodule_export]
     use super::run::Run;
     #[pymodule_export]

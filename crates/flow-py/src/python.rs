@@ -1,13 +1,16 @@
 //! The registry of this process, and its functions.
 
+use crate::handed::{Handed, Hears, Raised};
+use ematix_flow_arrow::BatchSource;
 use ematix_flow_cli::python::{error_of, raised};
 use ematix_flow_core::declare::registry::{Answer, read_answer, read_metrics};
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_run::execute::callables::{Callables, GivenConnection, Interrupt};
 use pyo3::prelude::*;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many calls there have been: each has a name by which it is interrupted.
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -22,6 +25,10 @@ pub enum Tells {
 
 /// Prints the traceback of what a function raised, and gives the error that it is.
 fn told(py: Python<'_>, exception: &PyErr, pipeline: &str) -> FlowError {
+    // Before Python 3.12 an exception that was not caught there does not hold its traceback itself.
+    if let Some(traceback) = exception.traceback(py) {
+        let _ = exception.value(py).setattr("__traceback__", traceback);
+    }
     let told = py
         .import("ematix_flow.run.export")
         .and_then(|module| module.call_method1("told_of_function", (exception.value(py), pipeline)))
@@ -50,13 +57,19 @@ pub struct InProcess {
     call: Option<Py<PyAny>>,
     tells: Tells,
     /// What a function raised, for whoever reports it: with its own traceback.
-    raised: Mutex<Option<PyErr>>,
+    raised: Raised,
+    /// The pipelines whose functions returned frames, by the numbers of these.
+    frames: Mutex<HashMap<u64, String>>,
 }
 
 impl InProcess {
+    fn pipelines(&self) -> MutexGuard<'_, HashMap<u64, String>> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The registry, with who calls its functions.
     pub fn new(registry: String, call: Option<Py<PyAny>>, tells: Tells) -> InProcess {
-        InProcess { registry, call, tells, raised: Mutex::new(None) }
+        InProcess { registry, call, tells, raised: Raised::default(), frames: Mutex::default() }
     }
 
     /// What a function raised since it was last asked.
@@ -80,7 +93,13 @@ impl Callables for InProcess {
         match answer {
             Ok(Some(answer)) => match error_of(&answer) {
                 Some(error) => Err(error),
-                None => read_answer(pipeline, &answer),
+                None => {
+                    let answer = read_answer(pipeline, &answer)?;
+                    if let Some(frame) = &answer.source.frame {
+                        self.pipelines().insert(frame.id, pipeline.to_owned());
+                    }
+                    Ok(answer)
+                }
             },
             Ok(None) => Err(FlowError::new(
                 ErrorCode::ImportFailed,
@@ -129,6 +148,22 @@ impl Callables for InProcess {
             )),
             Err(exception) => Err(Python::attach(|py| said(py, &exception, transform, &self.tells))),
         }
+    }
+
+    fn frame(&self, id: u64) -> Option<Arc<dyn BatchSource>> {
+        let pipeline = self.pipelines().get(&id).cloned();
+        let tell = pipeline.filter(|_| matches!(self.tells, Tells::Terminal)).map(|pipeline| {
+            Arc::new(move |py: Python<'_>, raised: &PyErr| told(py, raised, &pipeline)) as Arc<_>
+        });
+        Some(Arc::new(Handed::find(id, Hears { raised: Arc::clone(&self.raised), tell })?))
+    }
+
+    fn release(&self, id: u64) {
+        self.pipelines().remove(&id);
+        let Some(call) = &self.call else { return };
+        let question = json!({ "frame": id }).to_string();
+        // It is kept longer where that fails, and no run hears of it.
+        let _ = Python::attach(|py| call.bind(py).call1(("release", question)).map(|_| ()));
     }
 }
 

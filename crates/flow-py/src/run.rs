@@ -60,10 +60,10 @@ impl Run {
             }
         });
         let answer: Option<String> = answer.map_err(|message: String| PyRuntimeError::new_err(message))?;
-        match (answer.is_some(), self.python.take_raised()) {
-            // The user's own exception, with its traceback.
-            (true, Some(raised)) => Err(raised),
-            _ => Ok(answer),
+        // The user's own exception, with its traceback; one that was raised meanwhile is kept for the end.
+        match answer.is_some().then(|| self.python.take_raised()).flatten() {
+            Some(raised) => Err(raised),
+            None => Ok(answer),
         }
     }
 }

@@ -194,7 +194,7 @@ pub fn named(dsn: Option<String>, name: Option<String>) -> (String, ProjectSpec)
 }
 
 /// The statement with its values: a sequence for `$1`, a mapping for `:name`.
-fn bound(statement: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<(String, Vec<TextValue>)> {
+pub fn bound(statement: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<(String, Vec<TextValue>)> {
     let Some(params) = params else { return Ok((statement.to_owned(), Vec::new())) };
     let py = params.py();
     let Ok(mapping) = params.cast::<PyMapping>() else {

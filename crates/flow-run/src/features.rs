@@ -3,9 +3,10 @@
 //!
 //! A training set is one transaction of one session, so the views are read at one moment, and nothing stays of the spine.
 
+use crate::frames;
 use crate::history::HistoryStore;
 use crate::postgres::serving::{Entries, FeatureServer};
-use crate::session::{Access, End, ResultSet, RowSink, RowStream, Session};
+use crate::session::{Access, End, ResultSet, RowSink, Session};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::schema::LiveTable;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, QualifiedName, Sql};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use indexmap::IndexMap;
 use std::sync::Arc;
 
@@ -333,16 +334,13 @@ async fn rows(session: &dyn Session, sql: &Sql, names: &[String]) -> Result<Made
             Ok(Column::new(name.clone(), CopyType::of(name, &column.data_type, UnscaledNumeric::Text)?))
         })
         .collect::<Result<Vec<_>>>()?;
-    let mut decoder = Decoder::new(columns, BatchSize::default());
-    let schema = decoder.schema();
-    let copy = format!("COPY (\n{text}\n) TO STDOUT (FORMAT binary)");
-    let RowStream::PgCopy(mut stream) = session.read(Blame::Target, DOING, &copy).await?;
+    let decoder = Decoder::new(columns, BatchSize::default());
+    let mut rows = frames::rows(session, Blame::Target, DOING, &text, decoder, of_values).await?;
     let mut batches = Vec::new();
-    while let Some(chunk) = stream.next().await {
-        batches.extend(decoder.decode(&chunk.map_err(of_values)?)?);
+    while let Some(batch) = rows.next().await? {
+        batches.push(batch);
     }
-    batches.extend(decoder.finish()?);
-    Ok(Made::Rows(schema, batches))
+    Ok(Made::Rows(rows.schema(), batches))
 }
 
 /// Makes a table of a query; how many rows it has.
@@ -392,20 +390,11 @@ fn unreadable(error: ArrowError) -> FlowError {
     FlowError::new(ErrorCode::InvalidValue, format!("the spine cannot be read: {error}"))
 }
 
-/// The table or the query that a text names: a name has no blanks but between double quotes.
+/// The table or the query that a text names.
 ///
 /// # Errors
-/// `invalid_value`, `query_writes`.
+/// As [`frames::query_or_table`].
 pub fn spine_query(text: &str) -> Result<ReadQuery> {
-    let outside = text.trim().split('"').step_by(2);
-    if outside.into_iter().any(|part| part.contains(|c: char| c.is_whitespace() || matches!(c, '(' | ';'))) {
-        return ReadQuery::parse(text)
-            .map_err(|error| FlowError { message: format!("the spine: {}", error.message), ..error });
-    }
-    let (schema, name) = QualifiedName::parse(text.trim())?;
-    let table = match schema {
-        Some(schema) => sql!("{table}", table = QualifiedName { schema, name }),
-        None => sql!("{name}", name),
-    };
-    ReadQuery::parse(&format!("SELECT * FROM {}", table.to_text(&Postgres)))
+    frames::query_or_table(text)
+        .map_err(|error| FlowError { message: format!("the spine: {}", error.message), ..error })
 }

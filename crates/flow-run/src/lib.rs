@@ -9,5 +9,7 @@ pub mod postgres;
 pub mod duckdb;
 pub mod transport;
 pub mod history;
+pub mod frames;
+pub mod partitions;
 pub mod features;
 pub mod execute;

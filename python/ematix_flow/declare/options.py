@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         order_by: str
         on_drift: Literal["error", "ignore"]
         migrate: bool
+        incremental: Literal["files"]
         incremental_column: str
         lookback: Duration | int
         null_watermark: Literal["error", "include", "skip"]

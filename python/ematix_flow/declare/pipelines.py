@@ -86,6 +86,8 @@ class Pipeline(Runnable):
         found = as_source(source, where)
         self._describe_load(where, found.export(), target, connection, mode, given)
         self._connections |= found.connections()
+        # A frame lives as long as what loads it.
+        self._source = found
 
     def _describe_load(
         self,
@@ -215,6 +217,12 @@ class PipelineFunction(Pipeline, Generic[F]):
         return f"<PipelineFunction {self._repr_said()}>"
 
 
+def frame_declared_by(pipeline: Runnable) -> Source | None:
+    """The source of a pipeline that loads a frame; None of any other."""
+    source = getattr(pipeline, "_source", None)
+    return source if isinstance(source, Source) and source.frame is not None else None
+
+
 CALL = ("name", "source", "target", "target_connection", "mode")
 # What runs after the one commit runs once; a target may say more of its own.
 _WHOLE_PIPELINE = checks.SCHEDULE | {"description", "owner", "tags", "lease", "run_timeout", "transforms_post"}
@@ -238,12 +246,12 @@ def _check_function(function: Any, where: str) -> None:
             code="invalid_value",
             hint="@ematix.pipeline(…) stands above `def customers(conn):`",
         )
-    # 0x20 a generator, 0x80 a coroutine, 0x200 both.
-    if code is not None and code.co_flags & 0x2A0:
+    # 0x80 a coroutine, 0x200 one that has a yield.
+    if code is not None and code.co_flags & 0x280:
         raise SpecError(
-            f"{where}: the function is async or has a yield",
+            f"{where}: the function is async",
             code="invalid_value",
-            hint="return SQL as text, or a Source: rows are read by the core, not in Python",
+            hint="return SQL as text, a Source or a frame; or yield rows or frames",
         )
     if code is not None:
         bound = 1 if hasattr(function, "__self__") else 0

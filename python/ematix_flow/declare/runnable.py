@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from ..ground.errors import SpecError
 from ..ground.mistakes import told_at_the_line
@@ -14,6 +15,8 @@ from .table import Table
 from .targets import Target, check_columns
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from typing_extensions import Unpack
 
     from ..show.reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
@@ -51,8 +54,22 @@ class Runner(Protocol):
         """The versions of a key, or past runs."""
         ...
 
-    def as_of(self, pipeline: Runnable, at: datetime | str, known: datetime | int | str | None) -> list[dict[str, Any]]:
+    def as_of(
+        self, pipeline: Runnable, at: datetime | str, known: datetime | int | str | UUID | None
+    ) -> list[dict[str, Any]]:
         """The rows of its target as they were."""
+        ...
+
+    def export(
+        self,
+        pipeline: Runnable,
+        path: str | os.PathLike[str],
+        as_of: datetime | str | None,
+        known: datetime | int | str | UUID | None,
+        run: int | str | UUID | None,
+        format: str | None,
+    ) -> int:
+        """Writes the rows of its target into a file."""
         ...
 
 
@@ -80,7 +97,7 @@ class Runnable:
     _connections: set[str]
     _post: Sequence[Any] = ()
 
-    def export(self) -> dict[str, Any]:
+    def declared(self) -> dict[str, Any]:
         """The pipeline as pipelines.toml has it."""
         return self._said
 
@@ -138,7 +155,7 @@ class Runnable:
         """The versions of a key: `history(17)`, `history({"id": 17, "region": "EU"})`. Without one: past runner()."""
         return runner().history(self, None if key is None else self._key(key))
 
-    def as_of(self, at: datetime | str, known_as_of: datetime | int | str | None = None) -> list[dict[str, Any]]:
+    def as_of(self, at: datetime | str, known_as_of: datetime | int | str | UUID | None = None) -> list[dict[str, Any]]:
         """The rows of the target that were valid at a time, ordered by their keys, each with `valid_from` and `valid_to`.
 
         `known_as_of` gives them as they were known after a run (its number on the target, or the end of its id), or by
@@ -146,6 +163,28 @@ class Runnable:
         a text.
         """
         return runner().as_of(self, at, known_as_of)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        as_of: datetime | str | None = None,
+        known_as_of: datetime | int | str | UUID | None = None,
+        run: int | str | UUID | None = None,
+        format: Literal["parquet", "csv", "json"] | None = None,
+    ) -> int:
+        """Writes the rows of the target into a file, which has its name when all are in it; gives how many they are.
+
+        The format is that in which the name ends (`.parquet`, `.csv.gz`, `.jsonl.zst`), unless said. `as_of` gives the
+        rows of a history that were valid at a time, `known_as_of` as they were known after a run or by a time; `run`
+        (its number on the target, or the end of its id) those that a run wrote or closed.
+
+        Raises:
+            SpecError: `option_not_for_mode`, the table does not keep what is asked for; `missing_option`, nothing says
+                the format.
+            TargetError: the file cannot be written.
+        """
+        return runner().export(self, path, as_of, known_as_of, run, format)
 
     def _key(self, key: Any) -> dict[str, Any]:
         if isinstance(key, Mapping):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ..ground.errors import SpecError
 from ..ground.mistakes import told_at_the_line
 from ..ground.names import a, qualified
 from ..ground.values import names, plain
 from .connections import ConnectionLike, connection_name
+from .frames import HeldFrame, as_frame
 
 
 class Source:
@@ -26,6 +28,7 @@ class Source:
         self._said = dict(said)
         self._kind = kind
         self._union = list(members)
+        self.frame: HeldFrame | None = None
 
     @staticmethod
     @told_at_the_line
@@ -76,15 +79,108 @@ class Source:
 
     @staticmethod
     @told_at_the_line
-    def parquet(path: str) -> Source:
-        """The rows of Parquet files. This version refuses it at the run."""
-        return Source(None, {"parquet": str(path)}, "parquet")
+    def files(
+        pattern: str,
+        format: Literal["parquet", "csv", "json"] | None = None,
+        *,
+        compression: Literal["none", "gzip", "zstd"] | None = None,
+        csv: Mapping[str, Any] | None = None,
+        storage: Mapping[str, str] | None = None,
+    ) -> Source:
+        """The rows of files: of a path, a glob or an address, as `files` in pipelines.toml.
+
+        Format and compression are those that the names end in, unless said. `csv` has `delimiter`, `quote`, `null` and, for
+        files without a first line of names, `columns`; `storage` says where an object store is: `endpoint`, `region` …
+
+        >>> Source.files("landing/*.csv.gz", csv={"delimiter": ";"})
+        Source.files('landing/*.csv.gz')
+        """
+        if not isinstance(pattern, (str, os.PathLike)) or not os.fspath(pattern):
+            raise SpecError(f"Source.files: {pattern!r} is no path", code="invalid_value", hint='"landing/*.csv"')
+        said: dict[str, Any] = {"files": os.fspath(pattern)}
+        options = {"format": format, "compression": compression, "csv": csv, "storage": storage}
+        said |= {name: plain(value) for name, value in options.items() if value is not None}
+        return Source(None, said, "files")
 
     @staticmethod
     @told_at_the_line
-    def csv(path: str) -> Source:
-        """The rows of CSV files. This version refuses it at the run."""
-        return Source(None, {"csv": str(path)}, "csv")
+    def parquet(path: str, *, storage: Mapping[str, str] | None = None) -> Source:
+        """The rows of Parquet files."""
+        return Source.files(path, "parquet", storage=storage)
+
+    @staticmethod
+    @told_at_the_line
+    def csv(
+        path: str,
+        *,
+        delimiter: str | None = None,
+        quote: str | None = None,
+        null: str | None = None,
+        columns: Sequence[str] | None = None,
+        storage: Mapping[str, str] | None = None,
+    ) -> Source:
+        """The rows of CSV files: each value is read as the type that the target declares, else it is text."""
+        given = {"delimiter": delimiter, "quote": quote, "null": null, "columns": columns and list(columns)}
+        csv = {name: value for name, value in given.items() if value is not None}
+        return Source.files(path, "csv", csv=csv or None, storage=storage)
+
+    @staticmethod
+    @told_at_the_line
+    def json(path: str, *, storage: Mapping[str, str] | None = None) -> Source:
+        """The rows of JSON files: an object a line, or one array of objects."""
+        return Source.files(path, "json", storage=storage)
+
+    @staticmethod
+    @told_at_the_line
+    def http(
+        url: str,
+        *,
+        records: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        paginate: Literal["link_header"] | Mapping[str, Any] | None = None,
+        auth: Mapping[str, Any] | None = None,
+        rate_limit: str | None = None,
+        method: Literal["GET", "POST"] | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout: str | None = None,
+        max_bytes: int | None = None,
+        max_pages: int | None = None,
+        retries: int | None = None,
+    ) -> Source:
+        """The rows that an API answers as JSON, a page at a time, as `http` in pipelines.toml.
+
+        `":watermark"` in `params` is how far the last run came. `"${env:TOKEN}"` stands for what nobody may read, and is
+        looked up when a run begins.
+
+        >>> Source.http("https://api.example.org/issues", records="items", paginate={"cursor": "next"})
+        Source.http('https://api.example.org/issues')
+        """
+        if not isinstance(url, str) or not url:
+            raise SpecError(f"Source.http: {url!r} is no address", code="invalid_value", hint='"https://…"')
+        options = {
+            "records": records,
+            "params": params,
+            "headers": headers,
+            "paginate": paginate,
+            "auth": auth,
+            "rate_limit": rate_limit,
+            "method": method,
+            "body": body,
+            "timeout": timeout,
+            "max_bytes": max_bytes,
+            "max_pages": max_pages,
+            "retries": retries,
+        }
+        said = {name: plain(value) for name, value in options.items() if value is not None}
+        return Source(None, {"http": {"url": url} | said}, "http")
+
+    @staticmethod
+    def of_frame(frame: HeldFrame) -> Source:
+        """The rows of a frame, which is kept as long as the source."""
+        found = Source(None, {"frame": frame.export()}, "of_frame")
+        found.frame = frame
+        return found
 
     def export(self) -> dict[str, Any]:
         """The source as pipelines.toml has it."""
@@ -103,7 +199,12 @@ class Source:
     def __repr__(self) -> str:
         if self._union:
             return f"Source.{self._kind}({', '.join(map(repr, self._union))})"
+        if self.frame is not None:
+            return f"<Source of {self.frame.words}>"
         shown = next(iter(self._said.values()))
+        if self._kind == "http":
+            # Behind the ? may stand a key.
+            shown = shown["url"].partition("?")[0]
         first = "" if self.connection is None else f"{self.connection!r}, "
         return f"Source.{self._kind}({first}{shown!r})"
 
@@ -114,12 +215,8 @@ def as_source(value: object, where: str) -> Source:
         return value
     if isinstance(value, str):
         hint = 'write Source.postgres_query(connect("name"), "SELECT …")'
-    elif hasattr(value, "__arrow_c_stream__") or hasattr(value, "__dataframe__"):
-        raise SpecError(
-            f"{where}: a frame as a source is not supported yet",
-            code="not_yet_supported",
-            hint="write it to a table first, and load from that",
-        )
+    elif (frame := as_frame(value)) is not None:
+        return Source.of_frame(frame)
     else:
-        hint = "a source is Source.postgres_query(…) or Source.postgres_table(…)"
+        hint = "a source is Source.postgres_query(…), Source.files(…), Source.http(…) or a frame"
     raise SpecError(f"{where}: {a(type(value))} is not a source", code="invalid_value", hint=hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 from weakref import WeakSet
@@ -12,16 +12,19 @@ from ..declare.connections import NamedConnection, connection_name
 from ..ground.errors import SpecError
 from ..ground.mistakes import told_at_the_line
 from ..ground.secret import Secret, without_passwords
+from .frames import Prefer, frame_of, library
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .._core import Features, Session
+    from .._core import Features, RecordBatches, Session
     from ..declare.options import Mode, PipelineOptions
     from ..show.reports import RunReport
 
 R = TypeVar("R")
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
+NumericAs: TypeAlias = Literal["decimal", "float", "text"]
+InfinityAs: TypeAlias = Literal["error", "null"]
 
 
 class Connection(NamedConnection):
@@ -134,16 +137,77 @@ class Connection(NamedConnection):
         query_or_table: str,
         params: Params = None,
         *,
-        prefer: Literal["auto", "polars", "pandas", "pyarrow", "arrow"] = "auto",
+        prefer: Prefer = "auto",
         batch_rows: int | None = None,
         partition_on: str | None = None,
+        numeric: NumericAs = "decimal",
+        infinity: InfinityAs = "error",
     ) -> Any:
-        """The rows of a query as a frame. This version refuses it: `not_yet_supported`."""
-        raise _not_yet("read_df")
+        """The rows of a query, or of a table by its name, as a frame of polars, else of pandas, else of pyarrow, else as
+        an object that whatever reads Arrow can read; `prefer` names one. They are read in a session of their own, which
+        only reads.
 
-    def read_batches(self, query_or_table: str, params: Params = None, *, batch_rows: int = 65536) -> Any:
-        """The rows of a query as Arrow batches. This version refuses it: `not_yet_supported`."""
-        raise _not_yet("read_batches")
+        `partition_on` names a column by whose values two sessions read a half each at the same time, and of the same
+        instant; the order of the rows is then any. `numeric` and `infinity` say what becomes of what Arrow does not hold.
+
+        Raises:
+            ConnectError: no connection, or no log-in.
+            SourceError: the query failed; `.sqlstate` says why.
+            SpecError: `import_failed` where the library is not installed; `invalid_value` for numeric without precision.
+            TargetError: `cast_failed` for a value that Arrow does not hold, with `row` and `column` in `.context`.
+
+        >>> with connect("crm") as conn:  # on a server
+        ...     conn.read_df("app.customers").shape
+        (3, 3)
+        """
+        name = library(prefer, "read_df")
+        batches = self._read(
+            query_or_table,
+            params,
+            numeric=numeric,
+            infinity=infinity,
+            batch_rows=batch_rows,
+            plain=name == "polars",
+            partition_on=partition_on,
+        )
+        with batches:
+            return frame_of(batches.frame(), name)
+
+    def read_batches(
+        self,
+        query_or_table: str,
+        params: Params = None,
+        *,
+        batch_rows: int = 65536,
+        numeric: NumericAs = "decimal",
+        infinity: InfinityAs = "error",
+        plain: bool = False,
+    ) -> RecordBatches:
+        """The rows of a query, or of a table by its name, as Arrow batches that are read while they are taken, so that
+        any number of rows passes in the memory of a few batches.
+
+        It is an iterator of batches, or a stream for whatever reads Arrow (`__arrow_c_stream__`), once. It closes at its
+        end, at the end of a `with`, by `close()`, and where nobody has it any more. `plain` has no type that polars does
+        not know.
+
+        Raises:
+            ConnectError: no connection, or no log-in.
+            SourceError: the query failed; `.sqlstate` says why.
+            SpecError: `invalid_value` for numeric without precision.
+
+        >>> with connect("crm") as conn:  # on a server
+        ...     sum(len(batch) for batch in conn.read_batches("app.customers"))
+        3
+        """
+        return self._read(
+            query_or_table, params, numeric=numeric, infinity=infinity, batch_rows=batch_rows, plain=plain
+        )
+
+    def _read(self, query_or_table: str, params: Params, **options: Any) -> RecordBatches:
+        from .._core import read
+
+        self.check("read")
+        return read(*self._leads_to(), query_or_table, params, **options)
 
     def write_df(
         self,
@@ -156,8 +220,32 @@ class Connection(NamedConnection):
         dry_run: bool = False,
         **options: Unpack[PipelineOptions],
     ) -> RunReport:
-        """Loads a frame by a load strategy. This version refuses it: `not_yet_supported`."""
-        raise _not_yet("write_df")
+        """Loads a frame into a table by a load strategy, as `pipeline.sync` loads a source: one plan, one transaction.
+
+        Args:
+            frame: what has `__arrow_c_stream__` or `__arrow_c_array__` (polars, pyarrow, duckdb …), a DataFrame of pandas,
+                a list of dicts, dataclasses or pydantic models, or an iterator of these or of batches, which is read as
+                it comes.
+            table: "schema.table"; a table that does not exist is made, of the types that the frame has.
+            mode: append, truncate, merge, scd1 or scd2.
+            target: a declared class, whose types the values must have; its name must be `table`.
+            if_exists: "error" refuses a table that exists.
+            dry_run: run it and roll back.
+            options: as in pipelines.toml: `keys`, `handle_deletes` …
+
+        Raises:
+            SpecError, DriftError, DataError, TargetError, ConnectError, LockedError: as it failed; nothing is written then.
+
+        >>> report = connect("warehouse").write_df(  # on a server
+        ...     [{"customer_id": 17, "plan": "free"}, {"customer_id": 42, "plan": "team"}],
+        ...     "analytics.plans",
+        ...     mode="merge",
+        ...     keys="customer_id",
+        ... )
+        >>> report.rows_inserted
+        2
+        """
+        return _writers[0](self, frame, table, mode, target, if_exists, dry_run, options)
 
     def features(self) -> Features:
         """What answers for feature views, with sessions of its own: questions do not wait for each other."""
@@ -199,6 +287,15 @@ class Connection(NamedConnection):
         dsn = None if self._dsn is None else self._dsn.reveal()
         bare = None if dsn is None else without_passwords(dsn)
         return _rebuilt, (self.name, bare, self._left_behind or bare != dsn)
+
+
+Writer: TypeAlias = "Callable[..., RunReport]"
+_writers: list[Writer] = []
+
+
+def written_by(writer: Writer) -> None:
+    """Says who writes frames: a later layer, which runs pipelines."""
+    _writers[:] = [writer]
 
 
 _open: WeakSet[Connection] = WeakSet()

@@ -6,6 +6,7 @@ reports, the line that tells of progress.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from ..ground.errors import FlowError, SpecError, class_of, from_dict
 from ..ground.values import text_of
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from .._core import Engine, Run
     from ..declare.runnable import Runnable
     from ..show.reports import CheckReport, KeyHistory, Plan, RunHistory, RunReport, ValidationReport
@@ -43,6 +46,16 @@ def plan(pipeline: str | Runnable, *, connect: bool) -> Plan:
     if item.get("errors"):
         raise from_dict({"errors": item["errors"]})
     return Plan(item)
+
+
+def columns(pipeline: Runnable) -> list[tuple[str, str]]:
+    """The columns that the rows of its frame have in the target's database, each with its type.
+
+    Raises:
+        FlowError: what a plan refuses.
+    """
+    made, name = _engine(pipeline)
+    return made.columns(name)
 
 
 def validate(pipeline: str | Runnable, *, connect: bool) -> ValidationReport:
@@ -74,12 +87,34 @@ def history(pipeline: str | Runnable, key: Mapping[str, Any] | None) -> RunHisto
     return KeyHistory(_read(engine.history(name, said)))
 
 
-def as_of(pipeline: str | Runnable, at: datetime | str, known: datetime | int | str | None) -> list[dict[str, Any]]:
+def as_of(
+    pipeline: str | Runnable, at: datetime | str, known: datetime | int | str | UUID | None
+) -> list[dict[str, Any]]:
     """The rows of its target that were valid at a time, as they are known now or were then."""
     engine, name = _engine(pipeline)
     found = _read(engine.as_of(name, _instant(at, "as_of"), None if known is None else _run(known)))
     own = ("valid_from", "valid_to")
     return [{**row["values"], **{column: row[column] for column in own}} for row in found["rows"]]
+
+
+def export(
+    pipeline: str | Runnable,
+    path: str | os.PathLike[str],
+    as_of: datetime | str | None,
+    known: datetime | int | str | UUID | None,
+    run: int | str | UUID | None,
+    format: str | None,
+) -> int:
+    """Writes the rows of its target into a file."""
+    if as_of is not None and run is not None:
+        raise SpecError("export: as_of and run", code="conflicting_options", hint="give one of them")
+    if known is not None and as_of is None:
+        hint = "say as_of, the time of the rows, too"
+        raise SpecError("export: known_as_of without as_of", code="missing_option", hint=hint)
+    engine, name = _engine(pipeline)
+    at = None if as_of is None else _instant(as_of, "as_of")
+    then = None if known is None else _run(known)
+    return engine.export(name, os.fspath(path), format, at, then, None if run is None else _run(run))
 
 
 def _instant(value: datetime | str, what: str) -> str:
@@ -92,8 +127,8 @@ def _instant(value: datetime | str, what: str) -> str:
     return value
 
 
-def _run(value: datetime | int | str) -> str:
-    return str(value) if isinstance(value, int) else _instant(value, "known_as_of")
+def _run(value: datetime | int | str | UUID) -> str:
+    return _instant(value, "known_as_of") if isinstance(value, (datetime, str)) else str(value)
 
 
 def run_due(pipelines: Sequence[Runnable], jobs: int) -> list[RunReport]:

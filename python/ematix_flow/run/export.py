@@ -12,6 +12,9 @@ that cannot be imported ends it with the user's traceback and exit code 2.
 Where EMATIX_FLOW_ASKER is set, a `flow` asks, which tells of errors itself: the registry holds those of the modules
 that cannot be imported beside the pipelines of the others, `{"errors": […]}`, and in place of any other answer stands
 `{"error": {"code", "message", "details", "hint", "context", "location"}}`.
+
+A `flow` that says `"frames": "piped"` takes the rows of a frame from here, too: behind the line of the answer the process
+stays, and for each line on stdin it sends them by stdout, in the parts that the core's `pipe.rs` describes.
 """
 
 from __future__ import annotations
@@ -19,18 +22,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..declare import registry as declared
 from ..declare.connections import connection_name, dsn_named
-from ..declare.pipelines import PipelineFunction
+from ..declare.frames import as_frame
+from ..declare.pipelines import PipelineFunction, frame_declared_by
 from ..declare.runnable import Runnable
 from ..declare.source import Source
 from ..declare.table import Table
 from ..ground.errors import FlowError, SpecError
 from ..ground.secret import Secret
-from . import transforms
+from . import pour, transforms
 from .connections import Connection
 from .modules import load, load_sound, print_traceback, tell, told
 
@@ -42,12 +47,17 @@ TERMINATED = "SIGTERM"
 
 
 def registry(
-    pipelines: Iterable[Runnable], *, every_transform: bool = True, errors: Sequence[dict[str, Any]] = ()
+    pipelines: Iterable[Runnable],
+    *,
+    every_transform: bool = True,
+    errors: Sequence[dict[str, Any]] = (),
+    frames_by_call: bool = False,
 ) -> str:
     """The registry of some pipelines as JSON: they, their tables, and the connections made from a DSN.
 
     Of the transforms every one that was declared, or only those to which the pipelines refer. `errors` are those of
-    modules that could not be imported.
+    modules that could not be imported. `frames_by_call` is for another process: it asks for a frame that a pipeline
+    declares as for one that a function returns.
 
     Raises:
         SpecError: `duplicate_name` for two different declarations of one table.
@@ -81,7 +91,7 @@ def registry(
         "version": __version__,
         "connections": {name: {"dsn": dsn} for name in sorted(names) if (dsn := dsn_named(name)) is not None},
         "tables": {key: table.export() for key, table in tables.items() if table.feature is None},
-        "pipelines": {pipeline.name: _with_functions(pipeline) for pipeline in found},
+        "pipelines": {pipeline.name: _by_call(_with_functions(pipeline), frames_by_call) for pipeline in found},
         "transforms": transforms,
         "places": places,
     }
@@ -92,12 +102,18 @@ def registry(
     return _json(document)
 
 
-def registry_of(pipelines: Iterable[Runnable], errors: Sequence[dict[str, Any]]) -> str:
+def registry_of(
+    pipelines: Iterable[Runnable], errors: Sequence[dict[str, Any]], *, frames_by_call: bool = False
+) -> str:
     """The registry for a `flow`, with all that is wrong with it."""
     try:
-        return registry(pipelines, errors=errors)
+        return registry(pipelines, errors=errors, frames_by_call=frames_by_call)
     except FlowError as error:
         return registry((), errors=[*errors, told(error)])
+
+
+def _by_call(said: dict[str, Any], frames: bool) -> dict[str, Any]:
+    return said | {"source": {"callable": True}} if frames and "frame" in said.get("source", ()) else said
 
 
 def _transforms_of(pipeline: Runnable) -> list[str]:
@@ -128,7 +144,7 @@ def _functions_after(pipeline: Runnable) -> dict[str, Callable[..., Any]]:
 
 
 def _with_functions(pipeline: Runnable) -> dict[str, Any]:
-    said = pipeline.export()
+    said = pipeline.declared()
     names = iter([name for name, _ in _called_after(pipeline)])
     if "targets" in said:
         said = said | {"targets": [_named_functions(load, names) for load in said["targets"]]}
@@ -143,12 +159,14 @@ def _named_functions(said: dict[str, Any], names: Iterator[str]) -> dict[str, An
     return said | {"transforms_post": steps} if steps else said
 
 
-def answerer(pipelines: Iterable[Runnable]) -> Callable[[str, str], str]:
+def answerer(pipelines: Iterable[Runnable], kept: list[Source] | None = None) -> Callable[[str, str], str]:
     """What answers the core: `call("resolve", {"pipeline": …})` and `call("call", {"transform": …})`, JSON both ways.
 
-    The requests carry the connection that the core resolved: `{"connection": {"name": …, "dsn": …}}`.
+    The requests carry the connection that the core resolved: `{"connection": {"name": …, "dsn": …}}`. Frames that
+    functions returned are `kept` until `call("release", {"frame": …})`.
     """
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
+    frames: list[Source] = [] if kept is None else kept
 
     def call(verb: str, text: str) -> str:
         request = _request(text)
@@ -158,9 +176,12 @@ def answerer(pipelines: Iterable[Runnable]) -> Callable[[str, str], str]:
 
     def answer(verb: str, request: dict[str, Any]) -> dict[str, Any]:
         if verb == "resolve":
-            return _resolve(by_name, request)
+            return _resolve(by_name, request, frames)
         if verb == "call":
             return _call(by_name, request)
+        if verb == "release":
+            _release(frames, request["frame"])
+            return {}
         raise SpecError(f"the core asks for {verb!r}, which this version does not know", code="not_yet_supported")
 
     return call
@@ -186,29 +207,40 @@ def _request(text: str) -> dict[str, Any]:
     return request
 
 
-def _resolve(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, Any]:
+def _resolve(pipelines: dict[str, Runnable], request: dict[str, Any], kept: list[Source]) -> dict[str, Any]:
     pipeline = declared.pipeline_named(request["pipeline"], pipelines)
     if not isinstance(pipeline, PipelineFunction):
-        raise SpecError(f"pipeline `{pipeline.name}` is not a function", code="invalid_value")
-    given = pipeline.export()["source"].get("connection")
+        source = frame_declared_by(pipeline)
+        if source is None:
+            raise SpecError(f"pipeline `{pipeline.name}` is not a function", code="invalid_value")
+        kept.append(source)
+        exported: dict[str, Any] = source.export()
+        return exported
+    given = pipeline.declared()["source"].get("connection")
     with _connection(request, given) as connection:
-        return _answer(pipeline.resolve(connection), connection, f"pipeline {pipeline.name}")
+        return _answer(pipeline.resolve(connection), connection, f"pipeline {pipeline.name}", kept)
 
 
-def _answer(value: object, given: Connection, where: str) -> dict[str, Any]:
-    """What a pipeline function returned, as the core wants it: a query or a table, and its connection if another.
+def _answer(value: object, given: Connection, where: str, kept: list[Source]) -> dict[str, Any]:
+    """What a pipeline function returned, as the core wants it: a query, a table, files or a frame, and its connection if
+    another.
 
     Raises:
         SpecError: `invalid_value` for what is neither SQL text nor a Source.
     """
     if isinstance(value, str) and value.strip():
         return {"query": value}
+    frame = None if isinstance(value, Source) else as_frame(value)
+    if frame is not None:
+        value = Source.of_frame(frame)
     if not isinstance(value, Source):
         raise SpecError(
             f"{where} returned {'nothing' if value is None else f'a {type(value).__name__}'}",
             code="invalid_value",
-            hint="return SQL as text, or a Source",
+            hint="return SQL as text, a Source, or a frame",
         )
+    if "frame" in value.export():
+        kept.append(value)
     said = value.export()
     if said.get("connection") == connection_name(given, where):
         del said["connection"]
@@ -216,6 +248,14 @@ def _answer(value: object, given: Connection, where: str) -> dict[str, Any]:
     if "connection" in said and said["connection"] in dsns:
         said["connections"] = dsns
     return said
+
+
+def _release(kept: list[Source], number: int) -> None:
+    """Keeps a frame no longer, once: two answers may have given the same."""
+    for at, source in enumerate(kept):
+        if source.export()["frame"]["id"] == number:
+            del kept[at]
+            return
 
 
 def _call(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +283,7 @@ def main(argv: Sequence[str]) -> int:
     """`python -m ematix_flow.export`: answers on what was stdout when it began; prints of the user go to stderr.
 
     A `flow` says by EMATIX_FLOW_ASKER=holding that it keeps stdin open behind the line of its request: where that ends,
-    the answer is not wanted any more.
+    nothing is wanted any more. A line more is its wish for the rows of a frame.
     """
     verbs = {"registry": 0, "resolve": 1, "call": 1}
     if not argv or argv[0] not in verbs or len(argv) < 1 + verbs[argv[0]]:
@@ -254,22 +294,27 @@ def main(argv: Sequence[str]) -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    wishes = threading.Semaphore(0)
     if os.environ.get("EMATIX_FLOW_ASKER") == "holding":
         text = _line(0)
-        _end_with_the_asker(_stdin_apart())
+        _end_with_the_asker(_stdin_apart(), wishes)
     else:
         text = sys.stdin.read() if names else ""
     request = _request(text) if names else {}
     del text
     modules = argv[1 + len(names) :] or request.get("modules") or module_names_of_environment()
     answer = _answer_to_flow if os.environ.get("EMATIX_FLOW_ASKER") else _answer_to_people
+    kept: list[Source] = []
     try:
-        code, found = answer(verb, names, modules, request)
+        code, found = answer(verb, names, modules, request, kept)
+        if found:
+            answers.write(found + "\n")
+            answers.flush()
+        if kept and request.get("frames") == "piped":
+            pour.at_each_wish(kept[-1], names[0], wishes, answers.fileno())
     except KeyboardInterrupt as wish:
         # Whoever asked knows.
         return 143 if wish.args == (TERMINATED,) else 130
-    if found:
-        answers.write(found + "\n")
     answers.close()
     return code
 
@@ -291,10 +336,9 @@ def _stdin_apart() -> int:
     return file
 
 
-def _end_with_the_asker(file: int) -> None:
+def _end_with_the_asker(file: int, wishes: threading.Semaphore) -> None:
     """Interrupts this process where its asker wishes that, or is gone, or where it is to terminate with its group."""
     import signal
-    import threading
 
     def terminate(_number: int, _frame: object) -> None:
         # As an interrupt: what a function has under way on a server is cancelled there.
@@ -304,7 +348,7 @@ def _end_with_the_asker(file: int) -> None:
 
     def wait() -> None:
         while os.read(file, 1):
-            pass
+            wishes.release()
         # A signal, since what sleeps in the system does not look whether it was interrupted.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         threading.Event().wait(GRACE_SECONDS)
@@ -313,18 +357,20 @@ def _end_with_the_asker(file: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _found(verb: str, names: Sequence[str], pipelines: list[Runnable], request: dict[str, Any]) -> str:
+def _found(
+    verb: str, names: Sequence[str], pipelines: list[Runnable], request: dict[str, Any], kept: list[Source]
+) -> str:
     """The answer to a call."""
     request["pipeline" if verb == "resolve" else "transform"] = names[0]
-    return answerer(pipelines)(verb, _json(request))
+    return answerer(pipelines, kept)(verb, _json(request))
 
 
 def _answer_to_people(
-    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any]
+    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any], kept: list[Source]
 ) -> tuple[int, str]:
     try:
         pipelines = load(modules)
-        return 0, registry(pipelines) if verb == "registry" else _found(verb, names, pipelines, request)
+        return 0, registry(pipelines) if verb == "registry" else _found(verb, names, pipelines, request, kept)
     except FlowError as error:
         tell(error)
         return 2, ""
@@ -334,16 +380,16 @@ def _answer_to_people(
 
 
 def _answer_to_flow(
-    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any]
+    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any], kept: list[Source]
 ) -> tuple[int, str]:
     try:
         pipelines, failed = load_sound(modules)
         errors = [told(error) for error in failed]
         if verb == "registry":
-            return 0, registry_of(pipelines, errors)
+            return 0, registry_of(pipelines, errors, frames_by_call=True)
         if errors:
             return 2, _error(errors[0])
-        return 0, _found(verb, names, pipelines, request)
+        return 0, _found(verb, names, pipelines, request, kept)
     except FlowError as error:
         return 2, _error(told(error))
     except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
@@ -366,11 +412,7 @@ def _error(error: dict[str, Any]) -> str:
 
 def raised_by(verb: str, name: str) -> str:
     """What happened, where a function of the user's raised."""
-    return (
-        f"the function of `{name}` raised an exception"
-        if verb == "resolve"
-        else f"transform `{name}` raised an exception"
-    )
+    return pour.RAISED.format(name=name) if verb == "resolve" else f"transform `{name}` raised an exception"
 
 
 def module_names_of_environment() -> list[str]:

@@ -8,17 +8,17 @@ import decimal
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..declare.connections import ConnectionLike, connection_name
 from ..declare.features import Asked, TrainingSet
 from ..ground.errors import SpecError
 from .connections import Connection
+from .frames import Library, frame_of, is_there, library
 
 if TYPE_CHECKING:
     import asyncio
 
-    from .._core import Frame
 
 # Connections that are known by their names alone: each keeps its pool.
 _named: dict[str, Connection] = {}
@@ -87,7 +87,7 @@ def training_set(conn: ConnectionLike, wanted: TrainingSet) -> Any:
     """Features joined to a spine: a frame, or the number of rows of the table that it was written to."""
     import json
 
-    made_as = _library(wanted) if wanted.into is None else ""
+    made_as = _library(wanted) if wanted.into is None else "arrow"
     spine, types = _spine(wanted)
     request = {
         "views": [{"view": view, "max_age": age} for view, age in zip(wanted.views, wanted.ages, strict=True)],
@@ -99,7 +99,7 @@ def training_set(conn: ConnectionLike, wanted: TrainingSet) -> Any:
         "types": types,
     }
     made = _connection(conn, "training_set").features().training_set(json.dumps(request), spine)
-    return made if isinstance(made, int) else _frame(made, made_as)
+    return made if isinstance(made, int) else frame_of(made, made_as)
 
 
 def _connection(conn: ConnectionLike, where: str) -> Connection:
@@ -120,7 +120,7 @@ def _spine(wanted: TrainingSet) -> tuple[Any, dict[str, str]]:
             )
         return None, {}
     if type(spine).__module__.partition(".")[0] == "pandas":
-        if not _is_there("pyarrow"):
+        if not is_there("pyarrow"):
             raise SpecError(
                 "training_set: a frame of pandas crosses as Arrow, and there is no pyarrow",
                 code="import_failed",
@@ -228,38 +228,9 @@ def _numeric(values: Sequence[Any]) -> str:
     return f"numeric({whole + scale},{scale})" if whole + scale <= 76 else "numeric"
 
 
-def _library(wanted: TrainingSet) -> str:
-    """As what the training set comes."""
-    if wanted.prefer != "auto":
-        needed = {"pandas": ("pandas", "pyarrow"), "arrow": ()}.get(wanted.prefer, (wanted.prefer,))
-        for module in needed:
-            if not _is_there(module):
-                raise SpecError(
-                    f"training_set: there is no {module}",
-                    code="import_failed",
-                    hint=f'pip install {" ".join(needed)}, or take prefer="arrow", which whatever reads Arrow can read',
-                )
-        return wanted.prefer
+def _library(wanted: TrainingSet) -> Library:
+    """As what the training set comes: as the spine did, where nothing is preferred."""
     own = type(wanted.spine).__module__.partition(".")[0]
-    if own in ("polars", "pandas", "pyarrow"):
-        return own
-    if _is_there("polars"):
-        return "polars"
-    if not _is_there("pyarrow"):
-        return "arrow"
-    return "pandas" if _is_there("pandas") else "pyarrow"
-
-
-def _is_there(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None
-
-
-def _frame(made: Frame, library: str) -> Any:
-    if library == "polars":
-        return import_module("polars").DataFrame(made)
-    if library in ("pandas", "pyarrow"):
-        table = import_module("pyarrow").table(made)
-        return table.to_pandas() if library == "pandas" else table
-    return made
+    if wanted.prefer == "auto" and own in ("polars", "pandas", "pyarrow"):
+        return cast("Library", own)
+    return library(wanted.prefer, "training_set")

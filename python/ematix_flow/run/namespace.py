@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..declare import options as checks
 from ..declare import registry
@@ -18,6 +19,8 @@ from ..ground.mistakes import told_at_the_line
 from . import engine
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from typing_extensions import Unpack
 
     from ..declare.options import Mode, PipelineOptions
@@ -65,7 +68,7 @@ class PipelineNamespace:
         >>> report.status, report.rows_in, report.rows_inserted
         ('success', 3, 3)
         """
-        found = self._once("sync", source, target, target_connection, mode, name, options)
+        found = self.once("sync", source, target, target_connection, mode, name, options)
         return engine.run(found, {"dry_run": True} if dry_run else {})
 
     def sync_async(
@@ -80,7 +83,7 @@ class PipelineNamespace:
         **options: Unpack[PipelineOptions],
     ) -> Awaitable[RunReport]:
         """As `sync`, to be awaited. Cancelling the task cancels the run on the server."""
-        found = self._once("sync_async", source, target, target_connection, mode, name, options)
+        found = self.once("sync_async", source, target, target_connection, mode, name, options)
         return engine.run_async(found, {"dry_run": True} if dry_run else {})
 
     def run(self, pipeline: str | Runnable) -> RunReport:
@@ -127,13 +130,26 @@ class PipelineNamespace:
         return engine.history(found, None if key is None else found._key(key))
 
     def as_of(
-        self, pipeline: str | Runnable, at: datetime | str, known_as_of: datetime | int | str | None = None
+        self, pipeline: str | Runnable, at: datetime | str, known_as_of: datetime | int | str | UUID | None = None
     ) -> list[dict[str, Any]]:
         """The rows of its target that were valid at a time; see `Pipeline.as_of`."""
         return engine.as_of(_found(pipeline), at, known_as_of)
 
+    def export(
+        self,
+        pipeline: str | Runnable,
+        path: str | os.PathLike[str],
+        *,
+        as_of: datetime | str | None = None,
+        known_as_of: datetime | int | str | UUID | None = None,
+        run: int | str | UUID | None = None,
+        format: Literal["parquet", "csv", "json"] | None = None,
+    ) -> int:
+        """Writes the rows of its target into a file; see `Pipeline.export`."""
+        return engine.export(_found(pipeline), path, as_of, known_as_of, run, format)
+
     @told_at_the_line
-    def _once(
+    def once(
         self,
         function: str,
         source: Any,
@@ -143,6 +159,7 @@ class PipelineNamespace:
         name: str | None,
         given: Mapping[str, Any],
     ) -> Pipeline:
+        """A pipeline that is run on the spot, for `function`, which is called so in errors."""
         checks.refuse_unknown(function, given, (*CALL, "dry_run"), scheduled=False)
         called = as_target(target, f"pipeline.{function}").name if name is None else name
         return _Once(called, source, target, connection, mode, given)

@@ -16,6 +16,7 @@ import rust_source
 CRATES = (
     "ematix-flow-core",
     "ematix-flow-arrow",
+    "ematix-flow-files",
     "ematix-flow-run",
     "ematix-flow-telemetry",
     "ematix-flow-cli",

@@ -28,6 +28,7 @@ REPOSITORY = Path(__file__).parents[3]
 # Options that no plan shows, and why.
 WITHOUT_A_PLAN = {
     "target_connection": "the executor opens it; a plan knows no connections",
+    "incremental": "the executor lists the files; test_files_source.py reads such a plan",
     "description": "for people",
     "owner": "for people",
     "tags": "for selecting pipelines",

@@ -81,6 +81,10 @@ class Core(types.ModuleType):
                 core.asked.append(("validate", pipeline, connect))
                 return json.dumps(core.answers["validate"])
 
+            def columns(self, pipeline: str) -> list[tuple[str, str]]:
+                core.asked.append(("columns", pipeline))
+                return [("id", "bigint")]
+
             def check(self, pipeline: str) -> str:
                 core.asked.append(("check", pipeline))
                 return json.dumps(core.answers["check"])
@@ -92,6 +96,19 @@ class Core(types.ModuleType):
             def as_of(self, pipeline: str, at: str, known: str | None) -> str:
                 core.asked.append(("as_of", pipeline, at, known))
                 return json.dumps(core.answers["as_of"])
+
+            def export(
+                self,
+                pipeline: str,
+                path: str,
+                format: str | None,
+                at: str | None,
+                known: str | None,
+                run: str | None,
+            ) -> int:
+                core.asked.append(("export", pipeline, path, format, at, known, run))
+                rows: int = core.answers["export"]
+                return rows
 
         class Session:
             def __init__(self, dsn: str | None, name: str | None) -> None:
@@ -113,6 +130,88 @@ class Core(types.ModuleType):
 
             def close(self) -> None:
                 core.asked.append(("close",))
+
+        class RecordBatch:
+            def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+                raise NotImplementedError
+
+            def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+                raise NotImplementedError
+
+            def __len__(self) -> int:
+                return 0
+
+            def column_names(self) -> list[str]:
+                return []
+
+        class RecordBatches:
+            """Batches without rows."""
+
+            def __arrow_c_schema__(self) -> Any:
+                raise NotImplementedError
+
+            def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+                raise NotImplementedError
+
+            def __iter__(self) -> Any:
+                return self
+
+            def __next__(self) -> Any:
+                raise StopIteration
+
+            def frame(self) -> Any:
+                """The rest of the rows."""
+                return {}
+
+            def column_names(self) -> list[str]:
+                """None."""
+                return []
+
+            def close(self) -> None:
+                """Ends it."""
+                core.asked.append(("close",))
+
+            def __enter__(self) -> Any:
+                return self
+
+            def __exit__(self, kind: object, error: object, traceback: object) -> None:
+                self.close()
+
+        def read(
+            dsn: str | None,
+            name: str | None,
+            statement: str,
+            params: Any = None,
+            *,
+            numeric: str = "decimal",
+            infinity: str = "error",
+            batch_rows: int | None = None,
+            plain: bool = False,
+            partition_on: str | None = None,
+        ) -> Any:
+            core.asked.append(("read", statement, params))
+            return RecordBatches()
+
+        def read_parts(
+            dsn: str | None, name: str | None, statement: str, params: Any, partition_on: str | None, parts: int
+        ) -> Any:
+            core.asked.append(("read_parts", statement, params, partition_on, parts))
+            return {}, [statement]
+
+        def open_partitions(place: Any, columns: Any) -> str:
+            core.asked.append(("open_partitions", place, columns))
+            return "_ematix_partitions_fake"
+
+        def fill_partition(place: Any, table: str, attempt: str, held: Any) -> int:
+            core.asked.append(("fill_partition", place, table))
+            return 0
+
+        def accept_partitions(place: Any, table: str, columns: Any, attempts: Any) -> str:
+            core.asked.append(("accept_partitions", place, table, columns))
+            return "SELECT 1 AS id"
+
+        def close_partitions(place: Any, table: str) -> None:
+            core.asked.append(("close_partitions", place, table))
 
         class Features:
             def __init__(self, dsn: str | None, name: str | None) -> None:
@@ -151,8 +250,27 @@ class Core(types.ModuleType):
             def __len__(self) -> int:
                 return 0
 
+        class Pipe:
+            def __init__(self, write: Any) -> None:
+                self.write = write
+
+            def pour(self, held: Any) -> None:
+                raise NotImplementedError
+
+            def fail(self, told: str) -> None:
+                raise NotImplementedError
+
         self.Engine = Engine
         self.Features = Features
+        self.Pipe = Pipe
+        self.RecordBatch = RecordBatch
+        self.RecordBatches = RecordBatches
+        self.accept_partitions = accept_partitions
+        self.close_partitions = close_partitions
+        self.fill_partition = fill_partition
+        self.open_partitions = open_partitions
+        self.read = read
+        self.read_parts = read_parts
         self.Frame = Frame
         self.Session = Session
 

@@ -18,8 +18,6 @@ from ematix_flow.declare import registry
 from ematix_flow.run import export
 
 EXAMPLES = Path(__file__).parents[1] / "typing"
-# What this version declares and does not do yet.
-NOT_YET = ("read_df", "write_df")
 
 
 @pytest.fixture
@@ -40,18 +38,9 @@ def run(node: ast.stmt, name: str, module: types.ModuleType) -> None:
 
 
 @pytest.mark.parametrize(("name", "pipelines"), [("prd.py", 2), ("projects.py", 11)])
-def test_every_example_runs_but_what_is_refused_by_name(name: str, pipelines: int, module: types.ModuleType) -> None:
-    refused = []
+def test_every_example_runs(name: str, pipelines: int, module: types.ModuleType) -> None:
     for node in statements(name):
-        source = ast.unparse(node)
-        try:
-            run(node, name, module)
-        except SpecError as error:
-            assert error.code == "not_yet_supported" and any(word in source for word in NOT_YET), source
-            refused.append(source)
-            # What the statement would have named.
-            module.__dict__.setdefault("df", None)
-    assert len(refused) == {"prd.py": 2, "projects.py": 1}[name]
+        run(node, name, module)
     assert len(registry.pipelines) == pipelines
     assert len(json.loads(export.registry(registry.pipelines.values()))["pipelines"]) == pipelines
 

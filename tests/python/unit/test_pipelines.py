@@ -53,7 +53,7 @@ QUERY = Source.postgres_query("crm", "SELECT 1")
 
 
 def made(**said: Any) -> Any:
-    return Pipeline(**({"name": "p", "source": QUERY, "target": Dim, "mode": "scd2"} | said)).export()
+    return Pipeline(**({"name": "p", "source": QUERY, "target": Dim, "mode": "scd2"} | said)).declared()
 
 
 def refused(**said: Any) -> SpecError:
@@ -206,7 +206,7 @@ def test_a_function_is_a_pipeline_and_stays_callable(core: Core) -> None:
 
     assert sync_dim("t") == "SELECT * FROM t"
     assert (sync_dim.name, sync_dim.__name__, sync_dim.__doc__) == ("sync_dim", "sync_dim", "Customers, hourly.")
-    assert sync_dim.export() == {
+    assert sync_dim.declared() == {
         "source": {"callable": True, "connection": "crm"},
         "target": "analytics.dim",
         "target_connection": "dwh",
@@ -217,7 +217,7 @@ def test_a_function_is_a_pipeline_and_stays_callable(core: Core) -> None:
     core.answers["run"] = run_json()
     assert sync_dim.run().rows_in == 5000
     assert pipeline.run("sync_dim").rows_in == 5000
-    for function in ("run", "preview", "plan", "dry_run", "validate", "check", "history", "as_of"):
+    for function in ("run", "preview", "plan", "dry_run", "validate", "check", "history", "as_of", "export"):
         assert callable(getattr(sync_dim, function)) and callable(getattr(pipeline, function))
 
 
@@ -229,13 +229,13 @@ async def asynchronous(conn: Any) -> str:
     return ""
 
 
-def generating(conn: Any) -> Any:
+async def generating(conn: Any) -> Any:
     yield ""
 
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(two, "takes 2 arguments"), (asynchronous, "is async"), (generating, "has a yield"), (Dim, "is not a function")],
+    [(two, "takes 2 arguments"), (asynchronous, "is async"), (generating, "is async"), (Dim, "is not a function")],
 )
 def test_a_function_that_cannot_be_a_pipeline_is_refused(function: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
@@ -258,7 +258,7 @@ def test_several_targets_share_what_is_said_beside_them() -> None:
     def both(conn: Any) -> str:
         return ""
 
-    assert both.export() == {
+    assert both.declared() == {
         "source": {"callable": True},
         "targets": [
             {"target": "analytics.dim", "mode": "scd2", "lock_timeout": "5s"},

@@ -6,6 +6,7 @@ import asyncio
 import json
 import traceback
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -72,7 +73,7 @@ def test_run_takes_options_for_this_once(core: Core) -> None:
         "overrides": {"max_delete_fraction": 0.9, "lock_timeout": "5s"},
         "started_by": "python",
     }
-    assert found.export() == {
+    assert found.declared() == {
         "source": QUERY.export(),
         "target": "analytics.dim",
         "mode": "merge",
@@ -167,6 +168,24 @@ def test_rows_as_of_a_time_are_dicts(core: Core) -> None:
     ]
     with pytest.raises(SpecError, match="has no time zone"):
         found.as_of(datetime(2026, 1, 1))
+
+
+def test_a_file_is_written_of_what_is_asked_for(core: Core) -> None:
+    core.answers["export"] = 3
+    found = made()
+    assert found.export(Path("a.parquet")) == 3
+    pipeline.export("p", "b", run=41, format="csv")
+    found.export("c.csv", as_of=datetime(2026, 1, 1, tzinfo=timezone.utc), known_as_of="5d21c0fe")
+    assert requests(core, "export") == [
+        ("export", "p", "a.parquet", None, None, None, None),
+        ("export", "p", "b", "csv", None, None, "41"),
+        ("export", "p", "c.csv", None, "2026-01-01T00:00:00+00:00", "5d21c0fe", None),
+    ]
+    with pytest.raises(SpecError, match="as_of and run"):
+        found.export("c.csv", as_of="2026-01-01", run=1)
+    with pytest.raises(SpecError, match="known_as_of without as_of"):
+        found.export("c.csv", known_as_of=1)
+    assert len(requests(core, "export")) == 3
 
 
 def test_run_due_reports_what_ran(core: Core) -> None:

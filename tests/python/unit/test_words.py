@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import inspect
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -94,8 +95,9 @@ EXPORTED: list[tuple[Any, Any]] = [
     (expect.references(["a", "b"], "s.t"), {"references": {"columns": ["a", "b"], "table": "s.t"}}),
     (expect.row_count(1), {"row_count": {"min": 1}}),
     (expect.sql("a > 0", policy="quarantine"), {"sql": "a > 0", "policy": "quarantine"}),
-    (Source.parquet("a.parquet"), {"parquet": "a.parquet"}),
-    (Source.csv("a.csv"), {"csv": "a.csv"}),
+    (Source.parquet("a.parquet"), {"files": "a.parquet", "format": "parquet"}),
+    (Source.csv("a.csv", delimiter=";"), {"files": "a.csv", "format": "csv", "csv": {"delimiter": ";"}}),
+    (Source.json("a.json"), {"files": "a.json", "format": "json"}),
     (
         Source.union_all(Source.postgres_query("a", "SELECT 1"), Source.postgres_table("b", "s", 't"t')),
         {
@@ -160,9 +162,12 @@ def test_strategies_and_markers_are_equal_when_they_say_the_same() -> None:
     assert len({ef.trim(), ef.trim(), ef.lower()}) == 2
 
 
-@pytest.mark.parametrize("method", ["__arrow_c_stream__", "__dataframe__"])
-def test_a_frame_as_a_source_is_refused_by_name(method: str) -> None:
-    frame = type("Frame", (), {method: None})()
+def test_a_frame_is_a_source_and_what_only_looks_like_one_is_not() -> None:
+    frame = type("Frame", (), {"__arrow_c_stream__": None})()
+    assert ef.Pipeline(name="framed", source=frame, target="a.b", mode="append").export()["source"]["frame"] == {
+        "id": ANY,
+        "words": "the rows of a Frame",
+    }
     with pytest.raises(SpecError) as caught:
-        ef.pipeline.sync(source=frame, target="a.b", mode="append")
-    assert caught.value.code == "not_yet_supported"
+        ef.pipeline.sync(source=type("Frame", (), {"__dataframe__": None})(), target="a.b", mode="append")
+    assert caught.value.code == "invalid_value"

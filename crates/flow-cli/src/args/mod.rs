@@ -16,7 +16,7 @@ mod watermark;
 mod wishes;
 
 pub use add::{AddArgs, mode_called};
-pub use copy::CopyArgs;
+pub use copy::{CopyArgs, Ends};
 pub use daemon::DaemonArgs;
 pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
@@ -299,7 +299,7 @@ pub enum Command {
     /// Run pipelines once
     #[command(after_help = run::RUN_EXAMPLES)]
     Run(RunArgs),
-    /// Load a query or a table once, without a pipelines.toml
+    /// Load a query or a table once, or write it into a file
     #[command(after_help = copy::EXAMPLES)]
     Copy(Box<CopyArgs>),
     /// Run what is due; made to be called every minute

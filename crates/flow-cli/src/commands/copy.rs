@@ -1,7 +1,9 @@
 //! `flow copy`: one load without a file. What is typed becomes a pipeline in memory, and runs like any.
 
+mod to_file;
+
 use super::run::{self, Wish};
-use crate::args::CopyArgs;
+use crate::args::{CopyArgs, Ends};
 use crate::project::{Failure, Outcome, Session};
 use crate::selection::Selection;
 use crate::workspace::DEFAULT_CONFIG;
@@ -14,8 +16,9 @@ use std::path::Path;
 
 /// Copies once.
 pub fn copy(session: &Session, args: &CopyArgs) -> Outcome {
-    let name = args.name.clone().unwrap_or_else(|| args.table.clone());
-    let project = project_of(session, args, &name)?;
+    let Some(ends) = args.ends() else { return to_file::write(session, args) };
+    let name = args.name.clone().unwrap_or_else(|| ends.table.to_owned());
+    let project = project_of(session, args, ends, &name)?;
     let wish = Wish {
         // All of them were typed for this run: a flag that the mode does not know is refused as one.
         overrides: args.options(),
@@ -31,55 +34,61 @@ pub fn copy(session: &Session, args: &CopyArgs) -> Outcome {
 }
 
 /// A project of this one pipeline.
-fn project_of(session: &Session, args: &CopyArgs, name: &str) -> Result<ProjectSpec, Failure> {
-    refuse_bare_table("--table", &args.table)?;
+fn project_of(
+    session: &Session,
+    args: &CopyArgs,
+    ends: Ends<'_>,
+    name: &str,
+) -> Result<ProjectSpec, Failure> {
+    refuse_bare_table("--table", ends.table)?;
     if let Some(table) = &args.source_table {
         refuse_bare_table("--source-table", table)?;
     }
-    let mut project = connections_of(session, args, name)?;
-    let from = connection(&mut project, "--from", &args.from)?;
-    let to = connection(&mut project, "--to", &args.to)?;
+    let (mut project, pipelines) = connections_of(session, &[ends.from, ends.to])?;
+    if pipelines.iter().any(|known| known == name) {
+        let message = format!("there is a pipeline `{name}` already, whose history this run would join");
+        let mut error = FlowError::new(ErrorCode::DuplicateName, message)
+            .hint(format!("give this run another --name, or use `flow run {name}`"));
+        if let Some(place) = project.places.pipeline(name) {
+            error = error.at(place.clone());
+        }
+        return Err(error.into());
+    }
+    let from = connection(&mut project, "--from", ends.from)?;
+    let to = connection(&mut project, "--to", ends.to)?;
     let source = SourceSpec {
         connection: Some(from),
         query: args.query.clone(),
         table: args.source_table.clone(),
         ..SourceSpec::default()
     };
-    let options = PipelineOptions {
-        mode: Some(args.mode()),
-        target_connection: Some(to),
-        ..PipelineOptions::default()
-    };
-    project.pipelines.insert(name.to_owned(), PipelineSpec { source, target: args.table.clone(), options });
+    let options =
+        PipelineOptions { mode: Some(ends.mode), target_connection: Some(to), ..PipelineOptions::default() };
+    project
+        .pipelines
+        .insert(name.to_owned(), PipelineSpec { source, target: ends.table.to_owned(), options });
     Ok(project)
 }
 
-/// The project's connections, where one may be meant and there is a file. Its tables stay out: the target
-/// is what is typed.
-fn connections_of(session: &Session, args: &CopyArgs, name: &str) -> Result<ProjectSpec, Failure> {
+/// The project's connections, where one may be meant and there is a file, and the names of its pipelines. Its tables stay
+/// out: the target is what is typed.
+fn connections_of(session: &Session, ends: &[&str]) -> Result<(ProjectSpec, Vec<String>), Failure> {
     let file = &session.global.config;
     let unnamed = file == Path::new(DEFAULT_CONFIG);
-    if unnamed && ((is_dsn(&args.from) && is_dsn(&args.to)) || !file.exists()) {
+    if unnamed && (ends.iter().all(|end| is_dsn(end)) || !file.exists()) {
         session.refuse_environment()?;
-        return Ok(ProjectSpec::default());
+        return Ok(Default::default());
     }
     let declared = session.project()?;
-    if declared.pipelines.contains_key(name) {
-        let message = format!("there is a pipeline `{name}` already, whose history this run would join");
-        let mut error = FlowError::new(ErrorCode::DuplicateName, message)
-            .hint(format!("give this run another --name, or use `flow run {name}`"));
-        if let Some(place) = declared.places.pipeline(name) {
-            error = error.at(place.clone());
-        }
-        return Err(error.into());
-    }
-    Ok(ProjectSpec {
+    let pipelines = declared.pipelines.keys().cloned().collect();
+    let project = ProjectSpec {
         connections: declared.connections,
         files: declared.files,
         places: declared.places,
         environment: declared.environment,
         ..ProjectSpec::default()
-    })
+    };
+    Ok((project, pipelines))
 }
 
 /// A qualified name needs no declaration; another has none here.

@@ -150,6 +150,11 @@ fn source(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> String {
 
 fn rows_of(source: &SourceSpec, connection: &str) -> String {
     match (&source.table, &source.query_file, &source.query) {
+        _ if source.is_brought() => {
+            let frame = source.frame.as_ref().map(|frame| frame.words.clone());
+            let api = source.http.as_ref().map(|http| http.shown_url().to_owned());
+            format!("{connection}: {}", source.files.clone().or(api).or(frame).unwrap_or_default())
+        }
         (Some(table), ..) => format!("{connection} {table}"),
         (_, Some(file), _) => format!("{connection} {file}"),
         (.., Some(query)) => format!("{connection}: {}", query.trim()),

@@ -1,6 +1,8 @@
 //! Checks where a pipeline reads and where it writes.
 
-use super::{Check, DEFAULT_CONNECTION, Source, Target};
+use super::{Brought, Check, DEFAULT_CONNECTION, Source, Target};
+use crate::declare::files::FilesSpec;
+use crate::declare::http::HttpSpec;
 use crate::declare::options::{ForcePath, PipelineOptions};
 use crate::declare::{PipelineSpec, SourceSpec};
 use crate::error::{ErrorCode, FlowError, did_you_mean};
@@ -10,8 +12,26 @@ use crate::sql::{Ident, QualifiedName};
 impl Check<'_> {
     pub(crate) fn source(&mut self, spec: &PipelineSpec, options: &PipelineOptions) -> Option<Source> {
         let source = &spec.source;
+        if source.is_brought() {
+            self.is_brought(options);
+        }
+        if let Some(http) = &source.http {
+            self.http(http, options);
+        }
+        if options.incremental.is_some() && source.files.is_none() {
+            let error =
+                FlowError::new(ErrorCode::MissingOption, "`incremental = \"files\"` needs a source of files");
+            self.fail(
+                "incremental",
+                error.hint("write source = { files = \"landing/*.csv\" }, or incremental_column"),
+            );
+        }
         if source.union.is_empty() {
-            return self.one_source(source, None, "source");
+            let mut found = self.one_source(source, None, "source")?;
+            if let Some(Brought::Files(files)) = &mut found.brought {
+                files.once = options.incremental.is_some();
+            }
+            return Some(found);
         }
         let mut members = Vec::new();
         for (index, member) in source.union.iter().enumerate() {
@@ -55,6 +75,9 @@ impl Check<'_> {
     }
 
     fn one_source(&mut self, spec: &SourceSpec, outer: Option<&String>, part: &str) -> Option<Source> {
+        if let Some(brought) = self.brought(spec, part)? {
+            return Some(Source::of_brought(brought));
+        }
         let connection =
             spec.connection.as_ref().or(outer).cloned().unwrap_or_else(|| DEFAULT_CONNECTION.to_owned());
         let query = match (&spec.query, &spec.table) {
@@ -87,6 +110,52 @@ impl Check<'_> {
             }
         };
         Some(Source::of(connection, query))
+    }
+
+    /// What brings the rows, where that is no database.
+    fn brought(&mut self, spec: &SourceSpec, part: &str) -> Option<Option<Brought>> {
+        if part != "source" && spec.is_brought() {
+            let (kind, hint) = match spec.http {
+                Some(_) => ("http", "write a pipeline for each: several may append to one target"),
+                None => ("files", "one glob may name files of several places: \"{eu,us}/*.csv\""),
+            };
+            let message = format!("{kind} cannot be a member of a `union` yet");
+            let error = FlowError::new(ErrorCode::NotYetSupported, message);
+            self.fail(&format!("{part}.{kind}"), error.hint(hint));
+            return None;
+        }
+        if let Some(frame) = &spec.frame {
+            return Some(Some(Brought::Frame(frame.clone())));
+        }
+        if let Some(http) = &spec.http {
+            let http = HttpSpec { directory: spec.directory.clone(), ..http.as_ref().clone() };
+            return Some(Some(Brought::Http(Box::new(http))));
+        }
+        Some(spec.files.as_ref().map(|pattern| {
+            Brought::Files(FilesSpec {
+                pattern: pattern.clone(),
+                directory: spec.directory.clone(),
+                format: spec.format,
+                compression: spec.compression,
+                csv: spec.csv.clone().unwrap_or_default(),
+                json: spec.json.clone().unwrap_or_default(),
+                hive: spec.hive.unwrap_or(true),
+                storage: spec.storage.clone(),
+                once: false,
+            })
+        }))
+    }
+
+    /// What cannot be done with rows that no database sends.
+    fn is_brought(&mut self, options: &PipelineOptions) {
+        if let Some(forced) = options.force_path.filter(|forced| *forced != ForcePath::Staging) {
+            let word = if forced == ForcePath::SameDb { "same_db" } else { "client_diff" };
+            let error = FlowError::new(
+                ErrorCode::PathImpossible,
+                format!("`force_path = \"{word}\"` cannot be taken: rows that no database sends are staged"),
+            );
+            self.fail("force_path", error.hint("remove it"));
+        }
     }
 
     pub(crate) fn target(&mut self, target: &str) -> Option<Target> {

@@ -6,20 +6,25 @@ mod ends;
 mod expectations;
 mod features;
 mod helpers;
+mod http;
 mod options;
 mod tables;
 mod transforms;
 
 pub use features::{FeatureView, ONLINE};
+pub use http::interval;
 pub use transforms::{NamedTransform, Transform, Work, named_transform, unknown_transform};
 
+use crate::declare::files::FilesSpec;
+use crate::declare::http::HttpSpec;
 use crate::declare::options::*;
-use crate::declare::{Names, ProjectSpec};
+use crate::declare::{FrameSpec, Names, ProjectSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::query::{ReadQuery, SlotTimes};
 use crate::schema::Table;
 use crate::sql::{Ident, QualifiedName};
+use std::fmt;
 
 /// The connection that stands where none is named.
 pub const DEFAULT_CONNECTION: &str = "default";
@@ -34,25 +39,82 @@ pub struct Source {
     pub query: ReadQuery,
     /// The members of a union, none of which is one itself.
     pub union: Vec<Source>,
+    /// What brings the rows where no database sends them. The query is then one of no rows, until their columns are
+    /// known, and the connection is the target's.
+    pub brought: Option<Brought>,
+}
+
+/// What brings rows that no database sends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Brought {
+    /// Python hands them over.
+    Frame(FrameSpec),
+    /// Files.
+    Files(FilesSpec),
+    /// The answers of an API.
+    Http(Box<HttpSpec>),
+}
+
+impl Brought {
+    /// What it is, in a word.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Brought::Frame(_) => "frame",
+            Brought::Files(_) => "files",
+            Brought::Http(_) => "http",
+        }
+    }
+}
+
+impl Brought {
+    /// Whether what was loaded is remembered, and not loaded again.
+    pub fn is_loaded_once(&self) -> bool {
+        matches!(self, Brought::Files(files) if files.once)
+    }
+}
+
+impl fmt::Display for Brought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Brought::Frame(frame) => write!(f, "{}", frame.words),
+            Brought::Files(files) => write!(f, "the files {}", files.pattern),
+            Brought::Http(http) => write!(f, "the answers of {}", http.shown_url()),
+        }
+    }
 }
 
 impl Source {
     /// The source of one query.
     pub fn of(connection: String, query: ReadQuery) -> Source {
-        Source { connection, query, union: Vec::new() }
+        Source { connection, query, union: Vec::new(), brought: None }
+    }
+
+    /// The source of rows that no database sends.
+    pub fn of_brought(brought: Brought) -> Source {
+        let query = ReadQuery::parse("SELECT WHERE false").expect("it reads");
+        Source { brought: Some(brought), ..Source::of(String::new(), query) }
+    }
+
+    /// Where the rows come from, in a word: the connection, or what brings them.
+    pub fn place(&self) -> &str {
+        match &self.brought {
+            Some(brought) => brought.kind(),
+            None => &self.connection,
+        }
     }
 
     /// Several sources as one.
     pub fn of_union(union: Vec<Source>) -> Source {
         let queries: Vec<&ReadQuery> = union.iter().map(|member| &member.query).collect();
         let connection = union.first().map(|member| member.connection.clone()).unwrap_or_default();
-        Source { connection, query: ReadQuery::over_all(&queries), union }
+        let query = ReadQuery::over_all(&queries);
+        Source { union, ..Source::of(connection, query) }
     }
 
     /// The source for a slot, whose times its queries may name.
     pub fn at_slot(&self, slot: &SlotTimes) -> Source {
         if self.union.is_empty() {
-            return Source::of(self.connection.clone(), self.query.at_slot(slot));
+            return Source { query: self.query.at_slot(slot), ..self.clone() };
         }
         Source::of_union(self.union.iter().map(|member| member.at_slot(slot)).collect())
     }

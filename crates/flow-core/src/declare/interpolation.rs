@@ -140,6 +140,12 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
     }
 }
 
+/// Whether a text is one `${env:NAME}` or `${file:PATH}` and nothing beside: that tells no secret.
+pub(crate) fn is_one_variable(text: &str) -> bool {
+    let inside = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| !inside.contains(['{', '}']) && !inside.contains(":-"))
+}
+
 impl Piece {
     fn parse(inside: &str) -> Result<Piece, (String, String)> {
         if inside.contains("${") {

@@ -214,7 +214,10 @@ fn without_null(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(without_null),
         Value::Object(object) => {
-            object.remove("format");
+            // Of a number; a property may be called so, too.
+            if object.get("format").is_some_and(Value::is_string) {
+                object.shift_remove("format");
+            }
             if let Some(Value::String(text)) = object.get_mut("description") {
                 *text = text.replace('\n', " ");
             }

@@ -6,9 +6,11 @@
 pub mod environment;
 pub mod features;
 pub mod file_dsn;
+pub mod files;
 pub mod fingerprint;
 pub mod for_each;
 pub mod glob;
+pub mod http;
 pub mod interpolation;
 pub mod json_schema;
 pub mod node;
@@ -27,7 +29,7 @@ pub use features::{FeatureSpec, OnlineKind, OnlineSpec};
 pub use options::{MODES, Mode, OPTIONS, OptionInfo, PipelineOptions, Support};
 pub use project::{EnvironmentSpec, Places, ProjectSpec, Tables};
 pub use sections::{add_sound, keep_sound};
-pub use source::SourceSpec;
+pub use source::{FrameSpec, SourceSpec};
 pub use transforms::TransformSpec;
 
 use crate::markers::Written;

@@ -1,6 +1,6 @@
 //! Who is told how a run has ended, as written: `notify` of a pipeline.
 
-use super::interpolation::Template;
+use super::interpolation::{Template, is_one_variable};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError};
 use crate::secret::Secret;
@@ -189,12 +189,6 @@ pub fn shown_url(url: &Secret) -> String {
     // Before the @ stand a user and a password.
     let host = host.rsplit('@').next().unwrap_or_default();
     if host.contains("${") { format!("{scheme}://…") } else { format!("{scheme}://{host}/…") }
-}
-
-/// Whether a text is one `${env:NAME}` or `${file:PATH}` and nothing beside: that tells no secret.
-fn is_one_variable(text: &str) -> bool {
-    let inside = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-    inside.is_some_and(|inside| !inside.contains(['{', '}']) && !inside.contains(":-"))
 }
 
 /// What is shown and compared of it holds no secret.

@@ -70,6 +70,8 @@ options! {
     /// Adds what is missing to an existing table; never drops or narrows.
     migrate: bool, default false,
         flag "" "Add what an existing table lacks; never drops or narrows";
+    /// `files` loads each version of a file once.
+    incremental: IncrementalBy, for [Append, Merge, Scd2];
     /// Column that only grows; each run reads from its watermark on.
     incremental_column: String, of Columns;
     /// How far before the watermark a reading begins.

@@ -11,12 +11,14 @@ mod rewind;
 
 pub use feature_views::{FEATURE_VIEWS, ViewMemory, hide_other_versions, register_feature_view};
 pub use remember::{
-    Compared, Fresh, ReadBy, TargetMemory, WatermarkMemory, counts_as_json, counts_of_failure,
+    Compared, FileVersion, Fresh, ReadBy, TargetMemory, WatermarkMemory, counts_as_json, counts_of_failure,
     enter_into_ledger, fence, forget_in_ledger, forget_ledger, fresh_rows, known_rows, number_of_run,
-    remember_declaration, remember_target, remember_watermark, runs_of, runs_of_those_that_run,
-    same_generation, success, success_of_several,
+    remember_declaration, remember_files, remember_target, remember_watermark, runs_of,
+    runs_of_those_that_run, same_generation, success, success_of_several,
 };
-pub use rewind::{RewoundRun, forget_watermark, remember_rewind, rewind_watermark, rewound};
+pub use rewind::{
+    RewoundRun, forget_files_since, forget_watermark, remember_rewind, rewind_watermark, rewound,
+};
 pub use statements::{Kind, Value, kinds, names, statement};
 
 use crate::dialect::duckdb;
@@ -80,6 +82,11 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 4,
         sql: include_str!("version_4.sql"),
         of_duckdb: include_str!("duckdb/version_4.sql"),
+    },
+    Migration {
+        version: 5,
+        sql: include_str!("version_5.sql"),
+        of_duckdb: include_str!("duckdb/version_5.sql"),
     },
 ];
 

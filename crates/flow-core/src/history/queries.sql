@@ -269,6 +269,16 @@ SELECT EXISTS (SELECT 1 FROM ematix_flow.append_seen AS l
                 WHERE l.pipeline_name = :pipeline
                   AND l.wm_value IS NOT NULL);
 
+-- name: knows_files()
+-- Before the first run of a version that keeps them there are none.
+SELECT pg_catalog.to_regclass('ematix_flow.loaded_files') IS NOT NULL;
+
+-- name: files_of(pipeline text, target text)
+SELECT l.path, l.version
+  FROM ematix_flow.loaded_files AS l
+ WHERE l.pipeline_name = :pipeline
+   AND l.target = :target;
+
 -- name: compare_set_of(target text, encoding_version integer)
 SELECT pg_catalog.to_json(t.compare_set)
   FROM ematix_flow.targets AS t
@@ -309,6 +319,9 @@ SELECT :pipeline, f.{hash},
 DELETE FROM ematix_flow.append_seen AS l
  WHERE l.pipeline_name = :pipeline
    AND {value} < {bound};
+
+-- name: loaded_file(pipeline text, target text, path text, version text, bytes integer, modified_at text?, run_id text, now sql)
+SELECT :pipeline, :target, :path, :version, :bytes, :modified_at, CAST(:run_id AS uuid), {now}
 
 -- name: remember_target(target text, fingerprint text, generation sql, last_instant sql, compared sql)
 UPDATE ematix_flow.targets AS t
@@ -583,6 +596,9 @@ HAVING pg_catalog.count(*) > 0;
 
 -- name: forget_ledger(pipeline text)
 DELETE FROM ematix_flow.append_seen AS l WHERE l.pipeline_name = :pipeline;
+
+-- name: forget_files(pipeline text)
+DELETE FROM ematix_flow.loaded_files AS l WHERE l.pipeline_name = :pipeline;
 
 -- name: forget_watermark(pipeline text)
 DELETE FROM ematix_flow.watermarks AS w WHERE w.pipeline_name = :pipeline;

@@ -308,6 +308,61 @@ pub fn enter_into_ledger(
     })
 }
 
+/// A file as it was found: one that is written again is another version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileVersion {
+    /// Its path or address.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written, ISO 8601.
+    pub modified: Option<String>,
+    /// What the store calls this version of it.
+    pub etag: Option<String>,
+}
+
+impl FileVersion {
+    /// What tells this version from others of the same path.
+    pub fn version(&self) -> String {
+        match (&self.etag, &self.modified) {
+            (Some(etag), _) => format!("{} {etag}", self.bytes),
+            (None, Some(modified)) => format!("{} {modified}", self.bytes),
+            (None, None) => self.bytes.to_string(),
+        }
+    }
+}
+
+/// Files that a run has loaded. Whoever reads all of them again has them once all the same.
+pub fn remember_files(
+    dialect: &dyn Dialect,
+    (pipeline, target): (&str, &str),
+    run_id: &str,
+    files: &[FileVersion],
+) -> Sql {
+    let row = |file: &FileVersion| {
+        statement!(
+            "loaded_file",
+            pipeline = pipeline,
+            target = target,
+            path = &file.path,
+            version = &file.version(),
+            bytes = i64::try_from(file.bytes).unwrap_or(i64::MAX),
+            modified_at = file.modified.as_deref(),
+            run_id = run_id,
+            now = dialect.clock()
+        )
+    };
+    let columns =
+        ["pipeline_name", "target", "path", "version", "bytes", "modified_at", "run_id", "loaded_at"];
+    dialect.upsert(Upsert {
+        table: &table("loaded_files"),
+        columns: &columns.map(Ident::fixed),
+        rows: Sql::join(files.iter().map(row), "\n UNION ALL\n"),
+        keys: &["pipeline_name", "target", "path", "version"].map(Ident::fixed),
+        updates: &["run_id", "loaded_at"].map(|name| (Ident::fixed(name), Merged::Replaced)),
+    })
+}
+
 /// The runs of a pipeline, as a query.
 pub fn runs_of(pipeline: &str) -> Sql {
     statement!("runs_of", pipeline = pipeline)

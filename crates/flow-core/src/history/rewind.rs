@@ -25,6 +25,11 @@ pub fn forget_watermark(pipeline: &str) -> Sql {
     statement!("forget_watermark", pipeline = pipeline)
 }
 
+/// Forgets the files that were loaded since: the next run reads them again.
+pub fn forget_files_since(target: &str, number: i64) -> Sql {
+    statement!("forget_files_since", target = target, number = number)
+}
+
 /// What is recorded of a run that puts its target back.
 #[derive(Clone, Copy, Debug)]
 pub struct RewoundRun<'a> {

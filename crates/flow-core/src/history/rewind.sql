@@ -105,6 +105,15 @@ UPDATE ematix_flow.watermarks AS w
        updated_at = {now}
  WHERE w.pipeline_name = :pipeline;
 
+-- name: forget_files_since(target text, number integer)
+-- The files that the runs after one have loaded are loaded again.
+DELETE FROM ematix_flow.loaded_files AS l
+ WHERE l.run_id IN (SELECT r.run_id
+                      FROM ematix_flow.run_history AS r
+                     WHERE r.target = :target
+                       AND r.status = 'success'
+                       AND r.run_number > :number);
+
 -- name: rewound(run_id text, now sql, number integer, before text?, after text?, counts sql)
 -- As success, of a run that puts its target back.
 UPDATE ematix_flow.run_history AS r

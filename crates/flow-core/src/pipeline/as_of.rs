@@ -35,32 +35,38 @@ pub struct KnownAfter<'a> {
 /// Asks for begin, end and the row as JSON. Never by `valid_to` where it is about what was known: later loads have moved
 /// that.
 pub fn question(asked: &AsOf<'_>, known: Option<KnownAfter<'_>>, dialect: &dyn Dialect) -> Sql {
-    let AsOf { target, kept, keys, columns, at, .. } = asked;
-    let list = |alias: &'static str| {
-        Sql::join(columns.iter().map(|name| sql!("{alias}.{name}", alias = Sql::text(alias), name)), ", ")
-    };
-    let rows = match known {
-        None => sql!("{target} AS t", target),
-        Some(known) => known_rows(asked, &known, dialect),
-    };
-    let mut conditions = vec![kept.as_of(dialect, at)];
-    conditions.extend(asked.only.iter().cloned());
+    let AsOf { kept, keys, .. } = asked;
     let limit = asked.limit.map_or(Sql::empty(), |limit| {
         sql!("\n LIMIT {limit}", limit = Literal::Integer(i64::try_from(limit).unwrap_or(i64::MAX)))
     });
     let order = keys.iter().map(|key| sql!("r.{key}", key)).chain([sql!("r.{begin}", begin = kept.begin)]);
     sql!(
-        "SELECT {begin}, {end}, {row}\n  FROM (SELECT {shown}, t.{from}, t.{to}\n          FROM {rows}\n         WHERE {conditions}) AS r\n ORDER BY {order}{limit}",
+        "SELECT {begin}, {end}, {row}\n  FROM ({rows}) AS r\n ORDER BY {order}{limit}",
         begin = dialect.iso_instant(&sql!("r.{begin}", begin = kept.begin)),
         end = dialect.iso_instant(&sql!("r.{end}", end = kept.end)),
         row = dialect.json_of_row("r"),
-        shown = list("t"),
-        from = kept.begin,
-        to = kept.end,
-        rows,
-        conditions = Sql::join(conditions, "\n           AND "),
+        rows = rows(asked, known, dialect),
         order = Sql::join(order, ", "),
         limit
+    )
+}
+
+/// The rows themselves, in no order: their columns, begin and end.
+pub fn rows(asked: &AsOf<'_>, known: Option<KnownAfter<'_>>, dialect: &dyn Dialect) -> Sql {
+    let AsOf { target, kept, columns, at, .. } = asked;
+    let from = match known {
+        None => sql!("{target} AS t", target),
+        Some(known) => known_rows(asked, &known, dialect),
+    };
+    let mut conditions = vec![kept.as_of(dialect, at)];
+    conditions.extend(asked.only.iter().cloned());
+    sql!(
+        "SELECT {shown}, t.{begin}, t.{end}\n          FROM {from}\n         WHERE {conditions}",
+        shown = Sql::join(columns.iter().map(|name| sql!("t.{name}", name)), ", "),
+        begin = kept.begin,
+        end = kept.end,
+        from,
+        conditions = Sql::join(conditions, "\n           AND ")
     )
 }
 

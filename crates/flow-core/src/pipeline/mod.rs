@@ -13,8 +13,8 @@ pub mod strategy;
 pub mod united;
 
 pub use crate::check::{
-    DEFAULT_CONNECTION, FeatureView, Incremental, Limits, NamedTransform, ONLINE, Source, Target, Transform,
-    Work, declared_keys, named_transform, unknown_pipeline, unknown_transform,
+    Brought, DEFAULT_CONNECTION, FeatureView, Incremental, Limits, NamedTransform, ONLINE, Source, Target,
+    Transform, Work, declared_keys, named_transform, unknown_pipeline, unknown_transform,
 };
 pub use columns::declared_type;
 pub use resolved::{LoadColumn, Resolved, Rows};

@@ -6,7 +6,7 @@ use crate::declare::Mode;
 use crate::dialect::{ColumnValue, Dialect};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::SourcePart;
+use crate::facts::{PastRun, SourcePart};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
 use crate::run_value::Values;
@@ -211,6 +211,16 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
     ) -> Option<Invariant> {
         let _ = (dialect, target, keys, hashed);
         None
+    }
+    /// Which rows `t` of its table a run wrote or closed.
+    ///
+    /// # Errors
+    /// `option_not_for_mode` where the table keeps no mark of the run that wrote a row.
+    fn written_by(&self, run: &PastRun, dialect: &dyn Dialect) -> Result<Sql> {
+        let _ = (run, dialect);
+        let message = format!("{} keeps no mark of the run that wrote a row", self.mode());
+        Err(FlowError::new(ErrorCode::OptionNotForMode, message)
+            .hint("append keeps one in batch_id_column, and scd2 by when a version begins and ends"))
     }
     /// The columns of a history, if it keeps one.
     fn history(&self) -> Option<HistoryColumns<'_>> {

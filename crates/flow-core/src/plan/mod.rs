@@ -14,6 +14,7 @@ pub use crate::marks::{Mark, MarkKind, Risk, Subject};
 use crate::run_value::RunValue;
 use crate::secret::Secret;
 use crate::sql::{QualifiedName, Statement};
+use crate::types::TypeFacts;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -351,6 +352,8 @@ pub enum Action {
     AskSource(Statement),
     /// Copies rows from the source into the target.
     Copy(Copy),
+    /// Takes rows that no database sends into the target.
+    Bring(Bring),
     /// Compares the source's rows with the current versions by their hashes, in the client, and copies those
     /// that are new or differ into the target.
     Compare(Compare),
@@ -367,6 +370,17 @@ pub struct Copy {
     pub kept: usize,
     /// Hashes that are appended to each row, by the fields they are made of.
     pub digests: Vec<Vec<CopyColumn>>,
+}
+
+/// Rows on their way from elsewhere than a database into the target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bring {
+    /// What brings them, for people.
+    pub rows: String,
+    /// Takes them, on the target.
+    pub write: Statement,
+    /// The columns in their order, as the target takes them.
+    pub columns: Vec<(String, TypeFacts)>,
 }
 
 /// A comparison in the client.
@@ -396,6 +410,7 @@ impl Action {
         match self {
             Action::Execute(statement) | Action::AskSource(statement) => vec![statement],
             Action::Copy(Copy { read, write, .. }) => vec![read, write],
+            Action::Bring(Bring { write, .. }) => vec![write],
             Action::Compare(Compare { known, read, write, .. }) => vec![known, read, write],
         }
     }
@@ -408,6 +423,9 @@ impl fmt::Display for Action {
             Action::AskSource(statement) => write!(f, "-- on the source\n{statement}"),
             Action::Copy(Copy { read, write, .. }) => {
                 write!(f, "-- on the source\n{read};\n-- on the target, as the rows come\n{write}")
+            }
+            Action::Bring(Bring { rows, write, .. }) => {
+                write!(f, "-- {rows}, on the target as the rows come\n{write}")
             }
             Action::Compare(Compare { known, read, write, .. }) => write!(
                 f,

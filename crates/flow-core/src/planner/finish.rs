@@ -3,7 +3,7 @@
 
 use crate::dialect::Dialect;
 use crate::facts::ExecutionPath;
-use crate::history::{self, Compared, ReadBy, TargetMemory, WatermarkMemory};
+use crate::history::{self, Compared, FileVersion, ReadBy, TargetMemory, WatermarkMemory};
 use crate::pipeline::Resolved;
 use crate::pipeline::kept::renamed;
 use crate::plan::builder::PlanBuilder;
@@ -37,6 +37,28 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
 pub fn of_reading(reading: &QualifiedName, builder: &mut PlanBuilder<'_>) {
     let sql = sql!("DROP TABLE {reading}", reading);
     builder.step(StepKind::Finish, "drop the rows that were read", sql, Answer::Ignore);
+}
+
+/// How many files one statement remembers.
+const FILES_AT_ONCE: usize = 500;
+
+/// What is remembered of the files that were read, each of which is loaded once: `of` a pipeline, into a target.
+pub fn of_files(
+    of: (&str, &str),
+    run_id: &str,
+    files: &[FileVersion],
+    dialect: &dyn Dialect,
+    builder: &mut PlanBuilder<'_>,
+) {
+    for some in files.chunks(FILES_AT_ONCE) {
+        let sql = history::remember_files(dialect, of, run_id, some);
+        let purpose = match some {
+            [one] => format!("the file that was read: {}", one.path),
+            [first, ..] => format!("the {} files that were read: {} …", some.len(), first.path),
+            [] => continue,
+        };
+        builder.step(StepKind::Finish, purpose, sql, Answer::Ignore);
+    }
 }
 
 /// What is remembered of a run of several targets, after what is remembered of each.

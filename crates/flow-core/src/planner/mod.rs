@@ -13,8 +13,8 @@ use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Facts;
 use crate::features;
-use crate::pipeline::Pipeline;
 use crate::pipeline::Resolved;
+use crate::pipeline::{Brought, Pipeline};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Child, Header, MarkKind, Part, PhaseName, Plan, Subject};
 use crate::reading;
@@ -29,6 +29,7 @@ use crate::reading;
 pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan> {
     let mut load = Resolved::resolve(pipeline, facts, *ends)?;
     reading::choose(&mut load)?;
+    reads_new_files_alone(&load)?;
     let mut builder = PlanBuilder::new(*ends);
     let refused = match steps(&load, &mut builder) {
         Err(drift) if drift.code == ErrorCode::Drift => Some(refused(drift, &mut builder)),
@@ -62,6 +63,20 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan>
         },
         refused,
     })
+}
+
+/// Files that were loaded are not read again, whatever a load needs of them.
+fn reads_new_files_alone(load: &Resolved<'_>) -> Result<()> {
+    let once = load.pipeline.source.brought.as_ref().is_some_and(Brought::is_loaded_once);
+    if !once || !load.need.in_full || load.facts.run.full_scan {
+        return Ok(());
+    }
+    let (name, table) = (&load.pipeline.name, &load.table.name);
+    let message = format!(
+        "{table} gains a column that is compared, for which all rows are read, and `incremental = \"files\"` reads the new files"
+    );
+    let error = FlowError::new(ErrorCode::WatermarkMismatch, message);
+    Err(error.hint(format!("run it once with `flow run {name} --full-scan`")))
 }
 
 /// What follows the commit: what the user declares reads what is served as it is then.

@@ -7,10 +7,11 @@ use crate::dialect::{Crossing, Dialect};
 use crate::engine::Ends;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::{ExecutionPath, Facts, Relation, SourceColumn, SourceFacts};
-use crate::pipeline::Pipeline;
+use crate::history::FileVersion;
+use crate::pipeline::{Brought, Pipeline, Source};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{
-    Action, Answer, Blame, Child, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind,
+    Action, Answer, Blame, Bring, Child, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind,
 };
 use crate::query::ReadQuery;
 use crate::reading;
@@ -28,6 +29,28 @@ pub struct OneReading {
     pub columns: Vec<SourceColumn>,
     /// Whether it is in the target's own database, and read there.
     pub within: bool,
+    /// What brings the rows, where no database sends them: there is then no other reading.
+    pub brought: Option<String>,
+    /// The files that it reads, where each is loaded once.
+    pub files: Vec<FileVersion>,
+    /// What a person should know of what it reads.
+    pub notes: Vec<String>,
+}
+
+impl OneReading {
+    /// What no database sends, with the columns that it has.
+    pub fn brought(brought: &Brought, columns: Vec<SourceColumn>) -> OneReading {
+        let Source { connection, query, .. } = Source::of_brought(brought.clone());
+        OneReading {
+            connection,
+            query,
+            columns,
+            within: false,
+            brought: Some(brought.to_string()),
+            files: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// The reading that several targets share.
@@ -68,12 +91,24 @@ pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &E
     read_once(shared, &table, parts.len(), ends, &mut builder)?;
     if !shared.dry_run {
         builder.phase(PhaseName::Record);
+        let target = shared.pipeline.target_key();
+        for one in shared.readings {
+            finish::of_files(
+                (&shared.pipeline.name, &target),
+                shared.run_id,
+                &one.files,
+                ends.target.dialect,
+                &mut builder,
+            );
+        }
         match parts.len() {
             1 => finish::of_reading(&table, &mut builder),
             _ => finish::of_all(shared.run_id, shared.path, &table, ends.target.dialect, &mut builder),
         }
     }
-    let mut whole = combined(plans, builder.take_phases());
+    let phases = builder.take_phases();
+    let mut whole = combined(plans, phases);
+    whole.notes.extend(builder.notes);
     match parts.len() {
         1 => {
             whole.header.path = shared.path;
@@ -191,6 +226,21 @@ fn copied(
     })
 }
 
+fn brought(
+    shared: &Reading<'_>,
+    rows: &str,
+    table: &QualifiedName,
+    names: &[Ident],
+    dialect: &dyn Dialect,
+) -> Action {
+    let columns = shared.source.columns.iter().map(|column| (column.name.clone(), column.data_type.clone()));
+    Action::Bring(Bring {
+        rows: rows.to_owned(),
+        write: dialect.copy_in(table, names).render(dialect),
+        columns: columns.collect(),
+    })
+}
+
 /// Each connection reads by one statement, which is its own snapshot; all rows come into one table.
 fn read_several(
     shared: &Reading<'_>,
@@ -203,13 +253,20 @@ fn read_several(
         true => ExecutionPath::SameDatabase,
         false => ExecutionPath::Staging,
     };
-    for (index, one) in shared.readings.iter().enumerate() {
+    let asked = shared.readings.iter().enumerate().filter(|(_, one)| one.brought.is_none());
+    for (index, one) in asked {
         builder.from = index;
         reading::lock_query(ends, &Sql::user(one.query.text()), path(one), builder);
     }
     let (names, _) = table_of(shared, table, dialect, builder)?;
     for (index, one) in shared.readings.iter().enumerate() {
         builder.from = index;
+        one.notes.iter().for_each(|note| builder.note(note.clone()));
+        if let Some(rows) = &one.brought {
+            let action = brought(shared, rows, table, &names, dialect);
+            builder.transfer(StepKind::Stage, format!("take the rows of {rows} into {table}"), action);
+            continue;
+        }
         let values = shared.source.columns.iter().zip(&one.columns).map(|(whole, own)| {
             let name = Ident::new(own.name.clone())?;
             let value = sql!("q.{name}", name);

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::facts::{ExecutionPath, RewindFacts};
 use crate::features;
 use crate::history::{self, RewoundRun};
-use crate::pipeline::{Pipeline, Rewind, cannot_rewind};
+use crate::pipeline::{Brought, Pipeline, Rewind, cannot_rewind};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Header, Part, PhaseName, Plan, StepKind};
 use crate::sql;
@@ -97,6 +97,9 @@ fn finish(rewind: &Rewind<'_>, builder: &mut PlanBuilder<'_>) {
             }
             None => history::forget_watermark(&watermark.pipeline),
         });
+    }
+    if pipeline.source.brought.as_ref().is_some_and(Brought::is_loaded_once) {
+        statements.push(history::forget_files_since(&pipeline.target_key(), facts.to.number));
     }
     let (before, after) = facts.watermark_of(&pipeline.name);
     let run = RewoundRun { run_id: &facts.run.id, to: facts.to.number, before, after };

@@ -6,8 +6,8 @@ use crate::declare::options::{LateCommits, Lookback};
 use crate::dialect::Measure;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Cap;
-use crate::pipeline::Incremental;
 use crate::pipeline::Resolved;
+use crate::pipeline::{Brought, Incremental};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, StepKind};
 use crate::run_value::RunValue;
@@ -51,8 +51,14 @@ pub fn lower_bound(
             load.pipeline.name
         )));
     }
-    if load.facts.run.full_scan || load.need.in_full {
+    if load.facts.run.full_scan {
         return Ok(None);
+    }
+    if load.need.in_full {
+        return match &load.pipeline.source.brought {
+            Some(Brought::Http(api)) if !api.watermarks().is_empty() => Err(asked_for_less(load)),
+            _ => Ok(None),
+        };
     }
     // What was loaded up to a watermark was loaded into that table, and is gone with it.
     if let Some(loaded) = &stored.target
@@ -85,6 +91,18 @@ pub fn lower_bound(
         Some(covered) if lookback.is_some() => load.dialect.greatest([&from, &value(covered)]),
         _ => from,
     }))
+}
+
+/// An API has been asked before it was known that all of its rows are needed.
+#[cold]
+fn asked_for_less(load: &Resolved<'_>) -> FlowError {
+    let name = &load.pipeline.name;
+    let message = format!(
+        "{} gains a column that is compared, for which all rows are read, and `:watermark` asks the API for the new ones",
+        load.table.name
+    );
+    FlowError::new(ErrorCode::WatermarkMismatch, message)
+        .hint(format!("run it once with `flow run {name} --full-scan`"))
 }
 
 /// The lookback in the terms of the column's type; `None` for none.

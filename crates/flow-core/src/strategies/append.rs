@@ -5,9 +5,9 @@ use super::by_key;
 use crate::check::Check;
 use crate::declare::Mode;
 use crate::declare::options::PipelineOptions;
-use crate::dialect::RowOrder;
+use crate::dialect::{Dialect, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::{ExecutionPath, SourcePart};
+use crate::facts::{ExecutionPath, PastRun, SourcePart};
 use crate::history::{self, Fresh};
 use crate::pipeline::prepared::Counting;
 use crate::pipeline::strategy::{JoinedBy, KeyNeed, LoadStrategy, ReadingNeed};
@@ -142,6 +142,16 @@ impl LoadStrategy for Append {
 
     fn ledger(&self, load: &Resolved<'_>, incremental: &Incremental) -> Result<Option<Vec<String>>> {
         identity(load, incremental).map(Some)
+    }
+
+    fn written_by(&self, run: &PastRun, dialect: &dyn Dialect) -> Result<Sql> {
+        let Some(batch_id) = &self.batch_id else {
+            let message = "batch_id_column is false, so no row says which run wrote it";
+            return Err(FlowError::new(ErrorCode::OptionNotForMode, message)
+                .hint("leave batch_id_column as it is, and the rows of later runs can be told apart"));
+        };
+        let id = dialect.typed_literal(&run.run_id, &dialect.type_name(&DataType::Uuid));
+        Ok(sql!("t.{batch_id} = {id}", batch_id, id))
     }
 }
 

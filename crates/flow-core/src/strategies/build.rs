@@ -6,7 +6,7 @@ use crate::declare::{PipelineSpec, Places, ProjectSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::pipeline::strategy::LoadStrategy;
-use crate::pipeline::{DEFAULT_CONNECTION, Pipeline, Target, declared_keys, unknown_pipeline};
+use crate::pipeline::{DEFAULT_CONNECTION, Pipeline, Source, Target, declared_keys, unknown_pipeline};
 use crate::query::latest_first;
 use crate::schedule::slots::Policy as SlotPolicy;
 use crate::schema::Table;
@@ -134,6 +134,10 @@ impl Check<'_> {
                 error.hint("set target_connection to a connection that may write"),
             );
         }
+        let source = source.map(|source| match source.brought {
+            Some(_) => Source { connection: target_connection.clone(), ..source },
+            None => source,
+        });
         self.notifications(options);
         let after = self.after(options, &target_connection);
         Some(Pipeline {

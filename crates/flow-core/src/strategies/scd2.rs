@@ -15,6 +15,7 @@ use crate::declare::Mode;
 use crate::declare::options::OpenEnd;
 use crate::dialect::{ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::PastRun;
 use crate::pipeline::strategy::{
     HistoryColumns, Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Requirement, Unique, Versions,
 };
@@ -182,6 +183,27 @@ impl LoadStrategy for Scd2 {
         hashed: &[ColumnValue<'_>],
     ) -> Option<Invariant> {
         Some(check::hash_invariant(self, dialect, target, keys, hashed))
+    }
+
+    /// All that a run writes has its one instant.
+    fn written_by(&self, run: &PastRun, dialect: &dyn Dialect) -> Result<Sql> {
+        let refused = |why: &str| FlowError::new(ErrorCode::OptionNotForMode, why.to_owned());
+        if !matches!(self.first_valid_from, FirstValidFrom::Run) {
+            let why =
+                "first_valid_from lets versions begin at another time than that of the run that opened them";
+            return Err(refused(why).hint("--as-of gives the rows that were valid at an instant"));
+        }
+        let Some(instant) = &run.instant else {
+            return Err(refused("the run was before the instant of each run was recorded")
+                .hint("choose a later run; `flow history` shows them with their numbers"));
+        };
+        let instant = dialect.typed_literal(instant, &dialect.type_name(&dialect.instant_type()));
+        Ok(sql!(
+            "(t.{from} = {instant} OR t.{to} = {instant})",
+            from = self.effective_from,
+            to = self.effective_to,
+            instant
+        ))
     }
 
     fn history(&self) -> Option<HistoryColumns<'_>> {

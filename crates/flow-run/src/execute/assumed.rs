@@ -34,7 +34,7 @@ pub fn plan(targets: &Targets, request: &Request, ends: &Ends<'_>) -> Result<Pla
     let united = united_by(&each[0].source, targets, ends)?;
     let targets = united.as_ref().unwrap_or(targets);
     let path = Path { path: each[0].path, reason: each[0].path_reason.clone() };
-    let route = Route { path, source: None, several: Vec::new() };
+    let route = Route { path, source: None, several: Vec::new(), brought: None };
     let readings = readings_of(&each[0].source, targets, ends)?;
     let mut gathered = match targets.are_several() {
         true => {
@@ -60,6 +60,9 @@ fn united_by(source: &SourceFacts, targets: &Targets, ends: &Ends<'_>) -> Result
 /// What each of several connections reads; those of the target's own name are taken for its database.
 fn readings_of(source: &SourceFacts, targets: &Targets, ends: &Ends<'_>) -> Result<Vec<OneReading>> {
     let whole = &targets.whole;
+    if let Some(brought) = &whole.source.brought {
+        return Ok(vec![OneReading::brought(brought, source.columns.clone())]);
+    }
     let readings = whole.source.readings();
     if readings.len() == 1 {
         return Ok(Vec::new());
@@ -70,6 +73,9 @@ fn readings_of(source: &SourceFacts, targets: &Targets, ends: &Ends<'_>) -> Resu
         query: united::query(reading, &names, ends.source.dialect),
         columns: source.columns.clone(),
         within: reading.connection == whole.target_connection,
+        brought: None,
+        files: Vec::new(),
+        notes: Vec::new(),
     };
     Ok(readings.iter().map(one).collect())
 }
@@ -217,9 +223,9 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts
             estimated_rows: 0.0,
         }
     });
-    let one_connection =
-        pipeline.source.members().iter().all(|member| member.connection == pipeline.target_connection)
-            && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
+    let one_connection = pipeline.source.brought.is_none()
+        && pipeline.source.members().iter().all(|member| member.connection == pipeline.target_connection)
+        && matches!(pipeline.force_path, None | Some(ForcePath::SameDb));
     Ok(Facts {
         run: RunFacts {
             id: of.run_id.clone(),
@@ -233,6 +239,8 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts
         path: if one_connection { ExecutionPath::SameDatabase } else { ExecutionPath::Staging },
         path_reason: if one_connection {
             format!("source and target are one connection, {}", pipeline.target_connection)
+        } else if let Some(brought) = &pipeline.source.brought {
+            format!("no database sends the rows: {brought}")
         } else {
             "assumed: a preview asks no database".to_owned()
         },

@@ -5,6 +5,7 @@ use super::{Engine, Stop};
 use crate::postgres::password_command::conninfo_of;
 use crate::session::Canceller;
 use async_trait::async_trait;
+use ematix_flow_arrow::BatchSource;
 use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::declare::SourceSpec;
 use ematix_flow_core::declare::registry::Answer;
@@ -37,6 +38,29 @@ pub trait Callables: Send + Sync {
         report: Option<&Value>,
         interrupt: &Interrupt,
     ) -> Result<Map<String, Value>>;
+
+    /// The rows that Python hands over by a number; `None` where there are none of it.
+    fn frame(&self, id: u64) -> Option<Arc<dyn BatchSource>> {
+        let _ = id;
+        None
+    }
+
+    /// Nobody takes the rows of that number any more.
+    fn release(&self, id: u64) {
+        let _ = id;
+    }
+}
+
+/// A frame that a function returned, for as long as an engine may read it.
+pub(super) struct KeptFrame {
+    callables: Arc<dyn Callables>,
+    id: u64,
+}
+
+impl Drop for KeptFrame {
+    fn drop(&mut self) {
+        self.callables.release(self.id);
+    }
 }
 
 /// Ends a call from outside. Whoever calls says how.
@@ -219,6 +243,8 @@ impl Engine {
     }
 
     fn answered(&self, pipeline: &str, answer: Answer) -> Engine {
+        let kept = answer.source.frame.as_ref().zip(self.callables.clone());
+        let kept = kept.map(|(frame, callables)| Arc::new(KeptFrame { callables, id: frame.id }));
         let mut project = (*self.project).clone();
         project.called.retain(|name| name != pipeline);
         let parts = project.together.get_mut(pipeline).into_iter().flat_map(|parts| parts.values_mut());
@@ -229,7 +255,7 @@ impl Engine {
         for (name, connection) in answer.connections {
             project.connections.entry(name).or_insert(connection);
         }
-        Engine { project: Arc::new(project), ..self.clone() }
+        Engine { project: Arc::new(project), _frame: kept, ..self.clone() }
     }
 }
 

@@ -6,6 +6,7 @@ mod as_of;
 mod assumed;
 mod authors;
 mod beside;
+mod brought;
 mod budget;
 pub mod callables;
 mod check;
@@ -14,8 +15,11 @@ pub mod described;
 pub mod due;
 mod doctor;
 pub mod difference;
+mod export;
 mod features;
+mod files;
 mod gather;
+mod http;
 mod keys;
 mod members;
 mod nulls;
@@ -55,6 +59,7 @@ use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::query::SlotTimes;
 use ematix_flow_core::report::{NotifyReport, RunReport, TransformReport};
+pub use export::{Exported, OfTarget};
 use jiff::Timestamp;
 use observer::Observer;
 use reports::count;
@@ -88,6 +93,8 @@ pub struct Request {
     pub backfill: Option<SourcePart>,
     /// Put the target back to what this run had left, instead of loading it.
     pub rewind: Option<RunNamed>,
+    /// Refuse a target that exists.
+    pub new_target: bool,
     /// Execute everything and roll back.
     pub dry_run: bool,
     /// Rows of the sample that a dry-run shows.
@@ -110,6 +117,7 @@ impl Request {
             full_scan: false,
             backfill: None,
             rewind: None,
+            new_target: false,
             dry_run: false,
             sample: 0,
             started_by: String::new(),
@@ -168,6 +176,8 @@ pub struct Engine {
     environment: Arc<dyn Environment>,
     callables: Option<Arc<dyn Callables>>,
     drivers: Drivers,
+    /// The rows that a function has returned, kept as long as they may be read.
+    _frame: Option<Arc<callables::KeptFrame>>,
 }
 
 impl Engine {
@@ -179,7 +189,7 @@ impl Engine {
     /// An engine for a project in a given environment.
     pub fn with_environment(project: ProjectSpec, environment: Arc<dyn Environment>) -> Engine {
         let drivers = Drivers::of(Arc::new(PostgresDriver::default()));
-        Engine { project: Arc::new(project), environment, callables: None, drivers }
+        Engine { project: Arc::new(project), environment, callables: None, drivers, _frame: None }
     }
 
     /// The engine, with a driver that is asked before those that are there.
@@ -280,7 +290,7 @@ impl Engine {
         let session = self.open_in_turn(whole, &whole.target_connection, &what, |_| ()).await?;
         let exists = HistoryStore::on(session.as_ref()).exists().await?;
         session.begin(Blame::Target, Access::ReadOnly, None).await?;
-        let route = self.route(whole, session.as_ref()).await?;
+        let route = self.route(whole, session.as_ref(), request.reads_in_full()).await?;
         let about = RunFacts {
             id: String::new(),
             instant: String::new(),

@@ -1,6 +1,7 @@
 //! A target is put back to what a run had left: planned without a lock, and done under it, as a run of its own.
 
 use super::gather::without_source;
+use super::route::Reads;
 use super::run::{Execution, Progress, unless_asked};
 use super::targets::{Target, Targets};
 use super::{About, Engine, Request};
@@ -213,7 +214,7 @@ impl Execution<'_> {
         self.observer.planned(&self.targets.whole.name, &plan);
         progress.plan = Some(plan.clone());
         for step in plan.steps() {
-            let done = self.step(&plan, step, None, progress).await;
+            let done = self.step(&plan, step, Reads::default(), progress).await;
             match done {
                 Ok(None) => {}
                 Ok(Some(why)) => return Err(unreadable(&step.purpose, &why)),

@@ -1,13 +1,15 @@
 //! Which path a run takes: whether source and target are one database is proved, never inferred from addresses.
 
 use super::Engine;
+use super::brought::Rows;
 use super::gather::Path;
 use crate::session::{Access, Limits, Session};
+use ematix_flow_arrow::BatchSource;
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::pipeline::Pipeline;
-use ematix_flow_core::plan::Blame;
+use ematix_flow_core::plan::{Blame, Step};
 use ematix_flow_core::report::ExecutionPath;
 use std::time::Duration;
 use uuid::Uuid;
@@ -20,6 +22,17 @@ pub struct Route {
     pub source: Option<Box<dyn Session>>,
     /// Of a source of several connections: a session on each, where it is not in the target's database.
     pub several: Vec<Option<Box<dyn Session>>>,
+    /// What brings the rows, where no database sends them.
+    pub brought: Option<Rows>,
+}
+
+/// What a step reads from.
+#[derive(Clone, Copy, Default)]
+pub struct Reads<'r> {
+    /// A session on the source.
+    pub session: Option<&'r dyn Session>,
+    /// What brings the rows, where no database sends them.
+    pub brought: Option<&'r dyn BatchSource>,
 }
 
 impl Route {
@@ -28,6 +41,14 @@ impl Route {
         match self.several.get(from) {
             Some(own) => own.as_deref(),
             None => self.source.as_deref(),
+        }
+    }
+
+    /// What a step reads from.
+    pub fn read_by(&self, step: &Step) -> Reads<'_> {
+        Reads {
+            session: self.reads(step.from),
+            brought: self.brought.as_ref().map(|brought| brought.source.as_ref()),
         }
     }
 
@@ -44,8 +65,18 @@ impl Route {
 }
 
 impl Engine {
-    /// Decides the path; `target` has a transaction open.
-    pub(super) async fn route(&self, pipeline: &Pipeline, target: &dyn Session) -> Result<Route> {
+    /// Decides the path; `target` has a transaction open. `reads_in_full`: also what was read before.
+    pub(super) async fn route(
+        &self,
+        pipeline: &Pipeline,
+        target: &dyn Session,
+        reads_in_full: bool,
+    ) -> Result<Route> {
+        if let Some(brought) = &pipeline.source.brought {
+            let reason = format!("no database sends the rows: {brought}");
+            let brought = Some(self.rows_of(pipeline, brought, target, reads_in_full).await?);
+            return Ok(Route { brought, ..without_source(ExecutionPath::Staging, reason) });
+        }
         let readings = pipeline.source.readings();
         if readings.len() == 1 {
             return self.route_of_one(pipeline, target).await;
@@ -57,7 +88,7 @@ impl Engine {
             let of_one = Pipeline { source: reading.clone(), ..pipeline.clone() };
             several.push(self.route_of_one(&of_one, target).await?.source);
         }
-        Ok(Route { path: Path { path: ExecutionPath::Staging, reason }, source: None, several })
+        Ok(Route { several, ..without_source(ExecutionPath::Staging, reason) })
     }
 
     async fn route_of_one(&self, pipeline: &Pipeline, target: &dyn Session) -> Result<Route> {
@@ -121,12 +152,16 @@ impl Engine {
     }
 }
 
+fn without_source(path: ExecutionPath, reason: String) -> Route {
+    Route { path: Path { path, reason }, source: None, several: Vec::new(), brought: None }
+}
+
 fn same(reason: String) -> Route {
-    Route { path: Path { path: ExecutionPath::SameDatabase, reason }, source: None, several: Vec::new() }
+    without_source(ExecutionPath::SameDatabase, reason)
 }
 
 fn staged(reason: String, source: Box<dyn Session>) -> Route {
-    Route { path: Path { path: ExecutionPath::Staging, reason }, source: Some(source), several: Vec::new() }
+    Route { source: Some(source), ..without_source(ExecutionPath::Staging, reason) }
 }
 
 /// What bounds the waiting on the source.

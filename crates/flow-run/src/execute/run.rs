@@ -4,7 +4,7 @@ use super::gather::{self, Gathered, Path};
 use super::nulls;
 use super::observer::Observer;
 use super::patience::Patience;
-use super::route::Route;
+use super::route::{Reads, Route};
 use super::targets::{Targets, of_target};
 use super::transfer::{self, Transferred};
 use super::united;
@@ -168,7 +168,7 @@ impl Execution<'_> {
         if let Some(named) = &self.request.rewind {
             return self.rewind(named, progress).await.map(|()| None);
         }
-        let routing = self.engine.route(&self.targets.whole, self.session);
+        let routing = self.engine.route(&self.targets.whole, self.session, self.request.reads_in_full());
         let route = unless_asked(&self.request.stop, routing).await?;
         let taking = async {
             let uniting = united::of_route(self.targets, &route, self.session);
@@ -219,6 +219,11 @@ impl Execution<'_> {
             part.watermark_before = facts.watermark.as_ref().and_then(|stored| stored.last_value.clone());
         }
         for (target, facts) in self.targets.each.iter().zip(gathered.each()) {
+            if self.request.new_target && facts.target.live.is_some() {
+                let name = target.pipeline.target.name();
+                let error = FlowError::new(ErrorCode::InvalidValue, format!("{name} exists already"));
+                return Err(error.hint("write to another name, drop it, or say if_exists=\"use\""));
+            }
             self.observer.looked(&target.pipeline, facts);
         }
         let mut plan = gathered.plan(self.targets, route, &route.ends(self.session))?;
@@ -238,7 +243,7 @@ impl Execution<'_> {
         }
         progress.plan = Some(plan.clone());
         for step in plan.steps() {
-            let done = self.step(&plan, step, route.reads(step.from), progress).await;
+            let done = self.step(&plan, step, route.read_by(step), progress).await;
             let done = match done {
                 Err(error) => {
                     let error = self.told(error, step, route, &gathered).await;
@@ -299,7 +304,7 @@ impl Execution<'_> {
         &self,
         plan: &Plan,
         step: &Step,
-        source: Option<&dyn Session>,
+        reads: Reads<'_>,
         progress: &mut Progress,
     ) -> Result<Option<String>> {
         self.stop_if_asked()?;
@@ -307,7 +312,7 @@ impl Execution<'_> {
             Some(part) => std::mem::take(&mut progress.parts[part]),
             None => PartProgress { values: progress.total(), ..PartProgress::default() },
         };
-        let outcome = self.step_of_part(plan, step, source, &mut part).await;
+        let outcome = self.step_of_part(plan, step, reads, &mut part).await;
         match step.part {
             Some(place) => progress.parts[place] = part,
             None => progress.shared.append(&mut part.steps),
@@ -322,7 +327,7 @@ impl Execution<'_> {
         &self,
         plan: &Plan,
         step: &Step,
-        source: Option<&dyn Session>,
+        reads: Reads<'_>,
         part: &mut PartProgress,
     ) -> Result<Option<String>> {
         let holds = match &step.when {
@@ -351,7 +356,7 @@ impl Execution<'_> {
                 answers::take(step, path, &answers, part)?
             }
             Action::AskSource(statement) => {
-                let source = transfer::source_of(source, &step.action)?;
+                let source = transfer::source_of(reads.session, &step.action)?;
                 let sql = statement.fill(&part.values, source.facts().dialect);
                 let doing = step.doing();
                 let asked = source.ask(Blame::Source, &doing, &sql);
@@ -359,8 +364,15 @@ impl Execution<'_> {
                     unless_asked(&self.request.stop, awake(self.session, &self.targets.whole, asked)).await?;
                 answers::take(step, plan.header.path, &answers, part)?
             }
+            Action::Bring(bring) => {
+                let passing =
+                    transfer::bring_rows(bring, reads.brought, self.session, self.observer, &mut part.values);
+                let passed = unless_asked(&self.request.stop, passing).await?;
+                bytes = Some(passed.bytes);
+                Some(passed.rows)
+            }
             action @ (Action::Copy(_) | Action::Compare(_)) => {
-                let source = transfer::source_of(source, action)?;
+                let source = transfer::source_of(reads.session, action)?;
                 let passing = self.transfer(action, source, &mut part.values);
                 match unless_asked(&self.request.stop, passing).await? {
                     Transferred::Done(passed) => {
@@ -393,7 +405,8 @@ impl Execution<'_> {
 
     /// Which marker or helper a server means that refuses to read the rows.
     async fn told(&self, error: FlowError, step: &Step, route: &Route, gathered: &Gathered) -> FlowError {
-        if step.kind != StepKind::Stage && step.blame == Blame::Target {
+        let of_rows = step.kind == StepKind::Stage || step.blame != Blame::Target;
+        if !of_rows || matches!(step.action, Action::Bring(_)) {
             return error;
         }
         let session = route.reads(step.from).unwrap_or(self.session);
@@ -421,7 +434,9 @@ impl Execution<'_> {
             Action::Compare(compare) => {
                 transfer::compare_rows(compare, source, self.session, self.observer, values).await
             }
-            Action::Execute(_) | Action::AskSource(_) => unreachable!("statements transfer no rows"),
+            Action::Execute(_) | Action::AskSource(_) | Action::Bring(_) => {
+                unreachable!("no database sends rows")
+            }
         }
     }
 }

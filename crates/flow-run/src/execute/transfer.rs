@@ -1,12 +1,15 @@
 //! The steps in which rows pass through the client.
 
+use super::brought::crossing;
 use super::observer::Observer;
 use crate::session::Session;
+use crate::transport::bring::bring;
 use crate::transport::compare::{Statements, compare};
 use crate::transport::copy::copy;
 use crate::transport::{Broken, Passed};
+use ematix_flow_arrow::BatchSource;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::plan::{Action, Compare, Copy};
+use ematix_flow_core::plan::{Action, Bring, Compare, Copy};
 use ematix_flow_core::run_value::RunValue;
 use ematix_flow_core::run_value::Values;
 
@@ -58,6 +61,32 @@ pub async fn compare_rows(
     values.set(RunValue::RowsNullKey, compared.null_keys);
     values.set(RunValue::RowsRepeated, compared.repeated);
     Ok(Transferred::Done(compared.passed))
+}
+
+/// Takes rows that no database sends, and counts those that came.
+pub async fn bring_rows(
+    plan: &Bring,
+    rows: Option<&dyn BatchSource>,
+    target: &dyn Session,
+    observer: &dyn Observer,
+    values: &mut Values,
+) -> Result<Passed> {
+    let rows = rows.ok_or_else(|| {
+        FlowError::new(
+            ErrorCode::SourceFailed,
+            format!("the plan takes rows that nobody brings: {}", plan.rows),
+        )
+    })?;
+    let write = plan.write.fill(values, target.facts().dialect);
+    let mut tell = |passed| observer.passing(passed);
+    match bring(rows, target, crossing(&plan.columns)?, &write, &mut tell).await {
+        Ok(passed) => {
+            values.set(RunValue::RowsIn, passed.rows);
+            Ok(passed)
+        }
+        Err(Broken::Failed(error)) => Err(error),
+        Err(Broken::GivenUp(why)) => Err(FlowError::new(ErrorCode::SourceFailed, why)),
+    }
 }
 
 fn ended(broken: Broken) -> Result<Transferred> {

@@ -1,6 +1,7 @@
 //! The members of a union are asked for their columns, and become one query for each connection.
 
 use super::Engine;
+use super::brought;
 use super::gather::with_types_of;
 use super::route::Route;
 use super::run::awake;
@@ -41,6 +42,9 @@ impl United {
 /// that do not go together.
 pub async fn of_route(targets: &Targets, route: &Route, target: &dyn Session) -> Result<United> {
     let source = &targets.whole.source;
+    if let (Some(brought), Some(rows)) = (&source.brought, &route.brought) {
+        return brought::as_reading(brought, rows, targets, target).await;
+    }
     if source.union.is_empty() {
         return Ok(United::Plain);
     }
@@ -94,7 +98,15 @@ async fn one_reading(
 ) -> Result<OneReading> {
     let query = united::query(reading, names, own.unwrap_or(target).facts().dialect);
     let columns = columns_of(query.text(), own, targets, target).await?;
-    Ok(OneReading { connection: reading.connection.clone(), query, columns, within: own.is_none() })
+    Ok(OneReading {
+        connection: reading.connection.clone(),
+        query,
+        columns,
+        within: own.is_none(),
+        brought: None,
+        files: Vec::new(),
+        notes: Vec::new(),
+    })
 }
 
 impl Engine {

@@ -16,6 +16,7 @@ use ematix_flow_core::report::{
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Literal, Sql, text};
 use ematix_flow_core::statement;
+use std::collections::HashSet;
 
 /// What is remembered in the database of a session.
 #[derive(Clone, Copy)]
@@ -533,13 +534,38 @@ impl<'a> HistoryStore<'a> {
     /// # Errors
     /// As the server says.
     pub async fn reset_watermark(&self, pipeline: &str) -> Result<()> {
-        let statements = [
+        let mut statements = vec![
             statement!("forget_ledger", pipeline = pipeline),
             statement!("forget_watermark", pipeline = pipeline),
-            Sql::text("COMMIT"),
         ];
+        if self.knows_files().await? {
+            statements.push(statement!("forget_files", pipeline = pipeline));
+        }
+        statements.push(Sql::text("COMMIT"));
         let sql = self.text(&Sql::join(statements, ";\n"));
         self.session.ask(Blame::Target, "forget the watermark", &sql).await.map(|_| ())
+    }
+
+    /// The files that a pipeline has loaded into a target: each path with its version.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn files_of(&self, pipeline: &str, target: &str) -> Result<HashSet<(String, String)>> {
+        if !self.knows_files().await? {
+            return Ok(HashSet::new());
+        }
+        let doing = "look up the files that were loaded";
+        let answers = self.ask(doing, &statement!("files_of", pipeline = pipeline, target = target)).await?;
+        let pair = |row: &Vec<Option<String>>| match row.as_slice() {
+            [Some(path), Some(version)] => Ok((path.clone(), version.clone())),
+            _ => Err(unreadable(doing, "a file without its path or version")),
+        };
+        nth(&answers, 0, doing)?.rows.iter().map(pair).collect()
+    }
+
+    async fn knows_files(&self) -> Result<bool> {
+        let doing = "look for the files that were loaded";
+        nth(&self.ask(doing, &statement!("knows_files")).await?, 0, doing)?.only_truth(doing)
     }
 
     pub(super) async fn ask(&self, doing: &str, sql: &Sql) -> Result<Vec<ResultSet>> {

@@ -162,6 +162,11 @@ impl Session for Pooled {
         self.session().begin_snapshot(blame, tables, limits).await
     }
 
+    async fn begin_shared(&self, blame: Blame, instant: Option<&str>) -> Result<String> {
+        self.begun(true);
+        self.session().begin_shared(blame, instant).await
+    }
+
     async fn outside(&self, limits: Option<&Limits>) -> Result<()> {
         self.begun(limits.is_some());
         self.session().outside(limits).await?;

@@ -7,7 +7,7 @@ use super::pulse::{Pulse, Waiting};
 use super::{condition, grants, transaction};
 use crate::session::{
     Access, Canceller, Condition, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session, Signal,
-    unreadable,
+    nth, unreadable,
 };
 use async_trait::async_trait;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -327,6 +327,16 @@ impl Session for PostgresSession {
     async fn begin_snapshot(&self, blame: Blame, tables: &[String], limits: &Limits) -> Result<()> {
         let sql = transaction::begin_snapshot(tables, &self.settings, limits);
         self.ask_pinned(blame, "begin", &sql).await.map(|_| ())
+    }
+
+    async fn begin_shared(&self, blame: Blame, instant: Option<&str>) -> Result<String> {
+        self.ask_pinned(blame, "begin", &transaction::begin_shared(instant, &self.settings)).await?;
+        if let Some(instant) = instant {
+            return Ok(instant.to_owned());
+        }
+        let doing = "share what it sees";
+        let answers = self.ask(blame, doing, "SELECT pg_catalog.pg_export_snapshot()").await?;
+        nth(&answers, 0, doing)?.only_value(doing).map(str::to_owned)
     }
 
     async fn outside(&self, limits: Option<&Limits>) -> Result<()> {

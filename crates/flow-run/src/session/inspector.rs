@@ -23,6 +23,15 @@ pub struct SourceRead {
     pub clock: Option<String>,
 }
 
+/// What a type is under its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beneath {
+    /// The type under a domain, with length and precision; any other type itself.
+    pub name: String,
+    /// The labels of an enum, in its order.
+    pub labels: Vec<String>,
+}
+
 /// A privilege to ask for.
 #[derive(Clone, Debug)]
 pub enum Privilege {
@@ -116,6 +125,14 @@ pub trait Inspector: Send + Sync {
     /// # Errors
     /// `unknown_type`.
     async fn native_types(&self, names: &[String]) -> Result<BTreeMap<String, TypeFacts>>;
+
+    /// What these types are under their names.
+    ///
+    /// # Errors
+    /// As the server says.
+    async fn beneath(&self, names: &[String]) -> Result<Vec<Beneath>> {
+        Ok(names.iter().map(|name| Beneath { name: name.clone(), labels: Vec::new() }).collect())
+    }
 
     /// Which of these types the database does not have.
     ///

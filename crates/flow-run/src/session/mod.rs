@@ -9,12 +9,12 @@ mod rows;
 
 pub use answer::{Question, ResultSet, nth, unreadable};
 pub use condition::Condition;
-pub use inspector::{Inspector, Privilege, SourceRead};
+pub use inspector::{Beneath, Inspector, Privilege, SourceRead};
 pub use rows::{RowSink, RowStream};
 
 use async_trait::async_trait;
 use ematix_flow_core::engine::EngineFacts;
-use ematix_flow_core::error::{FlowError, Result};
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -78,6 +78,17 @@ pub trait Session: Send + Sync {
     async fn begin_snapshot(&self, blame: Blame, tables: &[String], limits: &Limits) -> Result<()> {
         let _ = tables;
         self.begin(blame, Access::ReadOnly, Some(limits)).await
+    }
+
+    /// Begins a transaction that reads at one instant: at its own, or at that of another session that has begun so and is
+    /// still open. Gives the name by which others share it.
+    ///
+    /// # Errors
+    /// As [`Session::ask`]; `unsupported_by_engine`.
+    async fn begin_shared(&self, blame: Blame, instant: Option<&str>) -> Result<String> {
+        let _ = (blame, instant);
+        let message = format!("two sessions of {} cannot read at one instant", self.facts().name);
+        Err(FlowError::new(ErrorCode::UnsupportedByEngine, message))
     }
 
     /// Sets what the connection pins and what bounds statements outside of any transaction; without limits it takes that

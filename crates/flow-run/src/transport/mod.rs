@@ -1,6 +1,7 @@
 //! Rows on their way between databases, as binary COPY: read and written at the same time, gathered into large
 //! messages, and never decoded; what is computed from a row is computed while it passes.
 
+pub mod bring;
 pub mod compare;
 pub mod copy;
 pub mod digests;

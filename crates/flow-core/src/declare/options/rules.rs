@@ -43,6 +43,24 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        modes: &[Mode::Merge, Mode::Scd2],
+        option: "handle_deletes",
+        code: ErrorCode::ConflictingOptions,
+        message: "`handle_deletes` and `incremental` exclude each other",
+        hint: "a key that is in no new file has not left the source: remove one of the two",
+        is_broken: |options| {
+            options.incremental.is_some() && options.handle_deletes() != HandleDeletes::Ignore
+        },
+    },
+    Rule {
+        modes: &[],
+        option: "incremental",
+        code: ErrorCode::ConflictingOptions,
+        message: "`incremental` and `incremental_column` exclude each other",
+        hint: "a version of a file is loaded once, whatever its rows hold: remove one of the two",
+        is_broken: |options| options.incremental.is_some() && options.incremental_column.is_some(),
+    },
+    Rule {
         modes: &[Mode::Truncate],
         option: "incremental_column",
         code: ErrorCode::ConflictingOptions,

@@ -53,6 +53,13 @@ word_enum! {
     }
 }
 word_enum! {
+    /// What makes a source grow that has no column which does.
+    IncrementalBy {
+        /// Files: each version of a file is loaded once.
+        #[default] Files,
+    }
+}
+word_enum! {
     /// What NULL in the incremental column means.
     NullWatermark {
         /// The run ends before any write.

@@ -139,7 +139,7 @@ fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<F
     let features = trees.section("features", registry.features);
     let pipelines = trees.pipelines(registry.pipelines);
     let (transforms, functions) = trees.transforms(registry.transforms);
-    let Trees { places, called, mistakes, .. } = trees;
+    let Trees { places, called, frames, mistakes, .. } = trees;
 
     let mut reader = Reader::default();
     let mut document = Document {
@@ -160,6 +160,12 @@ fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<F
     }
     let (mut project, mistakes) = reader.conclude(Vec::new());
     project.called = called;
+    for (name, frame) in frames {
+        let parts = project.together.get_mut(&name).into_iter().flat_map(|parts| parts.values_mut());
+        for spec in project.pipelines.get_mut(&name).into_iter().chain(parts) {
+            spec.source = SourceSpec { frame: Some(frame.clone()), ..SourceSpec::default() };
+        }
+    }
     let mut errors: Vec<FlowError> = registry.errors.into_iter().map(FlowError::from).collect();
     errors.extend(mistakes);
     Ok((project, errors))

@@ -1,9 +1,9 @@
 //! The JSON of a registry as trees of values.
 
 use super::source::as_in_toml;
-use crate::declare::Places;
 use crate::declare::node::{Field, Node, Place, Table, Value};
 use crate::declare::sections::{Mistake, section};
+use crate::declare::{FrameSpec, Places};
 use crate::error::{FlowError, Location};
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -27,6 +27,8 @@ pub(super) struct Trees {
     /// How many values there are so far: the order of mistakes.
     order: usize,
     pub(super) called: Vec<String>,
+    /// Pipelines whose rows Python hands over.
+    pub(super) frames: Vec<(String, FrameSpec)>,
     pub(super) mistakes: Vec<Mistake>,
 }
 
@@ -47,7 +49,7 @@ impl Trees {
                 (Places::path(kind, name), Arc::new(location))
             })
             .collect();
-        Trees { places, order: 0, called: Vec::new(), mistakes: Vec::new() }
+        Trees { places, order: 0, called: Vec::new(), frames: Vec::new(), mistakes: Vec::new() }
     }
 
     fn place(&mut self, at: &Option<Arc<Location>>) -> Place {
@@ -112,6 +114,10 @@ impl Trees {
         if source.shift_remove("callable") == Some(Json::Bool(true)) {
             source.insert("query".to_owned(), Json::from(TO_BE_CALLED));
             self.called.push(name.to_owned());
+        }
+        if let Some(frame) = source.shift_remove("frame").filter(|frame| !frame.is_null()) {
+            source.insert("query".to_owned(), Json::from(TO_BE_CALLED));
+            self.frames.extend(serde_json::from_value(frame).ok().map(|frame| (name.to_owned(), frame)));
         }
         as_in_toml(source)
     }

@@ -82,10 +82,11 @@ impl Checker<'_> {
         if reference == Some("Duration") {
             return self.duration(item, name, owner);
         }
-        // Which markers, helpers and expectations there are, and what each takes, whoever reads them knows.
+        // Which markers, helpers and expectations there are, and what each takes, whoever reads them knows; what an
+        // API is sent, the API.
         let read_later = match reference {
             Some("Marker" | "Helper") => matches!(item.value, Value::Text(_) | Value::Table(_)),
-            Some("Expectation") => matches!(item.value, Value::Table(_)),
+            Some("Expectation" | "HttpBody") => matches!(item.value, Value::Table(_)),
             _ => false,
         };
         if read_later {

@@ -13,7 +13,7 @@ use crate::sql::Ident;
 use indexmap::IndexMap;
 use std::ops::Range;
 
-/// The bytes of every value of a connection or a notification that may be a secret: no excerpt shows them.
+/// The bytes of every value of a connection, an API or a notification that may be a secret: no excerpt shows them.
 pub(crate) fn secrets(file: &Table) -> Vec<Range<usize>> {
     const SAFE: &[&str] = &[
         "host",
@@ -80,6 +80,11 @@ pub(crate) fn secrets(file: &Table) -> Vec<Range<usize>> {
             notification.get(part).into_iter().for_each(|node| hide(&mut found, node, 0));
         }
     }
+    for api in apis(file) {
+        for part in ["url", "headers", "params", "auth", "body"] {
+            api.get(part).into_iter().for_each(|node| hide(&mut found, node, 2));
+        }
+    }
     // Somebody may write a key where its place belongs.
     for hash in file.get("tables").into_iter().flat_map(hashes) {
         hide(&mut found, hash, 0);
@@ -98,6 +103,13 @@ fn notifications(file: &Table) -> Vec<&Table> {
         _ => None,
     });
     lists.flatten().filter_map(Node::as_table).collect()
+}
+
+/// Every API that pipelines read, as written.
+fn apis(file: &Table) -> Vec<&Table> {
+    let pipelines = file.get("pipelines").and_then(Node::as_table).into_iter().flat_map(Table::iter);
+    let sources = pipelines.filter_map(|(_, field)| field.node.as_table()?.get("source")?.as_table());
+    sources.filter_map(|source| source.get("http")?.as_table()).collect()
 }
 
 /// What is written of every marker `hash` of a file's tables.

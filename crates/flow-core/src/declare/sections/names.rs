@@ -85,7 +85,7 @@ impl Document<'_, '_> {
         }
     }
 
-    /// A source: one of query, query_file, table and union; the text of a file is read.
+    /// A source: one of query, query_file, table, union, files and http; the text of a file is read.
     pub(super) fn source(&mut self, node: Node, entry: &Entry<'_>) -> Option<SourceSpec> {
         let raw = entry.table.get("source").and_then(Node::as_table);
         self.source_of(node, raw, &format!("`source` of {}", entry.owner.words), entry)
@@ -101,7 +101,7 @@ impl Document<'_, '_> {
     ) -> Option<SourceSpec> {
         let section = &entry.owner.section;
         let table = node.as_table()?;
-        let kinds = ["query", "query_file", "table", "union"];
+        let kinds = ["query", "query_file", "table", "union", "files", "http"];
         let written: Vec<_> = kinds.into_iter().filter(|name| table.contains(name)).collect();
         // What was refused above, a later kind of source or a mistake, is not reported again as missing.
         let said = |raw: &Table| raw.iter().filter(|(_, field)| !field.node.is_null()).count();
@@ -112,7 +112,7 @@ impl Document<'_, '_> {
             [] => {
                 let error = FlowError::new(ErrorCode::MissingOption, format!("{words} names no rows"));
                 let error = error
-                    .hint("set query = \"SELECT …\", query_file = \"FILE.sql\" or table = \"schema.table\"");
+                    .hint("set query = \"SELECT …\", query_file = \"FILE.sql\", table = \"schema.table\", files = \"landing/*.csv\" or http = { url = \"https://…\" }");
                 self.checker.report(error, &node.place, section, None);
                 return None;
             }
@@ -128,6 +128,7 @@ impl Document<'_, '_> {
                 return None;
             }
         }
+        self.of_files(table, words, section);
         if let Some(members) = table.get("union") {
             let own = table.get("connection").and_then(Node::as_text).map(str::to_owned);
             return self.union(members, own, words, entry);
@@ -139,6 +140,7 @@ impl Document<'_, '_> {
         let file = table.get("query_file").map(|node| node.place.clone());
         let written = table.get("query").map(|node| node.place.clone());
         let mut source: SourceSpec = serde::Deserialize::deserialize(node).ok()?;
+        source.directory = self.directory.to_path_buf();
         if let (Some(query), Some(place)) = (source.query.take(), written) {
             source.query = Some(self.filled_query(query, &QueryText::Written(&place), entry));
         }
@@ -148,6 +150,31 @@ impl Document<'_, '_> {
             source.query = Some(self.filled_query(text, &QueryText::File(&path), entry));
         }
         Some(source)
+    }
+
+    /// What belongs to files stands beside them alone, and what belongs to a connection does not.
+    fn of_files(&mut self, table: &Table, words: &str, section: &str) {
+        let (files, http) = (table.contains("files"), table.contains("http"));
+        let format = table.get("format").and_then(Node::as_text);
+        let misplaced = |name: &str| match name {
+            "connection" if files || http => {
+                Some(format!("`connection` of {words} has no meaning: the rows come from no database"))
+            }
+            "format" | "compression" | "csv" | "json" | "hive" | "storage" if !files => {
+                Some(format!("`{name}` of {words} has no meaning: it belongs to `files`"))
+            }
+            "csv" | "json" if format.is_some_and(|format| format != name) => Some(format!(
+                "`{name}` of {words} has no meaning for files of {}",
+                format.unwrap_or_default()
+            )),
+            _ => None,
+        };
+        for (name, field) in table.iter() {
+            if let Some(message) = misplaced(name) {
+                let error = FlowError::new(ErrorCode::ConflictingOptions, message).hint("take it out");
+                self.checker.report(error, &field.key, section, None);
+            }
+        }
     }
 
     /// Several sources, none of which is a union itself.

@@ -96,7 +96,12 @@ impl Faulty {
 
     fn is_used(&self, project: &ProjectSpec, pipeline: &PipelineSpec) -> bool {
         let sources = pipeline.source.connections();
-        let target = pipeline.options.target_connection.as_deref().or(sources[0]).unwrap_or("default");
+        let target = pipeline
+            .options
+            .target_connection
+            .as_deref()
+            .or(pipeline.source.first_connection())
+            .unwrap_or("default");
         sources.iter().any(|source| self.connections.contains(source.unwrap_or("default")))
             || self.connections.contains(target)
             || self.is_target(project, &pipeline.target)

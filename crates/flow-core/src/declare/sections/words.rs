@@ -135,7 +135,7 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
         }
         Kind::Connection => libpq::is_refused(name),
         Kind::Source => {
-            matches!(name, "function" | "python" | "path" | "file" | "url" | "format" | "parquet" | "csv")
+            matches!(name, "function" | "python" | "path" | "file" | "parquet")
         }
         Kind::Table | Kind::Feature => name == "partition_by",
         Kind::Transform => {
@@ -271,6 +271,9 @@ pub(super) fn advice(name: &str, owner: &Owner) -> Option<&'static str> {
             Kind::Table,
             "feature_version" | "event_timestamp_column" | "ttl" | "online" | "owner" | "tags" | "freshness",
         ) => Some("belongs to a feature view: declare it in [features.NAME]"),
+        (Kind::Source, "url" | "records" | "params" | "paginate" | "auth" | "headers") => {
+            Some("belongs into source = { http = { url = \"https://…\" } }")
+        }
         (Kind::Source, "schema") => Some("write table = \"schema.table\""),
         _ => None,
     }
@@ -312,6 +315,11 @@ pub(super) fn form(name: &str, owner: &Owner) -> Option<&'static str> {
         (_, "notify" | "an entry of notify") => Some(
             "write notify = [{ on = [\"failed\"], webhook = \"https://…\" }], or { command = [\"PROGRAM\"] }",
         ),
+        (_, "paginate") => Some(
+            "write \"link_header\", { cursor = \"next\" }, { page = \"page\" } or { offset = \"offset\", limit = 100 }",
+        ),
+        (_, "http") => Some("write http = { url = \"https://…\", records = \"items\" }"),
+        (_, "auth") => Some("write auth = { bearer = \"${env:TOKEN}\" }"),
         (_, "default") => Some("write a value, or { sql = \"now()\" }"),
         (_, "loaded_at_column" | "batch_id_column") => Some("false leaves the column out"),
         _ => None,

@@ -7,6 +7,11 @@ SELECT EXISTS (SELECT 1 FROM system.main.duckdb_tables() AS t
                 WHERE t.database_name = system.main.current_database()
                   AND t.schema_name = 'ematix_flow' AND t.table_name = 'run_steps');
 
+-- name: knows_files
+SELECT EXISTS (SELECT 1 FROM system.main.duckdb_tables() AS t
+                WHERE t.database_name = system.main.current_database()
+                  AND t.schema_name = 'ematix_flow' AND t.table_name = 'loaded_files');
+
 -- name: is_of_others
 SELECT count(*) FILTER (WHERE t.table_name = 'run_history') > 0 AND count(*) FILTER (WHERE t.table_name = 'run_steps') = 0
   FROM system.main.duckdb_tables() AS t

@@ -9,6 +9,7 @@ use crate::declare::Mode;
 use crate::declare::options::PipelineOptions;
 use crate::dialect::{ColumnValue, Dialect, Measure, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
+use crate::facts::PastRun;
 use crate::pipeline::strategy::{
     EventColumns, HistoryColumns, Invariant, KeyNeed, LoadStrategy, ReadingNeed, Requirement, Unique,
 };
@@ -157,6 +158,12 @@ impl LoadStrategy for Collapsed {
         hashed: &[ColumnValue<'_>],
     ) -> Option<Invariant> {
         self.events.hash_invariant(dialect, target, keys, hashed)
+    }
+
+    fn written_by(&self, _: &PastRun, _: &dyn Dialect) -> Result<Sql> {
+        let message = "a history with repeats = \"collapse\" keeps no mark of the run that wrote a row";
+        Err(FlowError::new(ErrorCode::OptionNotForMode, message)
+            .hint("--as-of gives the rows that were valid at an instant"))
     }
 
     fn history(&self) -> Option<HistoryColumns<'_>> {

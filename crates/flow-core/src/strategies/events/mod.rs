@@ -20,7 +20,7 @@ use crate::check::Check;
 use crate::declare::Mode;
 use crate::dialect::{ColumnValue, Dialect, Measure};
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::SourcePart;
+use crate::facts::{PastRun, SourcePart};
 use crate::pipeline::strategy::{
     Beside, EventColumns, HistoryColumns, Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed,
     Requirement, Unique, Versions, event_end,
@@ -31,7 +31,7 @@ use crate::reading::{self, watermark};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, Table};
 use crate::sql;
-use crate::sql::{Ident, QualifiedName, Sql};
+use crate::sql::{Ident, Literal, QualifiedName, Sql};
 use crate::types::DataType;
 
 /// The number of the run that wrote the values of an event.
@@ -224,6 +224,11 @@ impl LoadStrategy for Events {
         hashed: &[ColumnValue<'_>],
     ) -> Option<Invariant> {
         Some(check::hash_invariant(self, dialect, target, keys, hashed))
+    }
+
+    /// An event whose end a later one moved was not written by that one's run: its end is no value of its own.
+    fn written_by(&self, run: &PastRun, _: &dyn Dialect) -> Result<Sql> {
+        Ok(sql!("t.{number} = {run}", number = self.run, run = Literal::Integer(run.number)))
     }
 
     fn history(&self) -> Option<HistoryColumns<'_>> {

@@ -175,7 +175,12 @@ impl Engine {
         let session = self.open_in_turn(whole, &whole.target_connection, &what, |_| ()).await?;
         let exists = HistoryStore::on(session.as_ref()).exists().await?;
         session.begin(Blame::Target, Access::ReadOnly, Some(&LIMITS)).await?;
-        let route = self.route(whole, session.as_ref()).await?;
+        if let Some(brought) = &whole.source.brought {
+            let words = format!("{} is compared by no database: {brought}", whole.name);
+            let error = FlowError::new(ErrorCode::NotYetSupported, words);
+            return Err(error.hint("load it elsewhere, and compare the two tables: flow diff A B"));
+        }
+        let route = self.route(whole, session.as_ref(), true).await?;
         if !route.several.is_empty() {
             let message = format!("`{name}` reads several connections: its source is no one query");
             return Err(FlowError::new(ErrorCode::NotYetSupported, message)

@@ -11,7 +11,9 @@ mod types;
 
 use super::row_security;
 use super::session::PostgresSession;
-use crate::session::{Inspector, Privilege, Question, ResultSet, Session, SourceRead, nth, unreadable};
+use crate::session::{
+    Beneath, Inspector, Privilege, Question, ResultSet, Session, SourceRead, nth, unreadable,
+};
 use async_trait::async_trait;
 use ematix_flow_core::declare::for_each::Relation as Named;
 use ematix_flow_core::dialect::Dialect;
@@ -83,6 +85,10 @@ impl Inspector for PostgresSession {
 
     async fn native_types(&self, names: &[String]) -> Result<BTreeMap<String, TypeFacts>> {
         types::native(self, names).await
+    }
+
+    async fn beneath(&self, names: &[String]) -> Result<Vec<Beneath>> {
+        types::beneath(self, names).await
     }
 
     async fn unknown_types(&self, names: &[&str]) -> Result<Vec<String>> {

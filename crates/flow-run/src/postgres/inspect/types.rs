@@ -1,9 +1,9 @@
 //! What the catalogue says of types.
 
-use super::one_each;
+use super::{one_each, text};
 use crate::postgres::error::statement_error;
 use crate::postgres::session::PostgresSession;
-use crate::session::Session;
+use crate::session::{Beneath, Session};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::hash::{self, Normal};
 use ematix_flow_core::plan::Blame;
@@ -117,4 +117,39 @@ pub(super) async fn native(
         found.insert(name.clone(), json.into());
     }
     Ok(found)
+}
+
+/// What types are under their names: the type of a domain with what the domain says of it, the labels of an enum.
+pub(super) async fn beneath(session: &PostgresSession, names: &[String]) -> Result<Vec<Beneath>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| format!("({index}, {}::pg_catalog.regtype::pg_catalog.oid)", text(name)))
+        .collect();
+    let question = format!(
+        "SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+         'name', pg_catalog.format_type(b.oid, b.modifier),
+         'labels', (SELECT COALESCE(pg_catalog.json_agg(e.enumlabel ORDER BY e.enumsortorder), '[]')
+                      FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = b.oid)) ORDER BY q.n)
+  FROM (VALUES {values}) AS q(n, oid)
+ CROSS JOIN LATERAL (
+         WITH RECURSIVE down(oid, modifier) AS (
+           SELECT q.oid, -1
+           UNION ALL
+           SELECT t.typbasetype, t.typtypmod FROM down AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.oid AND t.typtype = 'd')
+         SELECT d.oid, d.modifier FROM down AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.oid AND t.typtype <> 'd') AS b",
+        values = values.join(", ")
+    );
+    #[derive(Deserialize)]
+    struct BeneathJson {
+        name: String,
+        labels: Vec<String>,
+    }
+    let doing = "look up what types are made of";
+    let answers = session.ask(Blame::Target, doing, &question).await?;
+    let found: Vec<BeneathJson> = one_each(&answers, names.len(), doing)?;
+    Ok(found.into_iter().map(|json| Beneath { name: json.name, labels: json.labels }).collect())
 }

@@ -1,0 +1,116 @@
+//! Takes rows that no database sends into a target: encoded a slice at a time while the slice before is on its way.
+
+use super::copy::write_all;
+use super::{Broken, Passed, into_target};
+use crate::session::Session;
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use ematix_flow_arrow::{BatchSource, Column, Encoder};
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
+use futures_util::StreamExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// Rows that are encoded at once: enough for the server, few enough that several slices wait in little memory.
+const SLICE: usize = 2048;
+/// How many slices may wait for the target.
+const WAITING: usize = 4;
+/// How many batches may wait to be encoded.
+const AHEAD: usize = 1;
+
+/// Takes all rows, and tells how many have come.
+///
+/// # Errors
+/// What brings the rows says, and the server; `cast_failed` for a value that its column does not hold. The target has
+/// taken nothing then.
+pub async fn bring(
+    rows: &dyn BatchSource,
+    target: &dyn Session,
+    columns: Vec<Column>,
+    write: &str,
+    tell: &mut (dyn FnMut(Passed) + Send),
+) -> Result<Passed, Broken> {
+    let sink = into_target(target, write).await?;
+    let mut batches = rows.batches().await?;
+    let (give, given) = channel(AHEAD);
+    let (sender, receiver) = channel(WAITING);
+    // One thread for all of them: memory that one frees another does not find again.
+    let counted = Arc::new(Counted::default());
+    let counting = Arc::clone(&counted);
+    let encoding = tokio::task::spawn_blocking(move || encoded(given, columns, &sender, &counting));
+    let passing = async {
+        while let Some(batch) = batches.next().await {
+            // A thread that takes no more says why at its end.
+            if give.send(batch?).await.is_err() {
+                break;
+            }
+            tell(counted.so_far());
+        }
+        drop(give);
+        encoding.await.map_err(|_| panicked())?.map_err(|error| placed(error, rows))?;
+        tell(counted.so_far());
+        Ok(counted.so_far())
+    };
+    let (passed, ()) = tokio::try_join!(passing, write_all(sink, receiver))?;
+    Ok(passed)
+}
+
+/// What has passed, told by the thread that encodes.
+#[derive(Default)]
+struct Counted {
+    rows: AtomicI64,
+    bytes: AtomicU64,
+}
+
+impl Counted {
+    fn so_far(&self) -> Passed {
+        Passed { rows: self.rows.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+}
+
+fn encoded(
+    mut given: Receiver<RecordBatch>,
+    columns: Vec<Column>,
+    sender: &Sender<Bytes>,
+    counted: &Counted,
+) -> Result<()> {
+    let mut encoder = Encoder::bare(columns);
+    let send = |bytes: Vec<u8>| {
+        counted.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        // A target that takes no more says why itself.
+        let _ = sender.blocking_send(bytes.into());
+    };
+    while let Some(batch) = given.blocking_recv() {
+        for start in (0..batch.num_rows()).step_by(SLICE) {
+            let slice = batch.slice(start, SLICE.min(batch.num_rows() - start));
+            let mut bytes = Vec::new();
+            encoder.encode(&slice, &mut bytes)?;
+            counted.rows.fetch_add(slice.num_rows() as i64, Ordering::Relaxed);
+            send(bytes);
+        }
+    }
+    let mut rest = Vec::new();
+    encoder.finish(&mut rest);
+    send(rest);
+    // Nothing more comes: without it the target takes nothing.
+    let _ = sender.blocking_send(Bytes::new());
+    Ok(())
+}
+
+/// The error for a value, with the file of its row.
+fn placed(error: FlowError, rows: &dyn BatchSource) -> FlowError {
+    let row = error.context.get("row").and_then(serde_json::Value::as_u64);
+    match row.and_then(|row| rows.place_of(row)) {
+        Some((file, row)) => {
+            FlowError { message: format!("{file}, row {row} of it: {}", error.message), ..error }
+                .context("file", file)
+                .context("row", row)
+        }
+        None => FlowError { message: format!("{}: {}", rows.describe(), error.message), ..error },
+    }
+}
+
+fn panicked() -> FlowError {
+    FlowError::new(ErrorCode::SourceFailed, "the rows could not be encoded: a thread panicked")
+}
