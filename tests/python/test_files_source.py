@@ -186,7 +186,10 @@ def test_a_column_that_is_compared_from_now_on_needs_all_files(flow: Flow, datab
     assert "watermark_mismatch" in refused.stderr
     assert "--full-scan" in refused.stderr
     assert runs(flow, "--full-scan", config=wider)[0] == 2
-    assert database.rows("SELECT id, plan FROM shop.customers WHERE is_current ORDER BY id") == [(1, "free"), (2, "team")]
+    assert database.rows("SELECT id, plan FROM shop.customers WHERE is_current ORDER BY id") == [
+        (1, "free"),
+        (2, "team"),
+    ]
 
 
 def test_processes_that_load_the_same_files_load_them_once(flow: Flow, database: Database, landing: Path) -> None:

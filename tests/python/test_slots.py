@@ -507,7 +507,7 @@ def test_whatever_comes_first_migrates_metadata_of_version_2(flow: Flow, databas
     due(flow)
     database.execute(VERSION_2)
     flow(command, "hourly")
-    assert database.value("SELECT version FROM ematix_flow.metadata") == 4
+    assert database.value("SELECT version FROM ematix_flow.metadata") == 5
 
 
 # --------------------------------------------------------------------------------------------------- found by attack

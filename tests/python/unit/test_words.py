@@ -164,7 +164,7 @@ def test_strategies_and_markers_are_equal_when_they_say_the_same() -> None:
 
 def test_a_frame_is_a_source_and_what_only_looks_like_one_is_not() -> None:
     frame = type("Frame", (), {"__arrow_c_stream__": None})()
-    assert ef.Pipeline(name="framed", source=frame, target="a.b", mode="append").export()["source"]["frame"] == {
+    assert ef.Pipeline(name="framed", source=frame, target="a.b", mode="append").declared()["source"]["frame"] == {
         "id": ANY,
         "words": "the rows of a Frame",
     }
