@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +65,17 @@ class Running:
             print(finished)
             raise AssertionError(f"exit code {finished.code}, expected {expect}\n{finished}")
         return finished
+
+    def finish_and_measure(self, timeout: float = TIMEOUT_SECONDS) -> tuple[float, Finished]:
+        """Waits for its end; the highest resident memory that it had, in megabytes, beside what it left."""
+        status = Path(f"/proc/{self.pid}/status")
+        kilobytes = 0
+        # The kernel keeps the peak; what is read last is right.
+        while self.process.poll() is None:
+            if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):
+                kilobytes = int(found[1])
+            time.sleep(0.02)
+        return kilobytes / 1024, self.finish(timeout=timeout)
 
     def kill(self) -> None:
         """kill -9: the process gets no chance to tidy up."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,15 +18,8 @@ LONG = 1200
 def peak(flow: Flow, made: Across) -> tuple[float, dict[str, Any]]:
     """The highest resident memory of a run, in megabytes, and its report."""
     flow.project(made.text())
-    running = flow.start("run", "p", "--output", "json")
-    status = Path(f"/proc/{running.pid}/status")
-    kilobytes = 0
-    # The kernel keeps the peak; what is read last is right.
-    while running.process.poll() is None:
-        if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):
-            kilobytes = int(found[1])
-        time.sleep(0.05)
-    return kilobytes / 1024, running.finish(timeout=LONG).json()
+    megabytes, finished = flow.start("run", "p", "--output", "json").finish_and_measure(LONG)
+    return megabytes, finished.json()
 
 
 def project(query: str, mode: str, **options: Any) -> Across:

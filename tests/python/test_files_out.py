@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -335,26 +334,8 @@ def test_memory_does_not_grow_with_the_rows(name: str, source: Database, flow: F
     query = (
         "SELECT i AS id, md5(i::text) || repeat(md5((i * 7)::text), 4) AS text FROM generate_series(1, 1000000) AS i"
     )
-    process = subprocess.Popen(
-        [flow.binary, "copy", "--from", "default", "--query", query, "--to-file", name],
-        cwd=flow.directory,
-        env=flow.environment({}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    peak = 0.0
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            break
-        if found := re.search(r"VmHWM:\s+(\d+) kB", status):
-            peak = max(peak, int(found[1]) / 1024)
-        time.sleep(0.02)
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
-    assert "1,000,000 rows" in said
+    peak, finished = flow.start("copy", "--from", "default", "--query", query, "--to-file", name).finish_and_measure()
+    assert "1,000,000 rows" in finished.stdout + finished.stderr
     assert peak < 250, f"{peak} MB"
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -315,25 +313,7 @@ def test_who_makes_the_rows_ends_where_its_command_was_killed(frames: Flow) -> N
 
 @pytest.mark.parametrize("name", ["many", "many_in_one"])
 def test_memory_does_not_grow_with_the_rows(name: str, frames: Flow, database: Database) -> None:
-    process = subprocess.Popen(
-        [frames.binary, "run", name],
-        cwd=frames.directory,
-        env=frames.environment({}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    peak = 0.0
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            break
-        if found := re.search(r"VmHWM:\s+(\d+) kB", status):
-            peak = max(peak, int(found[1]) / 1024)
-        time.sleep(0.02)
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
+    peak, _ = frames.start("run", name).finish_and_measure()
     assert database.value("SELECT count(*) FROM dw.many") == 1_000_000
     # Three batches of 16 MB, and what the binary is.
     assert peak < 200, f"{peak} MB"

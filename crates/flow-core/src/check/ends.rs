@@ -13,7 +13,7 @@ impl Check<'_> {
     pub(crate) fn source(&mut self, spec: &PipelineSpec, options: &PipelineOptions) -> Option<Source> {
         let source = &spec.source;
         if source.is_brought() {
-            self.is_brought(options);
+            self.is_staged(options, ": rows that no database sends");
         }
         if let Some(http) = &source.http {
             self.http(http, options);
@@ -62,16 +62,7 @@ impl Check<'_> {
                 ),
             );
         }
-        if let Some(forced) = options.force_path.filter(|forced| *forced != ForcePath::Staging) {
-            let word = if forced == ForcePath::SameDb { "same_db" } else { "client_diff" };
-            let error = FlowError::new(
-                ErrorCode::PathImpossible,
-                format!(
-                    "`force_path = \"{word}\"` cannot be taken by a `union` of several connections: their rows are staged"
-                ),
-            );
-            self.fail("force_path", error.hint("remove it"));
-        }
+        self.is_staged(options, " by a `union` of several connections: their rows");
     }
 
     fn one_source(&mut self, spec: &SourceSpec, outer: Option<&String>, part: &str) -> Option<Source> {
@@ -146,13 +137,13 @@ impl Check<'_> {
         }))
     }
 
-    /// What cannot be done with rows that no database sends.
-    fn is_brought(&mut self, options: &PipelineOptions) {
+    /// Refuses every path but staging; ` by … : their rows` says whose are staged.
+    fn is_staged(&mut self, options: &PipelineOptions, whose: &str) {
         if let Some(forced) = options.force_path.filter(|forced| *forced != ForcePath::Staging) {
             let word = if forced == ForcePath::SameDb { "same_db" } else { "client_diff" };
             let error = FlowError::new(
                 ErrorCode::PathImpossible,
-                format!("`force_path = \"{word}\"` cannot be taken: rows that no database sends are staged"),
+                format!("`force_path = \"{word}\"` cannot be taken{whose} are staged"),
             );
             self.fail("force_path", error.hint("remove it"));
         }

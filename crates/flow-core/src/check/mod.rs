@@ -64,9 +64,7 @@ impl Brought {
             Brought::Http(_) => "http",
         }
     }
-}
 
-impl Brought {
     /// Whether what was loaded is remembered, and not loaded again.
     pub fn is_loaded_once(&self) -> bool {
         matches!(self, Brought::Files(files) if files.once)

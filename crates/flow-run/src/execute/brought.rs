@@ -2,11 +2,12 @@
 //! its values are of that type, else of the one that they have.
 
 use super::files;
+use super::keys::found_table;
 use super::run::awake;
 use super::targets::Targets;
 use super::united::{United, of_route, with_query};
 use super::{About, Engine, Request};
-use crate::session::{Access, End, Session, nth};
+use crate::session::{Access, End, Session};
 use arrow_schema::Schema;
 use ematix_flow_arrow::{BatchSource, Column, CopyType, Encoder, UnscaledNumeric};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -228,9 +229,7 @@ async fn declared(pipeline: &Pipeline, target: &dyn Session) -> Result<Vec<Decla
     let table = match &pipeline.target {
         Target::Declared(table) => table,
         Target::Inferred(name) => {
-            let (doing, asked) = ("look at the target", target.inspector().table(name));
-            let answers = target.ask(Blame::Target, doing, &asked.sql).await?;
-            let (_, live) = asked.read(nth(&answers, 0, doing)?, doing)?;
+            let live = found_table(target, name).await?;
             let managed = pipeline.strategy.managed_columns(&Table::of(name.clone(), Vec::new()));
             let is_ours = |column: &LiveColumn| managed.iter().any(|own| own.name.as_str() == column.name);
             let columns = live.into_iter().flat_map(|live| live.columns).filter(|column| !is_ours(column));

@@ -1,13 +1,13 @@
 //! Files as a source: they are listed once a run, and where each is loaded once, those are left out that were.
 
 use super::brought::Rows;
+use super::keys::found_table;
 use crate::history::HistoryStore;
-use crate::session::{Session, nth};
+use crate::session::Session;
 use ematix_flow_core::declare::files::{Compression, FileFormat, FilesSpec};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::history::FileVersion;
 use ematix_flow_core::pipeline::Pipeline;
-use ematix_flow_core::plan::Blame;
 use ematix_flow_files as reader;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub async fn rows_of(
         return Ok(Rows { source: Arc::new(reader::FilesSource::new(files, listed)), once: Vec::new() });
     }
     // What was loaded into a table is gone with it.
-    let known = match reads_in_full || !is_there(pipeline, target).await? {
+    let known = match reads_in_full || found_table(target, pipeline.target.name()).await?.is_none() {
         true => HashSet::new(),
         false => HistoryStore::on(target).files_of(&pipeline.name, &pipeline.target_key()).await?,
     };
@@ -41,13 +41,6 @@ pub async fn rows_of(
         }
     }
     Ok(Rows { source: Arc::new(reader::FilesSource::new(files, new)), once })
-}
-
-/// Whether the target's table is there.
-async fn is_there(pipeline: &Pipeline, target: &dyn Session) -> Result<bool> {
-    let (doing, asked) = ("look at the target", target.inspector().table(pipeline.target.name()));
-    let answers = target.ask(Blame::Target, doing, &asked.sql).await?;
-    Ok(asked.read(nth(&answers, 0, doing)?, doing)?.1.is_some())
 }
 
 fn remembered(version: &reader::FileVersion) -> FileVersion {

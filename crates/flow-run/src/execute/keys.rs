@@ -8,7 +8,7 @@ use ematix_flow_core::pipeline::keys::of_live;
 use ematix_flow_core::pipeline::{Pipeline, Target, declared_keys};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::schema::LiveTable;
-use ematix_flow_core::sql::Ident;
+use ematix_flow_core::sql::{Ident, QualifiedName};
 
 impl Engine {
     /// What the pipeline says, else what is declared, else what the live table shows; what only the source tells is
@@ -53,12 +53,15 @@ impl Engine {
 /// `unknown_table` where it is not there yet.
 pub(super) async fn live_table(session: &dyn Session, pipeline: &Pipeline) -> Result<LiveTable> {
     let name = pipeline.target.name();
-    let doing = "look at the target";
-    let table = session.inspector().table(name);
-    let answers = session.ask(Blame::Target, doing, &table.sql).await?;
-    let (_, live) = table.read(nth(&answers, 0, doing)?, doing)?;
-    live.ok_or_else(|| {
+    found_table(session, name).await?.ok_or_else(|| {
         FlowError::new(ErrorCode::UnknownTable, format!("{name} does not exist yet"))
             .hint(format!("`flow run {}` creates it", pipeline.name))
     })
+}
+
+/// The table of that name, where there is one.
+pub(super) async fn found_table(session: &dyn Session, name: &QualifiedName) -> Result<Option<LiveTable>> {
+    let (doing, asked) = ("look at the target", session.inspector().table(name));
+    let answers = session.ask(Blame::Target, doing, &asked.sql).await?;
+    Ok(asked.read(nth(&answers, 0, doing)?, doing)?.1)
 }
