@@ -163,6 +163,8 @@ VOLATILE = [
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "<time>"),
     (re.compile(r"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? (µs|ms|s|min|h)\b"), "<duration>"),
+    # A written time is longer by the digits of its microseconds.
+    (re.compile(r"\b[\d,]+ bytes\b"), "<size>"),
     # pytest's.
     (re.compile(r"\bin \d+\.\d\ds$"), "in <duration>"),
     (re.compile(r"\b(on \S+, )?process \d+\b"), "<process>"),

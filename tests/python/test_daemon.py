@@ -86,9 +86,14 @@ def test_slots_are_served_as_they_come_and_each_once_whoever_else_serves_them(fl
     for name in ("a", "b", "c"):
         rows = database.rows(f"SELECT count(*), count(DISTINCT at) FROM public.{name}")
         assert rows[0][0] == rows[0][1], "no slot was loaded twice"
-    ((count, least, most),) = database.rows("SELECT count(*), min(at), max(at) FROM public.c")
-    assert count == (most - least).total_seconds() / 2 + 1, "none was lost"
-    assert count >= 4
+    # A slot that comes while a run lasts is skipped, and that is told of it; each other one is loaded.
+    lost = database.rows(
+        "SELECT slot FROM (SELECT generate_series(min(at), max(at), '2 s') AS slot FROM public.c) AS due"
+        " WHERE slot NOT IN (SELECT at FROM public.c)"
+        " AND slot NOT IN (SELECT slot FROM ematix_flow.slots WHERE pipeline = 'c' AND status = 'skipped')"
+    )
+    assert lost == [], "none was lost"
+    assert database.value("SELECT count(*) FROM public.c") >= 3
     ran = database.rows("SELECT DISTINCT started_by FROM ematix_flow.run_history WHERE status = 'success'")
     assert ("daemon",) in ran
     # It wakes when a slot is due, not some time later.
