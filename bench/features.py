@@ -61,9 +61,22 @@ def spine(rows: int, entities: int) -> list[tuple[int, dt.datetime]]:
 
 
 def measure(dsn: str, rows: int, rounds: int, compare: Callable[..., None]) -> None:
-    """Training sets, then lookups."""
+    """Fills the view as its users do; training sets, then lookups."""
+    from ematix_flow import Source, connect, pipeline
+
     command = ["psql", "-q", "-v", "ON_ERROR_STOP=1", dsn, "-v", f"n={rows}", "-f", str(HERE / "gen_features.sql")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    conn = connect(dsn=dsn)
+    filled = pipeline.sync(
+        source=Source.postgres_table(conn, "raw", "user_events"),
+        target=views(),
+        name="users",
+        mode="scd2",
+        target_connection=conn,
+    )
+    assert filled.rows_inserted == rows
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE features.users_v1")
     training(dsn, rows, rounds, compare)
     serving(dsn, rows)
 

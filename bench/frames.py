@@ -42,8 +42,14 @@ ADBC = "import adbc_driver_postgresql.dbapi as adbc\nconn = adbc.connect(uri)\nc
 READS = {
     "COPY": ("", READ_FLOOR),
     "ours, Arrow": ("ematix_flow", OURS + 'found = conn.read_df("raw.customers", prefer="arrow")'),
-    "ours, polars": ("ematix_flow", OURS + 'found = conn.read_df("raw.customers", prefer="polars")'),
-    "ours, pandas": ("ematix_flow", OURS + 'found = conn.read_df("raw.customers", prefer="pandas")'),
+    "ours, polars": (
+        "ematix_flow",
+        "import polars, polars.convert\n" + OURS + 'found = conn.read_df("raw.customers", prefer="polars")',
+    ),
+    "ours, pandas": (
+        "ematix_flow",
+        "import pandas\n" + OURS + 'found = conn.read_df("raw.customers", prefer="pandas")',
+    ),
     "ours, batches": ("ematix_flow", OURS + 'for batch in conn.read_batches("raw.customers"): pass'),
     "adbc, Arrow": ("adbc_driver_postgresql", ADBC + f"cursor.execute({TEXTS!r})\nfound = cursor.fetch_arrow_table()"),
     "adbc, polars": (
@@ -147,19 +153,24 @@ print(time.perf_counter() - started, (memory("VmHWM") - before) / 1024)
 
 
 def uri_of(dsn: str) -> str:
-    """The DSN as libpq's URI with the host in it, for drivers that take no other."""
+    """Where peers come in: not all of them know a socket of a file, so they come by TCP, with a password of this server."""
     value = psycopg.conninfo.conninfo_to_dict(dsn)
-    return f"postgresql://{value['user']}@/{value['dbname']}?host={value['host']}&port={value['port']}"
+    if not value["host"].startswith("/"):
+        return dsn
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS peer")
+        connection.execute("CREATE ROLE peer SUPERUSER LOGIN PASSWORD 'peer'")
+    return f"postgresql://peer:peer@127.0.0.1:{value['port']}/{value['dbname']}"
 
 
-def run(dsn: str, work: Path, code: str) -> tuple[float, float]:
+def run(dsn: str, uri: str, work: Path, code: str) -> tuple[float, float]:
     """How long a case takes in a process that has its imports, and the peak of its memory in MB."""
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "EMATIX_FLOW_NO_PROGRESS": "1"}
     subprocess.run(
         ["psql", "-q", "-v", "ON_ERROR_STOP=1", dsn], input=BEFORE, check=True, text=True, capture_output=True
     )
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, dsn, uri_of(dsn), str(work), code],
+        [sys.executable, "-c", PROGRAM, dsn, uri, str(work), code],
         env=environment,
         capture_output=True,
         text=True,
@@ -171,7 +182,7 @@ def run(dsn: str, work: Path, code: str) -> tuple[float, float]:
     return float(took), float(peak)
 
 
-def cases(title: str, dsn: str, work: Path, wanted: dict[str, tuple[str, str]], rounds: int) -> None:
+def cases(title: str, at: tuple[str, str], work: Path, wanted: dict[str, tuple[str, str]], rounds: int) -> None:
     """Every case, alternating; the median of each and its ratio to the first."""
     there = {
         name: code for name, (needs, code) in wanted.items() if not needs or needs == "ematix_flow" or find_spec(needs)
@@ -181,7 +192,7 @@ def cases(title: str, dsn: str, work: Path, wanted: dict[str, tuple[str, str]], 
     for _ in range(rounds):
         for name in list(there):
             try:
-                took, peak = run(dsn, work, there[name])
+                took, peak = run(*at, work, there[name])
             except RuntimeError as error:
                 print(f"  {name:26} fails: {error}")
                 del there[name], times[name]
@@ -205,7 +216,8 @@ def measure(dsn: str, rows: int, rounds: int) -> None:
             ["psql", "-q", dsn, "-c", f"\\copy raw.customers to '{work}/customers.bin' (format binary)"], check=True
         )
         made = OURS + 'conn.read_df("raw.customers", prefer="polars").write_parquet(work / "customers.parquet")'
-        run(dsn, work, made)
-        cases(f"read {rows:,} rows", dsn, work, READS, rounds)
-        cases(f"write {rows:,} rows, the frame read from Parquet", dsn, work, WRITES, rounds)
-        cases(f"{rows:,} rows of Parquet into Postgres", dsn, work, FILES, rounds)
+        at = (dsn, uri_of(dsn))
+        run(*at, work, made)
+        cases(f"read {rows:,} rows", at, work, READS, rounds)
+        cases(f"write {rows:,} rows, the frame read from Parquet", at, work, WRITES, rounds)
+        cases(f"{rows:,} rows of Parquet into Postgres", at, work, FILES, rounds)

@@ -9,6 +9,7 @@ about us. The server is `EMATIX_FLOW_BENCH_DSN`, else a private one that is star
     ./do bench cleaning             # text cleaned and read on its way, beside the same expressions by hand
     ./do bench diff                 # two tables compared, on one server and across, beside what servers sum by themselves
     ./do bench frames               # frames and files beside their peers and COPY
+    ./do bench engines              # Postgres and DuckDB, both ways, and loads inside one file of DuckDB
     ./do bench features             # training sets and lookups beside SQL by hand; --rows 5000000 for five million events
     ./do bench --before old/flow    # another binary beside it, each in a database of its own
 """
@@ -465,7 +466,7 @@ def main() -> None:
         "what",
         nargs="*",
         default=["startup", "scd2", "merge"],
-        help="startup, many, scd2, merge, expectations, cleaning, diff, events, features, frames",
+        help="startup, many, scd2, merge, expectations, cleaning, diff, events, features, frames, engines",
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -482,9 +483,16 @@ def main() -> None:
     if "startup" in chosen.what:
         startup(200)
     strategies = [name for name in chosen.what if name in ("scd2", "merge")]
-    if not strategies and not {"many", "expectations", "cleaning", "diff", "events", "features", "frames"} & set(
-        chosen.what
-    ):
+    if not strategies and not {
+        "many",
+        "expectations",
+        "cleaning",
+        "diff",
+        "events",
+        "features",
+        "frames",
+        "engines",
+    } & set(chosen.what):
         return
     binaries = {"flow": flow_binary()} | ({"before": chosen.before} if chosen.before else {})
     with bench_server() as server_dsn, tempfile.TemporaryDirectory() as folder:
@@ -509,6 +517,10 @@ def main() -> None:
             import frames
 
             frames.measure(new_database("ematix_bench_frames"), chosen.rows, chosen.rounds)
+        if "engines" in chosen.what:
+            import engines
+
+            engines.measure(new_database("ematix_bench_engines"), chosen.rows, chosen.rounds)
         if not {"expectations", "cleaning", "diff", *strategies} & set(chosen.what):
             return
         source_dsn = new_database("ematix_bench_source")
