@@ -126,6 +126,9 @@ python_works() {
 # Debian keeps it where a user's PATH does not lead.
 pgbouncer_works() { have pgbouncer || [ -x /usr/sbin/pgbouncer ] || [ -x /usr/local/sbin/pgbouncer ]; }
 
+# Debian keeps its server where a user's PATH does not lead.
+mariadb_works() { have mariadb-install-db && { have mariadbd || [ -x /usr/sbin/mariadbd ]; }; }
+
 faketime_works() { ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/local/lib/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q .; }
 
 # Spark's, which a test starts on this machine. Java 17 or newer.
@@ -185,6 +188,7 @@ package_for() {
     python_works) echo python3 python3-venv ;;
     zoneinfo_works) echo tzdata ;;
     pgbouncer_works) echo pgbouncer ;;
+    mariadb_works) echo mariadb-server ;;
     faketime_works) echo faketime ;;
     browser_works) echo chromium ;;
     java_works) echo openjdk-17-jre-headless ;;
@@ -198,6 +202,7 @@ name_for() {
     python_works) echo "Python 3.10 or newer with venv (python3)" ;;
     zoneinfo_works) echo "the time zones (/usr/share/zoneinfo)" ;;
     pgbouncer_works) echo "PgBouncer, which a test runs behind" ;;
+    mariadb_works) echo "MariaDB's server, of which tests read" ;;
     faketime_works) echo "libfaketime, by which a test moves a server's clock" ;;
     browser_works) echo "Chromium, in which tests open a page" ;;
     java_works) echo "Java 17 or newer, on which Spark runs" ;;
@@ -360,7 +365,7 @@ run_lint() {
 
 run_soak() {
     need_everything
-    need faketime_works
+    need faketime_works mariadb_works
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     start_server
     build_flow
@@ -372,7 +377,7 @@ cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; 
 
 run_tests() {
     need_everything
-    need pgbouncer_works faketime_works static_cc_works browser_works java_works
+    need pgbouncer_works mariadb_works faketime_works static_cc_works browser_works java_works
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     lint_rust
     lint_python

@@ -10,9 +10,12 @@ import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from database import POOLER, Database
+
+if TYPE_CHECKING:
+    from duckdb_file import DuckDbFile
 
 SOURCE = """
 CREATE SCHEMA IF NOT EXISTS app;
@@ -45,18 +48,18 @@ def toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def current(database: Database) -> list[tuple[Any, ...]]:
+def current(database: Database | DuckDbFile) -> list[tuple[Any, ...]]:
     """The current versions."""
     return database.rows(
         "SELECT customer_id, name, revision FROM analytics.dim_customers WHERE is_current ORDER BY customer_id"
     )
 
 
-def source(database: Database) -> list[tuple[Any, ...]]:
+def source(database: Database | DuckDbFile) -> list[tuple[Any, ...]]:
     return database.rows("SELECT customer_id, name, revision FROM app.customers ORDER BY customer_id")
 
 
-def violations(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+def violations(database: Database | DuckDbFile) -> dict[str, list[tuple[Any, ...]]]:
     """What no history may show, whatever raced, died or was repeated; empty lists when all is well."""
     return {
         "several current versions": database.rows(

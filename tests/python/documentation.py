@@ -49,6 +49,7 @@ if sys.version_info >= (3, 11):
 
 LANGUAGES = ("console", "toml", "python", "sql", "text")
 COMMAND_TIMEOUT_SECONDS = 60
+INSTALLS_PACKAGE = 'pip install "ematix-flow[duckdb]"'
 PACKAGE = Path(__file__).parent.parent.parent / "python"
 # Whom the pages show: directories of the test become hers.
 HOME = "/home/ada"
@@ -294,10 +295,21 @@ class PageRun:
             case "toml" | "python":
                 self._write(block)
             case "text":
-                pass
+                if INSTALLS_PACKAGE in block.text:
+                    self._install()
             case other:
                 raise AssertionError(f"line {block.start}: `{other}` is none of {', '.join(LANGUAGES)}")
         return block.lines
+
+    def _install(self) -> None:
+        """From now on `flow` is the package's."""
+        programs = self.directory / "package"
+        programs.mkdir(exist_ok=True)
+        flow = programs / "flow"
+        flow.write_text('#!/bin/sh\nexec python -m ematix_flow.cli "$@"\n')
+        flow.chmod(0o755)
+        with self._state.open("a") as state:
+            state.write(f'export PATH={shlex.quote(str(programs))}:"$PATH"\n')
 
     # --- console
 

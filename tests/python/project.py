@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_binary import Flow
+
+if TYPE_CHECKING:
+    from warm_package import WarmPackage
 
 COUNTED_ROWS = ("inserted", "updated", "unchanged", "deduplicated", "skipped", "rejected")
 
@@ -37,7 +40,7 @@ class Project:
 
     def run(
         self,
-        flow: Flow,
+        flow: Flow | WarmPackage,
         *arguments: str,
         command: str = "run",
         env: Mapping[str, str | None] | None = None,

@@ -1,17 +1,25 @@
-"""Plays a scenario on a real Postgres through the real binary, and says what was seen in the words of the scenario."""
+"""Plays a scenario on a real database through a real `flow`, and says what was seen in the words of the scenario."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Protocol
 
-import psycopg
 import scenario as scenarios
-from database import Database
-from flow_binary import Finished, Flow
+from flow_binary import Finished
 from scenario import Scenario, Section, Table
+from scenario_ground import Ground, StatementError
+
+
+class Commands(Protocol):
+    """A `flow` in a directory."""
+
+    directory: Path
+
+    def __call__(self, *arguments: str, expect: int | None) -> Finished: ...
 
 
 @dataclass(frozen=True)
@@ -57,12 +65,9 @@ class Played:
         return "\n".join([*diff, "", *outputs])
 
 
-def play(scenario: Scenario, database: Database, flow: Flow) -> Played:
-    with database.connect() as reader:
-        # The reader's settings decide how instants are written; the scenario's own SQL has another connection.
-        reader.execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'")
-        began = clock(reader)
-        seen = [play_section(section, database, flow, reader, began) for section in scenario.sections]
+def play(scenario: Scenario, ground: Ground, flow: Commands) -> Played:
+    began = ground.clock()
+    seen = [play_section(section, ground, flow, began) for section in scenario.sections]
     names = scenarios.instant_names(each.answer for each in seen if isinstance(each.answer, Table))
     actual = replace(scenario, sections=tuple(described(each, names) for each in seen))
     return Played(scenarios.normalised(scenario), actual, seen)
@@ -77,41 +82,41 @@ def described(seen: Seen, names: dict[str, str]) -> Section:
     return seen.section.with_expected(lines, seen.finished.code if seen.finished else None)
 
 
-def play_section(section: Section, database: Database, flow: Flow, reader: Any, began: str) -> Seen:
+def play_section(section: Section, ground: Ground, flow: Commands, began: str) -> Seen:
     match section.kind:
         case "sql":
-            return Seen(section, failure=run_statements("\n".join(section.body), database))
+            return Seen(section, failure=run_statements("\n".join(section.body), ground))
         case "file":
             path = flow.directory / section.argument
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(section.body) + "\n", encoding="utf-8")
             return Seen(section)
         case "table":
-            return Seen(section, read_table(section.query, reader, began))
+            return Seen(section, read_table(section.query, ground, began))
         case "flow":
             finished = flow(*section.words, expect=None)
             asked = scenarios.fields(section.expected)
-            found = scenarios.mentioned(finished.stdout + finished.stderr, asked)
+            found = scenarios.mentioned(ground.message(finished.stdout + finished.stderr), asked)
             return Seen(section, scenarios.report_lines(found), finished)
         case command:
             finished = flow(command, *section.words, "--output", "json", expect=None)
-            return Seen(section, reported(section, finished), finished)
+            return Seen(section, reported(section, finished, ground), finished)
 
 
-def run_statements(statements: str, database: Database) -> str | None:
-    """None, or why they failed; statements sent together are undone together."""
+def run_statements(statements: str, ground: Ground) -> str | None:
+    """None, or why they failed."""
     try:
-        database.execute(statements)
-    except psycopg.Error as error:
-        return error.diag.message_primary or str(error)
+        ground.execute(statements)
+    except StatementError as error:
+        return str(error)
     return None
 
 
-def reported(section: Section, finished: Finished) -> list[str]:
+def reported(section: Section, finished: Finished, ground: Ground) -> list[str]:
     """A command's JSON in the words of the format; output that is no such JSON is shown as it is."""
     try:
         document = json.loads(finished.stdout)
-        output = "\n".join([finished.stdout, finished.stderr, *scenarios.strings(document)])
+        output = ground.message("\n".join([finished.stdout, finished.stderr, *scenarios.strings(document)]))
         if section.kind == "plan" and "pipelines" in document:
             return scenarios.plan_lines(document, output, section.expected)
         return scenarios.report_lines(scenarios.report_fields(document, output, scenarios.fields(section.expected)))
@@ -119,38 +124,20 @@ def reported(section: Section, finished: Finished) -> list[str]:
         return [f"(no report: {type(error).__name__}: {error})"]
 
 
-def read_table(query: str, reader: psycopg.Connection[Any], began: str) -> Table | list[str]:
+def read_table(query: str, ground: Ground, began: str) -> Table | list[str]:
     try:
-        answer = reader.execute(query).pgresult
-    except psycopg.Error as error:
-        return [f"(no table: {error.diag.message_primary or error})"]
-    assert answer is not None
-    if answer.nfields == 0:
+        answer = ground.answer(query)
+    except StatementError as error:
+        return [f"(no table: {error})"]
+    if not answer.columns:
         return ["(no table: the statement returns no columns)"]
-    columns = tuple((answer.fname(column) or b"").decode() for column in range(answer.nfields))
-    rows = tuple(tuple(text(answer, row, column) for column in range(answer.nfields)) for row in range(answer.ntuples))
-    now = clock(reader)
+    now = ground.clock()
     instants = {
         value
-        for column in range(answer.nfields)
-        if answer.ftype(column) == scenarios.TIMESTAMPTZ_OID
-        for value in (row[column] for row in rows)
-        # As text: in UTC the server's form sorts by time, and `infinity` and BC fall outside.
+        for column, is_instant in enumerate(answer.instants)
+        if is_instant
+        for value in (row[column] for row in answer.rows)
+        # As text: in UTC the form sorts by time, and `infinity` and BC fall outside.
         if value is not None and began <= value <= now
     }
-    return Table(columns, rows, frozenset(instants))
-
-
-def text(answer: Any, row: int, column: int) -> str | None:
-    value = answer.get_value(row, column)
-    if value is None:
-        return None
-    if answer.ftype(column) == scenarios.BOOLEAN_OID:
-        return {b"t": "true", b"f": "false"}[value]
-    return value.decode("utf-8")
-
-
-def clock(reader: psycopg.Connection[Any]) -> str:
-    answer = reader.execute("SELECT clock_timestamp()").pgresult
-    assert answer is not None
-    return answer.get_value(0, 0).decode()
+    return Table(answer.columns, answer.rows, frozenset(instants))

@@ -29,7 +29,7 @@ TYPES = {
     "k2": "text",
     "a": "text?",
     "b": "numeric?",
-    "c": "jsonb?",
+    "doc": "jsonb?",
     "f": "double?",
     "seq": "integer",
     "begins": "timestamptz",
@@ -39,7 +39,7 @@ JOINED = ("g", "integer?")
 VALUES: dict[str, list[str | None]] = {
     "a": [None, "", "NULL", "x", "x|y", "|"],
     "b": [None, "1", "1.0", "1.00", "2"],
-    "c": [None, "1", "1.0", '{"a": 1}', "null"],
+    "doc": [None, "1", "1.0", '{"a": 1}', "null"],
     "f": [None, "0", "-0", "NaN", "1.5"],
     "begins": ["2020-01-01 00:00:00+00", "2021-06-01 12:00:00+00"],
     "g": [None, "1", "2"],
@@ -310,12 +310,12 @@ def history(chance: random.Random, number: int) -> History:
     if chance.random() < 0.4:
         options |= {"on_duplicate": "latest", "order_by": "seq DESC"}
     if mode == "merge" and chance.random() < 0.3:
-        options["update_columns"] = chance.sample(["a", "b", "c", "f"], 2)
+        options["update_columns"] = chance.sample(["a", "b", "doc", "f"], 2)
     if mode == "scd2":
         if chance.random() < 0.4:
-            options["compare_columns"] = chance.sample(["a", "b", "c", "f"], 2)
+            options["compare_columns"] = chance.sample(["a", "b", "doc", "f"], 2)
         if chance.random() < 0.4:
-            rest = [name for name in ("a", "b", "c", "f") if name not in options.get("compare_columns", [])]
+            rest = [name for name in ("a", "b", "doc", "f") if name not in options.get("compare_columns", [])]
             options["overwrite_columns"] = chance.sample(rest, chance.choice([1, 2]))
         options["first_valid_from"] = chance.choice(["run", "run", "epoch", "begins"])
         options["open_end"] = chance.choice(["null", "null", "infinity"])
@@ -343,7 +343,7 @@ def change(chance: random.Random, history: History) -> None:
     kept = [row for row in history.rows if chance.random() > 0.2]
     for row in kept:
         if chance.random() < 0.4:
-            column = chance.choice(["a", "b", "c", "f", "g", "begins"])
+            column = chance.choice(["a", "b", "doc", "f", "g", "begins"])
             row[column] = chance.choice(VALUES[column])
             row["seq"] = str(highest + chance.randint(0, 2)) if chance.random() < 0.7 else row["seq"]
     kept += [made((chance.randrange(6), chance.randrange(2))) for _ in range(chance.randint(0, 4))]
@@ -369,8 +369,8 @@ def write(histories: list[History], database: Database) -> None:
                 )
 
 
-def project_of(histories: list[History]) -> Project:
-    project = Project()
+def project_of(histories: list[History], project: Project | None = None) -> Project:
+    project = project or Project()
     for each in histories:
         declared = {name: {**TYPES, JOINED[0]: JOINED[1]}[name] for name in each.declared}
         project.table(each.name, declared, schema="dw")
@@ -385,7 +385,7 @@ def created(histories: list[History]) -> Iterator[str]:
         key = [*each.keys, "seq"] if each.mode == "append" else each.keys
         unique = f", PRIMARY KEY ({', '.join(key)})" if each.source == "unique table" and not each.latest else ""
         yield (
-            f"CREATE TABLE app.{each.name} (k1 integer, k2 text, a text, b numeric, c jsonb, f double precision,"
+            f"CREATE TABLE app.{each.name} (k1 integer, k2 text, a text, b numeric, doc jsonb, f double precision,"
             f" seq integer, begins timestamptz, g integer{unique})"
         )
 

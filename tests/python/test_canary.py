@@ -77,6 +77,9 @@ sslpassword = "{passphrase}"
 [connections.by_dsn]
 dsn = "postgresql://{role}:{dsn}@127.0.0.1:{port}/{dbname}?sslmode=disable"
 
+[connections.by_mysql]
+dsn = "mysql://{role}:{dsn}@127.0.0.1:1/{dbname}"
+
 [tables.activity]
 schema = "public"
 [tables.activity.columns]
@@ -98,6 +101,12 @@ first_run = "now"
 [pipelines.failing]
 source = {{ connection = "{source}", query = "SELECT 1 / 0 AS pid" }}
 target = "public.failing"
+target_connection = "crm"
+mode = "append"
+
+[pipelines.elsewhere]
+source = {{ connection = "by_mysql", table = "orders" }}
+target = "public.elsewhere"
 target_connection = "crm"
 mode = "append"
 
@@ -125,7 +134,7 @@ COMMANDS: dict[str, list[list[str]] | None] = {
     "preview": [["activity"]],
     "plan": [["activity"], ["--all"]],
     "dry-run": [["activity"]],
-    "run": [["activity"], ["failing"], ["--all", "--metrics-file", "metrics.prom"]],
+    "run": [["activity"], ["failing"], ["elsewhere"], ["--all", "--metrics-file", "metrics.prom"]],
     "copy": [
         ["--source", "by_command", "--source-query", "SELECT 1 AS id", "--target", "public.copied", "--mode", "append"]
     ],
@@ -176,6 +185,7 @@ FAILURES: dict[str, dict[str, str]] = {
     "password as value": {"EMATIX_FLOW_DSN_CRM": f"host=h password=a {SECRETS['DsnPw']}"},
     "password as mode": {"EMATIX_FLOW_DSN_CRM": f"host=h sslmode={SECRETS['DsnPw']}"},
     "password as word": {"EMATIX_FLOW_DSN_CRM": SECRETS["DsnPw"]},
+    "MySQL, password as port": {"EMATIX_FLOW_DSN_BY_MYSQL": f"mysql://me@h:{SECRETS['DsnPw']}/d"},
     "no TLS": {"EMATIX_FLOW_DSN_CRM": "postgresql://{role}:{password}@127.0.0.1:{port}/d?sslmode=require"},
     "unknown database": {
         "EMATIX_FLOW_DSN_CRM": "postgresql://{role}:{password}@127.0.0.1:{port}/nowhere?sslmode=disable"

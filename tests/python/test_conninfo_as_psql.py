@@ -128,7 +128,7 @@ PLAIN = [
     uri("postgresql://ada@{S}:{p}/{d}?application_name=%2", REFUSED, "invalid_value"),
     uri("postgresql://ada@127.0.0.1:{p}/{d}?ssl=true", REFUSED, "tls_failed"),
     uri("POSTGRESQL://ada@{S}:{p}/{d}", REFUSED),
-    uri("mysql://ada@{S}:{p}/{d}", REFUSED),
+    uri("oracle://ada@{S}:{p}/{d}", REFUSED),
     # --- key=value
     uri("host={s} port={p} user=ada dbname={d}", SOCKET),
     uri("  host = {s}  port= {p} user =ada dbname={d}  ", SOCKET),

@@ -155,7 +155,7 @@ def test_no_password_is_in_an_error(source: Database, flow: Flow, reader: str) -
         (reader.replace("s3cr3t", "s3cr3tx"), "authentication_failed", 6),
         (reader.replace("127.0.0.1", "127.0.0.1:1,127.0.0.1"), None, None),
         (reader.replace(source.name, "nowhere"), "unknown_database", 6),
-        (reader.replace("postgresql:", "mysql:"), "invalid_value", 2),
+        (reader.replace("postgresql:", "oracle:"), "invalid_value", 2),
         (reader + "?sslmod=off", "unknown_option", 2),
         (reader.replace("%2F", "/"), "invalid_value", 2),
     ]

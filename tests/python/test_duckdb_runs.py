@@ -5,77 +5,44 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from duckdb_pipelines import (
+    PIPELINES,
+    SLOW,
+    SOURCE,
+    Sql,
+    counts,
+    fill,
+    load_with_every_strategy,
+    reports_of,
+    statements_in,
+)
 from flow_binary import Flow
 from python_package import Interpreter
-
-PIPELINES = """
-[connections.warehouse]
-dsn = "duckdb:warehouse.duckdb"
-
-[defaults]
-source = { connection = "warehouse", query = "SELECT id, name, price, seen FROM app.products" }
-
-[pipelines.replaced]
-target = "analytics.replaced"
-mode = "truncate"
-
-[pipelines.log]
-target = "analytics.log"
-mode = "append"
-incremental_column = "seen"
-
-[pipelines.products]
-target = "analytics.products"
-mode = "merge"
-keys = ["id"]
-handle_deletes = "hard"
-
-[pipelines.history]
-target = "analytics.history"
-mode = "scd2"
-keys = ["id"]
-"""
-
-Sql = Callable[[str], list[tuple[Any, ...]]]
 
 
 @pytest.fixture
 def python(tmp_path: Path) -> Interpreter:
-    text = PIPELINES
-    source = text.split("[defaults]\n")[1].split("\n\n")[0]
-    # Every pipeline reads the same.
-    for name in ("replaced", "log", "products", "history"):
-        text = text.replace(f"[pipelines.{name}]\n", f"[pipelines.{name}]\n{source}\n")
-    text = text.replace(f"[defaults]\n{source}\n\n", "")
-    (tmp_path / "pipelines.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "pipelines.toml").write_text(PIPELINES, encoding="utf-8")
     return Interpreter(tmp_path)
 
 
 @pytest.fixture
 def sql(python: Interpreter) -> Iterator[Sql]:
     """Runs a statement in the file, which is let go again."""
-
-    def run(statement: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(python.directory / "warehouse.duckdb")) as connection:
-            return connection.execute(statement).fetchall()
-
-    run("CREATE SCHEMA app")
-    run("CREATE TABLE app.products (id BIGINT, name VARCHAR, price DECIMAL(10,2), seen TIMESTAMPTZ)")
-    run("INSERT INTO app.products VALUES (1, 'Pen', 1.5, '2026-01-01'), (2, 'Ink', NULL, '2026-01-02')")
+    run = statements_in(python.directory / "warehouse.duckdb")
+    fill(run)
     yield run
 
 
 def reports(python: Interpreter, *arguments: str, expect: int = 0) -> dict[str, Any]:
     """What `flow run` reports, by pipeline."""
-    lines = python.flow("run", *arguments, "--output", "ndjson", expect=expect).stdout.splitlines()
-    found = [json.loads(line) for line in lines]
-    return {report["pipeline"]: report for report in found if report.get("schema") == "ematix.run.v1"}
+    return reports_of(python.flow, *arguments, expect=expect)
 
 
 def option(python: Interpreter, pipeline: str, line: str) -> None:
@@ -85,42 +52,8 @@ def option(python: Interpreter, pipeline: str, line: str) -> None:
     toml.write_text(toml.read_text().replace(head, f"{head}{line}\n"))
 
 
-def counts(report: dict[str, Any]) -> dict[str, int]:
-    return {name.removeprefix("rows_"): n for name, n in report.items() if name.startswith("rows_") and n}
-
-
 def test_every_strategy_loads_inside_one_file(python: Interpreter, sql: Sql) -> None:
-    first = reports(python, "--all")
-    assert {name: report["path"] for name, report in first.items()} == dict.fromkeys(first, "same_db")
-    assert all(counts(report)["inserted"] == 2 for report in first.values())
-    sql("UPDATE app.products SET name = 'Fountain pen' WHERE id = 1")
-    sql("DELETE FROM app.products WHERE id = 2")
-    sql("INSERT INTO app.products VALUES (3, 'Paper', 2, '2026-01-03')")
-    second = reports(python, "--all")
-    assert counts(second["replaced"]) == {"in": 2, "inserted": 2}
-    assert counts(second["products"]) == {"in": 2, "inserted": 1, "updated": 1, "deleted": 1}
-    assert counts(second["history"]) == {"in": 2, "inserted": 2, "closed_out": 1}
-    assert counts(second["log"])["inserted"] == 1
-    assert sql("SELECT id, name FROM analytics.products ORDER BY id") == [(1, "Fountain pen"), (3, "Paper")]
-    versions = sql("SELECT id, name, is_current, valid_to IS NULL FROM analytics.history ORDER BY id, valid_from")
-    assert versions == [
-        (1, "Pen", False, False),
-        (1, "Fountain pen", True, True),
-        (2, "Ink", True, True),
-        (3, "Paper", True, True),
-    ]
-    # Nothing has changed: nothing is written.
-    third = reports(python, "products", "history", "log")
-    assert {name: counts(report) for name, report in third.items()} == {
-        "products": {"in": 2, "unchanged": 2},
-        "history": {"in": 2, "unchanged": 2},
-        "log": {"in": 1, "skipped": 1},
-    }
-    assert sql("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '\\_ematix%' ESCAPE '\\'") == [(0,)]
-    runs = sql("SELECT status, committed, count(*) FROM ematix_flow.run_history GROUP BY ALL")
-    assert runs == [("success", True, 11)]
-    steps = sql("SELECT count(DISTINCT run_id) FROM ematix_flow.run_steps")
-    assert steps == [(11,)]
+    load_with_every_strategy(python.flow, sql)
 
 
 @pytest.mark.parametrize(
@@ -275,17 +208,6 @@ def test_a_connection_of_the_users_own_shares_the_file(python: Interpreter, sql:
     assert python.run(script).json() == [[2]]
 
 
-SLOW = """
-[pipelines.slow]
-source = { connection = "warehouse", query = \"\"\"
-SELECT id, name FROM app.products UNION ALL
-SELECT max(a.range + b.range), 'slow' FROM range(100000) AS a, range(100000) AS b WHERE (a.range * b.range) % 7 = 3\"\"\" }
-target = "analytics.slow"
-mode = "merge"
-keys = ["id"]
-"""
-
-
 def test_a_run_that_was_killed_is_lost_and_leaves_no_row(python: Interpreter, sql: Sql) -> None:
     toml = python.directory / "pipelines.toml"
     toml.write_text(toml.read_text() + SLOW)
@@ -319,34 +241,45 @@ def test_a_time_limit_and_ctrl_c_end_the_statement(python: Interpreter, sql: Sql
 
 def test_what_is_not_there_yet_is_refused_with_the_reason(python: Interpreter, sql: Sql, flow: Flow) -> None:
     for dsn, said in [
-        ("duckdb:", "in memory only"),
         ("duckdb://warehouse.duckdb", "has no host"),
-        ("duckdb:warehouse.duckdb?access_mode=READ_ONLY", "options of a file"),
+        ("duckdb:warehouse.duckdb?access_mode=READ_ONLY", "has no options behind a ?"),
+        ("duckdb::warehouse", "as no file's name does"),
     ]:
         (python.directory / "other.toml").write_text(f'[connections.warehouse]\ndsn = "{dsn}"\n')
         assert said in python.flow("validate", "--config", "other.toml", expect=2).stderr
-    # Rows do not pass between engines.
-    across = """
-    [connections.warehouse]
-    dsn = "duckdb:warehouse.duckdb"
-    [pipelines.in]
-    source = { connection = "shop", query = "SELECT 1 AS id" }
-    target = "analytics.in"
-    target_connection = "warehouse"
-    mode = "append"
-    """
-    (python.directory / "across.toml").write_text(across)
-    environment = {"EMATIX_FLOW_DSN_SHOP": flow.variables["EMATIX_FLOW_DSN"]}
-    done = python.flow("run", "in", "--config", "across.toml", expect=2, env=environment)
-    assert "rows do not pass between shop and warehouse" in done.stderr
-    assert sql("SELECT count(*) FROM duckdb_schemas() WHERE schema_name = 'analytics'") == [(0,)]
-
-
-def test_the_binary_alone_names_the_build_that_opens_it(flow: Flow) -> None:
-    done = flow("connections", "check", "w", config='[connections.w]\ndsn = "duckdb:w.duckdb"\n', expect=2)
-    text = done.stdout + done.stderr
-    assert "this build of flow does not open duckdb:" in text
-    assert 'pip install "ematix-flow[duckdb]"' in text
+    two = "SELECT 1 AS id"
+    for source, more, said in [
+        (
+            f'{{ union = [{{ connection = "shop", query = "{two}" }}, {{ connection = "warehouse", query = "{two}" }}] }}',
+            'mode = "append"',
+            "a union of Postgres and DuckDB is not in this version yet",
+        ),
+        (
+            f'{{ connection = "shop", query = "{two}" }}',
+            'mode = "scd2"\nkeys = ["id"]\nforce_path = "client_diff"',
+            "the path client_diff cannot be taken: a row of DuckDB has no address",
+        ),
+        (
+            f'{{ connection = "shop", query = "{two}" }}',
+            'mode = "append"\nforce_path = "same_db"',
+            "the path same_db cannot be taken: source shop is another database",
+        ),
+    ]:
+        (python.directory / "across.toml").write_text(
+            f"""
+            [connections.warehouse]
+            dsn = "duckdb:warehouse.duckdb"
+            [pipelines.in]
+            source = {source}
+            target = "analytics.in"
+            target_connection = "warehouse"
+            {more}
+            """
+        )
+        environment = {"EMATIX_FLOW_DSN_SHOP": flow.variables["EMATIX_FLOW_DSN"]}
+        done = python.flow("run", "in", "--config", "across.toml", expect=2, env=environment)
+        assert said in " ".join(done.stderr.split())
+        assert sql("SELECT count(*) FROM duckdb_schemas() WHERE schema_name = 'analytics'") == [(0,)]
 
 
 def test_without_the_module_the_remedy_is_named(python: Interpreter) -> None:
@@ -462,7 +395,6 @@ mode = "merge"
 
 def test_rows_are_expected_to_hold_what_they_must(python: Interpreter, sql: Sql) -> None:
     """Every expectation in DuckDB's words, and rows that are put aside there."""
-    source = 'source = { connection = "warehouse", query = "SELECT id, name, price, seen FROM app.products" }'
     expect = [
         '{ not_null = "price" }', '{ unique = "name" }', '{ unique = ["id", "name"], policy = "warn" }',
         '{ accepted_values = { column = "name", values = ["Pen", "Ink"] } }', '{ in_range = { column = "price", min = 1 } }',
@@ -473,8 +405,8 @@ def test_rows_are_expected_to_hold_what_they_must(python: Interpreter, sql: Sql)
     path = python.directory / "pipelines.toml"
 
     def declare(mode: str, expected: list[str], options: str = "") -> None:
-        project = PIPELINES.split("[defaults]")[0]
-        project += f'[pipelines.p]\n{source}\ntarget = "analytics.{mode}"\nmode = "{mode}"\n{options}\n'
+        project = PIPELINES.split("[pipelines.")[0]
+        project += f'[pipelines.p]\n{SOURCE}\ntarget = "analytics.{mode}"\nmode = "{mode}"\n{options}\n'
         path.write_text(project + f"expect = [{', '.join(expected)}]\n", encoding="utf-8")
 
     declare("merge", expect, 'keys = "id"')
@@ -577,3 +509,23 @@ def test_status_history_and_the_page_read_the_file(python: Interpreter, sql: Sql
     page = python.flow("status", "--html", "-").stdout
     assert "duplicate_source_key" in page
     assert 'class="steps"' in page
+
+
+@pytest.mark.parametrize("of", ["JSON", "STRUCT(id INTEGER)", "MAP(VARCHAR, INTEGER)"])
+def test_a_column_that_hides_a_table_of_a_statement_is_refused(of: str, python: Interpreter, sql: Sql) -> None:
+    """To DuckDB `c.id` is a field of the column `c` of a table inside before it is a column of the table `c` outside."""
+    sql(f"CREATE TABLE app.hiding AS SELECT 1 AS id, CAST(NULL AS {of}) AS C, CAST(NULL AS {of}) AS cc")
+    toml = python.directory / "pipelines.toml"
+    query = "SELECT id, name, price, seen FROM app.products"
+    toml.write_text(toml.read_text().replace(query, "SELECT * FROM app.hiding"))
+    refused = reports(python, "history", expect=2)["history"]["error"]
+    assert refused["code"] == "unsupported_by_engine"
+    assert "the column `C`" in refused["message"]
+    assert "cannot be called by one letter" in refused["message"]
+    toml.write_text(toml.read_text().replace("SELECT * FROM app.hiding", "SELECT id, c AS details, cc FROM app.hiding"))
+    assert counts(reports(python, "history")["history"]) == {"in": 1, "inserted": 1}
+    # A letter of another type hides nothing.
+    toml.write_text(
+        toml.read_text().replace("c AS details, cc", "'x' AS c").replace("analytics.history", "analytics.other")
+    )
+    assert counts(reports(python, "history")["history"]) == {"in": 1, "inserted": 1}

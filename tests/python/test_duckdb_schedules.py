@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +111,60 @@ def test_a_slot_whose_process_was_killed_is_taken_over(project: Project) -> None
         "SELECT status FROM ematix_flow.run_history WHERE pipeline_name = 'products' ORDER BY started_at"
     )
     assert statuses[:2] == [("lost",), ("success",)]
+
+
+TEN = [f"p{number}" for number in range(10)]
+EACH = """
+[pipelines.{name}]
+source = {{ connection = "warehouse", query = "SELECT '{name}' AS name, :scheduled_for AS due" }}
+target = "main.{name}"
+mode = "append"
+every = "{every}"
+first_run = "now"
+catchup = "all"
+"""
+
+
+def ten(every: str) -> str:
+    head = '[connections.warehouse]\ndsn = "duckdb:warehouse.duckdb"\n'
+    return head + "".join(EACH.format(name=name, every=every) for name in TEN)
+
+
+def test_of_many_calls_at_once_each_slot_of_ten_pipelines_is_served_by_one(project: Project) -> None:
+    project.write(ten("1d"))
+    with ThreadPoolExecutor(5) as pool:
+        calls = [pool.submit(project.python.flow, "run-due", "--output", "json") for _ in range(5)]
+        reports = [run for call in calls for run in call.result().json()["runs"]]
+    assert sorted(report["pipeline"] for report in reports if report["status"] == "success") == TEN, reports
+    for name in TEN:
+        assert project.rows(f"SELECT count(*) FROM {name}") == [(1,)]
+    slots = project.rows("SELECT pipeline, status FROM ematix_flow.slots ORDER BY ALL")
+    assert slots == [(name, "success") for name in TEN]
+    assert ran(project.due()) == []
+
+
+@pytest.mark.long
+def test_a_daemon_serves_ten_pipelines_of_one_file(project: Project) -> None:
+    project.write(ten("3s"))
+    daemon = project.python.start(
+        "import sys\nfrom ematix_flow.cli import main\n"
+        "sys.argv = ['flow', 'daemon', '--jobs', '3', '--listen', '127.0.0.1:0']\nraise SystemExit(main())\n"
+    )
+    time.sleep(12)
+    daemon.terminate()
+    _, said = daemon.communicate(timeout=30)
+    assert daemon.returncode == 0, said
+    for name in TEN:
+        rows = project.rows(f"SELECT count(*), count(DISTINCT due) FROM {name}")
+        assert rows[0][0] == rows[0][1] >= 2, (name, rows, said)
+        # A slot that comes while a run lasts is skipped, and that is told of it; each other one is loaded.
+        lost = project.rows(
+            f"SELECT slot FROM (SELECT unnest(generate_series(min(due), max(due), INTERVAL 3 SECOND)) AS slot FROM {name})"
+            f" WHERE slot NOT IN (SELECT due FROM {name}) AND slot NOT IN (SELECT slot FROM ematix_flow.slots"
+            f" WHERE pipeline = '{name}' AND status = 'skipped')"
+        )
+        assert lost == [], (name, said)
+    assert project.rows("SELECT DISTINCT status FROM ematix_flow.run_history") == [("success",)]
+    # Runs of one file come one after another: no two of them have read the same state of it.
+    numbers = project.rows("SELECT count(*), count(DISTINCT committed_at) FROM ematix_flow.run_history")
+    assert numbers[0][0] == numbers[0][1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -41,6 +43,43 @@ def test_a_file_of_another_process_is_waited_for(command: str, python: Interpret
     holder.stdout.readline()
     python.flow(*command.split())
     holder.communicate()
+
+
+@pytest.mark.parametrize("command", ["run products", "dry-run products", "plan products", "run-due", "check products"])
+def test_who_has_the_file_is_said_when_the_time_is_up(command: str, python: Interpreter) -> None:
+    python.flow("run", "products")
+    toml = python.directory / "pipelines.toml"
+    toml.write_text(toml.read_text() + 'lock_timeout = "300ms"\n', encoding="utf-8")
+    holder = python.start(
+        "import duckdb, time\nc = duckdb.connect('warehouse.duckdb')\nprint(1, flush=True)\ntime.sleep(60)\n"
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        refused = python.flow(*command.split(), expect=5)
+    finally:
+        holder.kill()
+        holder.communicate()
+    said = refused.stdout + refused.stderr
+    assert "error[locked]: another process has the file" in said
+    # The program, and its number.
+    assert re.search(rf"held in \S*python\S* \(PID {holder.pid}\)", said), said
+    assert "waited 0.3 s (lock_timeout)" in said
+
+
+def test_processes_at_once_get_the_file_one_after_another(python: Interpreter) -> None:
+    targets = [f"p{number}" for number in range(6)]
+    toml = python.directory / "pipelines.toml"
+    text = toml.read_text(encoding="utf-8")
+    head, body = text.split("[pipelines.products]\n")
+    more = [f"[pipelines.{name}]\n" + body.replace("analytics.products", f"analytics.{name}") for name in targets]
+    toml.write_text(head + "\n".join(more) + 'lock_timeout = "60s"\n', encoding="utf-8")
+    with ThreadPoolExecutor(6) as pool:
+        for call in [pool.submit(python.flow, "run", name) for name in targets]:
+            call.result()
+    statuses = "SELECT pipeline_name, status FROM ematix_flow.run_history ORDER BY 1"
+    with duckdb.connect(str(python.directory / "warehouse.duckdb")) as connection:
+        assert connection.execute(statuses).fetchall() == [(name, "success") for name in targets]
 
 
 CONFLICT = """

@@ -14,7 +14,8 @@ import server
 from database import Database
 from flow_binary import Flow
 from scenario import parse
-from scenario_run import play
+from scenario_ground import on_postgres
+from scenario_run import Played, play
 
 # What the runner can be asked, and one report in the shape of `flow run --output json`.
 STAND_IN = """\
@@ -167,10 +168,15 @@ id | at                     | ok
 """
 
 
+def played(text: str, database: Database, flow: Flow) -> Played:
+    with on_postgres(database) as ground:
+        return play(parse("one.flow", text), ground, flow)
+
+
 def test_a_scenario_that_goes_as_it_says_has_no_difference(stand_in: Flow, database: Database) -> None:
-    played = play(parse("one.flow", SCENARIO), database, stand_in)
-    assert played.difference().rstrip() == ""
-    assert played.as_expected
+    went = played(SCENARIO, database, stand_in)
+    assert went.difference().rstrip() == ""
+    assert went.as_expected
     assert (stand_in.directory / "pipelines.toml").read_text() == "x = 1\n"
 
 
@@ -180,10 +186,10 @@ def test_a_scenario_that_goes_otherwise_shows_a_diff_and_can_be_rewritten(stand_
         .replace("## flow both exit 7", "## flow both")
         .replace("| infinity               | ∅", "| t2 |")
     )
-    played = play(parse("one.flow", wrong), database, stand_in)
-    assert not played.as_expected
-    assert played.actual.text() == SCENARIO
-    diff, _, outputs = played.difference().partition("\n\n$ flow run a")
+    went = played(wrong, database, stand_in)
+    assert not went.as_expected
+    assert went.actual.text() == SCENARIO
+    diff, _, outputs = went.difference().partition("\n\n$ flow run a")
     assert "exit 7\n--- stdout\nout" in outputs
     changed = [line for line in diff.splitlines() if line[:1] in ("+", "-")]
     assert changed == [
@@ -200,9 +206,9 @@ def test_a_scenario_that_goes_otherwise_shows_a_diff_and_can_be_rewritten(stand_
 
 def test_statements_that_fail_stand_in_the_diff_and_are_not_written_down(stand_in: Flow, database: Database) -> None:
     text = "# t\n\n## sql\nINSERT INTO nowhere VALUES (1);\n"
-    played = play(parse("x.flow", text), database, stand_in)
-    assert (played.as_expected, played.given_statements_ran) == (False, False)
-    assert '+-- (failed: relation "nowhere" does not exist)' in played.difference().splitlines()
+    went = played(text, database, stand_in)
+    assert (went.as_expected, went.given_statements_ran) == (False, False)
+    assert '+-- (failed: relation "nowhere" does not exist)' in went.difference().splitlines()
 
 
 def test_a_table_that_cannot_be_read_says_why(stand_in: Flow, database: Database) -> None:
@@ -216,5 +222,5 @@ def test_a_table_that_cannot_be_read_says_why(stand_in: Flow, database: Database
         one
         1
         """)
-    played = play(parse("x.flow", text), database, stand_in)
-    assert played.difference().rstrip() == ""
+    went = played(text, database, stand_in)
+    assert went.difference().rstrip() == ""

@@ -16,6 +16,7 @@ import pytest
 from database import Database
 from flow_binary import Flow
 from scenario import parse
+from scenario_ground import on_postgres
 from scenario_run import play
 
 DIRECTORY = Path(__file__).parent.parent / "scenarios"
@@ -25,7 +26,8 @@ FILES = sorted(DIRECTORY.glob("*.flow"))
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_scenario(path: Path, database: Database, flow: Flow, request: pytest.FixtureRequest) -> None:
     scenario = parse(path.name, path.read_text(encoding="utf-8"))
-    played = play(scenario, database, flow)
+    with on_postgres(database) as ground:
+        played = play(scenario, ground, flow)
     if request.config.getoption("--update-scenarios") and played.given_statements_ran:
         path.write_text(played.actual.text(), encoding="utf-8")
         return

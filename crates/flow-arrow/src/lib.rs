@@ -32,9 +32,11 @@ mod values;
 mod decoder;
 mod writers;
 mod encoder;
+mod fitting;
 
 pub use decoder::{BatchSize, Decoder};
 pub use encoder::Encoder;
+pub use fitting::fitted;
 pub use source::{BatchSource, Batches};
 pub use types::{Column, CopyType, UnscaledNumeric};
 pub use values::Infinity;

@@ -30,6 +30,8 @@ pub enum Infinity {
     Refuse,
     /// They arrive as NULL.
     Null,
+    /// They arrive as DuckDB writes them: the greatest number, and its negative. Of intervals it has none.
+    Extreme,
 }
 
 /// The values gathered so far.
@@ -121,6 +123,19 @@ impl Values {
                 self.push_null();
                 Ok(())
             }
+            Err(fault) if fault.is_infinite() && infinity == Infinity::Extreme => match self {
+                Values::Date(into) => {
+                    let days = i32::from_be_bytes(exactly(bytes)?);
+                    into.append_value(days.max(-i32::MAX));
+                    Ok(())
+                }
+                Values::Timestamp(into) => {
+                    let microseconds = i64::from_be_bytes(exactly(bytes)?);
+                    into.append_value(microseconds.max(-i64::MAX));
+                    Ok(())
+                }
+                _ => Err(fault),
+            },
             pushed => pushed,
         }
     }

@@ -308,7 +308,11 @@ const FIRST_MOMENT: i64 = -211_813_488_000_000_000;
 const END_OF_MOMENTS: i64 = 9_223_371_331_200_000_000;
 
 fn date(array: &dyn Array) -> Option<Put<'_>> {
+    // So DuckDB writes what is infinite; no date of Postgres is as late.
+    const LAST: i64 = i32::MAX as i64;
     let day = |days: i64, out: &mut Vec<u8>| match days.saturating_sub(i64::from(EPOCH_DAYS)) {
+        _ if days == LAST => bytes(&i32::MAX.to_be_bytes(), out),
+        _ if days == -LAST => bytes(&i32::MIN.to_be_bytes(), out),
         days @ FIRST_DAY..=LAST_DAY => bytes(&(days as i32).to_be_bytes(), out),
         _ => Err(Fault::not_held("the date lies outside of those of Postgres")),
     };
@@ -365,6 +369,9 @@ fn timestamp(array: &dyn Array) -> Option<Put<'_>> {
     let put = move |value: i64, out: &mut Vec<u8>| match microseconds(value, unit)?
         .checked_sub(EPOCH_MICROSECONDS)
     {
+        // So DuckDB writes what is infinite, in microseconds.
+        _ if value == i64::MAX && unit == TimeUnit::Microsecond => bytes(&i64::MAX.to_be_bytes(), out),
+        _ if value == -i64::MAX && unit == TimeUnit::Microsecond => bytes(&i64::MIN.to_be_bytes(), out),
         Some(moment @ FIRST_MOMENT..END_OF_MOMENTS) => bytes(&moment.to_be_bytes(), out),
         _ => Err(Fault::not_held("the timestamp lies outside of those of Postgres")),
     };

@@ -28,12 +28,7 @@ use console::Console;
 use python::Surroundings;
 use std::ffi::OsString;
 
-/// Runs one command to its end and answers the exit code of the process.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    run_beside(arguments, Surroundings::default())
-}
-
-/// As [`run`], with what the process around it brings.
+/// Runs one command to its end, with what the process around it brings, and answers the exit code of the process.
 pub fn run_beside(arguments: impl IntoIterator<Item = OsString>, around: Surroundings) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let [_, only] = arguments.as_slice()

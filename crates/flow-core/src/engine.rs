@@ -3,16 +3,84 @@
 use crate::dialect::Dialect;
 use crate::dialect::duckdb::{self, DuckDb};
 use crate::dialect::postgres::{self, Postgres};
+use crate::error::{ErrorCode, FlowError};
+use std::fmt;
 
 /// What is known of an engine.
 #[derive(Clone, Copy)]
 pub struct EngineFacts {
-    /// Its name.
+    /// Its name, as configuration has it.
     pub name: &'static str,
+    /// Its name, for people.
+    pub title: &'static str,
     /// What it can.
     pub can: Capabilities,
     /// Its words.
     pub dialect: &'static dyn Dialect,
+}
+
+impl fmt::Debug for EngineFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// An engine whose tables are read and never loaded. Its rows come as those of files do, so that the planner needs none
+/// of its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// SQLite.
+    Sqlite,
+    /// MySQL, and MariaDB.
+    MySql,
+}
+
+impl Foreign {
+    /// All of them.
+    pub const ALL: [Foreign; 2] = [Foreign::Sqlite, Foreign::MySql];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Foreign::Sqlite => "sqlite",
+            Foreign::MySql => "mysql",
+        }
+    }
+
+    /// As people write it.
+    pub const fn shown(self) -> &'static str {
+        match self {
+            Foreign::Sqlite => "SQLite",
+            Foreign::MySql => "MySQL",
+        }
+    }
+
+    /// The one of that name.
+    pub fn of_name(name: &str) -> Option<Foreign> {
+        Foreign::ALL.into_iter().find(|engine| engine.name() == name)
+    }
+
+    /// The one to which a DSN leads.
+    ///
+    /// ```
+    /// use ematix_flow_core::engine::Foreign;
+    /// assert_eq!(Foreign::of_dsn("sqlite:shop.db"), Some(Foreign::Sqlite));
+    /// assert_eq!(Foreign::of_dsn("mariadb://ann@db/shop"), Some(Foreign::MySql));
+    /// assert_eq!(Foreign::of_dsn("postgresql:///shop"), None);
+    /// ```
+    pub fn of_dsn(dsn: &str) -> Option<Foreign> {
+        match dsn.trim().split_once(':')?.0 {
+            "sqlite" => Some(Foreign::Sqlite),
+            "mysql" | "mariadb" => Some(Foreign::MySql),
+            _ => None,
+        }
+    }
+
+    /// The error for what it is not there for.
+    pub fn cannot(self, what: impl std::fmt::Display) -> FlowError {
+        let message = format!("{what}: {} is read by pipelines, and nothing else", self.shown());
+        FlowError::new(ErrorCode::UnsupportedByEngine, message)
+    }
 }
 
 /// What an engine can, where the planner has another form for one that cannot.
@@ -20,8 +88,8 @@ pub struct EngineFacts {
 pub struct Capabilities {
     /// What it keeps unique.
     pub unique: Uniqueness,
-    /// Whether its rows can leave for another database, and come from one.
-    pub moves_rows: bool,
+    /// Whether its rows leave and come as binary COPY of Postgres; else as Arrow.
+    pub copies: bool,
     /// Whether the client can name a row of a single table by the six bytes that the engine sends of its address.
     pub addresses: bool,
     /// Whether markers have words in it.
@@ -58,9 +126,10 @@ impl<'a> Ends<'a> {
 /// Postgres.
 pub static POSTGRES: EngineFacts = EngineFacts {
     name: postgres::NAME,
+    title: "Postgres",
     can: Capabilities {
         unique: Uniqueness::Partial,
-        moves_rows: true,
+        copies: true,
         addresses: true,
         cleans: true,
         materializes: true,
@@ -71,9 +140,10 @@ pub static POSTGRES: EngineFacts = EngineFacts {
 /// DuckDB. It has no partial indexes, and a whole one makes a replacement eight times slower.
 pub static DUCKDB: EngineFacts = EngineFacts {
     name: duckdb::NAME,
+    title: "DuckDB",
     can: Capabilities {
         unique: Uniqueness::Unenforced,
-        moves_rows: false,
+        copies: false,
         addresses: false,
         cleans: false,
         materializes: false,

@@ -6,6 +6,7 @@ pub use rewind::{PastDeclaration, PastRun, PastWatermark, RewindFacts, RunNamed,
 
 use crate::markers::Raw;
 use crate::schema::{LiveIndex, LiveTable};
+use crate::sql::QualifiedName;
 use crate::types::TypeFacts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Facts {
     pub assumed: bool,
     /// The path on which the rows came into the target's database, where that was before this load reads them.
     pub came_by: Option<ExecutionPath>,
+    /// The table into which this run alone has read them, which can be its stage.
+    pub at_hand: Option<QualifiedName>,
 }
 
 /// Where the rows are compared.

@@ -3,6 +3,7 @@
 //! Reads tokens, not grammar: strings, quoted names, dollar quotes and comments are told apart, so
 //! that a semicolon inside one of them is not taken for an end. What a query means is the server's.
 
+mod foreign;
 mod lex;
 mod order;
 mod relations;
@@ -10,6 +11,7 @@ mod slot;
 mod statements;
 mod values;
 
+pub use foreign::{ForeignQuery, WATERMARK};
 pub use slot::SlotTimes;
 pub use statements::{Statement, copies_by_client, statements};
 

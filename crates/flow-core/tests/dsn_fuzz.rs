@@ -106,6 +106,7 @@ proptest! {
         let environment = Memory::new().variable("USER", "ann").variable("EMATIX_FLOW_DSN", &dsn);
         if let Ok(target) = resolve("default", &ProjectSpec::default(), &environment)
             && target.file().is_none()
+            && target.unfiled().is_none()
         {
             let places = target.addresses();
             prop_assert!(!places.is_empty());

@@ -1,5 +1,7 @@
 //! The values of one column on their way from text into an array. A value is the one that stands there, or an error.
 
+mod typed;
+
 use crate::fault::shortened;
 use crate::moment::{self, Why};
 use crate::number::{self, Exact, Misfit};
@@ -93,6 +95,9 @@ impl Cells {
     }
 
     /// Takes a value as text has it.
+    ///
+    /// # Errors
+    /// One that is no value of the column.
     pub fn push(&mut self, text: &str) -> Result<(), Misread> {
         let bare = text.trim();
         let told = &self.data_type;
@@ -151,6 +156,9 @@ impl Cells {
     }
 
     /// Takes a value as JSON has it: the text of one value, without blanks around it.
+    ///
+    /// # Errors
+    /// One that is no value of the column.
     pub fn push_json(&mut self, raw: &str) -> Result<(), Misread> {
         if raw == "null" {
             self.push_null();

@@ -71,6 +71,7 @@ mod source;
 mod writing;
 
 pub use api::{Api, Auth, Counts, Paging};
+pub use cells::{Cells, Misread};
 pub use http::answers_of;
 pub use options::{Compression, CsvOptions, FileVersion, Files, Format, IfNone, JsonOptions, StoreOptions};
 pub use pipe::{BatchParts, Giver, Incoming, end_part, failed_part, page_parts};

@@ -1,6 +1,7 @@
 //! Values between Postgres and Python.
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use pyo3::{PyTypeInfo, intern};
 use std::error::Error;
@@ -16,13 +17,19 @@ pub struct Names<'py> {
 }
 
 impl<'py> Names<'py> {
-    /// Imports them; all are part of Python.
+    /// Imports them, once; all are part of Python.
     pub fn import(py: Python<'py>) -> PyResult<Names<'py>> {
+        static IMPORTED: PyOnceLock<(Py<PyModule>, [Py<PyAny>; 3])> = PyOnceLock::new();
+        let of = |module: &str, name: &str| PyResult::Ok(py.import(module)?.getattr(name)?.unbind());
+        let (datetime, [decimal, uuid, loads]) = IMPORTED.get_or_try_init(py, || {
+            let classes = [of("decimal", "Decimal")?, of("uuid", "UUID")?, of("json", "loads")?];
+            PyResult::Ok((py.import("datetime")?.unbind(), classes))
+        })?;
         Ok(Names {
-            datetime: py.import(intern!(py, "datetime"))?,
-            decimal: py.import(intern!(py, "decimal"))?.getattr("Decimal")?,
-            uuid: py.import(intern!(py, "uuid"))?.getattr("UUID")?,
-            loads: py.import(intern!(py, "json"))?.getattr("loads")?,
+            datetime: datetime.bind(py).clone(),
+            decimal: decimal.bind(py).clone(),
+            uuid: uuid.bind(py).clone(),
+            loads: loads.bind(py).clone(),
         })
     }
 }

@@ -10,7 +10,7 @@ use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::numbered;
 use ematix_flow_core::secret::Secret;
-use ematix_flow_run::postgres::connect::connect;
+use ematix_flow_run::postgres::connect::{connect, refuse_other_engines};
 use ematix_flow_run::postgres::error::statement_error;
 use ematix_flow_run::postgres::password_command::conninfo_of;
 use ematix_flow_run::postgres::session::PostgresSession as Open;
@@ -103,7 +103,11 @@ impl Session {
     /// Where it leads, as libpq takes it, with the password: a command that prints it is run. Nothing is opened.
     fn conninfo(&self, py: Python<'_>) -> PyResult<String> {
         let target = connections::resolve(&self.name, &self.project, &ProcessEnvironment);
-        let whole = py.detach(|| target.and_then(|target| conninfo_of(&target)));
+        let whole = py.detach(|| {
+            let target = target?;
+            refuse_other_engines(&target)?;
+            conninfo_of(&target)
+        });
         whole.map(|whole| whole.reveal().to_owned()).map_err(|error| raise(py, &error))
     }
 

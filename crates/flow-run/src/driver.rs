@@ -48,8 +48,13 @@ impl Drivers {
     /// The driver of a connection.
     ///
     /// # Errors
-    /// `not_yet_supported` where none opens it.
+    /// `not_yet_supported` where none opens it, `unsupported_by_engine` for one that pipelines alone read.
     pub fn find(&self, at: &ConnectionTarget) -> Result<&dyn Driver> {
+        if let Some(engine) = at.foreign() {
+            return Err(engine
+                .cannot(format!("{at} is opened for no session"))
+                .hint("let a pipeline read it: source = { connection = \"…\", table = \"…\" }"));
+        }
         self.0.iter().find(|driver| driver.facts().name == at.engine).map(AsRef::as_ref).ok_or_else(|| {
             FlowError::new(ErrorCode::NotYetSupported, format!("this build of flow does not open {at}")).hint(
                 format!("the one of the Python package does: pip install \"ematix-flow[{}]\"", at.engine),

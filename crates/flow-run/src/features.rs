@@ -6,7 +6,7 @@
 use crate::frames;
 use crate::history::HistoryStore;
 use crate::postgres::serving::{Entries, FeatureServer};
-use crate::session::{Access, End, ResultSet, RowSink, Session};
+use crate::session::{Access, End, ResultSet, Session};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -296,7 +296,8 @@ async fn sent(
     );
     session.ask(Blame::Target, "make room for the spine", &create.to_text(&Postgres)).await?;
     let copy = sql!("COPY {table} ({names}) FROM STDIN (FORMAT binary)", table, names);
-    let RowSink::PgCopy(mut sink) = session.accept("take the spine in", &copy.to_text(&Postgres)).await?;
+    let sink = session.accept("take the spine in", &table, &copy.to_text(&Postgres)).await?;
+    let mut sink = sink.into_copy()?;
     let fields: Vec<_> = schema
         .fields()
         .iter()

@@ -1,12 +1,13 @@
 //! Where a database is, in words that others know it by. No user, no password.
 
 use ematix_flow_core::connections::ConnectionTarget;
+use ematix_flow_core::engine::Foreign;
 use std::path::Path;
 
 /// A database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// `postgresql`, or `duckdb`.
+    /// `postgresql`, `duckdb`, `mysql` or `sqlite`.
     pub system: &'static str,
     /// Its host; none of a file, nor of a socket.
     pub host: Option<String>,
@@ -21,12 +22,17 @@ impl Address {
     pub fn of(target: &ConnectionTarget) -> Address {
         if let Some(file) = target.file() {
             let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-            return Address { system: "duckdb", host: None, port: None, database: shown(&whole) };
+            let system = target.foreign().map_or("duckdb", Foreign::name);
+            return Address { system, host: None, port: None, database: shown(&whole) };
+        }
+        if target.unfiled().is_some() {
+            return Address { system: "duckdb", host: None, port: None, database: ":memory:".to_owned() };
         }
         let (host, port) = target.addresses().into_iter().next().unwrap_or_default();
         Address {
-            system: "postgresql",
+            system: target.foreign().map_or("postgresql", Foreign::name),
             host: Some(host)
+                .filter(|_| target.parameter("socket").is_none())
                 .filter(|host| !host.is_empty() && !host.starts_with(['/', '@']))
                 .map(str::to_owned),
             port: port.parse().ok(),
@@ -36,11 +42,14 @@ impl Address {
 
     /// As OpenLineage names it: https://openlineage.io/docs/spec/naming/. A socket is this machine's.
     pub fn namespace(&self) -> String {
-        if self.system == "duckdb" {
-            return format!("duckdb://{}", self.database);
+        if matches!(self.system, "duckdb" | "sqlite") {
+            return format!("{}://{}", self.system, self.database);
         }
         let host = self.host.as_deref().unwrap_or("localhost");
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        if self.system == "mysql" {
+            return format!("mysql://{host}:{}", self.port.unwrap_or(3306));
+        }
         format!("postgres://{host}:{}", self.port.unwrap_or(5432))
     }
 
@@ -48,6 +57,10 @@ impl Address {
     pub fn table(&self, schema: &str, name: &str) -> String {
         match self.system {
             "duckdb" => format!("{schema}.{name}"),
+            // A database has no schemas: it is one.
+            "mysql" | "sqlite" if schema.is_empty() => format!("{}.{name}", self.database),
+            "mysql" => format!("{schema}.{name}"),
+            "sqlite" => format!("{schema}.{name}"),
             _ => format!("{}.{schema}.{name}", self.database),
         }
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from ..ground.errors import SpecError
 from ..ground.names import a
@@ -15,9 +16,17 @@ class NamedConnection:
 
     name: str | None
 
-    def __init__(self, name: str | None = None, *, dsn: str | Secret | None = None) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        dsn: str | Secret | None = None,
+        options: Mapping[str, str | int | bool] | None = None,
+    ) -> None:
         self.name = name
         self._dsn = Secret(dsn) if isinstance(dsn, str) else dsn
+        # What is said beside the DSN, in the words of `[connections]`.
+        self._options = dict(options or {})
         self._left_behind = False
 
     def check(self, where: str) -> None:
@@ -40,10 +49,10 @@ class NamedConnection:
 ConnectionLike: TypeAlias = NamedConnection | str
 """A connection, or the name of one; nothing is opened before it is needed."""
 
-# The names of DSNs, and the DSNs by these names.
-_names: dict[Secret, str] = {}
-_dsns: dict[str, Secret] = {}
-_dsns_lock = threading.Lock()
+# The names of DSNs with what is said beside them, and the other way round.
+_names: dict[tuple[Secret, tuple[tuple[str, str | int | bool], ...]], str] = {}
+_declared: dict[str, dict[str, Any]] = {}
+_lock = threading.Lock()
 
 
 def connection_name(value: object, where: str) -> str:
@@ -56,7 +65,7 @@ def connection_name(value: object, where: str) -> str:
         if value.name is not None or value._dsn is None:
             return value.name or "default"
         value.check(where)
-        return _name_of_dsn(value._dsn)
+        return _name_of_dsn(value._dsn, value._options)
     if isinstance(value, str) and value:
         if "://" in value or "=" in value:
             raise SpecError(
@@ -74,19 +83,32 @@ def connection_name(value: object, where: str) -> str:
 
 def dsn_named(name: str) -> Secret | None:
     """The DSN behind a name that `connection_name` gave."""
-    return _dsns.get(name)
+    declared = _declared.get(name)
+    return None if declared is None else declared["dsn"]
 
 
-def _name_of_dsn(dsn: Secret) -> str:
+def declared_as(name: str) -> dict[str, Any] | None:
+    """What stands behind a name that `connection_name` gave, in the words of `[connections]`."""
+    return _declared.get(name)
+
+
+def name_for_good(name: str, dsn: Secret) -> None:
+    """Says what a name stands for that somebody else has given."""
+    with _lock:
+        _declared[name] = {"dsn": dsn}
+
+
+def _name_of_dsn(dsn: Secret, options: Mapping[str, str | int | bool]) -> str:
     import hashlib  # it loads OpenSSL, and few declarations hold a DSN
 
-    with _dsns_lock:
-        if dsn not in _names:
+    key = dsn, tuple(sorted(options.items()))
+    with _lock:
+        if key not in _names:
             # Of the DSN without its password: a name stands in reports, from which no password may be guessed.
             stem = "dsn_" + hashlib.sha256(str(dsn).encode()).hexdigest()[:8]
             name, number = stem, 1
-            while name in _dsns:
+            while name in _declared:
                 number += 1
                 name = f"{stem}_{number}"
-            _names[dsn], _dsns[name] = name, dsn
-        return _names[dsn]
+            _names[key], _declared[name] = name, {"dsn": dsn, **options}
+        return _names[key]

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         on_same_time: Literal["replace", "error", "keep"]
         delete_when: str
         force_path: Literal["same_db", "staging", "client_diff"]
+        on_type_loss: Literal["error", "text"]
         parallel: int
         lock_timeout: Duration
         statement_timeout: Duration

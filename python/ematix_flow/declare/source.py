@@ -65,6 +65,32 @@ class Source:
 
     @staticmethod
     @told_at_the_line
+    def query(connection: ConnectionLike, query: str) -> Source:
+        """The rows of one SELECT statement, in the SQL of whatever the connection leads to: Postgres, MySQL or SQLite.
+
+        >>> Source.query("crm", "SELECT id, `name` FROM orders WHERE updated_at > :watermark")
+        Source.query('crm', 'SELECT id, `name` FROM orders WHERE updated_at > :watermark')
+        """
+        if not isinstance(query, str) or not query.strip():
+            raise SpecError(
+                f"Source.query: {query!r} is not a query", code="invalid_value", hint="give one SELECT as text"
+            )
+        return Source(connection_name(connection, "Source.query"), {"query": query}, "query")
+
+    @staticmethod
+    @told_at_the_line
+    def table(connection: ConnectionLike, table: str) -> Source:
+        """All rows of a table or view: `schema.table` of Postgres, `table` or `database.table` of MySQL, `table` of SQLite.
+
+        >>> Source.table("crm", "orders")
+        Source.table('crm', 'orders')
+        """
+        if not isinstance(table, str) or not table:
+            raise SpecError(f"Source.table: {table!r} is not a name", code="invalid_value")
+        return Source(connection_name(connection, "Source.table"), {"table": table}, "table")
+
+    @staticmethod
+    @told_at_the_line
     def union_all(*sources: Source) -> Source:
         """The rows of several sources, by the names of their columns; from one or from several connections.
 

@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 from weakref import WeakSet
 
-from ..declare.connections import NamedConnection, connection_name
+from ..declare.connections import NamedConnection, connection_name, name_for_good
 from ..ground.errors import SpecError
 from ..ground.mistakes import told_at_the_line
 from ..ground.secret import Secret, without_passwords
 from .frames import Prefer, frame_of, library
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
     from typing_extensions import Self, Unpack
 
     from .._core import Features, RecordBatches, Session
@@ -39,8 +40,14 @@ class Connection(NamedConnection):
     It closes at the end of a `with`, or by `close()`; the next use opens it again.
     """
 
-    def __init__(self, name: str | None = None, *, dsn: str | Secret | None = None) -> None:
-        super().__init__(name, dsn=dsn)
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        dsn: str | Secret | None = None,
+        options: Mapping[str, str | int | bool] | None = None,
+    ) -> None:
+        super().__init__(name, dsn=dsn, options=options)
         self._session: Session | None = None
         self._features: Features | None = None
         self._lock = threading.RLock()
@@ -277,16 +284,16 @@ class Connection(NamedConnection):
 
     # A copy opens a session of its own.
     def __copy__(self) -> Connection:
-        return Connection(self.name, dsn=self._dsn)
+        return Connection(self.name, dsn=self._dsn, options=self._options)
 
     def __deepcopy__(self, memo: object) -> Connection:
-        return Connection(self.name, dsn=self._dsn)
+        return Connection(self.name, dsn=self._dsn, options=self._options)
 
     # Neither a session nor a password can travel; the other side opens its own, by the connection's name.
     def __reduce__(self) -> tuple[Any, ...]:
         dsn = None if self._dsn is None else self._dsn.reveal()
         bare = None if dsn is None else without_passwords(dsn)
-        return _rebuilt, (self.name, bare, self._left_behind or bare != dsn)
+        return _rebuilt, (self.name, bare, self._left_behind or bare != dsn, self._options)
 
 
 Writer: TypeAlias = "Callable[..., RunReport]"
@@ -302,24 +309,104 @@ _open: WeakSet[Connection] = WeakSet()
 
 
 @overload
-def connect(name: str = "default", /) -> Connection: ...
+def connect(name: str | DuckDBPyConnection = "default", /) -> Connection: ...
 @overload
-def connect(*, dsn: str) -> Connection: ...
+def connect(
+    dsn: str,
+    /,
+    *,
+    read_only: bool = False,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    temp_directory: str | None = None,
+    storage_version: str | None = None,
+) -> Connection: ...
+@overload
+def connect(
+    *,
+    dsn: str,
+    read_only: bool = False,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    temp_directory: str | None = None,
+    storage_version: str | None = None,
+) -> Connection: ...
 @told_at_the_line
-def connect(name: str = "default", /, *, dsn: str | None = None) -> Connection:
-    """A connection by its name, or by a DSN as psql takes it. Nothing is opened yet.
+def connect(
+    name: str | DuckDBPyConnection = "default",
+    /,
+    *,
+    dsn: str | None = None,
+    read_only: bool = False,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    temp_directory: str | None = None,
+    storage_version: str | None = None,
+) -> Connection:
+    """A connection by its name, by a DSN as psql takes it or `duckdb:file`, or through an open connection of DuckDB.
+    Nothing is opened yet.
 
     A name stands for the first of: `EMATIX_FLOW_DSN_<NAME>`, and `[connections.NAME]` in
     `~/.ematix-flow/connections.toml`.
 
+    Args:
+        name: a name, `"duckdb:file"`, or what `duckdb.connect()` gave: loads then run on cursors of it, and see what is
+            in its memory. It is never closed.
+        dsn: a DSN.
+        read_only: refused as a target; a file of DuckDB is opened for reading only.
+        memory_limit: of DuckDB: how much memory it takes, `"1GB"`.
+        threads: of DuckDB: how many threads work.
+        temp_directory: of DuckDB: where it puts what does not fit into memory.
+        storage_version: of DuckDB: the oldest version that is to read a file that is made, `"v1.0.0"`.
+
     >>> connect("warehouse").name
     'warehouse'
+    >>> connect("duckdb:warehouse.duckdb", memory_limit="1GB")
+    <Connection duckdb:warehouse.duckdb>
     """
+    of_duckdb = {
+        "memory_limit": memory_limit,
+        "threads": threads,
+        "temp_directory": temp_directory,
+        "storage_version": storage_version,
+    }
+    options: dict[str, Any] = {option: value for option, value in of_duckdb.items() if value is not None}
+    if not isinstance(name, str) and type(name).__name__ == "DuckDBPyConnection":
+        return _handed_over(name, dsn is not None or read_only or bool(options))
+    if isinstance(name, str) and name.startswith("duckdb:") and dsn is None:
+        name, dsn = "default", name
+    said = {**options, "read_only": True} if read_only else options
     if dsn is not None:
         if name != "default":
             raise SpecError("connect: a name and a DSN", code="conflicting_options", hint="give one of them")
-        return Connection(dsn=dsn)
+        if options and not dsn.startswith("duckdb:"):
+            raise SpecError(
+                f"connect: `{next(iter(options))}` is for DuckDB, and the DSN leads elsewhere",
+                code="conflicting_options",
+            )
+        return Connection(dsn=dsn, options=said)
+    if said:
+        raise SpecError(
+            f"connect: `{next(iter(said))}` beside a name",
+            code="conflicting_options",
+            hint="say it where the connection is declared: [connections.NAME]",
+        )
     return Connection(connection_name(name, "connect"))
+
+
+def _handed_over(connection: Any, has_options: bool) -> Connection:
+    from .duckdb import hand_over
+
+    if has_options:
+        raise SpecError(
+            "connect: a connection that is open takes no options",
+            code="conflicting_options",
+            hint="say them where you open it: duckdb.connect(…, config={…})",
+        )
+    dsn = Secret("duckdb::python:")
+    name = hand_over(connection)
+    name_for_good(name, dsn)
+    return Connection(name, dsn=dsn)
 
 
 def close_named() -> None:
@@ -329,8 +416,13 @@ def close_named() -> None:
             connection.close()
 
 
-def _rebuilt(name: str | None, dsn: str | None, left_behind: bool = False) -> Connection:
-    connection = Connection(name, dsn=dsn)
+def _rebuilt(
+    name: str | None,
+    dsn: str | None,
+    left_behind: bool = False,
+    options: Mapping[str, str | int | bool] | None = None,
+) -> Connection:
+    connection = Connection(name, dsn=dsn, options=options)
     connection._left_behind = left_behind
     return connection
 

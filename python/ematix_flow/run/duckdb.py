@@ -1,6 +1,7 @@
 """DuckDB through the module that the user has: files that it has open in this process are opened once more, not twice.
 
-Called by the native half alone. The module is imported when the first file is opened.
+Called by the native half, and by `connect` for a connection that is handed over. The module is imported when the first
+file is opened.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import os
 import struct
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +19,46 @@ if TYPE_CHECKING:
 
 OLDEST = (1, 4)
 
+# As duckdb.connect() declares it.
+Settings = dict[str, str | bool | int | float | list[str]]
 Answer = tuple[list[str], list[tuple[str | None, ...]], int]
 
 
 class Connection:
-    """A connection to a file; its zone is UTC, in which instants are written and read."""
+    """A session on a database; its zone is UTC, in which instants are written and read."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        file: str | None,
+        handed: bool,
+        read_only: bool,
+        memory_limit: str | None,
+        threads: int | None,
+        temp_directory: str | None,
+        storage_version: str | None,
+    ) -> None:
         import duckdb
 
         version = tuple(int(part) for part in duckdb.__version__.split(".")[:2])
         if version < OLDEST:
             raise ImportError(f"the module duckdb is {duckdb.__version__}, older than {OLDEST[0]}.{OLDEST[1]}")
-        self._connection: DuckDBPyConnection = opened_alone(file)
+        said = {"memory_limit": memory_limit, "threads": threads, "temp_directory": temp_directory}
+        settings: Settings = {setting: str(value) for setting, value in said.items() if value is not None}
+        self._connection: DuckDBPyConnection
+        if handed:
+            self._connection = _of_users(name)
+        elif file is None:
+            self._connection = _in_memory(name, settings)
+        else:
+            if storage_version is not None and not read_only:
+                _make_file(file, storage_version)
+            self._connection = opened_alone(file, read_only, settings)
         # As a setting of connect() it fails: the extension that knows zones is loaded afterwards.
         self._connection.execute("SET TimeZone = 'UTC'")
+        # Else a UUID leaves as text.
+        self._connection.execute("SET arrow_lossless_conversion = true")
 
     def run(self, sql: str) -> list[Answer]:
         """Runs statements one after another; of each its columns, its rows as texts, and how many rows it touched."""
@@ -49,6 +76,16 @@ class Connection:
                 answers.append((names, [tuple(map(text, row)) for row in rows], len(rows)))
         return answers
 
+    def query(self, sql: str) -> Any:
+        """The rows of a query: an object with `__arrow_c_stream__`, of which they are read as they come."""
+        return self._connection.sql(sql)
+
+    def append(self, table: str, _ematix_rows: Any) -> int:
+        """Takes the rows of a capsule of a stream into a table, which has their columns in their order; how many."""
+        # The library looks the name of the parameter up.
+        taken = self._connection.execute(f"INSERT INTO {table} SELECT * FROM _ematix_rows").fetchone()
+        return taken[0] if taken else 0
+
     def interrupt(self) -> None:
         """Ends the statement that another thread runs."""
         self._connection.interrupt()
@@ -58,13 +95,62 @@ class Connection:
         self._connection.close()
 
 
-def opened_alone(file: str) -> DuckDBPyConnection:
+def hand_over(connection: DuckDBPyConnection) -> str:
+    """Takes a connection of the user's, of which sessions become cursors; the name by which it is asked for."""
+    with _lock:
+        for name, known in _handed.items():
+            if known is connection:
+                return name
+        name = f"duckdb_object_{len(_handed) + 1}"
+        _handed[name] = connection
+        return name
+
+
+# What users have handed over, by the name that it got, and the databases in memory by the name of their connection. Both
+# live as long as the process: a name may be asked for at any time.
+_handed: dict[str, DuckDBPyConnection] = {}
+_memories: dict[str, tuple[Settings, DuckDBPyConnection]] = {}
+_lock = threading.Lock()
+
+
+def _of_users(name: str) -> DuckDBPyConnection:
+    with _lock:
+        connection = _handed.get(name)
+    if connection is None:
+        raise FileError(f"Connection Error: no open connection was handed over as {name} in this process")
+    return connection.cursor()
+
+
+def _in_memory(name: str, settings: Settings) -> DuckDBPyConnection:
+    import duckdb
+
+    with _lock:
+        if name not in _memories:
+            _memories[name] = settings, duckdb.connect(config=dict(settings))
+        first, connection = _memories[name]
+    if first != settings:
+        raise FileError("Connection Error: it is open in memory with a different configuration")
+    return connection.cursor()
+
+
+def _make_file(file: str, version: str) -> None:
+    """Makes an empty file of an older version. As a setting of connect() every later connection would have to say it."""
+    import duckdb
+
+    with _lock, duckdb.connect() as connection:
+        if not os.path.exists(file):
+            path, version = (text.replace("'", "''") for text in (file, version))
+            connection.execute(f"ATTACH '{path}' AS made (STORAGE_VERSION '{version}')")
+            connection.execute("DETACH made")
+
+
+def opened_alone(file: str, read_only: bool, settings: Settings) -> DuckDBPyConnection:
     """Opens a file; another database object of this process that is just being closed is waited for."""
     import duckdb
 
     attempts = 40
     while True:
-        connection = duckdb.connect(file)
+        connection = duckdb.connect(file, read_only=read_only, config=dict(settings))
         try:
             if sys.platform == "linux":
                 refuse_a_second_database(file)

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..declare import registry as declared
-from ..declare.connections import connection_name, dsn_named
+from ..declare.connections import connection_name, declared_as, dsn_named
 from ..declare.frames import as_frame
 from ..declare.pipelines import PipelineFunction, frame_declared_by
 from ..declare.runnable import Runnable
@@ -89,7 +89,7 @@ def registry(
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,
-        "connections": {name: {"dsn": dsn} for name in sorted(names) if (dsn := dsn_named(name)) is not None},
+        "connections": {name: said for name in sorted(names) if (said := declared_as(name)) is not None},
         "tables": {key: table.export() for key, table in tables.items() if table.feature is None},
         "pipelines": {pipeline.name: _by_call(_with_functions(pipeline), frames_by_call) for pipeline in found},
         "transforms": transforms,
@@ -244,7 +244,7 @@ def _answer(value: object, given: Connection, where: str, kept: list[Source]) ->
     said = value.export()
     if said.get("connection") == connection_name(given, where):
         del said["connection"]
-    dsns = {name: {"dsn": dsn} for name in value.connections() if (dsn := dsn_named(name))}
+    dsns = {name: declared for name in value.connections() if (declared := declared_as(name))}
     if "connection" in said and said["connection"] in dsns:
         said["connections"] = dsns
     return said

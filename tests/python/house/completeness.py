@@ -44,6 +44,8 @@ class Product:
     codes: frozenset[str]
     # Options that no plan shows, and why.
     without_a_plan: Mapping[str, str] = field(default_factory=dict)
+    # Engines that are read, and have no dialect.
+    sources: frozenset[str] = frozenset()
 
 
 def gaps(product: Product, files: Files) -> list[str]:
@@ -130,7 +132,11 @@ def of_dialects(product: Product, files: Files) -> Iterator[str]:
         ]
         if not planning:
             yield f"engine {name}: no crates/flow-core/tests/plan_*.rs plans for dialect::{name}"
-    yield from surplus(folder, product.dialects, files, "engine")
+    for name in sorted(product.sources):
+        yield from lacking(f"engine {name}", f"{folder}{name}.md", files)
+        if (test := f"tests/python/test_{name}_source.py") not in files:
+            yield f"engine {name}: no {test} reads it"
+    yield from surplus(folder, product.dialects | product.sources, files, "engine")
 
 
 def has_snapshot(test: str, files: Files) -> bool:

@@ -17,6 +17,7 @@ CRATES = (
     "ematix-flow-core",
     "ematix-flow-arrow",
     "ematix-flow-files",
+    "ematix-flow-foreign",
     "ematix-flow-run",
     "ematix-flow-telemetry",
     "ematix-flow-cli",

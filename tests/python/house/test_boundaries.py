@@ -27,7 +27,7 @@ NAMING_A_TABLE: set[str] = set()
 # Files that name an engine's library although they are not in its folder of flow-run; likewise.
 NAMING_A_DRIVER: set[str] = {
     # The demo plays an application, which has a connection of its own to its own database.
-    "crates/flow-cli/src/commands/demo/shop.rs",
+    "crates/flow-cli/src/commands/demo/server.rs",
     # Statements of the user's own, whose values become Python's.
     "crates/flow-py/src/convert.rs",
     "crates/flow-py/src/session.rs",

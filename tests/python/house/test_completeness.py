@@ -28,6 +28,7 @@ REPOSITORY = Path(__file__).parents[3]
 # Options that no plan shows, and why.
 WITHOUT_A_PLAN = {
     "target_connection": "the executor opens it; a plan knows no connections",
+    "on_type_loss": "of another engine: the executor asks it; test_duckdb_types.py reads such plans",
     "incremental": "the executor lists the files; test_files_source.py reads such a plan",
     "description": "for people",
     "owner": "for people",
@@ -154,6 +155,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
         keys=keys,
         codes=frozenset(each["code"] for each in json.loads(flow("explain", "--output", "json"))["codes"]),
         without_a_plan=WITHOUT_A_PLAN,
+        sources=frozenset(path.name for path in (REPOSITORY / "crates/flow-foreign/src").iterdir() if path.is_dir()),
     )
 
 
@@ -173,7 +175,7 @@ def test_nothing_is_forgotten(product: Product) -> None:
 
 def test_the_product_is_read_whole(product: Product) -> None:
     assert {"append", "truncate", "merge", "scd2"} <= product.strategies
-    assert "postgres" in product.dialects
+    assert "postgres" in product.dialects and product.sources == {"mysql", "sqlite"}
     assert {("run",), ("dev", "start"), ("watermark", "set")} <= product.commands
     assert ("watermark",) not in product.commands
     assert product.keys == {"pk", "natural_key", "unique", "column"}
@@ -195,11 +197,14 @@ WHOLE = Product(
     keys=frozenset({"pk"}),
     codes=frozenset({"drift"}),
     without_a_plan={"owner": "for people"},
+    sources=frozenset({"mysql"}),
 )
 FILES = {
     "README.md": "```console\n$ flow list\n```\n",
     "docs/reference/strategies/merge.md": "# merge",
     "docs/reference/engines/postgres.md": "# Postgres",
+    "docs/reference/engines/mysql.md": "# MySQL",
+    "tests/python/test_mysql_source.py": "",
     "docs/reference/errors/drift.md": "# drift",
     "docs/reference/errors/index.md": "# Errors",
     "docs/reference/markers.md": "## trim\n```sql\nSELECT 1;\n-- 1\n```\n```python\nid = pk()\n```\n## lower\nNot yet.\n",
@@ -278,6 +283,14 @@ def test_a_whole_repository_has_no_gap() -> None:
         (
             changed("crates/flow-core/tests/plan_snapshots.rs", "postgres", "duckdb"),
             "engine postgres: no crates/flow-core/tests/plan_*.rs plans for dialect::postgres",
+        ),
+        (
+            without("docs/reference/engines/mysql.md"),
+            "engine mysql: no page docs/reference/engines/mysql.md",
+        ),
+        (
+            without("tests/python/test_mysql_source.py"),
+            "engine mysql: no tests/python/test_mysql_source.py reads it",
         ),
         (
             added("docs/reference/engines/sqlite.md"),

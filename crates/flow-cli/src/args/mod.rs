@@ -25,8 +25,8 @@ pub use history::{HistoryArgs, KeyPart, LogsArgs, RejectedArgs, StatusArgs, Watc
 pub use mend::{BackfillArgs, RewindArgs};
 pub use overrides::OverrideArgs;
 pub use project::{
-    CompletionsArgs, ConnectionsAddArgs, ConnectionsCommand, DemoArgs, DevCommand, ExplainArgs, GraphArgs,
-    GraphFormat, InitArgs, ListArgs, ManArgs, SchemaArgs, ShowArgs, ValidateArgs,
+    CompletionsArgs, ConnectionsAddArgs, ConnectionsCommand, DemoArgs, DemoEngine, DevCommand, ExplainArgs,
+    GraphArgs, GraphFormat, InitArgs, ListArgs, ManArgs, SchemaArgs, ShowArgs, ValidateArgs,
 };
 pub use run::{DryRunArgs, PlanArgs, RunArgs, RunDueArgs};
 pub use transform::TransformCommand;
@@ -269,7 +269,7 @@ pub enum Command {
     /// Write [tables] and [pipelines] for tables that there are
     #[command(after_help = add::EXAMPLES)]
     Add(AddArgs),
-    /// Watch a history grow, on a Postgres of its own
+    /// Watch a history grow, on a Postgres of its own or in a DuckDB file
     #[command(after_help = project::DEMO_EXAMPLES)]
     Demo(DemoArgs),
     /// A private Postgres for trying things out

@@ -21,12 +21,14 @@ Examples:
 
 pub(super) const DEMO_EXAMPLES: &str = "\
 Starts the private server of `flow dev`, and begins anew each time, in its
-database `ematix_demo`.
+database `ematix_demo`; with --engine duckdb in a file `ematix_demo.duckdb`,
+without any server.
 
 Examples:
   flow demo
   flow dev psql ematix_demo             look at the tables afterwards
-  flow dev stop";
+  flow dev stop
+  flow demo --engine duckdb --directory shop";
 
 pub(super) const DEV_EXAMPLES: &str = "\
 It listens on a socket in a private directory only. Postgres itself is taken
@@ -114,7 +116,24 @@ pub struct InitArgs {
 
 /// Arguments of `demo`.
 #[derive(Clone, Debug, Args)]
-pub struct DemoArgs {}
+pub struct DemoArgs {
+    /// Where the shop is: on a private Postgres, or in a file of DuckDB
+    #[arg(long, value_enum, default_value_t = DemoEngine::Postgres)]
+    pub engine: DemoEngine,
+
+    /// Where to make the file of DuckDB; a new temporary directory if not said
+    #[arg(long, value_name = "DIRECTORY", value_hint = clap::ValueHint::DirPath)]
+    pub directory: Option<PathBuf>,
+}
+
+/// Where the shop of the demo is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoEngine {
+    /// On the private server of `flow dev`
+    Postgres,
+    /// In a file of its own
+    Duckdb,
+}
 
 /// What to do with the private server.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]

@@ -10,6 +10,7 @@ use crate::workspace::DEFAULT_CONFIG;
 use ematix_flow_core::connections;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::{ConnectionSpec, PipelineOptions, PipelineSpec, ProjectSpec, SourceSpec};
+use ematix_flow_core::engine::Foreign;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::sql::QualifiedName;
 use std::path::Path;
@@ -41,9 +42,6 @@ fn project_of(
     name: &str,
 ) -> Result<ProjectSpec, Failure> {
     refuse_bare_table("--table", ends.table)?;
-    if let Some(table) = &args.source_table {
-        refuse_bare_table("--source-table", table)?;
-    }
     let (mut project, pipelines) = connections_of(session, &[ends.from, ends.to])?;
     if pipelines.iter().any(|known| known == name) {
         let message = format!("there is a pipeline `{name}` already, whose history this run would join");
@@ -56,6 +54,11 @@ fn project_of(
     }
     let from = connection(&mut project, "--from", ends.from)?;
     let to = connection(&mut project, "--to", ends.to)?;
+    if let Some(table) = &args.source_table
+        && foreign_of(&project, &from).is_none()
+    {
+        refuse_bare_table("--source-table", table)?;
+    }
     let source = SourceSpec {
         connection: Some(from),
         query: args.query.clone(),
@@ -91,6 +94,11 @@ fn connections_of(session: &Session, ends: &[&str]) -> Result<(ProjectSpec, Vec<
     Ok((project, pipelines))
 }
 
+/// The engine that is only read, where a connection leads to one; a bare name is the name of a table there.
+pub(super) fn foreign_of(project: &ProjectSpec, name: &str) -> Option<Foreign> {
+    connections::resolve(name, project, &ProcessEnvironment).ok()?.foreign()
+}
+
 /// A qualified name needs no declaration; another has none here.
 fn refuse_bare_table(flag: &str, table: &str) -> Result<()> {
     match QualifiedName::parse(table)? {
@@ -105,7 +113,7 @@ fn refuse_bare_table(flag: &str, table: &str) -> Result<()> {
 
 /// Whether a text says where to connect, and is not the name of what does.
 pub(super) fn is_dsn(text: &str) -> bool {
-    text.contains("://") || text.contains('=')
+    text.contains("://") || text.contains('=') || Foreign::of_dsn(text).is_some()
 }
 
 /// The name of a connection; of a DSN its address, which has no password.

@@ -216,7 +216,12 @@ mod tests {
             target: QualifiedName::new("analytics", "dim_customers").unwrap(),
             compared: Vec::new(),
         };
-        let part = Part { target: header.target.clone(), path: header.path, warnings: Vec::new() };
+        let part = Part {
+            target: header.target.clone(),
+            path: header.path,
+            stages_nothing: false,
+            warnings: Vec::new(),
+        };
         let steps = vec![
             step(
                 1,

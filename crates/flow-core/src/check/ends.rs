@@ -1,6 +1,7 @@
 //! Checks where a pipeline reads and where it writes.
 
-use super::{Brought, Check, DEFAULT_CONNECTION, Source, Target};
+use super::foreign::connection_of;
+use super::{Brought, Check, Source, Target};
 use crate::declare::files::FilesSpec;
 use crate::declare::http::HttpSpec;
 use crate::declare::options::{ForcePath, PipelineOptions};
@@ -28,8 +29,10 @@ impl Check<'_> {
         }
         if source.union.is_empty() {
             let mut found = self.one_source(source, None, "source")?;
-            if let Some(Brought::Files(files)) = &mut found.brought {
-                files.once = options.incremental.is_some();
+            match &mut found.brought {
+                Some(Brought::Files(files)) => files.once = options.incremental.is_some(),
+                Some(Brought::Foreign(foreign)) => self.fits_foreign(foreign, options),
+                _ => {}
             }
             return Some(found);
         }
@@ -69,12 +72,16 @@ impl Check<'_> {
         if let Some(brought) = self.brought(spec, part)? {
             return Some(Source::of_brought(brought));
         }
-        let connection =
-            spec.connection.as_ref().or(outer).cloned().unwrap_or_else(|| DEFAULT_CONNECTION.to_owned());
+        let connection = connection_of(spec, outer);
+        if let Some(foreign) = self.foreign(spec, &connection, part) {
+            return foreign.ok().map(|foreign| Source::of_brought(Brought::Foreign(Box::new(foreign))));
+        }
         let query = match (&spec.query, &spec.table) {
             (Some(text), _) => {
                 let name = if spec.query_file.is_some() { "query_file" } else { "query" };
-                self.keep(&format!("{part}.{name}"), ReadQuery::parse(text))?
+                let part = format!("{part}.{name}");
+                self.has_no_watermark(&part, text);
+                self.keep(&part, ReadQuery::parse(text))?
             }
             (None, Some(table)) => {
                 let part = format!("{part}.table");
@@ -138,7 +145,7 @@ impl Check<'_> {
     }
 
     /// Refuses every path but staging; ` by … : their rows` says whose are staged.
-    fn is_staged(&mut self, options: &PipelineOptions, whose: &str) {
+    pub(super) fn is_staged(&mut self, options: &PipelineOptions, whose: &str) {
         if let Some(forced) = options.force_path.filter(|forced| *forced != ForcePath::Staging) {
             let word = if forced == ForcePath::SameDb { "same_db" } else { "client_diff" };
             let error = FlowError::new(

@@ -5,6 +5,7 @@ mod columns;
 mod ends;
 mod expectations;
 mod features;
+mod foreign;
 mod helpers;
 mod http;
 mod options;
@@ -12,6 +13,7 @@ mod tables;
 mod transforms;
 
 pub use features::{FeatureView, ONLINE};
+pub use foreign::{ForeignRows, ForeignSource};
 pub use http::interval;
 pub use transforms::{NamedTransform, Transform, Work, named_transform, unknown_transform};
 
@@ -53,6 +55,8 @@ pub enum Brought {
     Files(FilesSpec),
     /// The answers of an API.
     Http(Box<HttpSpec>),
+    /// A database of an engine that is only read.
+    Foreign(Box<ForeignSource>),
 }
 
 impl Brought {
@@ -62,6 +66,21 @@ impl Brought {
             Brought::Frame(_) => "frame",
             Brought::Files(_) => "files",
             Brought::Http(_) => "http",
+            Brought::Foreign(foreign) => foreign.engine.name(),
+        }
+    }
+
+    /// Why its rows are staged.
+    pub fn reason(&self) -> String {
+        match self {
+            Brought::Foreign(foreign) => {
+                format!(
+                    "source {} is a database of {}: {foreign}",
+                    foreign.connection,
+                    foreign.engine.shown()
+                )
+            }
+            _ => format!("no database sends the rows: {self}"),
         }
     }
 
@@ -77,6 +96,7 @@ impl fmt::Display for Brought {
             Brought::Frame(frame) => write!(f, "{}", frame.words),
             Brought::Files(files) => write!(f, "the files {}", files.pattern),
             Brought::Http(http) => write!(f, "the answers of {}", http.shown_url()),
+            Brought::Foreign(foreign) => write!(f, "{foreign}"),
         }
     }
 }
@@ -96,6 +116,7 @@ impl Source {
     /// Where the rows come from, in a word: the connection, or what brings them.
     pub fn place(&self) -> &str {
         match &self.brought {
+            Some(Brought::Foreign(foreign)) => &foreign.connection,
             Some(brought) => brought.kind(),
             None => &self.connection,
         }

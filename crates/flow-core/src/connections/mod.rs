@@ -1,21 +1,25 @@
 //! Where a connection leads: the first of an environment variable, the project's files and the user's
-//! own file says it whole, and what that leaves unsaid is filled as psql fills it; `read_only`, `role`, `max_connections`
-//! and `session` come from the files in every case.
+//! own file says it whole, and what that leaves unsaid is filled as psql fills it; `read_only`, `role`, `max_connections`,
+//! `session` and the options of DuckDB come from the files in every case.
 //! Pure: what it needs of the machine it asks an [`Environment`]; it opens nothing.
 
+mod duckdb;
+mod elsewhere;
 mod local;
 mod target;
 mod unsaid;
 mod user_file;
 
+pub use duckdb::DuckDbOptions;
+pub use elsewhere::know_engines;
 pub use local::{is_local, is_socket};
 pub use target::{ConnectionTarget, PasswordCommand};
 pub use user_file::{USER_FILE_SHOWN, check_user_file, user_file, warning};
 
 use crate::declare::environment::Environment;
-use crate::declare::file_dsn::duckdb_file;
 use crate::declare::interpolation::{Missing, Template};
 use crate::declare::{ConnectionSpec, Places, ProjectSpec};
+use crate::engine::DUCKDB;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};
 use crate::libpq::{VARIABLES, check_parameter, of_connection, parse_dsn};
 use crate::secret::Secret;
@@ -43,8 +47,10 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
     let user_file = UserFile::new(environment);
     let found = locate(name, project, &user_file, environment)?;
     let found_in = found.shown();
-    let mut target = match found.duckdb_file(environment).map_err(|error| of_connection(error, name))? {
-        Some(file) => target::of_file(&file, found_in),
+    let other =
+        found.other_engine(name, &found_in, environment).map_err(|error| of_connection(error, name))?;
+    let mut target = match other {
+        Some(target) => target,
         None => {
             let parameters = found.parameters(environment).map_err(|error| of_connection(error, name))?;
             let said = parameters.iter().any(|(parameter, _)| parameter == "password");
@@ -66,6 +72,11 @@ pub fn resolve(name: &str, project: &ProjectSpec, environment: &dyn Environment)
     let mut session = IndexMap::new();
     let sides = [of_environment(name, project), of_files(name, project), user_file.declared(name)];
     for declared in sides.into_iter().flatten() {
+        let place = target.unfiled().map(|(place, _)| place);
+        duckdb::refuse_others(&declared, target.engine, place.as_ref())?;
+        if target.engine == DUCKDB.name {
+            target.duckdb.fill(&declared, environment)?;
+        }
         target.read_only |= declared.spec.read_only;
         if let (None, Some(role)) = (&target.role, &declared.spec.role) {
             target.role = Some(declared.role(role, environment)?);
@@ -200,7 +211,7 @@ fn set_variable(name: &str, environment: &dyn Environment) -> Option<Secret> {
     environment.variable(name).filter(|value| !value.is_empty()).map(Secret::from)
 }
 
-/// Whether a section says where it leads, and not only `read_only`, `role`, `max_connections` or `session`.
+/// Whether a section says where it leads, and not only what holds there.
 fn leads_somewhere(spec: &ConnectionSpec) -> bool {
     spec.dsn.is_some() || !spec.parameters().is_empty()
 }
@@ -303,18 +314,16 @@ impl Found<'_> {
         }
     }
 
-    /// The file of DuckDB to which it leads; a relative one lies beside the file in which it stands.
-    fn duckdb_file(&self, environment: &dyn Environment) -> Result<Option<PathBuf>> {
-        let (dsn, directory) = match self {
+    /// Its DSN, with every `${…}` filled, and the directory of the file in which it stands.
+    fn dsn(&self, environment: &dyn Environment) -> Result<Option<(Secret, PathBuf)>> {
+        Ok(Some(match self {
             Found::Variable { dsn, .. } => (dsn.clone(), PathBuf::new()),
             Found::Project(declared) | Found::User(declared) => match &declared.spec.dsn {
                 Some(dsn) => (declared.value("dsn", dsn.reveal(), environment)?, declared.directory("dsn")),
                 None => return Ok(None),
             },
             Found::Unsaid => return Ok(None),
-        };
-        let file = duckdb_file(dsn.reveal()).map_err(|error| self.place(error, "dsn"))?;
-        Ok(file.map(|file| directory.join(file)))
+        }))
     }
 
     /// What prints the password, with every `${…}` filled.

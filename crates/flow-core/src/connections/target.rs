@@ -1,9 +1,12 @@
 //! A resolved connection: libpq's parameters, complete, with a password that nothing prints.
 
+use super::duckdb::DuckDbOptions;
 use super::local::is_local;
 use super::unsaid::Filled;
 use crate::declare::environment::Environment;
-use crate::engine::{DUCKDB, POSTGRES};
+use crate::declare::file_dsn::DuckDbPlace;
+use crate::declare::mysql_dsn::{MySqlDsn, SslMode};
+use crate::engine::{DUCKDB, Foreign, POSTGRES};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::libpq::print_dsn;
 use crate::secret::{Secret, masked};
@@ -43,7 +46,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ConnectionTarget {
     /// The engine, by its name.
     pub engine: &'static str,
-    /// Of DuckDB: `file`. Of Postgres: libpq's parameters, without the secrets. Always there: `host` or `hostaddr`, `port`, `dbname`,
+    /// Of DuckDB: `file`; or `memory` or `python`, whose value is the connection's name. Of SQLite: `file`. Of MySQL: `host`, `port`, `user`, `sslmode`, and what else is said. Of Postgres: libpq's parameters, without the secrets. Always there: `host` or `hostaddr`, `port`, `dbname`,
     /// `user`, `sslmode`, `connect_timeout`. Of several hosts, `host`, `hostaddr` and `port` are lists
     /// of one length with commas.
     pub parameters: IndexMap<String, String>,
@@ -63,6 +66,8 @@ pub struct ConnectionTarget {
     pub max_connections: Option<u32>,
     /// Settings of the session.
     pub session: IndexMap<String, String>,
+    /// What is said of a connection to DuckDB.
+    pub duckdb: DuckDbOptions,
     /// The place that says where it leads: a variable or a file.
     pub found_in: String,
 }
@@ -98,14 +103,29 @@ impl ConnectionTarget {
         self.parameters.get(name).map(String::as_str)
     }
 
+    /// The engine, where it is one that is only read.
+    pub fn foreign(&self) -> Option<Foreign> {
+        Foreign::of_name(self.engine)
+    }
+
     /// The file of a database that is one.
     pub fn file(&self) -> Option<&Path> {
         self.parameter("file").map(Path::new)
     }
 
+    /// Where in DuckDB it leads that is no file, and by which name of a connection.
+    pub fn unfiled(&self) -> Option<(DuckDbPlace, &str)> {
+        let memory = self.parameter("memory").map(|name| (DuckDbPlace::Memory, name));
+        memory.or_else(|| self.parameter("python").map(|name| (DuckDbPlace::Handed, name)))
+    }
+
     /// Where it leads, as a digest: the password belongs to it, and the digest does not tell it.
     pub fn place(&self) -> [u8; 32] {
         let mut digest = Sha256::new_with_prefix(self.secret_conninfo().reveal().as_bytes());
+        // Each name stands for a database of its own.
+        if let Some((_, name)) = self.unfiled() {
+            digest.update(name.as_bytes());
+        }
         for word in self.password_command.iter().flat_map(|command| &command.words) {
             digest.update([0]);
             digest.update(word.reveal().as_bytes());
@@ -115,7 +135,7 @@ impl ConnectionTarget {
 
     /// The whole as a DSN, with the password where it is known: for a process of our own that is to connect, and for nobody to read.
     pub fn secret_conninfo(&self) -> Secret {
-        if self.file().is_some() {
+        if self.engine == DUCKDB.name {
             return Secret::from(self.to_string());
         }
         let mut parameters = self.starting_itself().parameters;
@@ -192,8 +212,11 @@ impl ConnectionTarget {
 }
 
 impl fmt::Display for ConnectionTarget {
-    /// `user@host:port/dbname`, or `duckdb:file`.
+    /// `user@host:port/dbname`, `mysql://user@host:port/dbname`, `duckdb:file` or `sqlite:file`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(dsn) = self.unfiled().and_then(|(place, _)| place.without_file()) {
+            return f.write_str(&dsn);
+        }
         if let Some(file) = self.parameter("file") {
             return write!(f, "{}:{file}", self.engine);
         }
@@ -207,19 +230,70 @@ impl fmt::Display for ConnectionTarget {
             )
             .collect();
         let parameter = |name| self.parameter(name).unwrap_or_default();
-        let whole = format!("{}@{}/{}", parameter("user"), places.join(","), parameter("dbname"));
+        let whole = match (self.foreign(), self.parameter("socket")) {
+            (Some(Foreign::MySql), Some(socket)) => {
+                format!("mysql://{}@{socket}/{}", parameter("user"), parameter("dbname"))
+            }
+            (Some(Foreign::MySql), None) => {
+                format!("mysql://{}@{}/{}", parameter("user"), places.join(","), parameter("dbname"))
+            }
+            _ => format!("{}@{}/{}", parameter("user"), places.join(","), parameter("dbname")),
+        };
         // Where a DSN stands by mistake instead of a host or a database.
         f.write_str(&masked(whole))
     }
 }
 
-/// A file of DuckDB.
-pub(super) fn of_file(file: &Path, found_in: String) -> ConnectionTarget {
+/// A database of DuckDB.
+pub(super) fn of_duckdb(name: &str, place: &DuckDbPlace, found_in: String) -> ConnectionTarget {
+    let (parameter, value) = match place {
+        DuckDbPlace::File(file) => ("file", file.as_str()),
+        DuckDbPlace::Memory => ("memory", name),
+        DuckDbPlace::Handed => ("python", name),
+    };
+    let parameters = IndexMap::from([(parameter.to_owned(), value.to_owned())]);
+    plain(DUCKDB.name, parameters, None, found_in)
+}
+
+/// A file of SQLite.
+pub(super) fn of_sqlite(file: &Path, found_in: String) -> ConnectionTarget {
     let parameters = IndexMap::from([("file".to_owned(), file.to_string_lossy().into_owned())]);
+    plain(Foreign::Sqlite.name(), parameters, None, found_in)
+}
+
+/// A server of MySQL; a relative file lies in `directory`.
+pub(super) fn of_mysql(dsn: MySqlDsn, directory: &Path, found_in: String) -> ConnectionTarget {
+    let is_here = dsn.socket.is_some() || is_local(&dsn.host);
+    let mode = match dsn.ssl_mode {
+        Some(mode) => mode,
+        // Whoever names who is trusted wants it checked.
+        None if dsn.ssl_ca.is_some() || !is_here => SslMode::VerifyIdentity,
+        None => SslMode::Disabled,
+    };
+    let mut parameters = IndexMap::from([
+        ("host".to_owned(), dsn.host),
+        ("port".to_owned(), dsn.port.to_string()),
+        ("user".to_owned(), dsn.user),
+        ("sslmode".to_owned(), mode.name().to_owned()),
+    ]);
+    parameters.extend(dsn.database.map(|name| ("dbname".to_owned(), name)));
+    parameters.extend(dsn.socket.map(|socket| ("socket".to_owned(), socket)));
+    let file = |file: String| directory.join(file).to_string_lossy().into_owned();
+    parameters.extend(dsn.ssl_ca.map(|ca| ("sslrootcert".to_owned(), file(ca))));
+    parameters.extend(dsn.connect_timeout.map(|limit| ("connect_timeout".to_owned(), limit.to_string())));
+    plain(Foreign::MySql.name(), parameters, dsn.password, found_in)
+}
+
+fn plain(
+    engine: &'static str,
+    parameters: IndexMap<String, String>,
+    password: Option<Secret>,
+    found_in: String,
+) -> ConnectionTarget {
     ConnectionTarget {
-        engine: DUCKDB.name,
+        engine,
         parameters,
-        password: None,
+        password,
         sslmode_unsaid: false,
         password_command: None,
         key_passphrase: None,
@@ -227,6 +301,7 @@ pub(super) fn of_file(file: &Path, found_in: String) -> ConnectionTarget {
         role: None,
         max_connections: None,
         session: IndexMap::new(),
+        duckdb: DuckDbOptions::default(),
         found_in,
     }
 }
@@ -313,6 +388,7 @@ pub(super) fn complete(
         role: None,
         max_connections: None,
         session,
+        duckdb: DuckDbOptions::default(),
         found_in: shown(found_in, sources),
     })
 }

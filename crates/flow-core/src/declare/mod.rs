@@ -3,6 +3,7 @@
 //! Nothing is resolved or judged here; that is the work of [`crate::check`]. Where each part was
 //! written is kept beside the data, in [`Places`], so that a spec stays comparable.
 
+pub mod duckdb_options;
 pub mod environment;
 pub mod features;
 pub mod file_dsn;
@@ -13,6 +14,7 @@ pub mod glob;
 pub mod http;
 pub mod interpolation;
 pub mod json_schema;
+pub mod mysql_dsn;
 pub mod node;
 pub mod notifications;
 pub mod options;
@@ -44,7 +46,7 @@ use std::num::NonZeroU32;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionSpec {
-    /// A URL or keyword string, as psql takes it.
+    /// A URL or keyword string, as psql takes it, or `duckdb:` and a file.
     pub dsn: Option<Secret>,
     /// Host name, address or socket directory; several with commas between them.
     pub host: Option<String>,
@@ -121,7 +123,18 @@ pub struct ConnectionSpec {
     pub keepalives_count: Option<i64>,
     /// How long what was sent may stay unconfirmed, in milliseconds; as the system has it unless said.
     pub tcp_user_timeout: Option<i64>,
-    /// Refused as a target.
+    /// Of DuckDB: how much memory it takes: `"1GB"`; four fifths of the machine's unless said.
+    pub memory_limit: Option<String>,
+    /// Of DuckDB: how many threads work; one for each core unless said.
+    pub threads: Option<NonZeroU32>,
+    /// Of DuckDB: directory for what does not fit into memory; beside the file unless said.
+    pub temp_directory: Option<String>,
+    /// Of DuckDB: the oldest version that is to read a file that is made: `"v1.0.0"`.
+    pub storage_version: Option<String>,
+    /// Of DuckDB, where `flow` is not Python's: its library, by path or by the name of a driver manifest; `duckdb`
+    /// unless said, and then the loader's `libduckdb`.
+    pub driver: Option<String>,
+    /// Refused as a target; a file of DuckDB is opened for reading only.
     pub read_only: bool,
     /// The role that every session takes: `SET ROLE`.
     pub role: Option<String>,
@@ -133,7 +146,7 @@ pub struct ConnectionSpec {
 
 impl ConnectionSpec {
     /// What is said of where it leads, in libpq's words; without `dsn`, `password_command`, `read_only`, `role`,
-    /// `max_connections` and `session`.
+    /// `max_connections`, `session` and what is DuckDB's.
     pub fn parameters(&self) -> Vec<(&'static str, Secret)> {
         let text = |name, value: &Option<String>| value.as_deref().map(|value| (name, Secret::from(value)));
         let number = |name, value: Option<i64>| value.map(|value| (name, Secret::from(value.to_string())));

@@ -127,6 +127,9 @@ options! {
     /// Takes a path instead of the one found.
     force_path: ForcePath,
         flag "PATH" "Take this path: same_db, staging or client_diff";
+    /// What becomes of a column from another engine, of a type that the target's engine lacks: an error, or text.
+    on_type_loss: OnTypeLoss, default "error",
+        flag "WORD" "A type that the target's engine lacks: error or text";
     /// How long to wait for the target's lock.
     lock_timeout: Duration, default "60s",
         flag "LENGTH" "How long to wait for the target's lock: 90s, 10m";

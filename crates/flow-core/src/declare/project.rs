@@ -3,6 +3,7 @@
 use super::for_each::{Member, Question};
 use super::variables::Variables;
 use super::{ConnectionSpec, FeatureSpec, PipelineOptions, PipelineSpec, TableSpec, TransformSpec};
+use crate::engine::Foreign;
 use crate::error::{ErrorCode, FlowError, Location};
 use crate::sql::QualifiedName;
 use indexmap::IndexMap;
@@ -48,6 +49,11 @@ pub struct ProjectSpec {
     pub unasked: Vec<String>,
     /// Pipelines that are one of many.
     pub members: IndexMap<String, Member>,
+    /// The connections that lead to engines which are only read: what only an environment tells, put there by whoever
+    /// has one.
+    pub foreign: IndexMap<String, Foreign>,
+    /// Pipelines whose query was filled with identifiers, which are quoted as Postgres quotes them.
+    pub identified: Vec<String>,
     /// The variables that a pipeline names, where it names any.
     pub used_variables: IndexMap<String, Vec<String>>,
 }
@@ -328,6 +334,7 @@ impl ProjectSpec {
         self.files.extend(other.files);
         self.together.extend(other.together);
         self.called.extend(other.called);
+        self.identified.extend(other.identified);
         self.places.extend(other.places);
     }
 }

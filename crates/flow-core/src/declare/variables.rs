@@ -6,7 +6,7 @@
 use super::for_each::{Answers, Row};
 use crate::dialect::postgres::Postgres;
 use crate::error::{ErrorCode, FlowError, Location, Result, did_you_mean};
-use crate::query::{self, SlotTimes};
+use crate::query::{self, SlotTimes, WATERMARK};
 use crate::sql::{Ident, Literal, Quote};
 use indexmap::IndexMap;
 
@@ -208,7 +208,7 @@ impl<'v> Scope<'v> {
             |name| {
                 let part = format!(":{name}");
                 // What only a run knows.
-                if SlotTimes::NAMES.contains(&name) && self.find(name).is_none() {
+                if (SlotTimes::NAMES.contains(&name) || name == WATERMARK) && self.find(name).is_none() {
                     return Ok(part);
                 }
                 Ok(match of(name, part.clone())? {

@@ -9,7 +9,9 @@ mod types;
 
 pub use types::{facts_of, known};
 
-use super::{Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder, TypeLoss};
+use super::{
+    Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Measure, NewColumn, RowOrder, Sent, TypeLoss,
+};
 use crate::hash::Normal;
 use crate::sql;
 use crate::sql::{Ident, Literal, QualifiedName, Quote, Sql};
@@ -77,6 +79,18 @@ impl Dialect for DuckDb {
 
     fn type_loss(&self, data_type: &DataType) -> Option<TypeLoss> {
         types::loss(data_type)
+    }
+
+    fn hides(&self, name: &str, type_name: &str) -> Option<&'static str> {
+        // In a subquery `c.x` is a field of the column before it is a column of the table outside that is called `c`:
+        // no error says so, and keys that are there are not found.
+        let like_a_table_of_ours = name.len() == 1;
+        (like_a_table_of_ours && types::has_fields(type_name))
+            .then_some("to DuckDB, what follows its name and a dot is a field of it, also where a statement means a table")
+    }
+
+    fn sends(&self, data_type: &TypeFacts) -> Option<Sent> {
+        types::sends(data_type)
     }
 
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast {

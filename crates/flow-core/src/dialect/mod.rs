@@ -35,6 +35,14 @@ pub trait Dialect: Quote + Send + Sync {
     fn type_loss(&self, _data_type: &DataType) -> Option<TypeLoss> {
         None
     }
+    /// Why a column of a type, by its name in this database, cannot have its name; `None` where it can.
+    fn hides(&self, _name: &str, _type_name: &str) -> Option<&'static str> {
+        None
+    }
+    /// How values of a type of its own leave for another engine; `None` where only their text can.
+    fn sends(&self, data_type: &TypeFacts) -> Option<Sent> {
+        Some(Sent { data_type: data_type.clone(), cast: None })
+    }
     /// How an explicit cast relates to what an INSERT does.
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast;
     /// What an INSERT makes of values of a type, where a column of another cannot hold them as they are and no error
@@ -251,6 +259,15 @@ pub struct TypeLoss {
     pub becomes: String,
     /// Why.
     pub why: &'static str,
+}
+
+/// How values leave for another engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The type that they arrive as, with its number.
+    pub data_type: TypeFacts,
+    /// The type to which their own engine casts them first.
+    pub cast: Option<String>,
 }
 
 /// An index that somebody has declared.

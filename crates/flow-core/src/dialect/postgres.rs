@@ -5,7 +5,8 @@ mod differing;
 mod texts;
 
 use super::{
-    Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Differing, Measure, NewColumn, RowOrder, WriteAtOnce,
+    Cast, ColumnValue, Crossing, DeclaredIndex, Dialect, Differing, Measure, NewColumn, RowOrder, Sent,
+    WriteAtOnce,
 };
 use crate::hash::{Normal, SqlColumn, row_digest_sql};
 use crate::sql;
@@ -195,6 +196,15 @@ impl Dialect for Postgres {
 
     fn differing(&self) -> Option<&dyn Differing> {
         Some(self)
+    }
+
+    fn sends(&self, data_type: &TypeFacts) -> Option<Sent> {
+        if data_type.normal != Some(Normal::BlankPadded) {
+            return Some(Sent { data_type: data_type.clone(), cast: None });
+        }
+        // Blanks that only the column's width adds are no part of the value elsewhere.
+        let text = self.type_name(&DataType::Text);
+        Some(Sent { data_type: self.type_facts(&DataType::Text)?, cast: Some(text) })
     }
 
     fn cast(&self, from: &TypeFacts, to: &TypeFacts) -> Cast {

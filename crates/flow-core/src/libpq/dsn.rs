@@ -28,7 +28,7 @@ pub fn parse_dsn(dsn: &str) -> Result<Vec<(String, Secret)>> {
         None if dsn.is_empty() => return Err(invalid("a DSN is empty")),
         None if is_other_url(dsn) => {
             return Err(invalid("a DSN is a URL, but not one of Postgres")
-                .hint("it begins with postgresql://; a file of DuckDB is duckdb:warehouse.duckdb"));
+                .hint("it begins with postgresql://, mysql:// or mariadb://; a file of DuckDB is duckdb:warehouse.duckdb, one of SQLite sqlite:shop.db"));
         }
         None if dsn.contains('=') => parse_keywords(dsn)?,
         None => {
@@ -192,7 +192,7 @@ fn query_parameters(query: &str, out: &mut Parameters) -> Result<()> {
     Ok(())
 }
 
-fn decode(text: &str) -> Result<String> {
+pub(crate) fn decode(text: &str) -> Result<String> {
     let wrong = || invalid("a `%` in a DSN is not followed by two hexadecimal digits").hint(ENCODE);
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -8,6 +8,7 @@ mod require_auth;
 mod service;
 mod variables;
 
+pub(crate) use dsn::decode;
 pub use dsn::{parse_dsn, print_dsn};
 pub use passfile::password_in;
 pub use require_auth::{AuthMethod, AuthMethods};

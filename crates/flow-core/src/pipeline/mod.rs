@@ -20,7 +20,7 @@ pub use columns::declared_type;
 pub use resolved::{LoadColumn, Resolved, Rows};
 pub use rewind::{Rewind, cannot_rewind};
 
-use crate::declare::options::{ForcePath, OnDrift, OnDuplicate};
+use crate::declare::options::{ForcePath, OnDrift, OnDuplicate, OnTypeLoss};
 use crate::expectations::{Expected, Policy};
 use crate::helpers::Step;
 use crate::query::SlotTimes;
@@ -56,6 +56,8 @@ pub struct Pipeline {
     pub refuse_empty_source: bool,
     /// What a live table unlike its declaration means.
     pub on_drift: OnDrift,
+    /// What becomes of a column of a type that the target's engine lacks.
+    pub on_type_loss: OnTypeLoss,
     /// Whether missing parts of an existing table are added.
     pub migrate: bool,
     /// How the source is read from a watermark on.

@@ -16,6 +16,8 @@ pub struct PlanBuilder<'a> {
     pub notes: Vec<String>,
     /// Warnings so far.
     pub warnings: Vec<String>,
+    /// Whether the table into which the rows were read is the stage.
+    pub stages_nothing: bool,
     /// Intermediate tables that nobody needs after the last step.
     pub leftovers: Vec<QualifiedName>,
     /// Which of several sources the steps read that are added from here on.
@@ -31,6 +33,7 @@ impl<'a> PlanBuilder<'a> {
             marks: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
+            stages_nothing: false,
             leftovers: Vec::new(),
             from: 0,
         }

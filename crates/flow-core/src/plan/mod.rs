@@ -122,6 +122,8 @@ pub struct Part {
     pub target: QualifiedName,
     /// Where its rows are compared.
     pub path: ExecutionPath,
+    /// Whether the table into which the rows were read is its stage: what that counted are the rows that it reads.
+    pub stages_nothing: bool,
     /// What a person should know of it although it goes well.
     pub warnings: Vec<String>,
 }
@@ -366,20 +368,35 @@ pub struct Copy {
     pub read: Statement,
     /// Takes them, on the target.
     pub write: Statement,
+    /// The table that takes them, which has their columns in their order.
+    pub into: QualifiedName,
     /// How many fields of a row are written; those after them are hashed only.
     pub kept: usize,
     /// Hashes that are appended to each row, by the fields they are made of.
     pub digests: Vec<Vec<CopyColumn>>,
 }
 
-/// Rows on their way from elsewhere than a database into the target.
+/// Rows of Arrow on their way into the target, from elsewhere than a database of its engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bring {
     /// What brings them, for people.
     pub rows: String,
+    /// What the source is asked, where a database of another engine sends them.
+    pub read: Option<Asking>,
     /// Takes them, on the target.
     pub write: Statement,
+    /// The table that takes them, which has their columns in their order.
+    pub into: QualifiedName,
     /// The columns in their order, as the target takes them.
+    pub columns: Vec<(String, TypeFacts)>,
+}
+
+/// What a database of another engine is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asking {
+    /// Sends the rows, on the source.
+    pub statement: Statement,
+    /// The columns in their order, as they are sent.
     pub columns: Vec<(String, TypeFacts)>,
 }
 
@@ -392,6 +409,8 @@ pub struct Compare {
     pub read: Statement,
     /// Takes the changes, on the target: the row, then change, address, key digest, stored hash, row hash.
     pub write: Statement,
+    /// The table that takes them, which has their columns in their order.
+    pub into: QualifiedName,
     /// How many fields a row of the source has.
     pub fields: usize,
     /// The key among the fields of a current version; row hash and address follow it.
@@ -410,7 +429,9 @@ impl Action {
         match self {
             Action::Execute(statement) | Action::AskSource(statement) => vec![statement],
             Action::Copy(Copy { read, write, .. }) => vec![read, write],
-            Action::Bring(Bring { write, .. }) => vec![write],
+            Action::Bring(Bring { read, write, .. }) => {
+                read.iter_mut().map(|read| &mut read.statement).chain([write]).collect()
+            }
             Action::Compare(Compare { known, read, write, .. }) => vec![known, read, write],
         }
     }
@@ -424,9 +445,12 @@ impl fmt::Display for Action {
             Action::Copy(Copy { read, write, .. }) => {
                 write!(f, "-- on the source\n{read};\n-- on the target, as the rows come\n{write}")
             }
-            Action::Bring(Bring { rows, write, .. }) => {
-                write!(f, "-- {rows}, on the target as the rows come\n{write}")
-            }
+            Action::Bring(Bring { rows, read, write, .. }) => match read {
+                Some(Asking { statement, .. }) => {
+                    write!(f, "-- on {rows}\n{statement};\n-- on the target, as the rows come\n{write}")
+                }
+                None => write!(f, "-- {rows}, on the target as the rows come\n{write}"),
+            },
             Action::Compare(Compare { known, read, write, .. }) => write!(
                 f,
                 "-- on the target, into the client\n{known};\n-- on the source, into the client\n{read};\n-- on the target, those that are new or differ\n{write}"

@@ -18,6 +18,7 @@ use crate::sql::{Ident, Sql};
 
 /// What must be true of the target before its rows are touched.
 pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
+    names_hide_nothing(load)?;
     match &load.facts.target.live {
         None => create(load, builder),
         Some(live) => {
@@ -36,6 +37,23 @@ pub fn before_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result
     tell_what_is_left_out(load, builder);
     tell_what_has_left(load, builder);
     tell_what_is_narrower(load, builder);
+    Ok(())
+}
+
+/// Refuses a column whose name the engine takes for something else in statements of a load.
+fn names_hide_nothing(load: &Resolved<'_>) -> Result<()> {
+    let declared = load.table.columns.iter();
+    let declared = declared.map(|column| (column.name.as_str(), load.dialect.type_name(&column.data_type)));
+    let live = load.facts.target.live.iter().flat_map(|live| &live.columns);
+    let live = live.map(|column| (column.name.as_str(), column.data_type.name.clone()));
+    for (name, type_name) in declared.chain(live) {
+        if let Some(why) = load.dialect.hides(name, &type_name) {
+            let message = format!("the column `{name}`, {type_name}, cannot be called by one letter");
+            return Err(FlowError::new(ErrorCode::UnsupportedByEngine, message)
+                .detail(why)
+                .hint("give it another name in the query (AS …) and in the table"));
+        }
+    }
     Ok(())
 }
 

@@ -44,7 +44,12 @@ pub fn plan(pipeline: &Pipeline, facts: &Facts, ends: &Ends<'_>) -> Result<Plan>
         target: load.table.name.clone(),
         compared: load.compared.iter().map(ToString::to_string).collect(),
     };
-    let part = Part { target: load.table.name.clone(), path: load.path, warnings: builder.warnings.clone() };
+    let part = Part {
+        target: load.table.name.clone(),
+        path: load.path,
+        stages_nothing: builder.stages_nothing,
+        warnings: builder.warnings.clone(),
+    };
     Ok(Plan {
         header,
         parts: vec![part],

@@ -3,20 +3,21 @@
 //! nothing.
 
 use super::{finish, plan};
-use crate::dialect::{Crossing, Dialect};
-use crate::engine::Ends;
+use crate::dialect::{Crossing, Dialect, Sent};
+use crate::engine::{Ends, EngineFacts};
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::{ExecutionPath, Facts, Relation, SourceColumn, SourceFacts};
+use crate::facts::{Cap, ExecutionPath, Facts, Relation, SourceColumn, SourceFacts};
 use crate::history::FileVersion;
-use crate::pipeline::{Brought, Pipeline, Source};
+use crate::pipeline::{Brought, Pipeline, Resolved, Source};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{
-    Action, Answer, Blame, Bring, Child, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind,
+    Action, Answer, Asking, Blame, Bring, Child, Copy, Mark, MarkKind, Phase, PhaseName, Plan, Step, StepKind,
 };
 use crate::query::ReadQuery;
 use crate::reading;
 use crate::sql;
 use crate::sql::{Ident, QualifiedName, Sql};
+use crate::types::TypeFacts;
 
 /// What one connection reads of it, in one statement.
 #[derive(Clone, Debug)]
@@ -29,8 +30,10 @@ pub struct OneReading {
     pub columns: Vec<SourceColumn>,
     /// Whether it is in the target's own database, and read there.
     pub within: bool,
-    /// What brings the rows, where no database sends them: there is then no other reading.
+    /// What brings the rows, where no database of the target's engine sends them: there is then no other reading.
     pub brought: Option<String>,
+    /// What a database of another engine is asked for, where one brings them.
+    pub asked: Option<Box<Asked>>,
     /// The files that it reads, where each is loaded once.
     pub files: Vec<FileVersion>,
     /// What a person should know of what it reads.
@@ -47,9 +50,53 @@ impl OneReading {
             columns,
             within: false,
             brought: Some(brought.to_string()),
+            asked: None,
             files: Vec::new(),
             notes: Vec::new(),
         }
+    }
+}
+
+/// What a database of another engine is asked for, and what it has said of it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its engine.
+    pub engine: &'static EngineFacts,
+    /// The columns in the order of the reading.
+    pub columns: Vec<AskedColumn>,
+    /// The plain table that is read whole.
+    pub relation: Option<Relation>,
+    /// How far rows that commit late are covered.
+    pub cap: Cap,
+    /// What its clock said before the reading.
+    pub clock: Option<String>,
+}
+
+/// A column of another engine.
+#[derive(Clone, Debug)]
+pub struct AskedColumn {
+    /// Its name.
+    pub name: Ident,
+    /// Its type there.
+    pub own: TypeFacts,
+    /// As what it arrives.
+    pub sent: Sent,
+}
+
+impl Asked {
+    /// Reads the rows `q` of a query that meet a condition; the words are those of its engine.
+    fn statement(&self, query: &ReadQuery, range: Option<Sql>) -> Sql {
+        let dialect = self.engine.dialect;
+        let value = |AskedColumn { name, sent, .. }: &AskedColumn| {
+            let value = sql!("q.{name}", name);
+            match &sent.cast {
+                Some(cast) => sql!("{value} AS {name}", value = dialect.cast_to(&value, cast), name),
+                None => value,
+            }
+        };
+        let values = Sql::join(self.columns.iter().map(value), ",\n       ");
+        let range = range.map_or(Sql::empty(), |condition| sql!("\n WHERE {condition}", condition));
+        sql!("SELECT {values}\n  FROM {query} AS q{range}", values, query = Sql::user(query.text()), range)
     }
 }
 
@@ -88,7 +135,8 @@ pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &E
     }
     let mut builder = PlanBuilder::new(*ends);
     builder.phase(PhaseName::Read);
-    read_once(shared, &table, parts.len(), ends, &mut builder)?;
+    let range = left_out_at_source(shared, parts, &table, ends)?;
+    read_once(shared, &table, (parts.len(), range), ends, &mut builder)?;
     if !shared.dry_run {
         builder.phase(PhaseName::Record);
         let target = shared.pipeline.target_key();
@@ -124,6 +172,30 @@ pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &E
     Ok(whole)
 }
 
+/// What a database of another engine need not send: where several targets read it, each may need another part.
+fn left_out_at_source(
+    shared: &Reading<'_>,
+    parts: &[(Pipeline, Facts)],
+    table: &QualifiedName,
+    ends: &Ends<'_>,
+) -> Result<Option<Sql>> {
+    let ([one], [(pipeline, facts)]) = (shared.readings, parts) else { return Ok(None) };
+    let (Some(asked), Some(incremental)) = (&one.asked, &pipeline.incremental) else { return Ok(None) };
+    let Some(column) = asked.columns.iter().find(|column| column.name == incremental.column) else {
+        return Ok(None);
+    };
+    // What is made of the column on its way is in another order.
+    if !pipeline.helpers.is_empty()
+        || facts.source.cleaned.iter().any(|made| column.name.as_str() == made.name)
+    {
+        return Ok(None);
+    }
+    let (pipeline, facts) = from_table(shared, pipeline, facts, table, ends);
+    let mut load = Resolved::resolve(&pipeline, &facts, *ends)?;
+    reading::choose(&mut load)?;
+    reading::watermark::at_source(&load, incremental, &column.own, asked.engine.dialect)
+}
+
 /// The plan of one target, from the table of the reading.
 fn plan_of_part(
     shared: &Reading<'_>,
@@ -132,10 +204,23 @@ fn plan_of_part(
     table: &QualifiedName,
     ends: &Ends<'_>,
 ) -> Result<Plan> {
+    let (pipeline, facts) = from_table(shared, pipeline, facts, table, ends);
+    plan(&pipeline, &facts, ends)
+}
+
+/// A pipeline that reads the table of the reading, and what is known of it.
+fn from_table(
+    shared: &Reading<'_>,
+    pipeline: &Pipeline,
+    facts: &Facts,
+    table: &QualifiedName,
+    ends: &Ends<'_>,
+) -> (Pipeline, Facts) {
     let mut pipeline = pipeline.clone();
     pipeline.source.query = ReadQuery::of_table(&sql!("{table}", table).to_text(ends.target.dialect));
     let facts = Facts {
         came_by: (!shared.readings.is_empty()).then_some(shared.path),
+        at_hand: matches!(shared.readings, [OneReading { brought: Some(_), .. }]).then(|| table.clone()),
         path: ExecutionPath::SameDatabase,
         path_reason: match shared.readings.is_empty() {
             true => format!("one reading for several targets; {}", shared.path_reason),
@@ -144,7 +229,7 @@ fn plan_of_part(
         source: SourceFacts { relation: relation_of_copy(facts), ..facts.source.clone() },
         ..facts.clone()
     };
-    plan(&pipeline, &facts, ends)
+    (pipeline, facts)
 }
 
 /// What holds of the source's table holds of the rows that were read from it, but no index of theirs says so.
@@ -164,12 +249,12 @@ fn shared_table(run_id: &str) -> Result<QualifiedName> {
 fn read_once(
     shared: &Reading<'_>,
     table: &QualifiedName,
-    targets: usize,
+    (targets, range): (usize, Option<Sql>),
     ends: &Ends<'_>,
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
     if !shared.readings.is_empty() {
-        return read_several(shared, table, ends, builder);
+        return read_several(shared, table, range, ends, builder);
     }
     let (from, dialect) = (ends.source.dialect, ends.target.dialect);
     let query = Sql::user(shared.pipeline.source.query.text());
@@ -221,6 +306,7 @@ fn copied(
     Action::Copy(Copy {
         read: from.copy_out(select).render(from),
         write: dialect.copy_in(table, names).render(dialect),
+        into: table.clone(),
         kept: names.len(),
         digests: Vec::new(),
     })
@@ -228,15 +314,24 @@ fn copied(
 
 fn brought(
     shared: &Reading<'_>,
-    rows: &str,
+    (one, rows): (&OneReading, &str),
+    range: Option<Sql>,
     table: &QualifiedName,
     names: &[Ident],
     dialect: &dyn Dialect,
 ) -> Action {
     let columns = shared.source.columns.iter().map(|column| (column.name.clone(), column.data_type.clone()));
+    let asking = |asked: &Asked| {
+        let from = asked.engine.dialect;
+        let read = from.copy_out(&asked.statement(&one.query, range.clone()));
+        let sent = |column: &AskedColumn| (column.name.to_string(), column.sent.data_type.clone());
+        Asking { statement: read.render(from), columns: asked.columns.iter().map(sent).collect() }
+    };
     Action::Bring(Bring {
         rows: rows.to_owned(),
+        read: one.asked.as_deref().map(asking),
         write: dialect.copy_in(table, names).render(dialect),
+        into: table.clone(),
         columns: columns.collect(),
     })
 }
@@ -245,6 +340,7 @@ fn brought(
 fn read_several(
     shared: &Reading<'_>,
     table: &QualifiedName,
+    range: Option<Sql>,
     ends: &Ends<'_>,
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
@@ -258,12 +354,16 @@ fn read_several(
         builder.from = index;
         reading::lock_query(ends, &Sql::user(one.query.text()), path(one), builder);
     }
+    for (one, asked) in shared.readings.iter().filter_map(|one| Some((one, one.asked.as_ref()?))) {
+        let from = Ends { source: asked.engine, target: ends.target };
+        reading::lock_query(&from, &Sql::user(one.query.text()), ExecutionPath::Staging, builder);
+    }
     let (names, _) = table_of(shared, table, dialect, builder)?;
     for (index, one) in shared.readings.iter().enumerate() {
         builder.from = index;
         one.notes.iter().for_each(|note| builder.note(note.clone()));
         if let Some(rows) = &one.brought {
-            let action = brought(shared, rows, table, &names, dialect);
+            let action = brought(shared, (one, rows), range.clone(), table, &names, dialect);
             builder.transfer(StepKind::Stage, format!("take the rows of {rows} into {table}"), action);
             continue;
         }

@@ -43,7 +43,8 @@ pub fn plan(pipeline: &Pipeline, facts: &RewindFacts, ends: &Ends<'_>) -> Result
         target: target.clone(),
         compared: Vec::new(),
     };
-    let part = Part { target: target.clone(), path: header.path, warnings: Vec::new() };
+    let part =
+        Part { target: target.clone(), path: header.path, stages_nothing: false, warnings: Vec::new() };
     Ok(Plan {
         header,
         parts: vec![part],

@@ -161,6 +161,7 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
             known: render(load.dialect.copy_out(&known)),
             read: from.copy_out(&read).render(from),
             write: render(load.dialect.copy_in(&table, &names)),
+            into: table.clone(),
             fields: load.columns.len(),
             known_key,
             key,

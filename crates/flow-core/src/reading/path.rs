@@ -67,8 +67,9 @@ fn rows_at_hand(load: &Resolved<'_>) -> Rows {
                 .iter()
                 .any(|unique| unique.iter().all(|column| load.keys.iter().any(|key| key.as_str() == column)))
     });
-    match direct {
-        Some(relation) => Rows::Direct(relation.clone()),
-        None => load.rows.clone(),
+    match (direct, &load.facts.at_hand) {
+        (Some(relation), _) => Rows::Direct(relation.clone()),
+        (None, Some(table)) if stage::is_as_read(load) => Rows::Stage(table.clone()),
+        (None, _) => load.rows.clone(),
     }
 }

@@ -9,7 +9,7 @@ use crate::hash::{CopyColumn, Normal};
 use crate::markers::Reading;
 use crate::pipeline::prepared::{ACCOUNT, Counting, DROPPED, LAYERS};
 use crate::pipeline::strategy::{Beside, JoinedBy};
-use crate::pipeline::{LoadColumn, Resolved};
+use crate::pipeline::{LoadColumn, Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Action, Answer, Copy, StepKind};
 use crate::run_value::RunValue;
@@ -41,12 +41,31 @@ pub fn steps(
     range: Option<Sql>,
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
+    if matches!((&load.rows, &load.facts.at_hand), (Rows::Stage(stage), Some(table)) if stage == table) {
+        builder.stages_nothing = true;
+        statistics(load, false, builder);
+        return Ok(());
+    }
     builder.leftovers.push(load.stage_name("stage"));
     let range = range.map_or(Sql::empty(), |condition| sql!("\n WHERE {condition}", condition));
     match load.path {
         ExecutionPath::SameDatabase => within(load, identity, range, builder),
         ExecutionPath::Staging | ExecutionPath::ClientDiff => across(load, identity, range, builder),
     }
+}
+
+/// Whether the rows, as they were read into a table, are those that a stage would have: as many, of the same types, with
+/// nothing beside them.
+pub fn is_as_read(load: &Resolved<'_>) -> bool {
+    load.columns.iter().all(|column| column.cast == Cast::Same)
+        && load.pipeline.incremental.is_none()
+        && load.facts.run.part.is_none()
+        && load.pipeline.on_duplicate == OnDuplicate::Error
+        && load.need.beside.is_empty()
+        && load.prepared.is_empty()
+        && !load.looks_at_rows()
+        && !load.pipeline.quarantines()
+        && load.counting() == Counting::Nothing
 }
 
 /// A query over the source's rows `q`, each value under its column's name.
@@ -193,7 +212,13 @@ fn across(
     builder.transfer(
         StepKind::Stage,
         format!("copy the source query into {landing}"),
-        Action::Copy(Copy { read: read.render(from), write: write.render(load.dialect), kept, digests }),
+        Action::Copy(Copy {
+            read: read.render(from),
+            write: write.render(load.dialect),
+            into: landing.clone(),
+            kept,
+            digests,
+        }),
     );
     if by_insert {
         builder.step(StepKind::Stage, "cast the rows as an INSERT does", casts, Answer::Ignore);
@@ -209,7 +234,11 @@ fn statistics(load: &Resolved<'_>, identity: bool, builder: &mut PlanBuilder<'_>
         JoinedBy::Identity if identity => vec![Ident::fixed(IDENTITY)],
         JoinedBy::Keys | JoinedBy::Identity | JoinedBy::Nothing => return,
     };
-    let sql = load.dialect.analyze(&load.stage_name("stage"), &columns);
+    let stage = match &load.rows {
+        Rows::Stage(name) => name.clone(),
+        Rows::Direct(_) | Rows::Compared => load.stage_name("stage"),
+    };
+    let sql = load.dialect.analyze(&stage, &columns);
     builder.step(StepKind::Stage, "statistics for the planner", sql, Answer::Ignore);
 }
 

@@ -3,7 +3,7 @@
 use super::stage::WATERMARK;
 use super::{future, rejected};
 use crate::declare::options::{LateCommits, Lookback};
-use crate::dialect::Measure;
+use crate::dialect::{Dialect, Measure};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::Cap;
 use crate::pipeline::Resolved;
@@ -56,7 +56,12 @@ pub fn lower_bound(
     }
     if load.need.in_full {
         return match &load.pipeline.source.brought {
-            Some(Brought::Http(api)) if !api.watermarks().is_empty() => Err(asked_for_less(load)),
+            Some(Brought::Http(api)) if !api.watermarks().is_empty() => {
+                Err(asked_for_less(load, "`:watermark` asks the API for the new ones"))
+            }
+            Some(Brought::Foreign(foreign)) => {
+                Err(asked_for_less(load, &format!("{foreign} sends the new ones")))
+            }
             _ => Ok(None),
         };
     }
@@ -93,12 +98,49 @@ pub fn lower_bound(
     }))
 }
 
-/// An API has been asked before it was known that all of its rows are needed.
+/// The condition by which a database of another engine leaves rows `q` out that this reading does not need, in its own
+/// words: it lets pass too many rather than too few. `None` where it cannot tell, and for a reading in full.
+///
+/// # Errors
+/// As [`lower_bound`].
+pub fn at_source(
+    load: &Resolved<'_>,
+    incremental: &Incremental,
+    own: &TypeFacts,
+    dialect: &dyn Dialect,
+) -> Result<Option<Sql>> {
+    let data_type = load.watermark_type(incremental)?;
+    let (Some(stored), Some(_)) = (&load.facts.watermark, lower_bound(load, incremental, data_type)?) else {
+        return Ok(None);
+    };
+    let Some(read_from) = stored.read_from.as_ref().or(stored.last_value.as_ref()) else { return Ok(None) };
+    let typed = |name: &str| dialect.typed_literal(read_from, name);
+    let from = match (load.dialect.measure(data_type), dialect.measure(own)) {
+        (Measure::Instant { .. }, Measure::Instant { .. }) => typed("TIMESTAMP WITH TIME ZONE"),
+        (Measure::LocalTime, Measure::LocalTime) => typed("TIMESTAMP"),
+        (Measure::Date, Measure::Date) => typed("DATE"),
+        // Rounded down: engines differ in how they compare what has a fraction.
+        (Measure::Number, Measure::Number) => match read_from.split('.').next().map(str::parse::<i64>) {
+            Some(Ok(whole)) => sql!("{whole}", whole = Literal::Integer(whole.saturating_sub(1))),
+            _ => return Ok(None),
+        },
+        // An order of texts is its engine's own.
+        _ => return Ok(None),
+    };
+    let from = match lookback_in(dialect, incremental, own)? {
+        Some(back) => sql!("{from} - {back}", from, back),
+        None => from,
+    };
+    let column = sql!("q.{column}", column = incremental.column);
+    Ok(Some(sql!("{column} >= {from}\n    OR {column} IS NULL", column, from)))
+}
+
+/// A source has been asked before it was known that all of its rows are needed.
 #[cold]
-fn asked_for_less(load: &Resolved<'_>) -> FlowError {
+fn asked_for_less(load: &Resolved<'_>, how: &str) -> FlowError {
     let name = &load.pipeline.name;
     let message = format!(
-        "{} gains a column that is compared, for which all rows are read, and `:watermark` asks the API for the new ones",
+        "{} gains a column that is compared, for which all rows are read, and {how}",
         load.table.name
     );
     FlowError::new(ErrorCode::WatermarkMismatch, message)
@@ -111,13 +153,21 @@ pub fn lookback(
     incremental: &Incremental,
     data_type: &TypeFacts,
 ) -> Result<Option<Sql>> {
+    lookback_in(load.dialect, incremental, data_type)
+}
+
+fn lookback_in(
+    dialect: &dyn Dialect,
+    incremental: &Incremental,
+    data_type: &TypeFacts,
+) -> Result<Option<Sql>> {
     if incremental.lookback.is_zero() {
         return Ok(None);
     }
-    let measure = load.dialect.measure(data_type);
+    let measure = dialect.measure(data_type);
     match (&incremental.lookback, measure) {
         (Lookback::Duration(duration), Measure::Instant { .. } | Measure::LocalTime) => {
-            Ok(Some(load.dialect.duration(duration.as_std())))
+            Ok(Some(dialect.duration(duration.as_std())))
         }
         (Lookback::Duration(duration), Measure::Date) => {
             let days = duration.milliseconds().div_ceil(86_400_000) as i64;

@@ -134,6 +134,7 @@ impl Check<'_> {
                 error.hint("set target_connection to a connection that may write"),
             );
         }
+        self.is_no_target(&target_connection);
         let source = source.map(|source| match source.brought {
             Some(_) => Source { connection: target_connection.clone(), ..source },
             None => source,
@@ -154,6 +155,7 @@ impl Check<'_> {
                 None => strategy.handles_deletes(),
             },
             on_drift: options.on_drift(),
+            on_type_loss: options.on_type_loss(),
             migrate: options.migrate(),
             incremental,
             expectations,

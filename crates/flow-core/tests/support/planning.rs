@@ -94,6 +94,7 @@ impl<'d> Scene<'d> {
             native_types: BTreeMap::new(),
             assumed: false,
             came_by: None,
+            at_hand: None,
         };
         let options = lines.strip_prefix(SOURCE_AND_TARGET).unwrap_or(lines).trim().to_owned();
         Scene { engine, options, pipeline, facts }

@@ -1,7 +1,8 @@
 //! From what the library says to an error with a code and a remedy. Its words begin with their class.
 
-use super::library::Fault;
-use ematix_flow_core::error::{ErrorCode, FlowError};
+use super::library::{Fault, Settings};
+use super::version::{Unreadable, unreadable};
+use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
 
 /// The fact of an error that names the class of the library's words.
@@ -12,9 +13,9 @@ const SECOND_DATABASE: &str = "Second Database Error";
 
 /// The error of a statement.
 pub(super) fn statement_error(fault: Fault, blame: Blame, doing: &str) -> FlowError {
-    let words = match fault {
-        Fault::Said(words) => words,
-        Fault::NoLibrary(why) => return no_library(&why),
+    let words = match words_of(fault) {
+        Ok(words) => words,
+        Err(no_library) => return no_library,
     };
     let (class, message) = split(&words);
     if blame == Blame::Transform {
@@ -61,15 +62,25 @@ pub(super) fn statement_error(fault: Fault, blame: Blame, doing: &str) -> FlowEr
 
 /// The error of a file that cannot be opened.
 pub(super) fn open_error(fault: Fault, file: &str) -> FlowError {
-    let words = match fault {
-        Fault::Said(words) => words,
-        Fault::NoLibrary(why) => return no_library(&why),
+    let words = match words_of(fault) {
+        Ok(words) => words,
+        Err(no_library) => return no_library,
     };
     let (class, message) = split(&words);
     if class == SECOND_DATABASE {
         return FlowError::new(ErrorCode::ConnectFailed, format!("the file {file} cannot be opened safely"))
             .detail(message)
             .hint("close the other one first; start processes by spawn, not by fork")
+            .context(CLASS, class);
+    }
+    if let Some(version) = Unreadable::said(message) {
+        return unreadable(version, file).context(CLASS, class);
+    }
+    if message.contains("different configuration") {
+        let words = format!("{file} is open in this process already, in another way");
+        return FlowError::new(ErrorCode::ConflictingOptions, words)
+            .detail(message)
+            .hint(ALIKE)
             .context(CLASS, class);
     }
     let error = match message.contains("Could not set lock on file") {
@@ -81,9 +92,37 @@ pub(super) fn open_error(fault: Fault, file: &str) -> FlowError {
     error.detail(message).context(CLASS, class)
 }
 
-fn no_library(why: &str) -> FlowError {
-    FlowError::new(ErrorCode::ImportFailed, why).hint("pip install \"ematix-flow[duckdb]\"")
+/// The words of the library, or the error of one that is not there.
+fn words_of(fault: Fault) -> Result<String> {
+    match fault {
+        Fault::Said(words) => Ok(words),
+        Fault::NoLibrary(why) => {
+            Err(FlowError::new(ErrorCode::ImportFailed, why).hint("pip install \"ematix-flow[duckdb]\""))
+        }
+        Fault::NoDriver { why, remedy, searched } => {
+            let error = FlowError::new(ErrorCode::ImportFailed, why).hint(remedy);
+            Err(searched.into_iter().fold(error, FlowError::detail))
+        }
+    }
 }
+
+/// The error of a file that this process has open in another way.
+pub(super) fn differs(here: &Settings, there: &Settings, file: &str) -> Option<FlowError> {
+    let (name, here, there) = here.differs(there)?;
+    let said =
+        |value: Option<&str>| value.map_or_else(|| "not said".to_owned(), |value| format!("{value:?}"));
+    Some(
+        FlowError::new(
+            ErrorCode::ConflictingOptions,
+            format!("{file} is open in this process already, and `{name}` of that connection is another"),
+        )
+        .detail(format!("`{name}` is {} there, and {} here", said(there), said(here)))
+        .hint(ALIKE),
+    )
+}
+
+/// What helps where two connections want one file opened in two ways.
+const ALIKE: &str = "a process has a file of DuckDB open once: give all connections to it the same options";
 
 /// Whether a schema, a table or a column is not there.
 pub(super) fn says_missing(error: &FlowError) -> bool {

@@ -4,12 +4,20 @@
 //! So there are no locks of a server: runs of this process exclude each other here, those of others are refused
 //! the file.
 
+#[cfg(feature = "adbc")]
+mod adbc;
 mod driver;
 mod error;
 mod inspect;
 mod library;
+mod native;
 mod process;
+mod rows;
 mod session;
+mod version;
 
 pub use driver::DuckDbDriver;
-pub use library::{Connection, Fault, Library};
+pub use library::{Connection, Fault, Library, Opening, Settings};
+#[cfg(feature = "adbc")]
+pub use native::native;
+pub use native::without_library;

@@ -1,14 +1,17 @@
 //! What this process has to do with each file: since when it has it, and which targets its runs hold there.
 
+use super::library::Settings;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static FILES: Mutex<BTreeMap<PathBuf, State>> = Mutex::new(BTreeMap::new());
 
 struct State {
     since: Timestamp,
+    /// How it is open; unknown of a connection that the user has opened.
+    settings: Option<Settings>,
     sessions: usize,
     targets: BTreeSet<String>,
     turns: Turns,
@@ -29,6 +32,11 @@ fn files() -> MutexGuard<'static, BTreeMap<PathBuf, State>> {
     FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How sessions of this process have a file open, by its canonical path.
+pub(super) fn settings_of(path: &Path) -> Option<Settings> {
+    files().get(path)?.settings.clone()
+}
+
 /// A file that a session of this process has open.
 #[derive(Debug)]
 pub(super) struct OpenFile {
@@ -39,10 +47,11 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     /// Enters a session that has just opened the file, by its canonical path.
-    pub fn enter(path: PathBuf) -> OpenFile {
+    pub fn enter(path: PathBuf, settings: Option<Settings>) -> OpenFile {
         let mut files = files();
         let state = files.entry(path.clone()).or_insert_with(|| State {
             since: Timestamp::now(),
+            settings,
             sessions: 0,
             targets: BTreeSet::new(),
             turns: Turns::default(),
@@ -131,7 +140,7 @@ mod tests {
     use super::*;
 
     fn open(name: &str) -> OpenFile {
-        OpenFile::enter(PathBuf::from(name))
+        OpenFile::enter(PathBuf::from(name), None)
     }
 
     #[test]

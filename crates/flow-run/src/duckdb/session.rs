@@ -4,6 +4,7 @@ use super::error::{is_conflict, says_conflict, says_missing, statement_error};
 use super::inspect::like_the_file;
 use super::library::{Connection, Fault};
 use super::process::{Mark, OpenFile, Taken};
+use super::rows;
 use crate::session::{
     Access, Canceller, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session, nth,
 };
@@ -12,6 +13,7 @@ use ematix_flow_core::engine::{DUCKDB, EngineFacts};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::history::SCHEMA;
 use ematix_flow_core::plan::Blame;
+use ematix_flow_core::sql::QualifiedName;
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +30,7 @@ pub(super) struct DuckDbSession {
     /// What holds in the transaction that is open.
     open: Mutex<Open>,
     /// Held while a statement runs.
-    at_work: tokio::sync::Mutex<()>,
+    at_work: Arc<tokio::sync::Mutex<()>>,
     /// Set when whoever waits is to give up.
     cancelled: Arc<Notify>,
 }
@@ -51,7 +53,7 @@ impl DuckDbSession {
             file,
             version: String::new(),
             open: Mutex::default(),
-            at_work: tokio::sync::Mutex::default(),
+            at_work: Arc::default(),
             cancelled: Arc::default(),
         };
         let doing = "ask for the library's version";
@@ -222,12 +224,14 @@ impl Session for DuckDbSession {
         done
     }
 
-    async fn read(&self, _blame: Blame, doing: &str, _statement: &str) -> Result<RowStream> {
-        Err(no_stream(doing))
+    async fn read(&self, blame: Blame, doing: &str, statement: &str) -> Result<RowStream> {
+        let at_work = Arc::clone(&self.at_work).lock_owned().await;
+        Ok(RowStream::Arrow(rows::sent(Arc::clone(&self.connection), at_work, statement, blame, doing)))
     }
 
-    async fn accept(&self, doing: &str, _statement: &str) -> Result<RowSink> {
-        Err(no_stream(doing))
+    async fn accept(&self, doing: &str, into: &QualifiedName, _statement: &str) -> Result<RowSink> {
+        let at_work = Arc::clone(&self.at_work).lock_owned().await;
+        Ok(RowSink::Arrow(rows::taken(Arc::clone(&self.connection), at_work, into, doing)))
     }
 
     fn inspector(&self) -> &dyn Inspector {
@@ -272,9 +276,4 @@ impl Canceller for DuckDbCanceller {
         self.cancelled.notify_one();
         self.connection.interrupt();
     }
-}
-
-/// Nobody plans it: engines that say so are no ends of a path on which rows travel.
-fn no_stream(doing: &str) -> FlowError {
-    FlowError::new(ErrorCode::NotYetSupported, format!("rows of DuckDB do not travel yet: {doing}"))
 }

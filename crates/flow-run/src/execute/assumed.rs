@@ -74,6 +74,7 @@ fn readings_of(source: &SourceFacts, targets: &Targets, ends: &Ends<'_>) -> Resu
         columns: source.columns.clone(),
         within: reading.connection == whole.target_connection,
         brought: None,
+        asked: None,
         files: Vec::new(),
         notes: Vec::new(),
     };
@@ -240,7 +241,7 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts
         path_reason: if one_connection {
             format!("source and target are one connection, {}", pipeline.target_connection)
         } else if let Some(brought) = &pipeline.source.brought {
-            format!("no database sends the rows: {brought}")
+            brought.reason()
         } else {
             "assumed: a preview asks no database".to_owned()
         },
@@ -258,5 +259,6 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts
         native_types: BTreeMap::new(),
         assumed: true,
         came_by: None,
+        at_hand: None,
     })
 }

@@ -17,16 +17,17 @@ use ematix_flow_core::markers::Families;
 use ematix_flow_core::pipeline::{Brought, Pipeline, Target, united};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::planner::parts::OneReading;
+use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::schema::{LiveColumn, Table};
 use ematix_flow_core::types::{DataType, TypeFacts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A column as a target declares it.
-struct Wanted {
-    column: Column,
+pub(super) struct Wanted {
+    pub column: Column,
     /// The name of its type.
-    declared: String,
+    pub declared: String,
 }
 
 /// What brings the rows of a run.
@@ -59,6 +60,7 @@ impl Engine {
             }
             Brought::Http(http) => self.of_api(pipeline, http, target, reads_in_full).await,
             Brought::Files(files) => files::rows_of(pipeline, files, target, reads_in_full).await,
+            Brought::Foreign(source) => self.of_foreign(pipeline, source, target, reads_in_full).await,
         }
     }
 }
@@ -99,6 +101,21 @@ pub async fn as_reading(
 ) -> Result<United> {
     let rows = rows.as_ref();
     let wanted = wanted(targets, target).await?;
+    let (query, columns) = columns_of(rows, &wanted, targets, target).await?;
+    let reading =
+        OneReading { files: once.clone(), notes: rows.notes(), ..OneReading::brought(brought, columns) };
+    Ok(United::Several(Box::new(with_query(targets, &query)), vec![reading]))
+}
+
+/// The columns of the table of a reading: each of the type that its target declares where the values are of that type, else
+/// of the one that they have; and a query of no rows with them.
+pub(super) async fn columns_of(
+    rows: &dyn BatchSource,
+    wanted: &[Wanted],
+    targets: &Targets,
+    target: &dyn Session,
+) -> Result<(ReadQuery, Vec<SourceColumn>)> {
+    let dialect = target.facts().dialect;
     let columns: Vec<Column> = wanted.iter().map(|wanted| wanted.column.clone()).collect();
     let schema = awake(target, &targets.whole, rows.schema(&columns)).await?;
     if schema.fields().is_empty() {
@@ -132,15 +149,13 @@ pub async fn as_reading(
                 None => return Err(no_type(rows, name, field.data_type())),
             },
         };
-        let data_type = TypeFacts::assumed(data_type);
+        let data_type = TypeFacts::assumed(dialect.type_name(&DataType::Native(data_type)));
         assumed.push(SourceColumn { name: name.clone(), data_type, stamped: false, inferred: None });
     }
-    let query = united::without_rows(&assumed, target.facts().dialect)?;
+    let query = united::without_rows(&assumed, dialect)?;
     let columns = target.inspector().columns(query.text()).await?;
     target.tidy().await?;
-    let reading =
-        OneReading { files: once.clone(), notes: rows.notes(), ..OneReading::brought(brought, columns) };
-    Ok(United::Several(Box::new(with_query(targets, &query)), vec![reading]))
+    Ok((query, columns))
 }
 
 /// How the columns of a reading cross into its table.
@@ -194,7 +209,7 @@ fn no_type(rows: &dyn BatchSource, name: &str, found: &arrow_schema::DataType) -
 
 /// The columns whose type the targets declare, or their live tables have. What two targets declare differently, and what
 /// markers read as text, comes as it is.
-async fn wanted(targets: &Targets, target: &dyn Session) -> Result<Vec<Wanted>> {
+pub(super) async fn wanted(targets: &Targets, target: &dyn Session) -> Result<Vec<Wanted>> {
     let mut found: BTreeMap<String, Option<Declared>> = BTreeMap::new();
     for each in &targets.each {
         for Declared { name, facts, needed } in declared(&each.pipeline, target).await? {

@@ -125,7 +125,11 @@ impl Engine {
         connections::resolve(connection, &self.project, self.environment.as_ref())
     }
 
-    pub(super) async fn open(&self, connection: &str, what: &str) -> Result<Box<dyn Session>> {
+    /// Opens a session on a connection; `what` it is for is what the server shows of it.
+    ///
+    /// # Errors
+    /// As [`Engine::resolve`]; `not_yet_supported` where no driver opens it, and of class `unreachable`.
+    pub async fn open(&self, connection: &str, what: &str) -> Result<Box<dyn Session>> {
         let at = self.resolve(connection)?;
         self.drivers.find(&at)?.open(&at, what).await
     }
@@ -169,6 +173,17 @@ impl Engine {
         };
         let mut report = reported(name.to_owned(), target.found_in.clone(), Ok(&target));
         let started = Instant::now();
+        if let Some(engine) = target.foreign() {
+            match ematix_flow_foreign::ask(engine, &target).await {
+                Ok(told) => {
+                    report.milliseconds = Some(started.elapsed().as_millis() as u64);
+                    report.server_version = Some(told.version);
+                    report.encrypted = told.encrypted;
+                }
+                Err(error) => report.error = Some(error),
+            }
+            return report;
+        }
         let opened = match self.drivers.find(&target) {
             Ok(driver) => driver.open(&target, "check").await,
             Err(error) => Err(error),

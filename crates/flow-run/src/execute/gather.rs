@@ -10,14 +10,14 @@ use crate::session::{Session, nth};
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceFacts, TargetFacts};
+use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
 use ematix_flow_core::hash::Normal;
 use ematix_flow_core::helpers::at_step;
 use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight, without_ours};
-use ematix_flow_core::pipeline::{Pipeline, Target};
+use ematix_flow_core::pipeline::{Brought, Pipeline, Target};
 use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
-use ematix_flow_core::planner::parts::{OneReading, Reading, plan_together};
+use ematix_flow_core::planner::parts::{Asked, OneReading, Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::run_value::Values;
 use ematix_flow_core::schema::{LiveTable, rejected_rows};
@@ -195,6 +195,7 @@ async fn facts(
         client_diff_given_up: None,
         assumed: false,
         came_by: None,
+        at_hand: None,
     })
 }
 
@@ -262,7 +263,11 @@ impl Gathered {
             return;
         }
         let source = Box::new(self.each()[0].source.clone());
-        *self = Gathered::Several(self.each().to_vec(), source, readings.to_vec());
+        let mut each = self.each().to_vec();
+        if let [OneReading { asked: Some(asked), columns, .. }] = readings {
+            each.iter_mut().for_each(|facts| knows(facts, asked, columns));
+        }
+        *self = Gathered::Several(each, source, readings.to_vec());
     }
 
     /// Says why a comparison in the client had begun and was given up.
@@ -293,6 +298,16 @@ impl Gathered {
             dry_run: facts[0].run.dry_run,
         };
         plan_together(&reading, &parts, ends)
+    }
+}
+
+/// What a database of another engine has said of its rows holds of those that come.
+fn knows(facts: &mut Facts, asked: &Asked, columns: &[SourceColumn]) {
+    facts.source.relation.clone_from(&asked.relation);
+    facts.source.clock.clone_from(&asked.clock);
+    facts.cap = asked.cap.clone();
+    for column in &mut facts.source.columns {
+        column.stamped = columns.iter().any(|own| own.name == column.name && own.stamped);
     }
 }
 
@@ -345,7 +360,12 @@ pub async fn all(
 async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) -> Result<(SourceFacts, Cap)> {
     let whole = &targets.whole;
     let query = &whole.source.query;
-    let capped = targets.each.iter().any(|target| target.pipeline.incremental.is_some());
+    let foreign = match &whole.source.brought {
+        Some(Brought::Foreign(foreign)) => Some(foreign),
+        _ => None,
+    };
+    let incremental = targets.each.iter().any(|target| target.pipeline.incremental.is_some());
+    let capped = incremental && foreign.is_none();
     let read = match &route.source {
         None => target.inspector().source(query, capped).await?,
         Some(own) => match awake(target, whole, own.inspector().source(query, capped)).await {
@@ -357,9 +377,13 @@ async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) ->
             }
         },
     };
-    let relation = read.relation.filter(|relation| names_columns_of(whole, relation));
+    let relation = read.relation.filter(|relation| relation_read(whole, relation));
     let source = SourceFacts { columns: read.columns, relation, clock: read.clock, ..SourceFacts::default() };
-    Ok((source, read.cap))
+    let cap = match foreign {
+        Some(foreign) => Cap::Unknown(format!("who writes {} is not seen from here", foreign.connection)),
+        None => read.cap,
+    };
+    Ok((source, cap))
 }
 
 /// The columns that markers clean and those behind each helper, as the database says of which types they are that
@@ -470,7 +494,8 @@ pub async fn with_types_of(
     Ok(source)
 }
 
-fn names_columns_of(pipeline: &Pipeline, relation: &ematix_flow_core::facts::Relation) -> bool {
+/// Whether what a table promises holds of what is read of it.
+pub(super) fn relation_read(pipeline: &Pipeline, relation: &ematix_flow_core::facts::Relation) -> bool {
     // A subset of the table's columns is as good as all of them, as long as the unique index is among them.
     match pipeline.source.query.simple().and_then(|simple| simple.columns.as_ref()) {
         None => true,

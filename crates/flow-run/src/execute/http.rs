@@ -45,6 +45,19 @@ impl Engine {
     /// From where on rows are wanted, as an API takes it.
     async fn watermark(&self, pipeline: &Pipeline, target: &dyn Session) -> Result<Option<String>> {
         let Some(incremental) = &pipeline.incremental else { return Ok(None) };
+        match self.stored_watermark(pipeline, incremental, target).await? {
+            Some(text) => sent(&text, incremental).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// How far the last run came, as the target wrote it.
+    pub(super) async fn stored_watermark(
+        &self,
+        pipeline: &Pipeline,
+        incremental: &Incremental,
+        target: &dyn Session,
+    ) -> Result<Option<String>> {
         if !HistoryStore::on(target).exists().await? {
             return Ok(None);
         }
@@ -54,15 +67,12 @@ impl Engine {
         let stored = asked.read(nth(&answers, 0, doing)?, doing)?;
         // That of another column is refused by the plan.
         let stored = stored.filter(|stored| stored.column == incremental.column.as_str());
-        let Some(text) = stored.and_then(|stored| stored.read_from.or(stored.last_value)) else {
-            return Ok(None);
-        };
-        sent(&text, incremental).map(Some)
+        Ok(stored.and_then(|stored| stored.read_from.or(stored.last_value)))
     }
 }
 
 /// A watermark as it is sent: RFC 3339 of a time, else its text; before it by `lookback`.
-fn sent(text: &str, Incremental { column, lookback, .. }: &Incremental) -> Result<String> {
+pub(super) fn sent(text: &str, Incremental { column, lookback, .. }: &Incremental) -> Result<String> {
     let back = match lookback {
         Lookback::Duration(duration) => SignedDuration::try_from(duration.as_std()).ok(),
         Lookback::Number(number) => number.checked_mul(24).map(SignedDuration::from_hours),
@@ -75,6 +85,10 @@ fn sent(text: &str, Incremental { column, lookback, .. }: &Incremental) -> Resul
     };
     let is_zero = lookback.is_zero();
     let back = if is_zero { SignedDuration::ZERO } else { back.ok_or_else(cannot)? };
+    // A number of eight digits is a date in ISO's basic form, too.
+    if let (Lookback::Number(number), Ok(last)) = (lookback, text.parse::<i64>()) {
+        return Ok(last.checked_sub(*number).ok_or_else(cannot)?.to_string());
+    }
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant.checked_sub(back).map_err(|_| cannot())?.to_string());
     }
@@ -91,11 +105,7 @@ fn sent(text: &str, Incremental { column, lookback, .. }: &Incremental) -> Resul
             .map_err(|_| cannot())?
             .to_string());
     }
-    match (lookback, text.parse::<i64>()) {
-        _ if is_zero => Ok(text.to_owned()),
-        (Lookback::Number(number), Ok(last)) => Ok(last.checked_sub(*number).ok_or_else(cannot)?.to_string()),
-        _ => Err(cannot()),
-    }
+    if is_zero { Ok(text.to_owned()) } else { Err(cannot()) }
 }
 
 /// Fills in what is known when a run begins.
@@ -284,6 +294,7 @@ mod tests {
         assert_eq!(of("2026-01-02", day()).unwrap(), "2026-01-01");
         assert_eq!(of("2026-01-02", Lookback::Number(2)).unwrap(), "2025-12-31");
         assert_eq!(of("41", Lookback::Number(2)).unwrap(), "39");
+        assert_eq!(of("20260102", none()).unwrap(), "20260102");
         assert_eq!(of("abc", none()).unwrap(), "abc");
         assert!(of("abc", day()).is_err());
         assert!(of("41.5", Lookback::Number(1)).is_err());

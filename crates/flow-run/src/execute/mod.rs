@@ -2,6 +2,7 @@
 
 pub mod adopted;
 mod answers;
+mod asked;
 mod as_of;
 mod assumed;
 mod authors;
@@ -18,6 +19,7 @@ pub mod difference;
 mod export;
 mod features;
 mod files;
+mod foreign;
 mod gather;
 mod http;
 mod keys;
@@ -50,6 +52,7 @@ use crate::session::{Access, End};
 pub use as_of::AsOfRequest;
 use callables::Callables;
 pub use connections::Undeclared;
+use ematix_flow_core::connections::know_engines;
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
 use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
 use ematix_flow_core::engine::{Ends, POSTGRES};
@@ -187,7 +190,8 @@ impl Engine {
     }
 
     /// An engine for a project in a given environment.
-    pub fn with_environment(project: ProjectSpec, environment: Arc<dyn Environment>) -> Engine {
+    pub fn with_environment(mut project: ProjectSpec, environment: Arc<dyn Environment>) -> Engine {
+        know_engines(&mut project, environment.as_ref());
         let drivers = Drivers::of(Arc::new(PostgresDriver::default()));
         Engine { project: Arc::new(project), environment, callables: None, drivers, _frame: None }
     }

@@ -20,7 +20,8 @@ pub(super) struct Patience {
 impl Patience {
     /// The patience of a pipeline's run; `id` keeps runs that wait from stepping on each other's feet.
     pub fn of(pipeline: &Pipeline, id: &str) -> Patience {
-        let jitter = u64::from(id.bytes().last().unwrap_or(0)) % 17;
+        // Those of several processes, too, which may have begun at the same instant by one clock.
+        let jitter = (u64::from(id.bytes().last().unwrap_or(0)) + u64::from(std::process::id())) % 17;
         Patience {
             began: Instant::now(),
             limit: pipeline.limits.lock_timeout.as_std(),
@@ -64,7 +65,9 @@ pub(super) const COMEBACKS: [Duration; 5] = [
 /// Whether a server that gave this answer may give another in a moment. One that took all its time to connect has had it.
 pub(super) fn may_come_back(error: &FlowError) -> bool {
     match (error.code, error.sqlstate.as_deref()) {
-        (ErrorCode::ConnectionLost, _) | (ErrorCode::ConnectFailed, None) => true,
+        // A file that cannot be read will not be read in a moment.
+        (ErrorCode::ConnectFailed, None) => !error.context.contains_key("class"),
+        (ErrorCode::ConnectionLost, _) => true,
         // It has no connection left, or it starts or shuts down.
         (ErrorCode::ConnectFailed, Some(state)) => matches!(state, "53300" | "57P03"),
         _ => false,

@@ -20,7 +20,8 @@ pub struct Route {
     pub path: Path,
     /// A session on the source, in a transaction that only reads.
     pub source: Option<Box<dyn Session>>,
-    /// Of a source of several connections: a session on each, where it is not in the target's database.
+    /// Of a source of several connections, or of another engine: a session on each, where it is not in the target's
+    /// database.
     pub several: Vec<Option<Box<dyn Session>>>,
     /// What brings the rows, where no database sends them.
     pub brought: Option<Rows>,
@@ -73,20 +74,37 @@ impl Engine {
         reads_in_full: bool,
     ) -> Result<Route> {
         if let Some(brought) = &pipeline.source.brought {
-            let reason = format!("no database sends the rows: {brought}");
+            let reason = brought.reason();
             let brought = Some(self.rows_of(pipeline, brought, target, reads_in_full).await?);
             return Ok(Route { brought, ..without_source(ExecutionPath::Staging, reason) });
         }
         let readings = pipeline.source.readings();
         if readings.len() == 1 {
-            return self.route_of_one(pipeline, target).await;
+            let route = self.route_of_one(pipeline, target).await?;
+            return Ok(match route.source {
+                // Its rows become Arrow on their way, and a table of the target's engine.
+                Some(source) if !takes_as_sent(source.as_ref(), target) => {
+                    Route { source: None, several: vec![Some(source)], ..route }
+                }
+                source => Route { source, ..route },
+            });
         }
         let names: Vec<&str> = readings.iter().map(|reading| reading.connection.as_str()).collect();
         let reason = format!("the union reads {} connections: {}", names.len(), names.join(", "));
         let mut several = Vec::new();
         for reading in &readings {
             let of_one = Pipeline { source: reading.clone(), ..pipeline.clone() };
-            several.push(self.route_of_one(&of_one, target).await?.source);
+            let source = self.route_of_one(&of_one, target).await?.source;
+            if let Some(source) = source.as_ref().filter(|source| !takes_as_sent(source.as_ref(), target)) {
+                let message = format!(
+                    "a union of {} and {} is not in this version yet",
+                    source.facts().title,
+                    target.facts().title
+                );
+                return Err(FlowError::new(ErrorCode::NotYetSupported, message)
+                    .hint("load each into a table of its own, and a view over them"));
+            }
+            several.push(source);
         }
         Ok(Route { several, ..without_source(ExecutionPath::Staging, reason) })
     }
@@ -110,16 +128,14 @@ impl Engine {
         let what = format!("source {}", pipeline.name);
         let source = self.open_in_turn(pipeline, source_name, &what, |_| ()).await?;
         source.begin(Blame::Source, Access::ReadOnly, Some(&limits(pipeline))).await?;
-        if let Some(stays) = [source.as_ref(), target].into_iter().find(|end| !end.facts().can.moves_rows)
-            && (forced.is_some() || !same_database(source.as_ref(), target, key()).await?)
+        if pipeline.force_path == Some(ForcePath::ClientDiff)
+            && let Some(end) = [source.facts(), target.facts()].into_iter().find(|end| !end.can.addresses)
         {
             let message = format!(
-                "rows do not pass between {source_name} and {target_name}: those of {} stay in their database yet",
-                stays.facts().name
+                "the path client_diff cannot be taken: a row of {} has no address that the client could keep",
+                end.title
             );
-            return Err(
-                FlowError::new(ErrorCode::NotYetSupported, message).hint("let source and target be one file")
-            );
+            return Err(FlowError::new(ErrorCode::PathImpossible, message).hint("remove force_path"));
         }
         if let Some(forced) = forced {
             return Ok(staged(forced.to_owned(), source));
@@ -162,6 +178,12 @@ fn same(reason: String) -> Route {
 
 fn staged(reason: String, source: Box<dyn Session>) -> Route {
     Route { source: Some(source), ..without_source(ExecutionPath::Staging, reason) }
+}
+
+/// Whether the target takes rows in the form in which the source sends them.
+fn takes_as_sent(source: &dyn Session, target: &dyn Session) -> bool {
+    let (source, target) = (source.facts(), target.facts());
+    source.name == target.name && source.can.copies && target.can.copies
 }
 
 /// What bounds the waiting on the source.

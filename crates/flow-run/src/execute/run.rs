@@ -18,7 +18,7 @@ use ematix_flow_core::pipeline::Pipeline;
 use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
 use ematix_flow_core::planner::{self, parts::OneReading};
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
-use ematix_flow_core::run_value::Values;
+use ematix_flow_core::run_value::{RunValue, Values};
 use std::future::Future;
 use std::time::Instant;
 use tokio::sync::watch;
@@ -315,7 +315,15 @@ impl Execution<'_> {
         let outcome = self.step_of_part(plan, step, reads, &mut part).await;
         match step.part {
             Some(place) => progress.parts[place] = part,
-            None => progress.shared.append(&mut part.steps),
+            None => {
+                progress.shared.append(&mut part.steps);
+                if matches!(step.action, Action::Bring(_)) {
+                    let rows = part.values.number(RunValue::RowsIn);
+                    let counted =
+                        plan.parts.iter().zip(&mut progress.parts).filter(|(part, _)| part.stages_nothing);
+                    counted.for_each(|(_, own)| own.values.set(RunValue::RowsIn, rows));
+                }
+            }
         }
         outcome.map_err(|error| match step.part {
             Some(part) if plan.is_of_several() => of_target(error, &self.targets.each[part].pipeline),
@@ -366,8 +374,11 @@ impl Execution<'_> {
             }
             Action::Bring(bring) => {
                 let passing =
-                    transfer::bring_rows(bring, reads.brought, self.session, self.observer, &mut part.values);
+                    transfer::bring_rows(bring, reads, self.session, self.observer, &mut part.values);
                 let passed = unless_asked(&self.request.stop, passing).await?;
+                if let (Some(_), Some(source)) = (&bring.read, reads.session) {
+                    self.end_reading(source).await?;
+                }
                 bytes = Some(passed.bytes);
                 Some(passed.rows)
             }
@@ -376,13 +387,7 @@ impl Execution<'_> {
                 let passing = self.transfer(action, source, &mut part.values);
                 match unless_asked(&self.request.stop, passing).await? {
                     Transferred::Done(passed) => {
-                        // Nothing holds the source's old rows back while the target is written, and a query that
-                        // reads its own target would keep TRUNCATE waiting for this very run. The rows are here
-                        // whatever becomes of that session.
-                        let ending = async {
-                            Ok(source.end(Blame::Source, "end the reading", End::Commit).await.is_ok())
-                        };
-                        unless_asked(&self.request.stop, ending).await?;
+                        self.end_reading(source).await?;
                         bytes = Some(passed.bytes);
                         Some(passed.rows)
                     }
@@ -401,6 +406,13 @@ impl Execution<'_> {
         self.observer.step_finished(&report);
         part.steps.push(report);
         Ok(None)
+    }
+
+    /// Nothing holds the source's old rows back while the target is written, and a query that reads its own target would
+    /// keep TRUNCATE waiting for this very run. The rows are here whatever becomes of that session.
+    async fn end_reading(&self, source: &dyn Session) -> Result<()> {
+        let ending = async { Ok(source.end(Blame::Source, "end the reading", End::Commit).await.is_ok()) };
+        unless_asked(&self.request.stop, ending).await.map(|_| ())
     }
 
     /// Which marker or helper a server means that refuses to read the rows.

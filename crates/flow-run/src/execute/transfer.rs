@@ -2,7 +2,9 @@
 
 use super::brought::crossing;
 use super::observer::Observer;
+use super::route::Reads;
 use crate::session::Session;
+use crate::transport::asked::QueryRows;
 use crate::transport::bring::bring;
 use crate::transport::compare::{Statements, compare};
 use crate::transport::copy::copy;
@@ -63,15 +65,25 @@ pub async fn compare_rows(
     Ok(Transferred::Done(compared.passed))
 }
 
-/// Takes rows that no database sends, and counts those that came.
+/// Takes rows as Arrow, and counts those that came.
 pub async fn bring_rows(
     plan: &Bring,
-    rows: Option<&dyn BatchSource>,
+    reads: Reads<'_>,
     target: &dyn Session,
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Passed> {
-    let rows = rows.ok_or_else(|| {
+    let columns = crossing(&plan.columns)?;
+    let asked = match (&plan.read, reads.session) {
+        (Some(asking), Some(source)) => {
+            let statement = asking.statement.fill(values, source.facts().dialect);
+            let asked = QueryRows::new(source, &plan.rows, &statement, asking.columns.clone());
+            asked.schema(&columns).await?;
+            Some(asked)
+        }
+        _ => None,
+    };
+    let rows = asked.as_ref().map(|asked| asked as &dyn BatchSource).or(reads.brought).ok_or_else(|| {
         FlowError::new(
             ErrorCode::SourceFailed,
             format!("the plan takes rows that nobody brings: {}", plan.rows),
@@ -79,7 +91,7 @@ pub async fn bring_rows(
     })?;
     let write = plan.write.fill(values, target.facts().dialect);
     let mut tell = |passed| observer.passing(passed);
-    match bring(rows, target, crossing(&plan.columns)?, &write, &mut tell).await {
+    match bring(rows, target, columns, &plan.into, &write, &mut tell).await {
         Ok(passed) => {
             values.set(RunValue::RowsIn, passed.rows);
             Ok(passed)

@@ -1,11 +1,11 @@
 //! The members of a union are asked for their columns, and become one query for each connection.
 
 use super::Engine;
-use super::brought;
 use super::gather::with_types_of;
 use super::route::Route;
 use super::run::awake;
 use super::targets::Targets;
+use super::{asked, brought};
 use crate::session::Session;
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::facts::{SourceColumn, SourceFacts};
@@ -46,7 +46,10 @@ pub async fn of_route(targets: &Targets, route: &Route, target: &dyn Session) ->
         return brought::as_reading(brought, rows, targets, target).await;
     }
     if source.union.is_empty() {
-        return Ok(United::Plain);
+        return match route.several.as_slice() {
+            [Some(own)] => asked::asked_of(own.as_ref(), targets, target).await,
+            _ => Ok(United::Plain),
+        };
     }
     let readings = source.readings();
     let by = |member: &Source| {
@@ -104,6 +107,7 @@ async fn one_reading(
         columns,
         within: own.is_none(),
         brought: None,
+        asked: None,
         files: Vec::new(),
         notes: Vec::new(),
     })

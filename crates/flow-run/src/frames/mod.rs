@@ -8,10 +8,9 @@ mod parts;
 mod text;
 
 use crate::postgres::connect::connect;
-use crate::session::{Access, End, RowStream, Session};
+use crate::session::{Access, CopyStream, End, RowStream, Session};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
 use ematix_flow_arrow::{BatchSize, Column, Decoder, Infinity};
 use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -20,9 +19,8 @@ use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::{ReadQuery, with_values};
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::QualifiedName;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use std::collections::VecDeque;
-use std::pin::Pin;
 pub use text::{Lines, Text, read_lines};
 
 /// What becomes of numeric.
@@ -238,7 +236,7 @@ impl Part {
 
 /// Rows on their way, decoded.
 pub struct Rows {
-    stream: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
+    stream: CopyStream,
     /// None at the end.
     decoder: Option<Decoder>,
     schema: SchemaRef,
@@ -259,7 +257,7 @@ pub async fn rows(
     said: fn(FlowError) -> FlowError,
 ) -> Result<Rows> {
     let copy = format!("COPY (\n{query}\n) TO STDOUT (FORMAT binary)");
-    let RowStream::PgCopy(stream) = session.read(blame, doing, &copy).await.map_err(said)?;
+    let stream = session.read(blame, doing, &copy).await.and_then(RowStream::into_copy).map_err(said)?;
     let schema = decoder.schema();
     Ok(Rows { stream, decoder: Some(decoder), schema, ready: VecDeque::new(), said })
 }

@@ -2,7 +2,7 @@
 
 use super::{DOING, Held, said};
 use crate::postgres::connect::connect;
-use crate::session::{Access, End, RowStream};
+use crate::session::{Access, CopyStream, End};
 use bytes::Bytes;
 use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::dialect::postgres::Postgres;
@@ -13,8 +13,7 @@ use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{Ident, Sql};
-use futures_util::{Stream, StreamExt};
-use std::pin::Pin;
+use futures_util::StreamExt;
 
 /// What the lines are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub enum Lines {
 /// Lines on their way, with their session. Dropped before the end, it is cancelled on the server.
 pub struct Text {
     held: Held,
-    stream: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
+    stream: CopyStream,
 }
 
 /// Begins to read.
@@ -50,8 +49,7 @@ pub async fn read_lines(target: &ConnectionTarget, query: &ReadQuery, lines: Lin
             );
         }
         let statement = copy(query, &columns, lines)?;
-        let RowStream::PgCopy(stream) = session.read(Blame::Source, DOING, &statement).await?;
-        Ok(stream)
+        session.read(Blame::Source, DOING, &statement).await?.into_copy()
     };
     match begun.await.map_err(said) {
         Ok(stream) => Ok(Text { held, stream }),

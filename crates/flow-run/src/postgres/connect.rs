@@ -14,6 +14,7 @@ use super::stream;
 use super::tls::{Connector, SslMode, connector};
 use super::tls_error::{is_not_offered, not_asked};
 use ematix_flow_core::connections::ConnectionTarget;
+use ematix_flow_core::engine::POSTGRES;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use std::future::Future;
 use std::io;
@@ -21,12 +22,31 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::tls::MakeTlsConnect;
 
+/// Refuses a connection that leads to another engine, for what only Postgres does yet.
+///
+/// # Errors
+/// `not_yet_supported`; `unsupported_by_engine` for what is only read by pipelines.
+pub fn refuse_other_engines(target: &ConnectionTarget) -> Result<()> {
+    if target.engine == POSTGRES.name {
+        return Ok(());
+    }
+    if let Some(engine) = target.foreign() {
+        let error = engine.cannot(format!("{target} opens no session"));
+        return Err(error.hint("let a pipeline read it, or use the engine's own client"));
+    }
+    let words =
+        format!("{target} leads to no server of Postgres, and nothing else is asked or read from Python yet");
+    Err(FlowError::new(ErrorCode::NotYetSupported, words)
+        .hint("its own module does that, beside loads: duckdb.connect(…) shares the file"))
+}
+
 /// Opens a session.
 ///
 /// # Errors
-/// `connect_failed`, `connect_timeout`, `authentication_failed`, `unknown_database`, `tls_failed`,
-/// `unsupported_server`.
+/// `not_yet_supported` and `unsupported_by_engine` for another engine; `connect_failed`, `connect_timeout`,
+/// `authentication_failed`, `unknown_database`, `tls_failed`, `unsupported_server`.
 pub async fn connect(target: &ConnectionTarget, application_name: &str) -> Result<PostgresSession> {
+    refuse_other_engines(target)?;
     let mut parameters = Parameters::read(target)?;
     let hosts = parameters.hosts_in_order();
     // Before anything is opened: a mistake about certificates is one wherever the hosts are.

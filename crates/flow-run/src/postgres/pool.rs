@@ -14,7 +14,7 @@ use ematix_flow_core::engine::EngineFacts;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::sql;
-use ematix_flow_core::sql::text;
+use ematix_flow_core::sql::{QualifiedName, text};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -203,8 +203,8 @@ impl Session for Pooled {
         self.session().read(blame, doing, statement).await
     }
 
-    async fn accept(&self, doing: &str, statement: &str) -> Result<RowSink> {
-        self.session().accept(doing, statement).await
+    async fn accept(&self, doing: &str, into: &QualifiedName, statement: &str) -> Result<RowSink> {
+        self.session().accept(doing, into, statement).await
     }
 
     fn inspector(&self) -> &dyn Inspector {

@@ -17,7 +17,7 @@ use ematix_flow_core::history::short_id;
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::copies_by_client;
 use ematix_flow_core::sql;
-use ematix_flow_core::sql::{Ident, Sql, text};
+use ematix_flow_core::sql::{Ident, QualifiedName, Sql, text};
 use futures_util::{FutureExt, SinkExt, TryStreamExt};
 use indexmap::IndexMap;
 use std::ops::Deref;
@@ -397,7 +397,7 @@ impl Session for PostgresSession {
         }
     }
 
-    async fn accept(&self, doing: &str, statement: &str) -> Result<RowSink> {
+    async fn accept(&self, doing: &str, _into: &QualifiedName, statement: &str) -> Result<RowSink> {
         let (doing, waiting, teller) = (doing.to_owned(), self.pulse.wait(), self.pulse.teller());
         let failed = move |error| {
             let _ = &waiting;

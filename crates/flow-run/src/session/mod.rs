@@ -10,12 +10,13 @@ mod rows;
 pub use answer::{Question, ResultSet, nth, unreadable};
 pub use condition::Condition;
 pub use inspector::{Beneath, Inspector, Privilege, SourceRead};
-pub use rows::{RowSink, RowStream};
+pub use rows::{CopySink, CopyStream, RowSink, RowStream};
 
 use async_trait::async_trait;
 use ematix_flow_core::engine::EngineFacts;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
+use ematix_flow_core::sql::QualifiedName;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -129,11 +130,12 @@ pub trait Session: Send + Sync {
     /// As [`Session::ask`]; the stream has the same.
     async fn read(&self, blame: Blame, doing: &str, statement: &str) -> Result<RowStream>;
 
-    /// Begins to take rows into a statement that the dialect wrote for it.
+    /// Begins to take rows into a table that has their columns in their order, by the statement that the dialect wrote for
+    /// it.
     ///
     /// # Errors
     /// As [`Session::ask`] on the target; the sink has the same.
-    async fn accept(&self, doing: &str, statement: &str) -> Result<RowSink>;
+    async fn accept(&self, doing: &str, into: &QualifiedName, statement: &str) -> Result<RowSink>;
 
     /// What the catalogue is asked.
     fn inspector(&self) -> &dyn Inspector;

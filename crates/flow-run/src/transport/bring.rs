@@ -1,13 +1,16 @@
-//! Takes rows that no database sends into a target: encoded a slice at a time while the slice before is on its way.
+//! Takes rows that no database of the target's engine sends into a target: encoded a slice at a time while the slice before
+//! is on its way, or as Arrow where the target takes that.
 
 use super::copy::write_all;
 use super::{Broken, Passed, into_target};
-use crate::session::Session;
+use crate::session::{RowSink, Session};
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use ematix_flow_arrow::{BatchSource, Column, Encoder};
+use ematix_flow_arrow::{BatchSource, Batches, Column, Encoder, fitted};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use futures_util::StreamExt;
+use ematix_flow_core::sql::QualifiedName;
+use futures_util::{Sink, SinkExt, StreamExt};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -28,11 +31,16 @@ pub async fn bring(
     rows: &dyn BatchSource,
     target: &dyn Session,
     columns: Vec<Column>,
+    into: &QualifiedName,
     write: &str,
     tell: &mut (dyn FnMut(Passed) + Send),
 ) -> Result<Passed, Broken> {
-    let sink = into_target(target, write).await?;
+    let sink = into_target(target, into, write).await?;
     let mut batches = rows.batches().await?;
+    let sink = match sink {
+        RowSink::Arrow(sink) => return hand_over(rows, batches, sink, &columns, tell).await,
+        copy @ RowSink::PgCopy(_) => copy,
+    };
     let (give, given) = channel(AHEAD);
     let (sender, receiver) = channel(WAITING);
     // One thread for all of them: memory that one frees another does not find again.
@@ -53,6 +61,27 @@ pub async fn bring(
         Ok(counted.so_far())
     };
     let (passed, ()) = tokio::try_join!(passing, write_all(sink, receiver))?;
+    Ok(passed)
+}
+
+/// Hands batches to a target that takes them, its columns made exactly of theirs.
+async fn hand_over(
+    rows: &dyn BatchSource,
+    mut batches: Batches,
+    mut sink: Pin<Box<dyn Sink<RecordBatch, Error = FlowError> + Send>>,
+    columns: &[Column],
+    tell: &mut (dyn FnMut(Passed) + Send),
+) -> Result<Passed, Broken> {
+    let mut passed = Passed::default();
+    while let Some(batch) = batches.next().await {
+        let batch = fitted(&batch?, columns, passed.rows as u64).map_err(|error| placed(error, rows))?;
+        passed.rows += batch.num_rows() as i64;
+        passed.bytes += batch.get_array_memory_size() as u64;
+        sink.send(batch).await?;
+        tell(passed);
+    }
+    sink.close().await?;
+    tell(passed);
     Ok(passed)
 }
 

@@ -3,7 +3,7 @@
 use super::copy::{Outgoing, pass, too_few_fields, write_all};
 use super::known::{Address, Finding, Hash, Key, KnownKeys, Learned, Version};
 use super::{Broken, Passed, TAKING, into_target, read_source};
-use crate::session::{RowStream, Session};
+use crate::session::Session;
 use ematix_flow_core::copy_rows::RowReader;
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::{Blame, Compare};
@@ -45,7 +45,7 @@ pub async fn compare(
 ) -> Result<Compared, Broken> {
     let mut known = read_known(target, plan, statements.known).await?;
     let (mut out, receiver) = Outgoing::begin();
-    let sink = into_target(target, statements.write).await?;
+    let sink = into_target(target, &plan.into, statements.write).await?;
     let stream = read_source(source, statements.read).await?;
     let mut counted = Compared::default();
     let mut hashers = Hashers::new(plan);
@@ -128,7 +128,7 @@ fn first_half(digest: &Hash) -> Key {
 
 /// Reads key, row hash and address of every current version.
 async fn read_known(target: &dyn Session, plan: &Compare, statement: &str) -> Result<KnownKeys, Broken> {
-    let RowStream::PgCopy(mut stream) = target.read(Blame::Target, TAKING, statement).await?;
+    let mut stream = target.read(Blame::Target, TAKING, statement).await?.into_copy()?;
     let mut reader = RowReader::default();
     let mut known = KnownKeys::new(MAX_KEYS);
     let mut hasher = RowHasher::new(plan.known_key.clone());

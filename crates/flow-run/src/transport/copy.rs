@@ -89,7 +89,7 @@ pub async fn copy(
     tell: &mut (dyn FnMut(Passed) + Send),
 ) -> Result<Passed, Broken> {
     let (mut out, receiver) = Outgoing::begin();
-    let sink = into_target(target, write).await?;
+    let sink = into_target(target, &plan.into, write).await?;
     let stream = read_source(source, read).await?;
     let mut appender = Appender::new(plan);
     let reading = async {
@@ -108,7 +108,7 @@ pub async fn pass(
     tell: &mut (dyn FnMut(Passed) + Send),
     mut each: impl FnMut(&Row<'_>, &mut Outgoing) -> Result<(), Broken>,
 ) -> Result<Passed, Broken> {
-    let RowStream::PgCopy(mut stream) = stream;
+    let mut stream = stream.into_copy()?;
     let mut reader = RowReader::default();
     let mut passed = Passed::default();
     let mut told = 0;
@@ -132,7 +132,7 @@ pub async fn pass(
 
 /// Writes what comes, to its end; a stream that breaks off is aborted on the server.
 pub async fn write_all(sink: RowSink, mut receiver: Receiver<Bytes>) -> Result<(), Broken> {
-    let RowSink::PgCopy(mut sink) = sink;
+    let mut sink = sink.into_copy()?;
     loop {
         let piece = match tokio::time::timeout(SILENCE, receiver.recv()).await {
             Ok(Some(piece)) => piece,

@@ -1,6 +1,6 @@
 //! Digests of rows from two servers, side by side. They are read at the same time, and kept as numbers.
 
-use crate::session::{RowStream, Session};
+use crate::session::Session;
 use ematix_flow_core::copy_rows::RowReader;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
@@ -33,7 +33,7 @@ impl Digests {
     /// # Errors
     /// What the server says.
     pub async fn read(session: &dyn Session, blame: Blame, statement: &str, width: usize) -> Result<Digests> {
-        let RowStream::PgCopy(mut stream) = session.read(blame, DOING, statement).await?;
+        let mut stream = session.read(blame, DOING, statement).await?.into_copy()?;
         let mut reader = RowReader::default();
         let mut digests = Digests { width, numbers: Vec::new() };
         while let Some(chunk) = stream.next().await {

@@ -1,6 +1,7 @@
 //! Rows on their way between databases, as binary COPY: read and written at the same time, gathered into large
 //! messages, and never decoded; what is computed from a row is computed while it passes.
 
+pub mod asked;
 pub mod bring;
 pub mod compare;
 pub mod copy;
@@ -10,6 +11,7 @@ pub mod known;
 use crate::session::{RowSink, RowStream, Session};
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::plan::Blame;
+use ematix_flow_core::sql::QualifiedName;
 
 /// How far a transfer has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +43,8 @@ async fn read_source(source: &dyn Session, statement: &str) -> Result<RowStream>
 }
 
 /// Begins to hand rows to the target.
-async fn into_target(target: &dyn Session, statement: &str) -> Result<RowSink> {
-    target.accept(TAKING, statement).await
+async fn into_target(target: &dyn Session, into: &QualifiedName, statement: &str) -> Result<RowSink> {
+    target.accept(TAKING, into, statement).await
 }
 
 /// What the target does in a transfer.

@@ -3,7 +3,7 @@
 
 use super::facets::facet;
 use crate::address::Address;
-use ematix_flow_core::check::Source;
+use ematix_flow_core::check::{Brought, ForeignRows, Source};
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::{DUCKDB, POSTGRES};
 use ematix_flow_core::facts::Facts;
@@ -48,6 +48,16 @@ impl Flow {
         let mut inputs: Vec<Input> = Vec::new();
         let alone = pipeline.source.members().len() == 1;
         for member in pipeline.source.members() {
+            if let Some(Brought::Foreign(source)) = &member.brought {
+                if let (ForeignRows::Table(schema, name), Some(at)) =
+                    (&source.rows, address(&source.connection))
+                {
+                    let name = at.table(schema.as_deref().unwrap_or_default(), name);
+                    let dataset = Dataset { namespace: at.namespace(), name };
+                    inputs.push(Input { dataset, alone: true, fields: None });
+                }
+                continue;
+            }
             let Some(at) = address(&member.connection) else { continue };
             for table in member.query.relations() {
                 let dataset = dataset(&at, &table);

@@ -8,8 +8,11 @@ use crate::commands::add::file::{File, Turn, held};
 use crate::project::{Failure, Outcome, Session};
 use crate::render::diagnostic;
 use ematix_flow_core::connections::{DSN_VARIABLE, USER_FILE_SHOWN, dsn_variable, user_file};
+use ematix_flow_core::declare::duckdb_options::DUCKDB_OPTIONS;
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
+use ematix_flow_core::declare::mysql_dsn::mysql_dsn;
 use ematix_flow_core::declare::{ProjectSpec, toml_file};
+use ematix_flow_core::engine::Foreign;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::libpq::{parse_dsn, print_dsn};
 use ematix_flow_core::secret::Secret;
@@ -22,6 +25,7 @@ const SECTION: &str = "connections";
 
 /// What says nothing of where a connection leads, and so stays when it leads elsewhere.
 const KEPT: &[&str] = &["read_only", "role", "max_connections", "session"];
+const KEPT_OF_DUCKDB: &[&str] = &["read_only", "session"];
 
 /// Adds a connection.
 pub fn add(session: &Session, args: &ConnectionsAddArgs) -> Outcome {
@@ -99,11 +103,16 @@ fn refuse_name(session: &Session, path: &Path, name: &str) -> Result<()> {
 fn keep(table: &mut Table, before: &str, name: &str) -> Result<Vec<&'static str>> {
     let file = Edited::of(before)?;
     let mut kept = Vec::new();
-    for option in KEPT {
+    let is_duckdb = table.get("dsn").and_then(Item::as_str).is_some_and(|dsn| dsn.starts_with("duckdb:"));
+    let of_engine: Vec<&str> = match is_duckdb {
+        true => KEPT_OF_DUCKDB.iter().chain(DUCKDB_OPTIONS).copied().collect(),
+        false => KEPT.to_vec(),
+    };
+    for option in of_engine {
         let Some(said) = file.said(SECTION, name, option) else { continue };
         if !table.contains_key(option) {
             table.insert(option, said.clone());
-            kept.push(*option);
+            kept.push(option);
         }
     }
     Ok(kept)
@@ -111,10 +120,13 @@ fn keep(table: &mut Table, before: &str, name: &str) -> Result<Vec<&'static str>
 
 /// A password on the command line is in the shell's history, and `ps` shows it to everybody.
 fn refuse_password_in_dsn(args: &ConnectionsAddArgs) -> Result<()> {
-    let Some(dsn) = args.dsn.as_deref().filter(|dsn| !dsn.starts_with("duckdb:")) else { return Ok(()) };
+    let Some(dsn) = args.dsn.as_deref().filter(|dsn| !is_file(dsn)) else { return Ok(()) };
     let has_password = match dsn.contains("${") {
         true => typed::has_password(dsn),
-        false => parse_dsn(dsn)?.iter().any(|(name, _)| is_secret(name)),
+        false => match mysql_dsn(dsn)? {
+            Some(said) => said.password.is_some(),
+            None => parse_dsn(dsn)?.iter().any(|(name, _)| is_secret(name)),
+        },
     };
     if !has_password {
         return Ok(());
@@ -124,6 +136,11 @@ fn refuse_password_in_dsn(args: &ConnectionsAddArgs) -> Result<()> {
         "the DSN holds a password, which the shell's history keeps and `ps` shows",
     )
     .hint("leave it out: it is asked for, or comes by --password-stdin; and change the one that was typed"))
+}
+
+/// Whether a DSN leads to a file, which asks for no password.
+fn is_file(dsn: &str) -> bool {
+    dsn.starts_with("duckdb:") || Foreign::of_dsn(dsn) == Some(Foreign::Sqlite)
 }
 
 fn is_secret(parameter: &str) -> bool {
@@ -146,7 +163,7 @@ fn edited(path: &Path, args: &ConnectionsAddArgs) -> Result<Option<String>> {
 
 /// The password: asked for, or read. None where a command prints it, or nobody is there to ask.
 fn password(session: &Session, args: &ConnectionsAddArgs) -> Result<Option<Secret>, Failure> {
-    let is_file = args.dsn.as_deref().is_some_and(|dsn| dsn.starts_with("duckdb:"));
+    let is_file = args.dsn.as_deref().is_some_and(is_file);
     let has_places = args.dsn.as_deref().is_some_and(|dsn| dsn.contains("${"));
     if args.password_stdin {
         if is_file || has_places {
@@ -185,12 +202,26 @@ fn unread(error: &io::Error) -> FlowError {
     FlowError::new(ErrorCode::InvalidValue, format!("the password cannot be read: {error}"))
 }
 
+/// A password as it stands in a URL.
+fn encoded(password: &str) -> String {
+    let one = |byte: u8| match byte.is_ascii_alphanumeric() {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    password.bytes().map(one).collect()
+}
+
 /// The section as it is to be written.
 fn section(args: &ConnectionsAddArgs, password: Option<&Secret>) -> Result<Table> {
     let mut table = Table::new();
     match (&args.dsn, password) {
         (Some(dsn), None) => {
             table.insert("dsn", value(dsn));
+        }
+        (Some(dsn), Some(password)) if Foreign::of_dsn(dsn) == Some(Foreign::MySql) => {
+            let (login, rest) = dsn.split_once('@').unwrap_or((dsn, ""));
+            let whole = format!("{}:{}@{rest}", login.trim_end_matches(':'), encoded(password.reveal()));
+            table.insert("dsn", value(whole));
         }
         // Whole, in the form that can hold any password.
         (Some(dsn), Some(password)) => {

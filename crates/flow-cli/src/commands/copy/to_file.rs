@@ -1,6 +1,6 @@
 //! `flow copy --to-file`: rows into a file. Nothing is written in a database, and no run is recorded.
 
-use super::{connection, connections_of, refuse_bare_table};
+use super::{connection, connections_of, foreign_of, refuse_bare_table};
 use crate::args::CopyArgs;
 use crate::commands::DONE;
 use crate::project::{Failure, Outcome, Session};
@@ -67,11 +67,15 @@ fn asked(session: &Session, args: &CopyArgs) -> Result<(Engine, Exported), Failu
         return Ok((engine, Exported::Target(name.clone(), rows)));
     }
     let from = args.from.as_deref().unwrap_or_default();
+    let (mut project, _) = connections_of(session, &[from])?;
+    let connection = connection(&mut project, "--from", from)?;
+    if let Some(engine) = foreign_of(&project, &connection) {
+        let error = engine.cannot(format!("{connection} is written into no file"));
+        return Err(error.hint("load it into a table, and write that: --to, then --to-file").into());
+    }
     if let Some(table) = &args.source_table {
         refuse_bare_table("--source-table", table)?;
     }
-    let (mut project, _) = connections_of(session, &[from])?;
-    let connection = connection(&mut project, "--from", from)?;
     let text = args.query.as_ref().or(args.source_table.as_ref()).cloned().unwrap_or_default();
     Ok((session.engine_of(project), Exported::Read { connection, text }))
 }

@@ -160,6 +160,15 @@ word_enum! {
     }
 }
 word_enum! {
+    /// What becomes of a column of a type that the target's engine lacks.
+    OnTypeLoss {
+        /// The run is refused.
+        #[default] Error,
+        /// The column is text.
+        Text,
+    }
+}
+word_enum! {
     /// A path that is forced.
     ForcePath {
         /// One database does everything.

@@ -3,11 +3,14 @@
 use super::words::{Kind, Owner};
 use super::{Document, Entry};
 use crate::declare::ConnectionSpec;
-use crate::declare::file_dsn::duckdb_file;
+use crate::declare::duckdb_options::{DUCKDB_OPTIONS, of_duckdb};
+use crate::declare::file_dsn::{DuckDbPlace, duckdb_place, sqlite_file};
 use crate::declare::interpolation::Template;
 use crate::declare::json_schema::definition;
+use crate::declare::mysql_dsn::mysql_dsn;
 use crate::declare::node::{Field, Node, Place, Table, Value};
-use crate::error::{ErrorCode, FlowError};
+use crate::engine::Foreign;
+use crate::error::{ErrorCode, FlowError, Result};
 use crate::libpq::{self, parse_dsn};
 use crate::sql::Ident;
 use indexmap::IndexMap;
@@ -54,6 +57,11 @@ pub(crate) fn secrets(file: &Table) -> Vec<Range<usize>> {
         "role",
         "max_connections",
         "session",
+        "memory_limit",
+        "threads",
+        "temp_directory",
+        "storage_version",
+        "driver",
     ];
     fn hide(found: &mut Vec<Range<usize>>, node: &Node, depth: usize) {
         match (&node.value, &node.place) {
@@ -157,43 +165,15 @@ impl Document<'_, '_> {
 
     fn connection_values(&mut self, table: &Table, entry: &Entry<'_>) {
         let owner = &entry.owner;
-        let has_dsn = table.contains("dsn");
+        let leads = Leads::of(table);
         for (name, field) in table.iter() {
-            let beside = matches!(
-                name,
-                "dsn" | "password_command" | "read_only" | "role" | "max_connections" | "session"
-            );
-            if has_dsn && !beside {
-                let error = FlowError::new(
-                    ErrorCode::ConflictingOptions,
-                    format!("`{name}` and `dsn` of {} exclude each other", owner.words),
-                );
-                let error =
-                    error.hint("where a connection leads comes whole from one DSN or from the other options");
-                self.checker.report(error, &field.whole(), &owner.section, None);
+            let refused = leads.refuse(name).filter(|_| !matches!(field.node.value, Value::Boolean(false)));
+            if let Some((error, hint)) = &refused {
+                let error = FlowError::new(ErrorCode::ConflictingOptions, error.replace("{}", &owner.words));
+                self.checker.report(error.hint(*hint), &field.whole(), &owner.section, None);
             }
-            if name == "password_command" {
+            if name == "password_command" && refused.is_none() {
                 self.password_command(table, field, entry);
-            }
-            let is_file =
-                || table.get("dsn").and_then(Node::as_text).is_some_and(|dsn| dsn.starts_with("duckdb:"));
-            if name == "max_connections" && is_file() {
-                let error = FlowError::new(
-                    ErrorCode::ConflictingOptions,
-                    format!(
-                        "`max_connections` says nothing of {}: a DuckDB file is opened once",
-                        owner.words
-                    ),
-                );
-                let error = error.hint("leave it out: runs that use the file take turns");
-                self.checker.report(error, &field.whole(), &owner.section, None);
-            }
-            if name == "role" && is_file() {
-                let error = FlowError::new(
-                    ErrorCode::ConflictingOptions,
-                    format!("`role` says nothing of {}: DuckDB knows no roles", owner.words),
-                );
-                self.checker.report(error.hint("leave it out"), &field.whole(), &owner.section, None);
             }
             self.interpolations(&field.node, owner);
             match name {
@@ -230,10 +210,8 @@ impl Document<'_, '_> {
     fn parameter(&mut self, name: &str, field: &Field, entry: &Entry<'_>) {
         let Some(text) = field.node.as_text().filter(|text| !text.contains("${")) else { return };
         let checked = match name {
-            "dsn" => match duckdb_file(text) {
-                Ok(None) => parse_dsn(text).map(|_| ()),
-                read => read.map(|_| ()),
-            },
+            "dsn" => check_dsn(text),
+            name if DUCKDB_OPTIONS.contains(&name) => of_duckdb(name, text),
             _ => libpq::check_parameter(name, text).map(|_| ()),
         };
         if let Err(error) = checked {
@@ -267,4 +245,81 @@ impl Document<'_, '_> {
             _ => {}
         }
     }
+}
+
+/// What a section says of where it leads.
+enum Leads {
+    /// To DuckDB.
+    DuckDb(DuckDbPlace),
+    /// To what is only read; and what it is called.
+    Foreign(Foreign),
+    /// By a DSN, to what is not known before it is filled, or is no DuckDB.
+    Dsn { known: bool },
+    /// By libpq's parameters, or by what another place says.
+    Parameters { some: bool },
+}
+
+/// What says nothing of where a connection leads.
+const BESIDE: &[&str] = &["dsn", "password_command", "read_only", "role", "max_connections", "session"];
+
+impl Leads {
+    fn of(table: &Table) -> Leads {
+        let is_parameter = |name: &str| !BESIDE.contains(&name) && !DUCKDB_OPTIONS.contains(&name);
+        match table.get("dsn").and_then(Node::as_text) {
+            Some(dsn) => match duckdb_place(dsn) {
+                Ok(Some(place)) => Leads::DuckDb(place),
+                Err(_) => Leads::Dsn { known: false },
+                Ok(None) => match Foreign::of_dsn(dsn) {
+                    Some(engine) => Leads::Foreign(engine),
+                    None => Leads::Dsn { known: !dsn.starts_with("${") },
+                },
+            },
+            None => Leads::Parameters { some: table.iter().any(|(name, _)| is_parameter(name)) },
+        }
+    }
+
+    /// Why an option does not belong to the connection `{}`, and what to do.
+    fn refuse(&self, name: &str) -> Option<(String, &'static str)> {
+        let is_duckdb = DUCKDB_OPTIONS.contains(&name);
+        let is_parameter = !is_duckdb && !BESIDE.contains(&name);
+        let nothing = |why: &str| format!("`{name}` says nothing of {{}}: {why}");
+        match self {
+            Leads::DuckDb(_) if name == "max_connections" => Some((
+                nothing("a DuckDB file is opened once"),
+                "leave it out: runs that use the file take turns",
+            )),
+            Leads::DuckDb(_) if name == "role" => Some((nothing("DuckDB knows no roles"), "leave it out")),
+            Leads::DuckDb(_) if name == "password_command" || is_parameter => {
+                Some((nothing("DuckDB has no server"), "leave it out"))
+            }
+            Leads::DuckDb(DuckDbPlace::Memory) if name == "read_only" => {
+                Some((nothing("a database in memory begins empty"), "leave it out, or name a file"))
+            }
+            Leads::DuckDb(DuckDbPlace::Memory) if name == "storage_version" => {
+                Some((nothing("a database in memory is no file"), "leave it out, or name a file"))
+            }
+            Leads::DuckDb(DuckDbPlace::Handed) if is_duckdb => Some((
+                nothing("it is open already"),
+                "say it where you open it: duckdb.connect(…, config={…})",
+            )),
+            Leads::Foreign(engine) if is_duckdb => {
+                Some((nothing(&format!("it leads to {}", engine.shown())), "leave it out"))
+            }
+            Leads::Foreign(_) | Leads::Dsn { .. } if is_parameter => Some((
+                format!("`{name}` and `dsn` of {{}} exclude each other"),
+                "where a connection leads comes whole from one DSN or from the other options",
+            )),
+            Leads::Dsn { known: true } | Leads::Parameters { some: true } if is_duckdb => {
+                Some((nothing("it does not lead to DuckDB"), "leave it out"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn check_dsn(text: &str) -> Result<()> {
+    if duckdb_place(text)?.is_none() && sqlite_file(text)?.is_none() && mysql_dsn(text)?.is_none() {
+        parse_dsn(text)?;
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use crate::declare::options::{Of, option_info};
 use crate::declare::toml::SourceText;
 use crate::declare::variables::{Scope, Unfilled};
 use crate::error::{ErrorCode, FlowError};
+use crate::query::names_in_braces;
 use std::path::Path;
 
 /// What of a pipeline names something, beside the options that name columns.
@@ -329,6 +330,9 @@ impl Document<'_, '_> {
         };
         let filled = scope.query(&text, &mut used);
         self.reader.project.uses(&entry.name, used);
+        if names_in_braces(&text).is_ok_and(|names| !names.is_empty()) {
+            self.reader.project.identified.push(entry.name.clone());
+        }
         match (filled, from) {
             (Ok(filled), _) => return filled,
             (Err(unfilled), QueryText::Written(place)) => {

@@ -1,6 +1,6 @@
 //! The types of DuckDB: their names, what is known of them, and how values come into them. Pure.
 
-use crate::dialect::{Cast, Crossing, TypeLoss};
+use crate::dialect::{Cast, Crossing, Sent, TypeLoss};
 use crate::hash::{Normal, TypeFacts as SentFacts};
 use crate::types::{DataType, TypeFacts, Wire};
 
@@ -49,24 +49,44 @@ const NUMBERED: &[(&str, u32, &[&str])] = &[
     ("BLOB", oid::BYTEA, &["BYTEA", "BINARY", "VARBINARY"]),
 ];
 
-/// Types that only DuckDB has, and the normal form of those that the row hash knows.
-const OWN: &[(&str, Option<Normal>)] = &[
-    ("TINYINT", Some(Normal::Int8)),
-    ("UTINYINT", Some(Normal::Int8)),
-    ("USMALLINT", Some(Normal::Int8)),
-    ("UINTEGER", Some(Normal::Int8)),
-    ("UBIGINT", None),
-    ("HUGEINT", None),
-    ("UHUGEINT", None),
-    ("TIMESTAMP_S", None),
-    ("TIMESTAMP_MS", None),
-    ("TIMESTAMP_NS", None),
-    ("TIME WITH TIME ZONE", None),
-    ("BIT", None),
+/// Types that only DuckDB has, and their normal form. What the row hash knows no bytes of, it hashes by its text.
+const OWN: &[(&str, Normal)] = &[
+    ("TINYINT", Normal::Int8),
+    ("UTINYINT", Normal::Int8),
+    ("USMALLINT", Normal::Int8),
+    ("UINTEGER", Normal::Int8),
+    ("UBIGINT", Normal::Opaque),
+    ("HUGEINT", Normal::Opaque),
+    ("UHUGEINT", Normal::Opaque),
+    ("TIMESTAMP_S", Normal::Opaque),
+    ("TIMESTAMP_MS", Normal::Opaque),
+    ("TIMESTAMP_NS", Normal::Opaque),
+    ("TIME WITH TIME ZONE", Normal::Opaque),
+    ("BIT", Normal::Opaque),
 ];
 
 /// The greatest number of digits of a decimal.
 const DIGITS: u16 = 38;
+
+/// Types by number, and the numbers of their lists.
+const LISTS: &[(u32, u32)] = &[
+    (oid::BOOL, 1000),
+    (oid::BYTEA, 1001),
+    (oid::INT8, 1016),
+    (oid::INT2, 1005),
+    (oid::INT4, 1007),
+    (oid::TEXT, 1009),
+    (oid::JSON, 199),
+    (oid::FLOAT4, 1021),
+    (oid::FLOAT8, 1022),
+    (oid::DATE, 1182),
+    (oid::TIME, 1183),
+    (oid::TIMESTAMP, 1115),
+    (oid::TIMESTAMPTZ, 1185),
+    (oid::INTERVAL, 1187),
+    (oid::NUMERIC, 1231),
+    (oid::UUID, 2951),
+];
 
 /// A declared type, as DuckDB prints it.
 pub fn name_of(data_type: &DataType) -> String {
@@ -106,9 +126,9 @@ pub fn loss(data_type: &DataType) -> Option<TypeLoss> {
     Some(TypeLoss { becomes: name_of(data_type), why })
 }
 
-/// What is known of a type that a table of DuckDB has, by the name that DuckDB prints.
+/// What is known of a type that a table of DuckDB has, by the name that DuckDB prints: what is nested in others, too.
 pub fn facts_of(name: &str) -> TypeFacts {
-    known(name).unwrap_or_else(|| own(name.to_owned(), None))
+    known(name).unwrap_or_else(|| own(name.to_owned(), Normal::Opaque))
 }
 
 /// What is known of a type by any of its names; `None` for types that somebody has made.
@@ -116,14 +136,16 @@ pub fn known(name: &str) -> Option<TypeFacts> {
     let upper = name.trim().to_ascii_uppercase();
     if let Some(element) = name.trim().strip_suffix("[]") {
         let element = known(element)?;
-        return Some(own(format!("{}[]", element.name), None));
+        let list = own(format!("{}[]", element.name), Normal::Opaque);
+        let oid = element.wire.oid.and_then(list_of);
+        return Some(TypeFacts { wire: Wire { oid, ..list.wire }, ..list });
     }
     if let Some((precision, scale)) = decimal(&upper) {
         let name = format!("DECIMAL({precision},{scale})");
         return Some(numbered(name, oid::NUMERIC));
     }
     if upper.starts_with("ENUM(") {
-        return Some(own(name.to_owned(), Some(Normal::Enum)));
+        return Some(own(name.to_owned(), Normal::Enum));
     }
     let bare = without_arguments(&upper);
     let numbered_type =
@@ -154,8 +176,13 @@ fn numbered(name: String, oid: u32) -> TypeFacts {
     }
 }
 
-fn own(name: String, normal: Option<Normal>) -> TypeFacts {
-    TypeFacts { normal, deterministic: true, wire: Wire { name: name.clone(), oid: None }, name }
+fn own(name: String, normal: Normal) -> TypeFacts {
+    TypeFacts {
+        normal: Some(normal),
+        deterministic: true,
+        wire: Wire { name: name.clone(), oid: None },
+        name,
+    }
 }
 
 /// Precision and scale of `DECIMAL(10,2)` or `numeric(10,2)`.
@@ -166,6 +193,38 @@ pub fn decimal(name: &str) -> Option<(u16, u16)> {
     let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
     let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
     (precision <= DIGITS && scale <= precision).then_some((precision, scale))
+}
+
+/// The number of a list of that type.
+fn list_of(element: u32) -> Option<u32> {
+    LISTS.iter().find(|(known, _)| *known == element).map(|(_, list)| *list)
+}
+
+/// Whether values of the type have parts with names, of which `column.name` is one.
+pub fn has_fields(name: &str) -> bool {
+    let upper = name.trim().to_ascii_uppercase();
+    let bare = upper.split('(').next().unwrap_or_default().trim_end();
+    matches!(bare, "JSON" | "STRUCT" | "MAP" | "UNION" | "VARIANT") && !upper.ends_with("[]")
+}
+
+/// How values of a type leave for another engine; `None` where only their text can.
+pub fn sends(of: &TypeFacts) -> Option<Sent> {
+    let as_it_is = || Sent { data_type: of.clone(), cast: None };
+    if of.wire.oid.is_some() {
+        return Some(as_it_is());
+    }
+    let (arrives, cast) = match of.name.as_str() {
+        "TINYINT" | "UTINYINT" => ("SMALLINT", false),
+        "USMALLINT" => ("INTEGER", false),
+        "UINTEGER" => ("BIGINT", false),
+        "UBIGINT" => ("DECIMAL(20,0)", true),
+        // What has 39 digits ends the run.
+        "HUGEINT" | "UHUGEINT" => ("DECIMAL(38,0)", true),
+        "TIMESTAMP_S" | "TIMESTAMP_MS" => ("TIMESTAMP", true),
+        _ if of.normal == Some(Normal::Enum) => ("VARCHAR", true),
+        _ => return None,
+    };
+    Some(Sent { data_type: facts_of(arrives), cast: cast.then(|| arrives.to_owned()) })
 }
 
 /// How many digits every value of an integer type has at most.
@@ -213,6 +272,9 @@ fn arrives(oid: u32, name: &str) -> Option<(TypeFacts, bool)> {
 
 /// How values of a source's type come into a column.
 pub fn crossing(from: &TypeFacts, to: &TypeFacts) -> Crossing {
+    if from == to {
+        return Crossing::AsIs;
+    }
     let Some(oid) = from.wire.oid else { return without_number(from, to) };
     let Some((arrived, cast_first)) = arrives(oid, &from.name) else {
         return Crossing::Refused("DuckDB has no type that holds its values");
@@ -310,6 +372,21 @@ mod tests {
                 "struct(a int)",
             ]
         );
+    }
+
+    #[test]
+    fn types_with_fields_are_told_from_others() {
+        let with = [
+            "JSON",
+            "STRUCT(a INTEGER)",
+            "struct(a int)",
+            "MAP(VARCHAR, INTEGER)",
+            "UNION(a INTEGER)",
+            "VARIANT",
+        ];
+        assert!(with.iter().all(|name| has_fields(name)));
+        let without = ["VARCHAR", "INTEGER[]", "STRUCT(a INTEGER)[]", "DECIMAL(12,2)", "BLOB", "mood"];
+        assert!(!without.iter().any(|name| has_fields(name)));
     }
 
     #[test]

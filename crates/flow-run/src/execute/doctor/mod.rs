@@ -10,7 +10,7 @@ use crate::session::{Privilege, Session, nth};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::history::SCHEMA;
 use ematix_flow_core::history::grants::{ON_EACH_TABLE, deleted_from};
-use ematix_flow_core::pipeline::Pipeline;
+use ematix_flow_core::pipeline::{Brought, Pipeline};
 use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::report::{Check, DoctorReport, Patient};
 use ematix_flow_core::schema::LiveTable;
@@ -54,7 +54,10 @@ impl Engine {
         let request = Request::plain(stop);
         for name in pipelines {
             let Ok(built) = Pipeline::build(&self.project, name, &request.overrides) else { continue };
-            let sources = built.source.readings().into_iter().map(|reading| reading.connection.clone());
+            let sources = built.source.readings().into_iter().map(|reading| match &reading.brought {
+                Some(Brought::Foreign(foreign)) => foreign.connection.clone(),
+                _ => reading.connection.clone(),
+            });
             for connection in sources.chain([built.target_connection.clone()]) {
                 if !found.contains(&connection) {
                     found.push(connection);
@@ -75,6 +78,17 @@ impl Engine {
         };
         patient.about = at.to_string();
         let began = Instant::now();
+        if let Some(engine) = at.foreign() {
+            match ematix_flow_foreign::ask(engine, &at).await {
+                Ok(told) => {
+                    let message = format!("logged in within {} ms", began.elapsed().as_millis());
+                    patient.checks.push(Check::ok("reachable", message));
+                    patient.checks.push(Check::ok("server", format!("{}, which is read", told.version)));
+                }
+                Err(error) => patient.checks.push(Check::of_error("reachable", error)),
+            }
+            return patient;
+        }
         let session = match self.open(name, "doctor").await {
             Ok(session) => session,
             Err(error) => {
