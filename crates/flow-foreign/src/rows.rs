@@ -3,10 +3,13 @@
 use crate::fault::bad_value;
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Schema, SchemaRef};
-use ematix_flow_arrow::{Column, CopyType};
-use ematix_flow_core::error::FlowError;
+use ematix_flow_arrow::{Batches, Column, CopyType};
+use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_files::{Cells, Misread};
+use futures_util::{StreamExt, stream};
 use std::sync::Arc;
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinHandle;
 
 /// A batch has at most this many rows,
 const ROWS: usize = 16_384;
@@ -22,6 +25,24 @@ pub fn schema_of(columns: &[Column]) -> SchemaRef {
         }
     };
     Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// The batches that a task gives; whoever gives no more says why at its end, and `ended` where it came to none.
+pub fn handed_over(
+    given: Receiver<RecordBatch>,
+    reading: JoinHandle<Result<()>>,
+    ended: fn() -> FlowError,
+) -> Batches {
+    stream::try_unfold((given, Some(reading)), move |(mut given, mut reading)| async move {
+        if let Some(batch) = given.recv().await {
+            return Ok(Some((batch, (given, reading))));
+        }
+        if let Some(reading) = reading.take() {
+            reading.await.map_err(|_| ended())??;
+        }
+        Ok(None)
+    })
+    .boxed()
 }
 
 /// Rows that are gathered.
@@ -50,8 +71,8 @@ impl Gathering {
     pub fn take(
         &mut self,
         bytes: usize,
-        mut value: impl FnMut(usize, &CopyType, &mut Cells) -> Result<(), Misread>,
-    ) -> Result<Option<RecordBatch>, FlowError> {
+        mut value: impl FnMut(usize, &CopyType, &mut Cells) -> std::result::Result<(), Misread>,
+    ) -> Result<Option<RecordBatch>> {
         for (at, (column, cells)) in self.columns.iter().zip(&mut self.cells).enumerate() {
             value(at, &column.data_type, cells)
                 .map_err(|why| bad_value(&self.of, self.given + self.rows as u64 + 1, &column.name, &why))?;

@@ -6,7 +6,7 @@ use super::types::{Kind, kind_of};
 use super::{condition, values};
 use crate::fault::{bad_column, open_place, read_already};
 use crate::mark::{Mark, Since};
-use crate::rows::{Gathering, schema_of};
+use crate::rows::{Gathering, handed_over, schema_of};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
@@ -14,7 +14,6 @@ use ematix_flow_arrow::{BatchSource, Batches, Column};
 use ematix_flow_core::check::{ForeignRows, ForeignSource};
 use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use futures_util::{StreamExt, stream};
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinaryProtocol, Conn, Params, QueryResult, Value};
 use std::fmt;
@@ -167,18 +166,7 @@ impl BatchSource for MySqlSource {
         let opened = opened.ok_or_else(|| read_already(&self.describe()))?;
         let (give, given) = channel(AHEAD);
         let reading = tokio::spawn(read(opened, self.describe(), give));
-        let state = (given, Some(reading));
-        Ok(stream::try_unfold(state, |(mut given, mut reading)| async move {
-            if let Some(batch) = given.recv().await {
-                return Ok(Some((batch, (given, reading))));
-            }
-            // Whoever gives no more says why at its end.
-            if let Some(reading) = reading.take() {
-                reading.await.map_err(|_| stopped())??;
-            }
-            Ok(None)
-        })
-        .boxed())
+        Ok(handed_over(given, reading, stopped))
     }
 }
 

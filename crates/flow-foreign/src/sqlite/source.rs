@@ -4,7 +4,7 @@ use super::file::{open, panicked, path_of, query_error};
 use super::{condition, types, values};
 use crate::fault::{bad_column, open_place, read_already};
 use crate::mark::{Mark, Since};
-use crate::rows::{Gathering, schema_of};
+use crate::rows::{Gathering, handed_over, schema_of};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
@@ -12,7 +12,6 @@ use ematix_flow_arrow::{BatchSource, Batches, Column};
 use ematix_flow_core::check::{ForeignRows, ForeignSource};
 use ematix_flow_core::connections::ConnectionTarget;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use std::fmt;
@@ -91,18 +90,7 @@ impl BatchSource for SqliteSource {
         let (give, given) = channel(AHEAD);
         let of = self.describe();
         let reading = spawn_blocking(move || read(opened, of, &give));
-        let state = (given, Some(reading));
-        Ok(stream::try_unfold(state, |(mut given, mut reading)| async move {
-            if let Some(batch) = given.recv().await {
-                return Ok(Some((batch, (given, reading))));
-            }
-            // Whoever gives no more says why at its end.
-            if let Some(reading) = reading.take() {
-                reading.await.map_err(|_| panicked())??;
-            }
-            Ok(None)
-        })
-        .boxed())
+        Ok(handed_over(given, reading, panicked))
     }
 }
 
