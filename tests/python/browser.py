@@ -141,6 +141,13 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def wait_for(self, condition: str) -> None:
+        """Waits until an expression is true: what a page does after an event, it does when it comes to it."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while not self.run(condition):
+            assert time.monotonic() < until, f"never true: {condition}"
+            time.sleep(0.01)
+
     def press(self, key: str) -> None:
         """A key that types no letter: Tab, Enter."""
         text = {"Enter": "\r"}.get(key)
