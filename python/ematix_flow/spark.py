@@ -169,11 +169,14 @@ def write_df(
             one of a DSN travels as the DSN, with its password.
         table: "schema.table"; a table that does not exist is made, of the types that the DataFrame has.
         mode: append, truncate, merge, scd1 or scd2.
-        target, if_exists, dry_run, options: as for `conn.write_df`. A dry run computes the DataFrame, and loads nothing.
+        target: as for `conn.write_df`, and so are the next ones.
+        if_exists: "error" refuses a table that exists.
+        dry_run: compute the DataFrame, and load nothing.
+        options: as in pipelines.toml.
 
     Raises:
         SpecError, DriftError, DataError, TargetError, ConnectError, LockedError: as it failed; nothing is loaded then.
-        Spark's own exception, where a task failed as often as Spark lets it.
+        Exception: Spark's own, where a task failed as often as Spark lets it.
     """
     columns = HeldFrame(_empty(spark_df, "write_df"), "a DataFrame of Spark")
 

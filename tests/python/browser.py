@@ -112,14 +112,17 @@ class Browser:
         message, self._unread = self._unread.split(b"\0", 1)
         return json.loads(message)
 
-    def open(self, page: Path, width: int = 1400, height: int = 900, dark: bool = False, script: bool = True) -> None:
-        """Opens a file, and waits until it is there."""
+    def open(
+        self, page: Path | str, width: int = 1400, height: int = 900, dark: bool = False, script: bool = True
+    ) -> None:
+        """Opens a file or an address, and waits until it is there."""
         self._events.clear()
         self.ask("Emulation.setScriptExecutionDisabled", value=not script)
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme, {"name": "prefers-reduced-motion", "value": "reduce"}])
-        failed = self.ask("Page.navigate", url=page.absolute().as_uri()).get("errorText")
+        address = page if isinstance(page, str) else page.absolute().as_uri()
+        failed = self.ask("Page.navigate", url=address).get("errorText")
         assert not failed, failed
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(self._next())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Runner:
     temporary: Path
     environment: Mapping[str, str]
     event: Mapping[str, Any] = field(default_factory=dict)
+    tag: str = ""
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -52,15 +53,25 @@ class Runner:
         [log] = [step.log for step in self.steps if step.name == name]
         return log
 
-    def job(self, workflow: Path, name: str) -> Runner:
-        """Runs the `run:` steps of a workflow's job; those with `uses:` are somebody else's."""
+    def job(
+        self,
+        workflow: Path,
+        name: str,
+        *,
+        only: Collection[str] | None = None,
+        matrix: Mapping[str, str] | None = None,
+    ) -> Runner:
+        """Runs the `run:` steps of a workflow's job, or only some of them; those with `uses:` are somebody else's."""
         job = yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"][name]
-        context = {"secrets": {}, "inputs": {}}
+        context = {"secrets": {}, "inputs": {}, "matrix": dict(matrix or {})}
         variables = {name: self._filled(value, context) for name, value in job.get("env", {}).items()}
         # A service of the job is the test's own server.
         variables.update(self.environment)
-        for step in job["steps"]:
-            if "run" in step:
+        steps = [step for step in job["steps"] if "run" in step]
+        missing = set(only or ()) - {step["name"] for step in steps}
+        assert not missing, f"no step of {name}: {missing}"
+        for step in steps:
+            if only is None or step["name"] in only:
                 self._step(step, variables, context)
         return self
 
@@ -90,6 +101,7 @@ class Runner:
             "GITHUB_STEP_SUMMARY": str(self._file("summary")),
             "GITHUB_OUTPUT": str(outputs),
             "GITHUB_REPOSITORY": "ada/shop",
+            "GITHUB_REF_NAME": self.tag,
             "RUNNER_TEMP": str(self.temporary),
             **{name: self._filled(value, context) for name, value in step.get("env", {}).items()},
         }
@@ -136,6 +148,10 @@ class Runner:
         match path.split("."):
             case ["inputs", name]:
                 return context["inputs"][name]
+            case ["matrix", name]:
+                return context["matrix"][name]
+            case ["github", "ref_type"]:
+                return "tag" if self.tag else "branch"
             case ["secrets", name]:
                 return context["secrets"].get(name, "")
             case ["steps", step, "outputs", name]:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import server
 from across import Across, connect
 from customers import sessions, statuses, wait_until, wait_until_nothing_is_left
 from database import Database
 from flow_binary import Finished, Flow, Running
 from project import counts
-from test_crashes import Wire
+from wire import wire
 
 ROWS, HELD_AT = 20_000, 15_000
 SOURCE = f"""
@@ -135,15 +134,12 @@ def test_a_session_that_is_terminated(end: str, place: Place) -> None:
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_a_wire_that_is_cut(end: str, place: Place) -> None:
     database = place.source if end == "source" else place.target
-    wire = Wire(f"{database.parameters['host']}/.s.PGSQL.{database.parameters['port']}")
-    over = server.url({**database.parameters, "host": "127.0.0.1", "port": str(wire.port)})
-    connect(place.flow, over if end == "source" else place.source, over if end == "target" else place.target)
-    try:
+    with wire(database) as line:
+        over = line.dsn()
+        connect(place.flow, over if end == "source" else place.source, over if end == "target" else place.target)
         with place.mid_stream() as running:
-            wire.cut()
+            line.cut()
             failure(running.finish({1, 6}, timeout=20), "connection_lost", "connect_failed")
-    finally:
-        wire.close()
     place.nothing_was_written()
     place.next_run_is_right()
 

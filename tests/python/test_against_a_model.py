@@ -240,7 +240,7 @@ class History:
                     version.end = self.run
                     found["closed_out"] += 1
                     found["deleted"] += 1
-        if rehash:
+        if rehash and self.options["row_hash"] == "emx1":
             found["rehashed"] = sum(version.end is None for version in self.versions)
         self.versions += opened
 
@@ -319,6 +319,7 @@ def history(chance: random.Random, number: int) -> History:
             options["overwrite_columns"] = chance.sample(rest, chance.choice([1, 2]))
         options["first_valid_from"] = chance.choice(["run", "run", "epoch", "begins"])
         options["open_end"] = chance.choice(["null", "null", "infinity"])
+        options["row_hash"] = chance.choice(["emx1", "emx1", "none"])
     return History(f"h{number}", mode, keys, options, source, grows=chance.random() < 0.3)
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -30,6 +27,7 @@ from customers import (
 from database import Database
 from flow_binary import Flow, Running
 from psycopg.conninfo import conninfo_to_dict
+from wire import wire
 
 SLOW = "SELECT c.* FROM app.customers AS c CROSS JOIN (SELECT pg_sleep(60)) AS slow"
 
@@ -369,66 +367,10 @@ def test_a_commit_that_was_refused_is_a_failure(database: Database, flow: Flow) 
     assert {revision for _, _, revision in current(database)} == {0}
 
 
-class Wire:
-    """A TCP port that passes bytes to a server. Cut, its clients lose their connections, and the server does not know."""
-
-    def __init__(self, socket_path: str) -> None:
-        self.socket_path = socket_path
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self.listener.getsockname()[1])
-        self.clients: list[socket.socket] = []
-        self.was_cut: list[socket.socket] = []
-        self.servers: list[socket.socket] = []
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                server_side = socket.socket(socket.AF_UNIX)
-                server_side.connect(self.socket_path)
-                self.clients.append(client)
-                self.servers.append(server_side)
-                for pair in ((client, server_side), (server_side, client)):
-                    threading.Thread(target=self.pass_on, args=pair, daemon=True).start()
-
-    def pass_on(self, source_end: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source_end.recv(65536):
-                sink.sendall(data)
-            if source_end in self.clients or sink in self.clients:
-                sink.shutdown(socket.SHUT_WR)
-
-    def cut(self) -> None:
-        self.was_cut += self.clients
-        self.clients = []
-        for client in self.was_cut:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for each in self.servers:
-            # A thread still reads from it: closed alone, the server would not be told.
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        for each in (*self.clients, *self.was_cut, *self.servers):
-            each.close()
-
-
-@pytest.fixture
-def wire(database: Database) -> Iterator[Wire]:
-    wire = Wire(f"{database.parameters['host']}/.s.PGSQL.{database.parameters['port']}")
-    yield wire
-    wire.close()
-
-
-def test_a_commit_whose_answer_was_lost_is_a_success(database: Database, flow: Flow, wire: Wire) -> None:
-    over_the_wire = {**database.parameters, "host": "127.0.0.1", "port": str(wire.port)}
-    flow.variables["EMATIX_FLOW_DSN"] = server.url(over_the_wire)
-    report = lose_the_answer(database, flow, wire.cut)
+def test_a_commit_whose_answer_was_lost_is_a_success(database: Database, flow: Flow) -> None:
+    with wire(database) as cut:
+        flow.variables["EMATIX_FLOW_DSN"] = cut.dsn()
+        report = lose_the_answer(database, flow, cut.cut)
     assert report["error"] is None, (report["error"], statuses(database))
     assert (report["status"], report["committed"], report["error"]) == ("success", True, None)
     assert statuses(database) == ["success", "success"]

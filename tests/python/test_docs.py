@@ -88,7 +88,8 @@ def test_every_page_is_in_the_navigation() -> None:
     named = set(re.findall(r"[\w./-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
     pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
     assert {page for page in pages if "/errors/" not in page} - named == set()
-    assert named - pages == set()
+    # Pages of the repository's own files, which docs/site/hooks.py makes.
+    assert {page for page in named - pages if not page.startswith("project/")} == set()
 
 
 def test_generated_reference_is_up_to_date() -> None:

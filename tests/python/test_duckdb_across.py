@@ -90,7 +90,7 @@ def test_rows_have_one_hash_on_both_sides_and_across(database: Database, tmp_pat
     for name in ("here", "there", "back"):
         project.table(name, COLUMNS, schema="dw")
     project.pipeline("here", "public.facts", "here", "scd2", keys=["id"])
-    project.pipeline("there", "public.facts", "there", "scd2", keys=["id"])
+    project.pipeline("there", "public.facts", "there", "scd2", keys=["id"], row_hash="emx1")
     project.pipeline(
         "back",
         "SELECT * EXCLUDE (valid_from, valid_to, is_current, row_hash) FROM dw.there",

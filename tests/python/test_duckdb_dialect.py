@@ -376,6 +376,7 @@ def test_scd2_does_not_stand_where_a_key_has_two_current_versions(connection: du
 def test_scd2_rehashes_when_the_compared_columns_change(connection: duckdb.DuckDBPyConnection) -> None:
     set_source(connection, ADA, BOB)
     Run(connection).plan("scd2_first_load")
+    connection.execute("ALTER TABLE analytics.dim_customers ADD COLUMN row_hash BLOB")
     connection.execute("UPDATE analytics.dim_customers SET row_hash = 'stale'::BLOB, name = NULL")
     assert Run(connection).plan("scd2_changed_compare_set") == {"rows_in": 2, "rows_rehashed": 2}
     assert target(connection, VERSION) == [(*ADA, MORNING, None, True), (*BOB, NOON, None, True)]

@@ -7,6 +7,7 @@ import decimal
 import json
 import random
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 from certificates import authority
+from customers import wait_until
 from database import Database
 from flow_binary import Flow
 from mariadb_server import MariaDb, mariadb_server
+from relay import relay
 
 UTC = dt.timezone.utc
 
@@ -69,6 +72,24 @@ mode = "{mode}"
 @pytest.fixture
 def crm(server: MariaDb, shop: str, flow: Flow, database: Database) -> Shop:
     return Shop(server, shop, flow, database)
+
+
+# --- silent -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_falls_silent_while_rows_come_ends_the_run(crm: Shop) -> None:
+    slow = "SELECT seq AS id, REPEAT('x', 8000) AS name FROM seq_1_to_4000 WHERE SLEEP(0.002) = 0"
+    with relay(crm.server.port) as between:
+        crm.dsn = crm.server.dsn(crm.name).replace(str(crm.server.port), str(between.port))
+        crm.flow.project(crm.text(f'query = "{slow}"', options='keys = "id"\nread_timeout = "1s"'))
+        running = crm.flow.start("run", "t", "--output", "json")
+        wait_until(lambda: "seq_1_to_4000" in crm.server.execute("SHOW PROCESSLIST"), "it is read")
+        time.sleep(1)
+        between.fall_silent()
+        report = running.finish(1, 20).json()
+    assert (report["status"], report["error"]["code"]) == ("failed", "timeout")
+    assert "read_timeout" in report["error"]["message"]
+    assert crm.target.value("SELECT to_regclass('shop.t')") is None
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ SNAPSHOTS = Path(__file__).parents[2] / "crates" / "flow-core" / "tests" / "snap
 CONDITIONAL = (
     "guard: no NULL keys",
     "guard: no duplicate keys",
+    "guard: no key has two",
     "guard: not more than",
     "stage: keep the latest row of each key",
     "insert: insert rows that are new",

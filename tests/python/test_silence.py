@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import server
 from across import Across, connect
-from customers import SOURCE, statuses, wait_for_statement
+from customers import SOURCE, sessions, statuses, wait_for_statement, wait_until
 from database import Database
 from flow_binary import Flow
 from psycopg.conninfo import conninfo_to_dict
 from relay import Relay, relay
 from server import url
+from wire import wire
 
 COLUMNS = {"customer_id": "bigint", "name": "text?", "revision": "bigint"}
 
@@ -130,6 +131,91 @@ def test_a_statement_that_takes_long_is_not_given_up(
         connect(flow, dsn, database)
         [report] = project(slow).run(flow).values()
     assert (report["status"], report["rows_in"]) == ("success", 10)
+
+
+# --- silent, on one connection -------------------------------------------------------------------------------------------
+
+# Rows that fill the server's buffer, so that each is sent as it comes; before the sixth one it thinks.
+PAUSE = (
+    "SELECT c.customer_id, repeat(c.name, 2000) AS name, c.revision FROM app.customers AS c"
+    " WHERE CASE WHEN c.customer_id = 6 THEN pg_sleep({seconds}) IS NOT NULL ELSE true END"
+)
+
+
+@pytest.mark.parametrize("path", ["staging", "client_diff"])
+def test_a_source_that_sends_no_more_rows_ends_the_run_by_read_timeout(
+    crm: Database, database: Database, flow: Flow, path: str
+) -> None:
+    connect(flow, crm, database)
+    project().run(flow)
+    before = database.rows("SELECT * FROM dw.t ORDER BY 1")
+    flow.project(project(PAUSE.format(seconds=60), read_timeout="1s", lock_timeout="1s").text())
+    began = time.monotonic()
+    report = flow("run", "p", "--force-path", path, "--output", "json", expect=1).json()
+    assert time.monotonic() - began < 10
+    assert (report["status"], report["error"]["code"], report["path"]) == ("failed", "timeout", path)
+    assert report["error"]["message"] == 'the source has sent rows, and then nothing for read_timeout = "1s"'
+    assert database.rows("SELECT * FROM dw.t ORDER BY 1") == before
+    assert statuses(database) == ["success", "failed"]
+    wait_until(lambda: not sessions(crm), "its statement is cancelled on the source's server, too")
+    # The target is free.
+    flow.project(project(read_timeout="1s", lock_timeout="1s").text())
+    flow("run", "p")
+
+
+def test_a_connection_that_falls_silent_beside_others_ends_the_run(
+    crm: Database, database: Database, flow: Flow
+) -> None:
+    """As of a proxy that forgot one of its connections: the server answers everybody else."""
+    with wire(crm) as silent:
+        connect(flow, silent.dsn(connect_timeout="1"), database)
+        flow.project(project(TRICKLE, read_timeout="2s").text())
+        running = flow.start("run", "p", "--output", "json")
+        wait_for_statement(crm, "pg_sleep")
+        time.sleep(1)
+        silent.stall()
+        report = running.finish(1, GIVEN_UP).json()
+    assert (report["status"], report["error"]["code"]) == ("failed", "timeout")
+    assert "read_timeout" in report["error"]["message"]
+    assert database.value("SELECT to_regclass('dw.t')") is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"read_timeout": "0s"}, {"read_timeout": "5s"}, {}],
+    ids=["no limit", "a longer one", "unless said"],
+)
+def test_a_pause_within_read_timeout_is_waited_for(
+    crm: Database, database: Database, flow: Flow, options: dict[str, Any]
+) -> None:
+    connect(flow, crm, database)
+    [report] = project(PAUSE.format(seconds=2), **options).run(flow).values()
+    assert (report["status"], report["rows_in"]) == ("success", 10)
+
+
+def test_before_its_first_row_a_query_may_think_longer_than_read_timeout(
+    crm: Database, database: Database, flow: Flow
+) -> None:
+    connect(flow, crm, database)
+    slow = "SELECT c.* FROM app.customers AS c CROSS JOIN (SELECT pg_sleep(2)) AS slow"
+    [report] = project(slow, read_timeout="500ms").run(flow).values()
+    assert (report["status"], report["rows_in"]) == ("success", 10)
+
+
+def test_read_timeout_is_of_the_reading_that_several_targets_share(database: Database, flow: Flow) -> None:
+    database.execute(SOURCE)
+    text = """
+[pipelines.p]
+source = {{ table = "app.customers" }}
+{of_all}
+targets = [
+  {{ target = "public.a", mode = "append" }},
+  {{ target = "public.b", mode = "append"{of_one} }},
+]
+"""
+    refused = flow("validate", config=text.format(of_all="", of_one=', read_timeout = "1s"'), expect=2).stderr
+    assert "`read_timeout` is of the whole pipeline `p`, not of one of its targets" in refused
+    flow("run", "p", config=text.format(of_all='read_timeout = "1s"', of_one=""))
 
 
 # --- away for a moment --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
+import duckdb
 import pytest
 from database import Database
 from flow_binary import flow_binary
@@ -131,6 +132,19 @@ def test_it_loads_a_table_and_leaves_nothing_at_home(user: Environment, database
     rows = database.rows("SELECT id, email, is_current FROM analytics.dim_customers ORDER BY id")
     assert rows == [(1, "ada@example.com", True), (2, None, True)]
     assert list(user.home.iterdir()) == []
+
+
+def test_it_passes_what_each_wheel_of_a_release_must_pass(wheel: Path, tmp_path: Path) -> None:
+    user = Environment.make(tmp_path)
+    user.pip("install", "--no-index", "--no-deps", wheel)
+    # DuckDB is lent by the environment of the tests.
+    lent = Path(duckdb.__file__).parents[1]
+    (user.packages / "lent.pth").write_text(f"{lent}\n")
+    told = user.run("python", str(PACKAGE.parent / "packaging" / "smoke.py"), "--demo", "duckdb").stdout
+    version = metadata_of(wheel, "METADATA")["Version"]
+    assert told == f"works: ematix-flow {version}, Python {sys.version.split()[0]}, duckdb\n"
+    # This Python has its lock.
+    user.run("python", str(PACKAGE.parent / "packaging" / "smoke.py"), "--free-threaded", expect=1)
 
 
 def test_pytest_finds_the_plugin_by_itself(wheel: Path, tmp_path: Path, database: Database) -> None:

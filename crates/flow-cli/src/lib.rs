@@ -4,7 +4,10 @@
 //! a test holds them to it. Nothing here plans, reads a database or judges a spec; that is the core's
 //! work. The same application serves the native binary and the Python wheel.
 
+#![forbid(unsafe_code)]
+
 pub mod console;
+#[cfg_attr(not(unix), path = "dev_server/elsewhere.rs")]
 pub mod dev_server;
 pub mod secrets;
 pub mod signals;

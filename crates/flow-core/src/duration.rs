@@ -110,6 +110,11 @@ impl schemars::JsonSchema for Duration {
         "Duration".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "examples": ["90s", "10m", "2h", "30d"]})
+        schemars::json_schema!({
+            "description": "A length of time: a number and `ms`, `s`, `m`, `h` or `d`; several add up, as in `1h30m`.",
+            "type": "string",
+            "pattern": "^([0-9]+(ms|s|m|h|d))+$",
+            "examples": ["90s", "10m", "2h", "30d"],
+        })
     }
 }

@@ -88,6 +88,8 @@ impl Foreign {
 pub struct Capabilities {
     /// What it keeps unique.
     pub unique: Uniqueness,
+    /// Whether every statement of a transaction sees the rows that the first one saw, and what the transaction wrote.
+    pub repeats: bool,
     /// Whether its rows leave and come as binary COPY of Postgres; else as Arrow.
     pub copies: bool,
     /// Whether the client can name a row of a single table by the six bytes that the engine sends of its address.
@@ -129,6 +131,7 @@ pub static POSTGRES: EngineFacts = EngineFacts {
     title: "Postgres",
     can: Capabilities {
         unique: Uniqueness::Partial,
+        repeats: false,
         copies: true,
         addresses: true,
         cleans: true,
@@ -143,6 +146,7 @@ pub static DUCKDB: EngineFacts = EngineFacts {
     title: "DuckDB",
     can: Capabilities {
         unique: Uniqueness::Unenforced,
+        repeats: true,
         copies: false,
         addresses: false,
         cleans: false,

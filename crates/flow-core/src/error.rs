@@ -260,6 +260,15 @@ impl FlowError {
 }
 
 impl FlowError {
+    /// The error of a source whose rows had begun to come.
+    pub fn fell_silent(read_timeout: impl fmt::Display) -> FlowError {
+        FlowError::new(
+            ErrorCode::Timeout,
+            format!("the source has sent rows, and then nothing for read_timeout = \"{read_timeout}\""),
+        )
+        .hint("see what its server does, and what lies between; a query that is slow between its rows wants a higher read_timeout")
+    }
+
     /// Whether the same may go well some time later, with nobody doing anything: servers that are away, locks, time
     /// limits, conflicts. What the server refuses as wrong will be wrong again.
     pub fn may_pass(&self) -> bool {

@@ -39,8 +39,17 @@ pub struct Facts {
     pub assumed: bool,
     /// The path on which the rows came into the target's database, where that was before this load reads them.
     pub came_by: Option<ExecutionPath>,
-    /// The table into which this run alone has read them, which can be its stage.
-    pub at_hand: Option<QualifiedName>,
+    /// How this run alone has them at hand.
+    pub at_hand: Option<AtHand>,
+}
+
+/// Rows that came for one load, and for no other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AtHand {
+    /// In a table, which can be the load's stage.
+    In(QualifiedName),
+    /// They are still to come, by what is named here: into the target itself.
+    ToCome(String),
 }
 
 /// Where the rows are compared.

@@ -3,6 +3,8 @@
 //! The modules stand in the order in which they may use each other: each uses only those above it, and a
 //! test holds them to it. Everything is pure: no connection, no clock, no randomness.
 
+#![forbid(unsafe_code)]
+
 pub mod secret;
 pub mod error;
 pub mod copy_rows;

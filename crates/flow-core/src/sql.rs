@@ -8,7 +8,9 @@ use crate::hash::hmac::KeyBlock;
 use crate::run_value::{RunValue, Values};
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// Postgres cuts identifiers at 63 bytes with only a NOTICE; we refuse instead.
 pub const MAX_NAME_BYTES: usize = 63;
@@ -31,10 +33,10 @@ pub trait Quote {
     }
 }
 
-/// A name in a database, kept exactly as written.
+/// A name in a database, kept exactly as written. A plan names its columns hundreds of times: a clone copies nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Ident(String);
+pub struct Ident(Arc<str>);
 
 impl Ident {
     /// Checks and keeps a name.
@@ -42,7 +44,7 @@ impl Ident {
     /// # Errors
     /// `name_too_long` above 63 bytes, `invalid_value` for an empty name or one with a zero byte.
     pub fn new(name: impl Into<String>) -> Result<Ident> {
-        let name = name.into();
+        let name: String = name.into();
         if name.is_empty() {
             return Err(FlowError::new(ErrorCode::InvalidValue, "a name is empty"));
         }
@@ -56,7 +58,7 @@ impl Ident {
             )
             .hint("choose a shorter name: Postgres would cut it silently"));
         }
-        Ok(Ident(name))
+        Ok(Ident(name.into()))
     }
 
     /// A name of ours, known to be valid.
@@ -79,7 +81,7 @@ impl TryFrom<String> for Ident {
 
 impl From<Ident> for String {
     fn from(ident: Ident) -> String {
-        ident.0
+        ident.as_str().to_owned()
     }
 }
 
@@ -183,7 +185,8 @@ pub struct SealedKey {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
-    Text(String),
+    /// Of a template as it stands there, else made by somebody.
+    Text(Cow<'static, str>),
     Name(Ident),
     Literal(Literal),
     RunValue(RunValue),
@@ -210,23 +213,23 @@ impl Sql {
 
     /// Text of ours, without holes.
     pub fn text(text: &'static str) -> Sql {
-        Sql { parts: vec![Part::Text(text.to_owned())] }
+        Sql { parts: vec![Part::Text(text.into())] }
     }
 
     /// Text that a dialect made: already quoted by it.
     pub fn from_dialect(text: String) -> Sql {
-        Sql { parts: vec![Part::Text(text)] }
+        Sql { parts: vec![Part::Text(text.into())] }
     }
 
     /// The user's own SQL, an expression or a condition, in parentheses on lines of its own, so that
     /// a trailing comment cannot break out.
     pub fn user(text: &str) -> Sql {
-        Sql { parts: vec![Part::Text(format!("(\n{}\n)", text.trim_end()))] }
+        Sql { parts: vec![Part::Text(format!("(\n{}\n)", text.trim_end()).into())] }
     }
 
     /// The user's own SQL where no parenthesis may stand (ORDER BY lists), on lines of its own.
     pub fn user_list(text: &str) -> Sql {
-        Sql { parts: vec![Part::Text(format!("\n{}\n", text.trim_end()))] }
+        Sql { parts: vec![Part::Text(format!("\n{}\n", text.trim_end()).into())] }
     }
 
     /// Fills the `{name}` holes of a template. A hole that is not given, or given and not there, is
@@ -243,11 +246,11 @@ impl Sql {
                 .position(|(hole, _)| *hole == name)
                 .unwrap_or_else(|| panic!("template hole {name} is filled: {template}"));
             used[index] = true;
-            out.parts.push(Part::Text(rest[..start].to_owned()));
+            out.parts.push(Part::Text(rest[..start].into()));
             holes[index].1.fill(&mut out);
             rest = &rest[end + 1..];
         }
-        out.parts.push(Part::Text(rest.to_owned()));
+        out.parts.push(Part::Text(rest.into()));
         if let Some(index) = used.iter().position(|used| !used) {
             panic!("template has a hole for {}: {template}", holes[index].0);
         }
@@ -264,7 +267,7 @@ impl Sql {
         let mut out = Sql::empty();
         for (index, piece) in pieces.into_iter().enumerate() {
             if index > 0 {
-                out.parts.push(Part::Text(between.to_owned()));
+                out.parts.push(Part::Text(between.into()));
             }
             out.parts.extend(piece.parts);
         }
@@ -331,7 +334,7 @@ impl Hole for Ident {
 impl Hole for QualifiedName {
     fn fill(&self, out: &mut Sql) {
         self.schema.fill(out);
-        out.parts.push(Part::Text(".".to_owned()));
+        out.parts.push(Part::Text(".".into()));
         self.name.fill(out);
     }
 }
@@ -359,7 +362,7 @@ impl Hole for [Ident] {
     fn fill(&self, out: &mut Sql) {
         for (index, name) in self.iter().enumerate() {
             if index > 0 {
-                out.parts.push(Part::Text(", ".to_owned()));
+                out.parts.push(Part::Text(", ".into()));
             }
             name.fill(out);
         }
@@ -470,6 +473,9 @@ impl fmt::Display for Statement {
 
 impl Serialize for Statement {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_string())
+        match self.pieces.as_slice() {
+            [Piece::Text(text)] => serializer.serialize_str(text),
+            _ => serializer.serialize_str(&self.to_string()),
+        }
     }
 }

@@ -30,6 +30,24 @@ fn the_file_is_what_the_types_make() {
 }
 
 #[test]
+fn every_example_is_one_of_a_property() {
+    fn described(schema: &Value) -> bool {
+        let listed = schema.get("properties").and_then(Value::as_object);
+        listed
+            .is_none_or(|properties| properties.values().all(|property| property["description"].is_string()))
+    }
+    let schema = json_schema();
+    let definitions = schema["$defs"].as_object().unwrap();
+    let bare: Vec<&String> =
+        definitions.iter().filter(|(_, one)| !described(one)).map(|(name, _)| name).collect();
+    assert_eq!(bare, Vec::<&String>::new(), "an example makes no property");
+    assert_eq!(
+        schema["$defs"]["TargetSection"]["properties"]["order_by"]["examples"][0],
+        "updated_at DESC, visits DESC"
+    );
+}
+
+#[test]
 fn every_option_is_a_property_with_its_default() {
     let schema = json_schema();
     for definition in ["PipelineOptions", "PipelineSection"] {

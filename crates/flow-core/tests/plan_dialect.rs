@@ -80,8 +80,9 @@ fn scenes() -> Vec<(&'static str, Scene<'static>)> {
                 .plain_table(&["customer_id"])
         }),
         ("scd2_infinity", scene("mode = 'scd2'\nopen_end = 'infinity'")),
+        ("scd2_with_a_hash", scene("mode = 'scd2'\nrow_hash = 'emx1'").existing()),
         ("scd2_changed_compare_set", {
-            scene(&format!("mode = 'scd2'\n{incremental}"))
+            scene(&format!("mode = 'scd2'\nrow_hash = 'emx1'\n{incremental}"))
                 .cap(CAP)
                 .existing()
                 .watermark(LAST, READ_FROM)
@@ -92,7 +93,7 @@ fn scenes() -> Vec<(&'static str, Scene<'static>)> {
         }),
         (
             "scd2_migrate",
-            scene("mode = 'scd2'\nmigrate = true")
+            scene("mode = 'scd2'\nrow_hash = 'emx1'\nmigrate = true")
                 .existing()
                 .without_live("score")
                 .without_live("valid_from")
@@ -202,7 +203,9 @@ const DECIMALS: &[&str] = &[
 
 #[test]
 fn a_client_that_cannot_name_rows_of_the_target_compares_none() {
-    let scene = scene("mode = 'scd2'").existing().facts(|facts| facts.path = ExecutionPath::Staging);
+    let scene = scene("mode = 'scd2'\nrow_hash = 'emx1'")
+        .existing()
+        .facts(|facts| facts.path = ExecutionPath::Staging);
     let header = scene.plan().expect("a plan").header;
     assert_eq!(header.path, ExecutionPath::Staging);
     assert_eq!(

@@ -183,6 +183,8 @@ plans! {
     scd2_first_valid_from_a_column =>
         scene("mode = 'scd2'\nfirst_valid_from = 'updated_at'").existing().plain_table(&["customer_id"]);
     scd2_first_valid_from_a_column_first_load => scene("mode = 'scd2'\nfirst_valid_from = 'updated_at'");
+    scd2_without_a_hash => scene("mode = 'scd2'\nrow_hash = 'none'");
+    scd2_without_a_hash_existing => scene("mode = 'scd2'\nrow_hash = 'none'").existing();
     scd2_open_end_infinity => scene("mode = 'scd2'\nopen_end = 'infinity'");
     scd2_open_end_infinity_existing => scene("mode = 'scd2'\nopen_end = 'infinity'").existing();
     events_first_load => scene("mode = 'scd2'\nevent_timestamp_column = 'updated_at'");

@@ -38,6 +38,8 @@
 //! # }).unwrap();
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod options;
 mod api;
 mod fault;

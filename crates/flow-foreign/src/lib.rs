@@ -6,6 +6,8 @@
 //! Of which types rows are: those that are wanted, where the values are of them; else those of the server (MySQL), or
 //! those that the table declares (SQLite, which itself keeps any value in any column).
 
+#![forbid(unsafe_code)]
+
 mod fault;
 mod mark;
 mod rows;
@@ -19,15 +21,21 @@ pub use told::Told;
 use ematix_flow_arrow::BatchSource;
 use ematix_flow_core::check::ForeignSource;
 use ematix_flow_core::connections::ConnectionTarget;
+use ematix_flow_core::duration::Duration;
 use ematix_flow_core::engine::Foreign;
 use ematix_flow_core::error::Result;
 use std::sync::Arc;
 
 /// The rows of a source, where it leads.
-pub fn rows_of(source: &ForeignSource, at: ConnectionTarget, since: Option<Since>) -> Arc<dyn BatchSource> {
+pub fn rows_of(
+    source: &ForeignSource,
+    at: ConnectionTarget,
+    since: Option<Since>,
+    silence: &Duration,
+) -> Arc<dyn BatchSource> {
     match source.engine {
         Foreign::Sqlite => Arc::new(sqlite::SqliteSource::new(source.clone(), at, since)),
-        Foreign::MySql => Arc::new(mysql::MySqlSource::new(source.clone(), at, since)),
+        Foreign::MySql => Arc::new(mysql::MySqlSource::new(source.clone(), at, since, silence)),
     }
 }
 

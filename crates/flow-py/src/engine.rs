@@ -20,7 +20,9 @@ use ematix_flow_core::schedule::Schedule;
 use ematix_flow_files::{Destination, Format};
 use ematix_flow_run::execute::due::SkippedSlot;
 use ematix_flow_run::execute::upstreams::Turn;
-use ematix_flow_run::execute::{AsOfRequest, Engine as Core, Exported, OfTarget, Request, Stop, run_named};
+use ematix_flow_run::execute::{
+    AsOfRequest, Engine as Core, Exported, KnownEngines, OfTarget, Request, Stop, run_named,
+};
 use futures_util::{StreamExt, stream};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -81,7 +83,7 @@ impl Engine {
         let runtime = runtime()?;
         let planned = py.detach(|| match connect {
             true => runtime.block_on(self.core.plan(pipeline, &request)),
-            false => self.core.preview(pipeline, &request),
+            false => self.core.preview(pipeline, &request, &KnownEngines::default()),
         });
         let plan = planned.map_err(|error| self.failed(py, &error))?;
         Ok(json!(PlannedPipeline {

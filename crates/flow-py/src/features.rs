@@ -22,7 +22,7 @@ use ematix_flow_core::sql::QualifiedName;
 use ematix_flow_run::features::{Known, Made, Spine, Wanted, feature_server, spine_query, training_set};
 use ematix_flow_run::frames::Held;
 use ematix_flow_run::postgres::connect::connect;
-use ematix_flow_run::postgres::serving::{FeatureServer, Lookup, Shape};
+use ematix_flow_run::postgres::serving::{Answer, FeatureServer, Shape};
 use ematix_flow_run::postgres::text_value::TextValue;
 use indexmap::IndexMap;
 use pyo3::prelude::*;
@@ -89,8 +89,11 @@ impl Features {
     ) -> PyResult<Bound<'py, PyAny>> {
         let asked = Asked::of(view, columns, keys, many, as_of)?;
         let server = self.server().map_err(|error| raise(py, &error))?;
-        let answer = waited(py, asked.answer(&server))??;
-        asked.to_python(py, &answer)
+        let answer = py.detach(|| {
+            let values = (asked.rows > 0).then_some(asked.values.as_slice());
+            server.ask_here(&asked.shape, values, || Python::attach(|py| py.check_signals()))
+        })?;
+        asked.to_python(py, &answer.map_err(|error| raise(py, &error))?)
     }
 
     /// The same without waiting: `deliver` is called with the answer and None, or None and the exception, from another
@@ -172,7 +175,10 @@ impl Features {
                 std::mem::forget(server);
             } else {
                 let runtime = runtime()?;
-                py.detach(|| runtime.block_on(server.close()));
+                py.detach(|| {
+                    server.close_here();
+                    runtime.block_on(server.close());
+                });
             }
         }
         Ok(())
@@ -243,11 +249,6 @@ struct Asked {
     shape: Shape,
     values: Vec<TextValue>,
     rows: usize,
-}
-
-struct Answer {
-    lookup: Arc<Lookup>,
-    rows: Vec<ematix_flow_run::postgres::serving::Row>,
 }
 
 impl Asked {

@@ -3,6 +3,8 @@
 //! The modules stand in the order in which they may use each other: each uses only those above it, and a
 //! test holds them to it.
 
+#![forbid(unsafe_code)]
+
 pub mod session;
 pub mod driver;
 pub mod postgres;

@@ -111,9 +111,11 @@ pub async fn fill(session: &dyn Session, name: &str, attempt: Uuid, rows: &dyn B
     let names = columns.iter().map(|column| Ident::new(&column.name)).collect::<Result<Vec<_>>>()?;
     let write = Postgres.copy_in(&table, &names).to_text(&Postgres);
     let passed =
-        bring(rows, session, columns, &table, &write, &mut |_| ()).await.map_err(|broken| match broken {
-            Broken::Failed(error) => error,
-            Broken::GivenUp(why) => FlowError::new(ErrorCode::TargetFailed, why),
+        bring(rows, session, columns, (&table, &write), None, &mut |_| ()).await.map_err(|broken| {
+            match broken {
+                Broken::Failed(error) => error,
+                Broken::GivenUp(why) => FlowError::new(ErrorCode::TargetFailed, why),
+            }
         })?;
     session.end(Blame::Target, "commit the partition", End::Commit).await?;
     Ok(passed.rows)

@@ -6,6 +6,8 @@
 //!
 //! The modules stand in the order in which they may use each other: each uses only those above it.
 
+#![forbid(unsafe_code)]
+
 pub mod rows;
 pub mod address;
 pub mod http;
@@ -153,7 +155,7 @@ impl Telemetry {
             return;
         }
         let at = format!("{}.notify", Places::path("pipelines", &report.pipeline));
-        let file = project.places.find(&at).map(|place| PathBuf::from(&place.file));
+        let file = project.places.find(&at).map(|place| PathBuf::from(place.file));
         let directory = file.and_then(|file| file.parent().map(PathBuf::from)).unwrap_or_default();
         self.notifier.tell(&notifications, report, self.environment.as_ref(), &directory);
     }

@@ -40,21 +40,37 @@ class Expect:
     """
 
     def not_null(self, column: str, *, policy: Policy = "fail") -> Expectation:
-        """No row has NULL there."""
+        """No row has NULL there.
+
+        >>> expect.not_null("email")
+        expect.not_null('email')
+        """
         return _expect("not_null", column, policy)
 
     def unique(self, columns: Names, *, policy: Policy = "fail") -> Expectation:
-        """No two rows have the same values there."""
+        """No two rows of the run have the same values there; rows with NULL in one of them are let through.
+
+        >>> expect.unique(["region", "number"], policy="quarantine").export()
+        {'unique': ['region', 'number'], 'policy': 'quarantine'}
+        """
         return _expect("unique", _names("unique", columns), policy)
 
     def accepted_values(self, column: str, values: Sequence[Any], *, policy: Policy = "fail") -> Expectation:
-        """Every value is one of these; NULL is let through."""
+        """Every value is one of these; NULL is let through.
+
+        >>> expect.accepted_values("status", ["active", "closed"])
+        expect.accepted_values({'column': 'status', 'values': ['active', 'closed']})
+        """
         if isinstance(values, str):
             raise SpecError("expect.accepted_values: one text is not a list of values", code="invalid_value")
         return _expect("accepted_values", {"column": column, "values": plain(values)}, policy)
 
     def in_range(self, column: str, min: Any = None, max: Any = None, *, policy: Policy = "fail") -> Expectation:
-        """Every value lies between the bounds, both included; NULL is let through."""
+        """Every value lies between the bounds, both included; NULL is let through.
+
+        >>> expect.in_range("score", min=0, max=1)
+        expect.in_range({'column': 'score', 'min': 0, 'max': 1})
+        """
         return _expect("in_range", {"column": column, **_bounds("in_range", min, max)}, policy)
 
     def matches(self, column: str, pattern: str, *, policy: Policy = "fail") -> Expectation:
@@ -68,7 +84,11 @@ class Expect:
     def row_count(
         self, min: int | None = None, max: int | None = None, *, policy: Literal["fail", "warn"] = "fail"
     ) -> Expectation:
-        """The run has so many rows."""
+        """The run has so many rows, both bounds included.
+
+        >>> expect.row_count(min=1)
+        expect.row_count({'min': 1})
+        """
         if policy not in ("fail", "warn"):
             raise SpecError("expect.row_count: there is no row to put in quarantine", code="invalid_value")
         return _expect("row_count", _bounds("row_count", min, max), policy)
@@ -99,7 +119,11 @@ class Expect:
         return _expect("references", said, policy)
 
     def sql(self, condition: str, *, policy: Policy = "fail") -> Expectation:
-        """Every row meets an SQL condition."""
+        """Every row meets an SQL condition, in the words of the target; a row for which it is NULL is let through.
+
+        >>> expect.sql("begins < ends")
+        expect.sql('begins < ends')
+        """
         return _expect("sql", condition, policy)
 
     def __repr__(self) -> str:

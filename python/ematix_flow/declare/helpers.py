@@ -44,12 +44,20 @@ def deduplicate_by(keys: Names, *, order_by: str) -> PreHelper:
 
 
 def filter_where(condition: str) -> PreHelper:
-    """Keeps the rows that meet an SQL condition over the source's columns."""
+    """Keeps the rows that meet an SQL condition over the source's columns; a row for which it is NULL goes.
+
+    >>> filter_where("region IS NOT NULL").export()
+    {'filter_where': 'region IS NOT NULL'}
+    """
     return PreHelper("filter_where", _text("filter_where", condition))
 
 
 def limit(rows: int) -> PreHelper:
-    """Keeps so many rows at most; which ones, nobody says."""
+    """Keeps so many rows at most; which ones, nobody says.
+
+    >>> limit(1000).export()
+    {'limit': 1000}
+    """
     if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
         raise SpecError(f"limit: {rows!r} is not a number of rows", code="invalid_value", hint="write limit(1000)")
     return PreHelper("limit", rows)
@@ -80,14 +88,22 @@ def rename(**new_old: str) -> PreHelper:
 
 
 def select(*columns: str) -> PreHelper:
-    """Keeps these columns in sight; later helpers, the watermark and `order_by` can still name the others."""
+    """Keeps these columns in sight; later helpers, the watermark and `order_by` can still name the others.
+
+    >>> select("customer_id", "email").export()
+    {'select': ['customer_id', 'email']}
+    """
     if not columns:
         raise SpecError("select() without columns", code="missing_option", hint='write select("customer_id", "email")')
     return PreHelper("select", names(columns, "select"))
 
 
 def with_column(name: str, expression: str) -> PreHelper:
-    """Adds a column from an SQL expression over the source's, or puts it in the place of one of that name."""
+    """Adds a column from an SQL expression over the source's, or puts it in the place of one of that name.
+
+    >>> with_column("total", "price * quantity").export()
+    {'with_column': {'name': 'total', 'expression': 'price * quantity'}}
+    """
     return PreHelper("with_column", {"name": name, "expression": _text("with_column", expression)})
 
 

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         late_commits: Literal["auto", "cap", "lookback"]
         first_valid_from: str
         open_end: Literal["null", "infinity"]
+        row_hash: Literal["emx1", "none"]
         repeats: Literal["keep", "collapse"]
         event_timestamp_column: str
         ttl: Duration
@@ -80,8 +81,10 @@ if TYPE_CHECKING:
         parallel: int
         lock_timeout: Duration
         statement_timeout: Duration
+        read_timeout: Duration
         run_timeout: Duration
         lease: Duration
+        history_keep: Duration
         transforms_pre: Sequence[PreHelper]
         expect: Sequence[Expectation]
         transforms_post: Sequence[PostTransform]
@@ -112,8 +115,10 @@ DURATIONS = frozenset(
         "ttl",
         "lock_timeout",
         "statement_timeout",
+        "read_timeout",
         "run_timeout",
         "lease",
+        "history_keep",
         "every",
         "misfire_grace",
         "freshness",

@@ -225,7 +225,15 @@ def frame_declared_by(pipeline: Runnable) -> Source | None:
 
 CALL = ("name", "source", "target", "target_connection", "mode")
 # What runs after the one commit runs once; a target may say more of its own.
-_WHOLE_PIPELINE = checks.SCHEDULE | {"description", "owner", "tags", "lease", "run_timeout", "transforms_post"}
+_WHOLE_PIPELINE = checks.SCHEDULE | {
+    "description",
+    "owner",
+    "tags",
+    "lease",
+    "read_timeout",
+    "run_timeout",
+    "transforms_post",
+}
 
 
 def _name(name: object) -> str:

@@ -87,7 +87,24 @@ def runner() -> Runner:
 
 
 class Runnable:
-    """What every pipeline can do. Each method waits for its end; a run's errors are raised, each with its report."""
+    """What every pipeline can do. Each method waits for its end; a run's errors are raised, each with its report.
+
+    >>> from ematix_flow import Pipeline, Source
+    >>> customers = Pipeline(
+    ...     name="customers",
+    ...     source=Source.postgres_table("crm", "app", "customers"),
+    ...     target="analytics.dim_customers",
+    ...     target_connection="warehouse",
+    ...     mode="scd2",
+    ...     keys="customer_id",
+    ... )
+    >>> customers.dry_run().rows_inserted, customers.run().rows_inserted, customers.run().rows_unchanged  # on a server
+    (3, 3, 3)
+    >>> [version["values"]["plan"] for version in customers.history({"customer_id": 42}).versions]
+    ['team']
+    >>> bool(customers.check())
+    True
+    """
 
     name: str
     place: Place
@@ -128,23 +145,43 @@ class Runnable:
         return runner().run_async(self, self._overrides("run_async", options))
 
     def preview(self) -> Plan:
-        """What a run would do, from the declarations alone: no connection is opened."""
+        """What a run would do, from the declarations alone: no connection is opened, so that what only a database can tell
+        (which path, whether the table is there) is assumed, and said so.
+
+        Raises:
+            SpecError: the declaration is wrong; `.errors` has every mistake.
+        """
         return runner().plan(self, connect=False)
 
     def plan(self) -> Plan:
-        """What a run would do, with the databases as they are. Nothing is written."""
+        """What a run would do, with the databases as they are. Nothing is written.
+
+        Raises:
+            SpecError, ConnectError, SourceError, TargetError: as a run would. Drift is no error here, but in `.changes`.
+        """
         return runner().plan(self, connect=True)
 
     def dry_run(self, *, sample: int = 0) -> RunReport:
-        """Runs it and rolls back; `sample` rows that would change come with the report, old beside new."""
+        """Runs it and rolls back; `sample` rows that would change come with the report, old beside new.
+
+        Raises:
+            FlowError: as `run`.
+        """
         return runner().run(self, {"dry_run": True, "sample": sample})
 
     def validate(self, *, connect: bool = False) -> ValidationReport:
-        """What is wrong with it, all at once. Without `connect` nothing is opened and no function called."""
+        """What is wrong with it, all at once. Without `connect` nothing is opened and no function called.
+
+        It raises nothing of what it finds: `.ok`, or the report's own truth, says whether all is well.
+        """
         return runner().validate(self, connect=connect)
 
     def check(self) -> CheckReport:
-        """Whether the table's history is sound: one current version a key, none that overlap."""
+        """Whether the table's history is sound: one current version a key, none that overlap. Nothing is written.
+
+        Raises:
+            ConnectError, TargetError: the target cannot be asked. What is found is in `.violations`.
+        """
         return runner().check(self)
 
     @overload
@@ -152,7 +189,11 @@ class Runnable:
     @overload
     def history(self, key: Any) -> KeyHistory: ...
     def history(self, key: Any = None) -> RunHistory | KeyHistory:
-        """The versions of a key: `history(17)`, `history({"id": 17, "region": "EU"})`. Without one: past runner()."""
+        """The versions of a key: `history(17)`, `history({"id": 17, "region": "EU"})`. Without one: past runs, newest first.
+
+        Raises:
+            SpecError: `missing_keys`, the key has several columns, or they are not declared here.
+        """
         return runner().history(self, None if key is None else self._key(key))
 
     def as_of(self, at: datetime | str, known_as_of: datetime | int | str | UUID | None = None) -> list[dict[str, Any]]:

@@ -39,9 +39,14 @@ class Strategy:
 
 
 class AppendOnly(Strategy):
-    """`append`: inserts every source row.
+    """`append`: inserts every source row; with `incremental_column` each row once.
 
-    Two columns come with it unless they are `False`: the time of loading and the run's id.
+    Args:
+        loaded_at_column: the column of the time of loading, `timestamptz`; `False` leaves it out.
+        batch_id_column: the column of the run's id, `uuid`; `False` leaves it out.
+
+    >>> AppendOnly(batch_id_column=False)
+    AppendOnly(batch_id_column=False)
     """
 
     mode = "append"
@@ -57,7 +62,16 @@ class AppendOnly(Strategy):
 
 
 class TruncateReplace(Strategy):
-    """`truncate`: replaces the whole table, in one transaction; `replace_method="diff"` by `keys`, only what differs."""
+    """`truncate`: replaces the whole table, in one transaction (a full refresh).
+
+    Args:
+        keys: by which rows are compared; for `replace_method="diff"` alone.
+        replace_method: "truncate" is the fastest, and readers wait for it; "delete" keeps nobody waiting; "diff" writes by
+            keys what differs, and keeps foreign keys to the table.
+
+    >>> TruncateReplace(keys="id", replace_method="diff").options()
+    {'keys': 'id', 'replace_method': 'diff'}
+    """
 
     mode = "truncate"
     _defaults: ClassVar[dict[str, Any]] = {"replace_method": "truncate"}
@@ -69,7 +83,17 @@ class TruncateReplace(Strategy):
 
 
 class MergeUpsert(Strategy):
-    """`merge` (`scd1`): updates rows by their keys and inserts new ones; what does not differ is not written."""
+    """`merge` (`scd1`, an upsert): updates rows by their keys and inserts new ones; what does not differ is not written.
+
+    Args:
+        keys: the columns by which rows are the same; the table's natural key, else its primary key, unless said.
+        update_columns: what is compared and written; all but the keys unless said.
+        handle_deletes: what becomes of a row that left the source: "ignore", "soft" sets the flag, "hard" deletes it.
+        deleted_flag: the column of the flag, `boolean`.
+
+    >>> MergeUpsert(keys="id", handle_deletes="soft")
+    MergeUpsert(keys='id', handle_deletes='soft')
+    """
 
     mode = "merge"
     _defaults: ClassVar[dict[str, Any]] = {"handle_deletes": "ignore", "deleted_flag": "is_deleted"}
@@ -93,7 +117,24 @@ class MergeUpsert(Strategy):
 
 
 class SCD2(Strategy):
-    """`scd2`: keeps every version of every key, each valid from one instant to the next."""
+    """`scd2`: keeps every version of every key, each valid from one instant to the next (a slowly changing dimension).
+
+    Args:
+        keys: the columns by which versions belong together; the natural key, else the primary key, unless said.
+        compare_columns: a change of one of them opens a version; all but the keys unless said.
+        overwrite_columns: changed in place in the current version, and open none.
+        handle_deletes: "soft" closes the version of a key that left the source.
+        effective_from: the column of the beginning, `timestamptz`.
+        effective_to: the column of the end, which is no part of the version; NULL while it is current.
+        current_flag: the column that is true of the current version.
+        hash_column: the column of the row hash, 32 bytes.
+        event_timestamp_column: the source's column of the time at which something was so: history by event time.
+        ttl: how long an event holds at most, "30d" or a timedelta; by event time alone.
+        on_same_time: what two events of one key and time mean: "replace", "error" or "keep"; by event time alone.
+
+    >>> SCD2(keys="customer_id", compare_columns=["email", "plan"]).mode
+    'scd2'
+    """
 
     mode = "scd2"
     _defaults: ClassVar[dict[str, Any]] = {

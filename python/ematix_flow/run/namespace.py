@@ -119,7 +119,7 @@ class PipelineNamespace:
     @overload
     def history(self, pipeline: str | Runnable, key: Any) -> KeyHistory: ...
     def history(self, pipeline: str | Runnable, key: Any = None) -> RunHistory | KeyHistory:
-        """The versions of a key, or past engine."""
+        """The versions of a key, or past runs."""
         found = _found(pipeline)
         if isinstance(found, str):
             if key is not None and not isinstance(key, Mapping):

@@ -208,7 +208,10 @@ def write_partitions(
             `lambda f, xs: client.gather(client.map(f, xs))`. It may call twice: one answer for each partition counts.
         schema: the columns, as a schema of pyarrow or a frame without rows; unless said, those of the first partition,
             which is opened here to look.
-        target, if_exists, dry_run, options: as for `conn.write_df`. A dry run writes the partitions, and loads none.
+        target: as for `conn.write_df`, and so are the next ones.
+        if_exists: "error" refuses a table that exists.
+        dry_run: write the partitions, and load none.
+        options: as in pipelines.toml.
 
     Raises:
         SpecError, DriftError, DataError, TargetError, ConnectError, LockedError: as it failed; nothing is loaded then.

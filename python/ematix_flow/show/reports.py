@@ -77,6 +77,43 @@ class RunReport(Report):
     rows_in = rows_inserted + rows_updated + rows_unchanged + rows_deduplicated + rows_skipped + rows_rejected.
     `duration_ms` is in milliseconds; `started_at` and `ended_at` have a zone, UTC. Where one reading loaded several
     targets, `targets` has a report of each, and the counts are their sums.
+
+    Attributes:
+        pipeline: its name.
+        run_id: by which the history, `flow logs` and `flow rewind` know the run.
+        status: "success", "failed", "refused", "locked", "skipped" or "cancelled".
+        committed: whether the load stands, also where a transform after it has failed.
+        path: "same_db", "staging" or "client_diff"; `path_reason` says why.
+        target: the table, `schema.table`.
+        duration_ms: from beginning to end, in milliseconds.
+        rows_in: what was read.
+        rows_inserted: new rows; in scd2 every version opened.
+        rows_updated: rows rewritten in place.
+        rows_unchanged: rows that are as they were, for which nothing is written.
+        rows_closed_out: every version closed.
+        rows_deleted: the keys among them that left the source.
+        rows_deduplicated: dropped by `on_duplicate="latest"`.
+        rows_skipped: read again and known, or NULL in the incremental column.
+        rows_rejected: put aside by an expectation.
+        rows_rehashed: current versions whose hash was computed anew.
+        watermark_before: from where it read, as the column's text; None without `incremental_column`.
+        watermark_after: how far it came.
+        parse_failures: by column, how many texts could not be read.
+        transforms: what ran after the commit.
+        warnings: what it did not fail by.
+        error: what it failed by; None of a success.
+
+    >>> from ematix_flow import Source, pipeline
+    >>> customers = Source.postgres_table("crm", "app", "customers")
+    >>> report = pipeline.sync(  # on a server
+    ...     source=customers,
+    ...     target="mart.customers",
+    ...     target_connection="warehouse",
+    ...     mode="merge",
+    ...     keys="customer_id",
+    ... )
+    >>> report.status, report.path, report.rows_in, report.rows_inserted
+    ('success', 'staging', 3, 3)
     """
 
     pipeline: str
@@ -217,7 +254,11 @@ class Step(Report):
 
 
 class Plan(Report):
-    """What a run will do, step by step, and why in that way. A run executes the same plan."""
+    """What a run will do, step by step, and why in that way. A run executes the same plan.
+
+    `changes` says what would become of definitions: `"+ …"` is created, `"~ …"` altered, `"! …"` has drifted. `steps` are in
+    the order in which they run, and `sql()` is all of their statements.
+    """
 
     pipeline: str
     mode: Mode
@@ -291,7 +332,7 @@ class Plan(Report):
 
 
 class ValidationReport(Report):
-    """What is wrong with a pipeline; `unchecked` is what only a database can tell."""
+    """What is wrong with a pipeline; `unchecked` is what only a database can tell. It is true where nothing is wrong."""
 
     ok: bool
     errors: list[ErrorInfo]
@@ -320,7 +361,7 @@ class ValidationReport(Report):
 
 
 class CheckReport(Report):
-    """Whether a history is sound. A violation's `code` is the invariant, its `context` has the key."""
+    """Whether a history is sound. A violation's `code` is the invariant, its `context` has the key. It is true where it is."""
 
     ok: bool
     violations: list[ErrorInfo]

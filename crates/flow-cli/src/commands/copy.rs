@@ -48,7 +48,7 @@ fn project_of(
         let mut error = FlowError::new(ErrorCode::DuplicateName, message)
             .hint(format!("give this run another --name, or use `flow run {name}`"));
         if let Some(place) = project.places.pipeline(name) {
-            error = error.at(place.clone());
+            error = error.at(place);
         }
         return Err(error.into());
     }

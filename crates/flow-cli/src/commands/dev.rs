@@ -8,7 +8,6 @@ use crate::project::{Outcome, Session};
 use crate::render::style::{FAINT, GOOD, paint};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use serde_json::json;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Does what was asked with the private server.
@@ -110,8 +109,19 @@ fn psql(server: &DevServer, database: Option<&str>, arguments: &[String]) -> Res
         None => own,
         Some(database) => on_database(&own, server, database)?,
     };
-    let error = command.args(arguments).exec();
+    let error = become_it(command.args(arguments));
     Ok(FlowError::new(ErrorCode::ConnectFailed, format!("psql cannot be started: {error}")))
+}
+
+#[cfg(unix)]
+fn become_it(command: &mut Command) -> std::io::Error {
+    std::os::unix::process::CommandExt::exec(command)
+}
+
+/// Nothing gets here where there is no server.
+#[cfg(not(unix))]
+fn become_it(_: &mut Command) -> std::io::Error {
+    std::io::ErrorKind::Unsupported.into()
 }
 
 /// The same command on another database of the server.

@@ -6,21 +6,25 @@ use crate::project::{self, Outcome, Session};
 use crate::render::lists::{self, Listed};
 use crate::selection;
 use ematix_flow_core::declare::fingerprint::fingerprint;
+use ematix_flow_core::declare::options::FirstRun;
 use ematix_flow_core::declare::{PipelineSpec, ProjectSpec};
+use ematix_flow_core::duration::Duration;
 use ematix_flow_core::schedule::{self, Schedule};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 /// Lists the pipelines that were asked for.
 pub fn list(session: &Session, args: &ListArgs) -> Outcome {
     let project = session.project()?;
     let selection = selection::choose(&project, &args.selection)?;
-    let listed: Vec<Listed> = selection
-        .names
-        .iter()
-        .map(|name| listed(&project, name, &project.pipelines[name], args.next))
-        .collect();
+    let mut clock = Clock::new(args.next.map_or(1, NonZeroUsize::get));
+    let mut listed = Vec::with_capacity(selection.names.len());
+    for name in &selection.names {
+        let spec = &project.pipelines[name];
+        listed.push(self::listed(&project, name, spec, args.next.is_some(), clock.next_slots(spec)));
+    }
     let console = &session.console;
     if listed.is_empty() && !project.pipelines.is_empty() && console.is_human() {
         console.tell("no pipeline is selected\n");
@@ -34,9 +38,8 @@ pub fn list(session: &Session, args: &ListArgs) -> Outcome {
     DONE
 }
 
-fn listed(project: &ProjectSpec, name: &str, spec: &PipelineSpec, next: Option<NonZeroUsize>) -> Listed {
+fn listed(project: &ProjectSpec, name: &str, spec: &PipelineSpec, all: bool, slots: &[Zoned]) -> Listed {
     let options = &spec.options;
-    let slots = next_slots(spec, next.map_or(1, NonZeroUsize::get));
     let every = options.every.as_ref().map(|every| format!("every {every}"));
     Listed {
         name: name.to_owned(),
@@ -44,7 +47,7 @@ fn listed(project: &ProjectSpec, name: &str, spec: &PipelineSpec, next: Option<N
         schedule: options.schedule.clone().or(every),
         timezone: options.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
         next: slots.first().map(|slot| slot.timestamp().to_string()),
-        next_slots: next.map(|_| slots.iter().map(in_its_zone).collect()),
+        next_slots: all.then(|| slots.iter().map(in_its_zone).collect()),
         source_connection: project::source_connection(spec).to_owned(),
         target_connection: project::target_connection(spec).to_owned(),
         target: project.target_names(name, spec).join(", "),
@@ -54,23 +57,41 @@ fn listed(project: &ProjectSpec, name: &str, spec: &PipelineSpec, next: Option<N
     }
 }
 
-/// The next slots of a schedule that can be read; a mistake in it is `validate`'s to report.
-fn next_slots(spec: &PipelineSpec, most: usize) -> Vec<Zoned> {
-    let options = &spec.options;
-    if options.enabled == Some(false) {
-        return Vec::new();
+/// A cron line or an interval in milliseconds, and the time zone.
+type Beat<'p> = (Option<&'p str>, Option<u64>, &'p str);
+
+/// The next slots of schedules, each looked up once: many pipelines have few schedules.
+struct Clock<'p> {
+    now: Timestamp,
+    most: usize,
+    known: HashMap<Beat<'p>, Vec<Zoned>>,
+}
+
+impl<'p> Clock<'p> {
+    fn new(most: usize) -> Clock<'p> {
+        Clock { now: Timestamp::now(), most, known: HashMap::new() }
     }
-    let timezone = options.timezone.as_deref().unwrap_or("UTC");
-    let first_run = options.first_run.unwrap_or_default();
-    let schedule = match (&options.schedule, &options.every) {
-        (Some(line), _) => Schedule::cron(line, timezone, first_run),
-        (None, Some(every)) => Schedule::every(every, timezone, first_run),
-        (None, None) => return Vec::new(),
-    };
-    let (Ok(schedule), Ok(zone)) = (schedule, schedule::zone(timezone)) else { return Vec::new() };
-    let first = schedule.next_after(Timestamp::now());
-    let slots = std::iter::successors(first, |slot| schedule.next_after(*slot));
-    slots.take(most).map(|slot| slot.to_zoned(zone.clone())).collect()
+
+    /// The next slots of a schedule that can be read; a mistake in it is `validate`'s to report.
+    fn next_slots(&mut self, spec: &'p PipelineSpec) -> &[Zoned] {
+        let options = &spec.options;
+        if options.enabled == Some(false) {
+            return &[];
+        }
+        let timezone = options.timezone.as_deref().unwrap_or("UTC");
+        let (line, every) = (options.schedule.as_deref(), options.every.as_ref());
+        let (now, most) = (self.now, self.most);
+        self.known.entry((line, every.map(Duration::milliseconds), timezone)).or_insert_with(|| {
+            let schedule = match (line, every) {
+                (Some(line), _) => Schedule::cron(line, timezone, FirstRun::default()),
+                (None, Some(every)) => Schedule::every(every, timezone, FirstRun::default()),
+                (None, None) => return Vec::new(),
+            };
+            let (Ok(schedule), Ok(zone)) = (schedule, schedule::zone(timezone)) else { return Vec::new() };
+            let slots = std::iter::successors(schedule.next_after(now), |slot| schedule.next_after(*slot));
+            slots.take(most).map(|slot| slot.to_zoned(zone.clone())).collect()
+        })
+    }
 }
 
 /// RFC 3339, with the offset of its zone.

@@ -14,8 +14,10 @@ use ematix_flow_core::declare::fingerprint::fingerprint;
 use ematix_flow_core::error::{ExitCode, Result};
 use ematix_flow_core::plan::{MarkKind, Plan};
 use ematix_flow_core::report::{PlanReport, PlannedPipeline};
-use ematix_flow_run::execute::{Engine, Request};
+use ematix_flow_run::execute::{Engine, KnownEngines, Request};
 use serde_json::json;
+use std::num::NonZeroUsize;
+use std::sync::mpsc;
 
 /// Plans with the facts of the databases.
 pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
@@ -39,8 +41,43 @@ pub fn preview(session: &Session, args: &PlanArgs) -> Outcome {
     let (engine, selection) = prepared(session.engine()?, args)?;
     let request = Request { full_scan: args.full_scan, ..project::offline_request(args.overrides.options()) };
     let mut answer = Answer::to(session, args, &engine, "preview");
-    selection.names.iter().for_each(|name| answer.add(name, engine.preview(name, &request)));
+    previews(&engine, &selection.names, &request, |name, plan| answer.add(name, plan));
     answer.end(&selection)
+}
+
+/// So many plans are made at a time, by one thread; a few are not worth another.
+const AT_ONCE: usize = 64;
+
+/// Plans pipelines on every core, and gives the plans in the order of the pipelines. No thread is more than two batches
+/// ahead, so that ten thousand plans are never held.
+fn previews(engine: &Engine, names: &[String], request: &Request, mut each: impl FnMut(&str, Result<Plan>)) {
+    let known = &KnownEngines::default();
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // What calls functions of Python calls them one after the other.
+    let threads = if engine.project().called.is_empty() { cores.min(names.len() / AT_ONCE) } else { 1 };
+    if threads < 2 {
+        return names.iter().for_each(|name| each(name, engine.preview(name, request, known)));
+    }
+    std::thread::scope(|scope| {
+        let begin = |first| {
+            let (sender, made) = mpsc::sync_channel::<Vec<Result<Plan>>>(1);
+            scope.spawn(move || {
+                for batch in names.chunks(AT_ONCE).skip(first).step_by(threads) {
+                    let plans = batch.iter().map(|name| engine.preview(name, request, known)).collect();
+                    if sender.send(plans).is_err() {
+                        return;
+                    }
+                }
+            });
+            made
+        };
+        let made: Vec<mpsc::Receiver<_>> = (0..threads).map(begin).collect();
+        for (batch, made) in names.chunks(AT_ONCE).zip(made.iter().cycle()) {
+            // A thread that ends too early has panicked, which the scope tells.
+            let Ok(plans) = made.recv() else { return };
+            batch.iter().zip(plans).for_each(|(name, plan)| each(name, plan));
+        }
+    });
 }
 
 fn prepared(engine: Engine, args: &PlanArgs) -> Result<(Engine, Selection), project::Failure> {

@@ -27,7 +27,7 @@ pub fn show(session: &Session, args: &ShowArgs) -> Outcome {
     let variables = variables(&project, &args.name);
     let console = &session.console;
     if console.is_human() {
-        let place = project.places.pipeline(&args.name).map(line_of);
+        let place = project.places.pipeline(&args.name).as_ref().map(line_of);
         let head = match &place {
             Some(place) => format!("{}  {place}", args.name),
             None => args.name.clone(),
@@ -80,7 +80,7 @@ fn all_settings(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> Vec<S
         project
             .places
             .find(&format!("{}.{option}", Places::path("pipelines", name)))
-            .map_or_else(|| "given".to_owned(), origin)
+            .map_or_else(|| "given".to_owned(), |place| origin(&place))
     };
     let mut all = vec![
         Setting { name: "source".to_owned(), value: Some(source(project, name, spec)), from: from("source") },
@@ -133,7 +133,7 @@ fn of_part(project: &ProjectSpec, part: &PipelineSpec, from: &str) -> Vec<Settin
 
 fn source(project: &ProjectSpec, name: &str, spec: &PipelineSpec) -> String {
     let connection = project::source_connection(spec);
-    if project.called.iter().any(|called| called == name) {
+    if project.called.contains(name) {
         return format!("{connection}: what its function answers");
     }
     let own = |source: &SourceSpec| {

@@ -61,7 +61,7 @@ impl Annotations<'_> {
                 let level = if harmless { Level::Notice } else { Level::Warning };
                 let lines: Vec<String> = marks.iter().map(|mark| with_risk(mark)).collect();
                 let title = format!("{name}: {kind} {target}");
-                text.push_str(&self.annotation(level, self.place(name), &title, &lines.join("\n")));
+                text.push_str(&self.annotation(level, self.place(name).as_ref(), &title, &lines.join("\n")));
             }
             for warning in unsaid_warnings(plan) {
                 text.push_str(&self.warning(name, warning));
@@ -80,11 +80,17 @@ impl Annotations<'_> {
     }
 
     fn warning(&self, pipeline: &str, warning: &str) -> String {
-        self.annotation(Level::Warning, self.place(pipeline), &format!("{pipeline}: warning"), warning)
+        self.annotation(
+            Level::Warning,
+            self.place(pipeline).as_ref(),
+            &format!("{pipeline}: warning"),
+            warning,
+        )
     }
 
     fn error(&self, error: &FlowError, pipeline: Option<&str>) -> String {
-        let place = error.location.as_deref().or_else(|| self.place(pipeline?));
+        let of_pipeline = pipeline.and_then(|pipeline| self.place(pipeline));
+        let place = error.location.as_deref().or(of_pipeline.as_ref());
         let title = match pipeline {
             Some(pipeline) => format!("{pipeline}: {}", error.code),
             None => error.code.to_string(),
@@ -92,7 +98,7 @@ impl Annotations<'_> {
         self.annotation(Level::Error, place, &title, &words(error))
     }
 
-    fn place(&self, pipeline: &str) -> Option<&Location> {
+    fn place(&self, pipeline: &str) -> Option<Location> {
         self.places.pipeline(pipeline)
     }
 

@@ -24,7 +24,7 @@ impl Check<'_> {
                 QualifiedName::new(schema, table.name.as_deref().unwrap_or(key)).ok()
             };
             let Some(mut expected) = self.keep(&part, Expected::read(written, &declared)) else { continue };
-            expected.place = project.places.find(&format!("{}.{part}", self.path)).cloned();
+            expected.place = project.places.find(&format!("{}.{part}", self.path));
             if let Some(Target::Declared(table)) = target {
                 self.fits_table(&part, &expected, table);
             }

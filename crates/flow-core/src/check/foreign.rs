@@ -125,8 +125,9 @@ impl Check<'_> {
 
     /// A query of Postgres has no watermark of its own: the load adds it.
     pub(super) fn has_no_watermark(&mut self, part: &str, text: &str) {
-        let named =
-            crate::query::numbered(text).is_ok_and(|(_, names)| names.iter().any(|name| name == WATERMARK));
+        let named = text.contains(WATERMARK)
+            && crate::query::numbered(text)
+                .is_ok_and(|(_, names)| names.iter().any(|name| name == WATERMARK));
         if text.contains(':') && named {
             let error = FlowError::new(ErrorCode::UnknownVariable, "`:watermark` refers to nothing");
             self.fail(

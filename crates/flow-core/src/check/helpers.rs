@@ -15,7 +15,7 @@ impl Check<'_> {
             for error in misfits(helper.as_ref(), options) {
                 self.fail(&part, error);
             }
-            let place = self.project.places.find(&format!("{}.{part}", self.path)).cloned();
+            let place = self.project.places.find(&format!("{}.{part}", self.path));
             steps.push(Step { helper, place });
         }
         steps

@@ -191,17 +191,21 @@ pub struct Incremental {
     pub late_commits: LateCommits,
 }
 
-/// Time limits of a run.
+/// Time limits of a run, and of what is remembered of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// How long to wait for the target's lock.
     pub lock_timeout: Duration,
     /// How long one statement may take.
     pub statement_timeout: Option<Duration>,
+    /// How long a source whose rows have begun to come may send none; zero: as long as it likes.
+    pub read_timeout: Duration,
     /// How long the whole run may take.
     pub run_timeout: Option<Duration>,
     /// How long a run that gives no sign of life is believed.
     pub lease: Duration,
+    /// How long runs are remembered that have ended; without it, for ever.
+    pub history_keep: Option<Duration>,
 }
 
 /// The keys that a declaration gives where a pipeline says none: the natural key, else the primary key.
@@ -237,7 +241,7 @@ impl Check<'_> {
 
     pub(crate) fn fail_at(&mut self, path: &str, error: FlowError) {
         self.errors.push(match self.project.places.find(path) {
-            Some(place) => error.at(place.clone()),
+            Some(place) => error.at(place),
             None => error,
         });
     }

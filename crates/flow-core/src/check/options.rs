@@ -6,14 +6,19 @@ use crate::error::{ErrorCode, FlowError};
 use crate::schedule::{self, Schedule};
 use crate::sql::Ident;
 
+/// What is remembered for less than this is of no use to anybody.
+const HOUR: u64 = 3_600_000;
+
 impl Limits {
     /// What options say, right or wrong.
     pub fn of(options: &PipelineOptions) -> Limits {
         Limits {
             lock_timeout: options.lock_timeout(),
             statement_timeout: options.statement_timeout.clone(),
+            read_timeout: options.read_timeout(),
             run_timeout: options.run_timeout.clone(),
             lease: options.lease(),
+            history_keep: options.history_keep.clone(),
         }
     }
 }
@@ -109,6 +114,13 @@ impl Check<'_> {
                 "lease",
                 error.hint("it is renewed four times in its length: give the network time to answer"),
             );
+        }
+        if let Some(keep) = options.history_keep.as_ref().filter(|keep| keep.milliseconds() < HOUR) {
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("history_keep = \"{keep}\" is shorter than an hour"),
+            );
+            self.fail("history_keep", error.hint("say for how long you look back: \"90d\""));
         }
         Limits::of(options)
     }

@@ -52,9 +52,8 @@ impl Check<'_> {
             });
             match Chain::read(&full.normalize, &data_type) {
                 Ok(chain) if !full.normalize.is_empty() => {
-                    let place = |index| {
-                        self.project.places.find(&format!("{}.{part}.normalize.{index}", self.path)).cloned()
-                    };
+                    let place =
+                        |index| self.project.places.find(&format!("{}.{part}.normalize.{index}", self.path));
                     let places = (0..full.normalize.len()).map(place).collect();
                     cleaning.push((ident.clone(), chain.at(places)));
                 }

@@ -113,6 +113,10 @@ fn two_passwords(name: &str) -> FlowError {
 /// # Errors
 /// `unknown_connection` with every place that was searched, and what is wrong with the user's own file.
 pub fn declared(name: &str, project: &ProjectSpec, environment: &dyn Environment) -> Result<()> {
+    let said = [of_environment(name, project), of_files(name, project)];
+    if said.into_iter().flatten().any(|side| leads_somewhere(side.spec)) {
+        return Ok(());
+    }
     locate(name, project, &UserFile::new(environment), environment).map(|_| ())
 }
 
@@ -256,7 +260,7 @@ fn unknown(
         )),
     };
     match project.places.get(&Places::path("connections", name)) {
-        Some(place) if declared => error.at(place.clone()),
+        Some(place) if declared => error.at(place),
         _ => error,
     }
 }
@@ -302,11 +306,11 @@ impl Found<'_> {
         match self {
             Found::Variable { name, .. } => name.clone(),
             Found::Project(declared) => {
-                let file = declared.places.get(&declared.section()).map(|place| place.file.as_str());
-                let file = file.unwrap_or("the project");
+                let file = declared.places.get(&declared.section()).map(|place| place.file);
+                let file = file.unwrap_or_else(|| "the project".to_owned());
                 match declared.environment {
                     Some(environment) => format!("{file} [environments.{environment}]"),
-                    None => file.to_owned(),
+                    None => file,
                 }
             }
             Found::User(_) => USER_FILE_SHOWN.to_owned(),
@@ -431,12 +435,12 @@ impl Declared<'_> {
     /// The directory of the file in which a parameter stands.
     fn directory(&self, parameter: &str) -> PathBuf {
         let place = self.places.find(&self.path(parameter));
-        place.and_then(|place| Path::new(&place.file).parent()).unwrap_or(Path::new("")).to_owned()
+        place.and_then(|place| Path::new(&place.file).parent().map(Path::to_owned)).unwrap_or_default()
     }
 
     fn place(&self, error: FlowError, parameter: &str) -> FlowError {
         match self.places.find(&self.path(parameter)) {
-            Some(place) => error.at(place.clone()),
+            Some(place) => error.at(place),
             None => error.detail(format!("connection `{}`", self.name)),
         }
     }

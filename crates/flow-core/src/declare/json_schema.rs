@@ -1,6 +1,8 @@
 //! The JSON Schema of `pipelines.toml`, made from the types that read it. Editors use it for
 //! completion, the reader of the file for the shape of every value, so that the two never disagree.
 
+mod examples;
+
 use super::options::{MODES, Mode, OPTIONS, PipelineOptions, Support};
 use super::{ConnectionSpec, FeatureSpec, Names, ScalarSpec, SourceSpec, TableSpec, TransformSpec};
 use indexmap::IndexMap;
@@ -112,9 +114,23 @@ struct TargetSection {
     target: String,
 }
 
+/// Where the schema can be had, which is its name.
+const ID: &str = "https://json.schemastore.org/ematix-flow.json";
+
 /// The JSON Schema of `pipelines.toml`.
 pub fn json_schema() -> Value {
     let mut document = document().clone();
+    // Which dialect it is written in and what it is called come first, as people look for them there.
+    let object = document.as_object_mut().expect("a schema is an object");
+    for (place, name) in ["$schema", "$id", "title", "description"].into_iter().enumerate() {
+        let value = object.shift_remove(name).unwrap_or_else(|| json!(ID));
+        object.shift_insert(place, name.to_owned(), value);
+    }
+    for (definition, property, example) in examples::EXAMPLES {
+        for section in sections_of(definition) {
+            document["$defs"][section]["properties"][property]["examples"] = json!([toml_value(example)]);
+        }
+    }
     // The reader has put several targets apart before it holds a pipeline against its type.
     let pipeline = &mut document["$defs"]["PipelineSection"];
     pipeline["required"] = json!(["source"]);
@@ -122,6 +138,15 @@ pub fn json_schema() -> Value {
     // One of Python's is a function, and has none.
     document["$defs"]["TransformSpec"]["required"] = json!(["sql"]);
     document
+}
+
+/// Where the properties of a definition stand: some are repeated in others.
+fn sections_of(definition: &'static str) -> Vec<&'static str> {
+    match definition {
+        "PipelineOptions" => vec!["PipelineOptions", "PipelineSection", "TargetSection"],
+        "TableSpec" => vec!["TableSpec", "FeatureSection"],
+        _ => vec![definition],
+    }
 }
 
 /// The same, made once.

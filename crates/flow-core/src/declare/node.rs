@@ -2,6 +2,7 @@
 //! reader judges both.
 
 use crate::error::Location;
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Visitor};
@@ -75,9 +76,10 @@ pub enum Value {
     Table(Table),
 }
 
-/// Values by their names, in the order in which they were written.
+/// Values by their names, in the order in which they were written. A project has a hundred thousand of them: hashed
+/// quickly, still with a seed.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Table(IndexMap<String, Field>);
+pub struct Table(IndexMap<String, Field, RandomState>);
 
 /// A value under its name.
 #[derive(Clone, Debug, PartialEq)]

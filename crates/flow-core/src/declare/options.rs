@@ -98,6 +98,8 @@ options! {
     current_flag: String, of Columns, for [Scd2], default "is_current";
     /// Column of the row hash.
     hash_column: String, of Columns, for [Scd2], default "row_hash";
+    /// Whether a version has the hash of what is compared: `emx1`, or `none`. Unless said, none in a new table of DuckDB.
+    row_hash: RowHash, for [Scd2];
     /// Column that marks a deleted row (merge), or an event that deletes (scd2 by event time).
     deleted_flag: String, of Columns, for [Merge, Scd2], default "is_deleted";
     /// Column of the time at which something happened: versions begin and end by it, not by when they are loaded.
@@ -136,11 +138,16 @@ options! {
     /// How long one statement may take.
     statement_timeout: Duration,
         flag "LENGTH" "How long one statement may take";
+    /// How long a source whose rows have begun to come may send none; `0s` for as long as it likes.
+    read_timeout: Duration, default "10m",
+        flag "LENGTH" "How long a source may send no row once some have come: 10m; 0s for ever";
     /// How long the whole run may take.
     run_timeout: Duration,
         flag "LENGTH" "How long the whole run may take";
     /// How long a run that gives no sign of life is believed.
     lease: Duration, default "60s";
+    /// How long runs are remembered that have ended, with their steps and slots; without it, for ever.
+    history_keep: Duration;
     /// Five-field cron line.
     schedule: String, of Schedule;
     /// Interval instead of a cron line, counted from midnight.

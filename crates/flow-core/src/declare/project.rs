@@ -1,15 +1,16 @@
 //! Everything that a project declares, and where each part was written.
 
 use super::for_each::{Member, Question};
+use super::places::Places;
 use super::variables::Variables;
 use super::{ConnectionSpec, FeatureSpec, PipelineOptions, PipelineSpec, TableSpec, TransformSpec};
 use crate::engine::Foreign;
-use crate::error::{ErrorCode, FlowError, Location};
+use crate::error::{ErrorCode, FlowError};
 use crate::sql::QualifiedName;
 use indexmap::IndexMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Everything that the files of a project declare.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,7 +33,7 @@ pub struct ProjectSpec {
     /// stands for its first.
     pub together: IndexMap<String, IndexMap<String, PipelineSpec>>,
     /// Pipelines whose query a function of Python answers, once per plan.
-    pub called: Vec<String>,
+    pub called: HashSet<String>,
     /// The files that it was read from, in their order.
     pub files: Vec<String>,
     /// Where each part was written.
@@ -67,85 +68,17 @@ pub struct EnvironmentSpec {
     pub connections: IndexMap<String, ConnectionSpec>,
 }
 
-/// Where things were written, by path: `pipelines.customers.mode`, `tables.dim.columns.email`. A name with dots stands
-/// in quotes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Places(HashMap<String, Location>);
-
-/// A name in a path, which its dots do not divide.
-fn part(name: &str) -> String {
-    if name.contains('.') { quoted(name) } else { name.to_owned() }
-}
-
 /// A name in quotes, as TOML has it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-impl Places {
-    /// The path of what has a name: `pipelines.customers`, `pipelines."a.b"`.
-    pub fn path(of: &str, name: &str) -> String {
-        format!("{of}.{}", part(name))
-    }
-
-    /// The place of a pipeline.
-    pub fn pipeline(&self, name: &str) -> Option<&Location> {
-        self.find(&Places::path("pipelines", name))
-    }
-
-    /// Remembers a place.
-    pub fn insert(&mut self, path: impl Into<String>, location: Location) {
-        self.0.insert(path.into(), location);
-    }
-
-    /// The place of a path, or of the nearest part of it that is known:
-    /// an option that was not written leads to its pipeline.
-    pub fn find(&self, path: &str) -> Option<&Location> {
-        let mut path = path;
-        loop {
-            if let Some(location) = self.0.get(path) {
-                return Some(location);
-            }
-            path = &path[..path.rfind('.')?];
-        }
-    }
-
-    /// Says that a path was written where another was, with all that lies in it.
-    pub(crate) fn put(&mut self, path: &str, from: &str) {
-        let inside = format!("{path}.");
-        self.0.retain(|known, _| known != path && !known.starts_with(&inside));
-        for (rest, place) in self.inside(from) {
-            self.0.insert(format!("{path}{rest}"), place);
-        }
-    }
-
-    /// The place of exactly this path.
-    pub fn get(&self, path: &str) -> Option<&Location> {
-        self.0.get(path)
-    }
-
-    /// The places of a path and of what lies in it, each with the rest of its path.
-    pub(crate) fn inside(&self, path: &str) -> Vec<(String, Location)> {
-        let inside = format!("{path}.");
-        self.0
-            .iter()
-            .filter(|(known, _)| *known == path || known.starts_with(&inside))
-            .map(|(known, place)| (known[path.len()..].to_owned(), place.clone()))
-            .collect()
-    }
-
-    /// Adds the places of another file.
-    pub fn extend(&mut self, other: Places) {
-        self.0.extend(other.0);
-    }
-}
-
-/// Tables by the name under which pipelines refer to them; a qualified name finds them too.
+/// Tables by the name under which pipelines refer to them; a qualified name finds them too. A clone copies nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
-    by_key: IndexMap<String, TableSpec>,
+    by_key: Arc<IndexMap<String, TableSpec>>,
     /// Made when it is first asked, and again after a change: schema and name to the table's place in the list.
-    by_name: OnceLock<HashMap<(String, String), usize>>,
+    by_name: OnceLock<Arc<HashMap<(String, String), usize>>>,
 }
 
 impl Tables {
@@ -159,7 +92,7 @@ impl Tables {
                 let name = table.name.as_deref().unwrap_or(key);
                 by_name.entry((schema.to_owned(), name.to_owned())).or_insert(index);
             }
-            by_name
+            Arc::new(by_name)
         });
         let index = by_name.get(&(schema.to_owned(), name.to_owned()))?;
         self.by_key.get_index(*index).map(|(key, table)| (key.as_str(), table))
@@ -183,7 +116,7 @@ impl Deref for Tables {
 impl DerefMut for Tables {
     fn deref_mut(&mut self) -> &mut IndexMap<String, TableSpec> {
         self.by_name = OnceLock::new();
-        &mut self.by_key
+        Arc::make_mut(&mut self.by_key)
     }
 }
 
@@ -192,7 +125,7 @@ impl IntoIterator for Tables {
     type IntoIter = indexmap::map::IntoIter<String, TableSpec>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.by_key.into_iter()
+        Arc::unwrap_or_clone(self.by_key).into_iter()
     }
 }
 
@@ -264,6 +197,36 @@ impl ProjectSpec {
         }
     }
 
+    /// The project as one of its pipelines sees it, without the others. It costs little, however many there are.
+    pub fn seen_by(&self, pipeline: &str) -> ProjectSpec {
+        fn own<T: Clone>(of: &IndexMap<String, T>, pipeline: &str) -> IndexMap<String, T> {
+            of.get_key_value(pipeline).map(|(name, own)| (name.clone(), own.clone())).into_iter().collect()
+        }
+        let among = |names: &[String]| names.iter().filter(|name| *name == pipeline).cloned().collect();
+        ProjectSpec {
+            connections: self.connections.clone(),
+            tables: self.tables.clone(),
+            pipelines: own(&self.pipelines, pipeline),
+            defaults: self.defaults.clone(),
+            transforms: self.transforms.clone(),
+            functions: self.functions.clone(),
+            python: self.python.clone(),
+            together: own(&self.together, pipeline),
+            called: self.called.get(pipeline).into_iter().cloned().collect(),
+            files: self.files.clone(),
+            places: self.places.clone(),
+            environment: self.environment.clone(),
+            variables: self.variables.clone(),
+            each: own(&self.each, pipeline),
+            asked: self.asked,
+            unasked: self.unasked.clone(),
+            members: own(&self.members, pipeline),
+            foreign: self.foreign.clone(),
+            identified: among(&self.identified),
+            used_variables: own(&self.used_variables, pipeline),
+        }
+    }
+
     /// Remembers which variables a pipeline names.
     pub(crate) fn uses(&mut self, pipeline: &str, variables: Vec<String>) {
         if variables.is_empty() {
@@ -306,7 +269,7 @@ impl ProjectSpec {
                 error = error.detail(format!("first at {}:{}", first.file, first.line));
             }
             error = match other.places.find(&path) {
-                Some(place) => error.at(place.clone()),
+                Some(place) => error.at(place),
                 None => error,
             };
             (sections, name.clone(), error)

@@ -191,6 +191,9 @@ impl<'v> Scope<'v> {
     /// # Errors
     /// A variable that there is not, and an identifier that is none.
     pub fn query(&self, text: &str, used: &mut Vec<String>) -> Result<String, Box<Unfilled>> {
+        if !text.contains([':', '{']) {
+            return Ok(text.to_owned());
+        }
         // The first that is wrong, with the part of the text that it is.
         let wrong = std::cell::RefCell::new(None);
         let seen = std::cell::RefCell::new(Vec::new());

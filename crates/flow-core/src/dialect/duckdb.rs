@@ -163,6 +163,11 @@ impl Dialect for DuckDb {
         sql!("{now}()", now = system("now"))
     }
 
+    /// Five times what the rows themselves cost; values are compared.
+    fn keeps_row_hash(&self) -> bool {
+        false
+    }
+
     fn clock(&self) -> Sql {
         // Every function of time says when the transaction began; a UUID of version 7 is made from the clock, of
         // which it keeps milliseconds.

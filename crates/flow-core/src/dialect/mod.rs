@@ -218,6 +218,11 @@ pub trait Dialect: Quote + Send + Sync {
     /// A column that this transaction has filled is never NULL from here on.
     fn set_not_null(&self, table: &QualifiedName, column: &Ident) -> Sql;
 
+    /// Whether a history has row hashes unless said: where they cost little beside the rows.
+    fn keeps_row_hash(&self) -> bool {
+        true
+    }
+
     /// A column type for instants.
     fn instant_type(&self) -> DataType {
         DataType::TimestampTz

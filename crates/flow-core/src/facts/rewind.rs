@@ -99,6 +99,8 @@ pub struct RewindFacts {
     pub to: PastRun,
     /// What the runs since have written.
     pub since: Written,
+    /// How many of them are no longer remembered.
+    pub forgotten: i64,
     /// Every declaration that the target had, in their order.
     pub declarations: Vec<PastDeclaration>,
     /// The watermarks of those who load it.

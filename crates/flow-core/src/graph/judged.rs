@@ -97,7 +97,7 @@ fn meant(project: &ProjectSpec, of: &str, name: &str) -> Meant {
     }
     if project.unasked.iter().any(|glob| covers(glob, name)) {
         Meant::Elsewhere
-    } else if project.places.get(&Places::path("pipelines", name)).is_some() {
+    } else if project.places.at(&Places::path("pipelines", name)).is_some() {
         Meant::LeftOut
     } else {
         Meant::Nothing
@@ -139,13 +139,13 @@ fn needs_freshness(spec: &PipelineSpec, before: &PipelineSpec) -> bool {
 }
 
 /// Where a name stands in the `after` of a pipeline.
-fn place<'p>(project: &'p ProjectSpec, name: &str, number: usize) -> Option<&'p Location> {
+fn place(project: &ProjectSpec, name: &str, number: usize) -> Option<Location> {
     project.places.find(&format!("{}.after.{number}", Places::path("pipelines", name)))
 }
 
-fn located(error: FlowError, place: Option<&Location>) -> FlowError {
+fn located(error: FlowError, place: Option<Location>) -> FlowError {
     match place {
-        Some(place) => error.at(place.clone()),
+        Some(place) => error.at(place),
         None => error,
     }
 }
@@ -157,7 +157,7 @@ fn unknown(project: &ProjectSpec, name: &str, number: usize, before: &str) -> Fl
     );
     let near = did_you_mean(before, project.pipelines.keys().map(String::as_str));
     let label = near.map(|near| format!("did you mean `{near}`?"));
-    let mut place = place(project, name, number).cloned();
+    let mut place = place(project, name, number);
     let error = match (label, place.as_mut().and_then(|place| place.excerpt.as_mut())) {
         (Some(label), Some(excerpt)) => {
             excerpt.label = Some(label);
@@ -166,7 +166,7 @@ fn unknown(project: &ProjectSpec, name: &str, number: usize, before: &str) -> Fl
         (Some(label), None) => error.hint(label),
         (None, _) => error.hint("`after` takes whole names of pipelines, no globs; `flow list` shows all"),
     };
-    located(error, place.as_ref())
+    located(error, place)
 }
 
 fn without_freshness(project: &ProjectSpec, name: &str, number: usize, before: &str) -> FlowError {

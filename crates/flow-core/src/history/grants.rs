@@ -8,13 +8,17 @@ pub const TO_THE_ROLE: &str = " TO the role";
 /// What a run does with every table of the metadata.
 pub const ON_EACH_TABLE: [&str; 3] = ["SELECT", "INSERT", "UPDATE"];
 
-/// The tables from which a run takes rows away: its own entry where files or usage turn out to be wrong, and what the
-/// ledger of an append from a watermark needs no longer.
-pub fn deleted_from(has_watermark: bool) -> &'static [&'static str] {
-    match has_watermark {
-        true => &["run_history", "append_seen"],
-        false => &["run_history"],
+/// The tables from which a run takes rows away: its own entry where files or usage turn out to be wrong, what the ledger of
+/// an append from a watermark needs no longer, and what is old where old runs are forgotten.
+pub fn deleted_from(has_watermark: bool, forgets: bool) -> Vec<&'static str> {
+    let mut tables = vec!["run_history"];
+    if has_watermark {
+        tables.push("append_seen");
     }
+    if forgets {
+        tables.extend(["run_steps", "slots"]);
+    }
+    tables
 }
 
 /// The GRANT of the schema, without the role.

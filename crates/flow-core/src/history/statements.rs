@@ -1,4 +1,4 @@
-//! The named statements of `queries.sql`, `rewind.sql` and `slots.sql`, split at first use.
+//! The named statements of `queries.sql`, `rewind.sql`, `slots.sql` and `forget.sql`, split at first use.
 //!
 //! A statement begins with `-- name: NAME(parameter kind, …)`; other lines that begin with `--` are for readers. In its
 //! text, `:parameter` is a value, `{parameter}` a piece of SQL, and a table of ours stands by its plain name, which the
@@ -11,8 +11,15 @@ use crate::sql::{Hole, Ident, Literal, QualifiedName, Sql};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-const QUERIES: &str =
-    concat!(include_str!("queries.sql"), "\n", include_str!("rewind.sql"), "\n", include_str!("slots.sql"));
+const QUERIES: &str = concat!(
+    include_str!("queries.sql"),
+    "\n",
+    include_str!("rewind.sql"),
+    "\n",
+    include_str!("slots.sql"),
+    "\n",
+    include_str!("forget.sql")
+);
 
 /// What DuckDB words in its own way.
 const OF_DUCKDB: &str = concat!(
@@ -20,7 +27,9 @@ const OF_DUCKDB: &str = concat!(
     "\n",
     include_str!("duckdb/rewind.sql"),
     "\n",
-    include_str!("duckdb/slots.sql")
+    include_str!("duckdb/slots.sql"),
+    "\n",
+    include_str!("duckdb/forget.sql")
 );
 
 static STATEMENTS: LazyLock<BTreeMap<&str, Named>> = LazyLock::new(|| read(QUERIES, OF_DUCKDB));
@@ -212,7 +221,7 @@ macro_rules! statement {
 enum Piece {
     Text(&'static str),
     /// A table of ours.
-    Table(&'static str),
+    Table(QualifiedName),
     /// `:parameter`.
     Value(&'static str),
     /// `{parameter}`.
@@ -246,9 +255,7 @@ fn worded(pieces: &[Piece], name: &str, values: &[(&str, Value)]) -> Sql {
     for piece in pieces {
         match piece {
             Piece::Text(text) => out.push(&Sql::text(text)),
-            Piece::Table(table) => {
-                out.push(&QualifiedName { schema: Ident::fixed(SCHEMA), name: Ident::fixed(table) });
-            }
+            Piece::Table(table) => out.push(table),
             Piece::Value(parameter) | Piece::Sql(parameter) => {
                 let given = values.iter().find(|(given, _)| given == parameter);
                 let (_, value) = given.unwrap_or_else(|| panic!("{name} is given {parameter}"));
@@ -336,7 +343,8 @@ fn split_line(line: &'static str, out: &mut Vec<Piece>) {
             }
             _ if rest.starts_with("ematix_flow.") => {
                 let name = word(at + SCHEMA.len() + 1);
-                (Piece::Table(name), SCHEMA.len() + 1 + name.len())
+                let table = QualifiedName { schema: Ident::fixed(SCHEMA), name: Ident::fixed(name) };
+                (Piece::Table(table), SCHEMA.len() + 1 + name.len())
             }
             _ => {
                 at += rest.chars().next().map_or(1, char::len_utf8);
@@ -408,8 +416,8 @@ mod tests {
                         found.push(format!("{name}: a comment behind SQL"))
                     }
                     Piece::Text(_) => {}
-                    Piece::Table(table) if known.contains(table) => {}
-                    Piece::Table(table) => found.push(format!("{name}: no table {table}")),
+                    Piece::Table(table) if known.contains(&table.name.as_str()) => {}
+                    Piece::Table(table) => found.push(format!("{name}: no table {}", table.name)),
                     Piece::Value(parameter) | Piece::Sql(parameter) => {
                         unused.retain(|unused| unused != parameter);
                         let kind = named.parameters.iter().find(|(known, _)| known == parameter);

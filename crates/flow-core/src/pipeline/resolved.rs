@@ -31,9 +31,9 @@ pub struct LoadColumn {
 /// How the source's rows are reached.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rows {
-    /// A plain table whose unique index proves what guards would ask: it may be read again within one statement.
+    /// A plain table that may be read again: within one statement, or in another where the engine gives the same rows.
     Direct(Relation),
-    /// A table of intermediate rows.
+    /// A table of intermediate rows; the target itself, where they come straight into it.
     Stage(QualifiedName),
     /// Only the changes reach the target: the client compares.
     Compared,
@@ -102,7 +102,9 @@ impl<'a> Resolved<'a> {
             .hint("a target is an ordinary or a partitioned table: choose another name"));
         }
         let (mut keys, mut keys_reason) = keys::resolve(pipeline, &table, keys_of)?;
-        let managed = pipeline.strategy.managed_columns(&table);
+        let live = facts.target.live.as_ref();
+        let mut managed = pipeline.strategy.managed_columns(&table);
+        managed.retain(|column| pipeline.strategy.keeps(&column.name, live, dialect));
         let types = columns::types(pipeline, &table, &managed, facts, dialect)?;
         let (columns, left_out) = columns::filled(pipeline, &table, &managed, &types, facts, dialect)?;
         if let Some(key) = keys.iter().find(|key| !columns.iter().any(|column| column.name == **key)) {
@@ -203,6 +205,12 @@ impl<'a> Resolved<'a> {
     /// Triggers and rules that fire when rows of the target are written: they may skip rows or change them.
     pub fn triggers(&self) -> &[String] {
         self.facts.target.live.as_ref().map_or(&[], |live| &live.triggers)
+    }
+
+    /// Whether the source is the target's own table, read whole.
+    pub fn reads_its_target(&self) -> bool {
+        let target = sql!("{target}", target = self.table.name).to_text(self.dialect).to_lowercase();
+        self.facts.source.relation.as_ref().is_some_and(|relation| relation.sql.to_lowercase() == target)
     }
 
     /// Whether the target has the column already.

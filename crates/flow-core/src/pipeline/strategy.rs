@@ -30,6 +30,10 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
     }
     /// The columns that it keeps beside the declared ones.
     fn managed_columns(&self, table: &Table) -> Vec<Column>;
+    /// Whether it keeps one of them in this table, as it stands or of this engine.
+    fn keeps(&self, _column: &Ident, _live: Option<&LiveTable>, _dialect: &dyn Dialect) -> bool {
+        true
+    }
     /// Whether it fills a declared column that the source lacks.
     fn fills(&self, column: &Ident) -> bool {
         let _ = column;
@@ -56,6 +60,10 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
     /// The columns in which such a row is as the source has it.
     fn mirrored(&self, load: &Resolved<'_>) -> Vec<Ident> {
         load.compared.clone()
+    }
+    /// Whether rows that come from elsewhere may come into the target itself: all that it does with them is insert them.
+    fn takes_rows_straight(&self, _load: &Resolved<'_>) -> bool {
+        false
     }
     /// How it wants the source's rows.
     fn reading(&self, load: &Resolved<'_>) -> ReadingNeed;

@@ -1,6 +1,6 @@
 //! Collects steps, marks and notes while a plan is made.
 
-use super::{Action, Answer, Blame, Condition, Mark, Phase, PhaseName, Step, StepKind, Subject};
+use super::{Action, Answer, Blame, Bring, Condition, Mark, Phase, PhaseName, Step, StepKind, Subject};
 use crate::dialect::Dialect;
 use crate::engine::Ends;
 use crate::run_value::RunValue;
@@ -100,6 +100,11 @@ impl<'a> PlanBuilder<'a> {
     }
 
     /// Adds a step in which rows pass the client.
+    pub fn bring(&mut self, kind: StepKind, purpose: impl Into<String>, bring: Bring, answer: Answer) {
+        self.add(kind, purpose.into(), Action::Bring(bring), answer, None);
+    }
+
+    /// Adds a step in which rows pass through the client.
     pub fn transfer(&mut self, kind: StepKind, purpose: impl Into<String>, action: Action) {
         self.add(kind, purpose.into(), action, Answer::Ignore, None);
     }

@@ -389,6 +389,8 @@ pub struct Bring {
     pub into: QualifiedName,
     /// The columns in their order, as the target takes them.
     pub columns: Vec<(String, TypeFacts)>,
+    /// The id of the run, where each row gets it as its last column.
+    pub run: Option<String>,
 }
 
 /// What a database of another engine is asked for.

@@ -23,8 +23,9 @@ pub fn steps(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     }
     let leftovers = builder.leftovers.iter().map(|name| sql!("DROP TABLE {name}", name));
     let mut statements: Vec<Sql> = leftovers.collect();
-    statements.push(remember_target(load));
-    statements.extend(remember_declaration(load));
+    let fingerprint = fingerprint(load);
+    statements.push(remember_target(load, &fingerprint));
+    statements.extend(remember_declaration(load, &fingerprint));
     let remembered = remember_watermark(load);
     let purpose = if remembered.is_some() { "watermark, run history" } else { "run history" };
     statements.extend(remembered);
@@ -86,13 +87,13 @@ pub fn fence(plan: &mut Plan, of: &str, slot: &str, epoch: i64, dialect: &dyn Di
     }
 }
 
-fn remember_target(load: &Resolved<'_>) -> Sql {
+fn remember_target(load: &Resolved<'_>, fingerprint: &str) -> Sql {
     let rewrites = load.need.in_full;
     let set = load.pipeline.strategy.compare_set(load);
     let compared = set.as_ref().map(|set| Compared { set, earlier: sets_before(load).filter(|_| rewrites) });
     let memory = TargetMemory {
         target: load.pipeline.target_key(),
-        fingerprint: fingerprint(load),
+        fingerprint: fingerprint.to_owned(),
         instant: load.instant(),
         rewrites,
         compared,
@@ -108,14 +109,14 @@ fn sets_before(load: &Resolved<'_>) -> Option<Vec<Vec<String>>> {
     Some(sets)
 }
 
-fn remember_declaration(load: &Resolved<'_>) -> Option<Sql> {
-    let stored = load.facts.target.record.as_ref().and_then(|record| record.fingerprint.as_ref());
-    if stored == Some(&fingerprint(load)) && !load.creates {
+fn remember_declaration(load: &Resolved<'_>, fingerprint: &str) -> Option<Sql> {
+    let stored = load.facts.target.record.as_ref().and_then(|record| record.fingerprint.as_deref());
+    if stored == Some(fingerprint) && !load.creates {
         return None;
     }
     Some(history::remember_declaration(
         &load.pipeline.target_key(),
-        &fingerprint(load),
+        fingerprint,
         &declaration(load),
         &load.facts.run.id,
         load.creates,

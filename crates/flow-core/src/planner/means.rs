@@ -7,7 +7,8 @@ use crate::pipeline::Resolved;
 use crate::pipeline::strategy::{KeyNeed, Requirement, Unique};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::reading::guards::ROWS;
+use crate::reading::guards::{ROWS, has_key_guards};
+use crate::run_value::RunValue;
 use crate::sql;
 use crate::sql::{Ident, Sql};
 use crate::types::DataType;
@@ -32,7 +33,7 @@ pub fn declared_unique(load: &Resolved<'_>) -> Vec<Unique> {
     primary.map(|columns| unique(columns, true)).into_iter().chain(rest).collect()
 }
 
-/// Asks whether everything is unique that must be, where the engine does not see to it.
+/// Asks whether everything is unique that must be, where the engine does not see to it and rows were written.
 pub fn guards(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
     if !guards_uniqueness(load) {
         return;
@@ -61,10 +62,30 @@ fn guard(load: &Resolved<'_>, unique: &Unique, builder: &mut PlanBuilder<'_>) {
             format!("{{count}} key ({list}) of {target} has several rows"),
         ),
     };
-    builder.step(
+    let of_keys = load.keys.iter().all(|key| unique.columns.contains(key)) && !load.keys.is_empty();
+    // All rows are those of the source, whose keys have been asked for.
+    let all_new = load.creates || load.pipeline.strategy.keys() == KeyNeed::Optional;
+    if all_new && of_keys && has_key_guards(load) {
+        return;
+    }
+    // What others have written beside it is found by the next run, whatever that writes; versions that have ended are
+    // looked at where new ones were written.
+    let whole = of_keys && unique.columns.len() == load.keys.len();
+    let mut which = vec![RunValue::RowsInserted, RunValue::RowsUpdated];
+    if whole {
+        let purpose = format!("count keys that have several rows ({list})");
+        which = vec![RunValue::RowsRepeated];
+        builder.step(StepKind::Guard, purpose, how_many(load, unique), Answer::Read(which.clone()));
+    }
+    let of_changes = of_keys
+        && !whole
+        && builder.leftovers.contains(&load.changes())
+        && load.pipeline.strategy.keys() == KeyNeed::OfVersions;
+    builder.step_if_any(
+        which,
         StepKind::Guard,
         format!("{purpose}   expects no rows"),
-        repeated(load, unique),
+        repeated(load, unique, of_changes),
         Answer::NoRows(GuardFailure {
             code: ErrorCode::TargetFailed,
             message,
@@ -75,15 +96,50 @@ fn guard(load: &Resolved<'_>, unique: &Unique, builder: &mut PlanBuilder<'_>) {
     );
 }
 
-/// The values that stand in several rows, those with the most rows first.
-fn repeated(load: &Resolved<'_>, unique: &Unique) -> Sql {
+/// How many rows stand beside another one of the same values. Counting is cheaper than grouping.
+fn how_many(load: &Resolved<'_>, unique: &Unique) -> Sql {
+    let (target, count) = (&load.table.name, load.dialect.function("count"));
+    let conditions = judged(load, unique);
+    let condition = match conditions.is_empty() {
+        true => Sql::empty(),
+        false => sql!("\n WHERE {conditions}", conditions = Sql::join(conditions, " AND ")),
+    };
+    match unique.columns.as_slice() {
+        [key] => sql!(
+            "SELECT {count}(t.{key}) - {count}(DISTINCT t.{key}) AS rows_repeated\n  FROM {target} AS t{condition}",
+            count,
+            key,
+            target,
+            condition
+        ),
+        columns => sql!(
+            "SELECT {count}(*) - (SELECT {count}(*) FROM (SELECT DISTINCT {columns} FROM {target} AS t{condition}) AS d) AS rows_repeated\n  FROM {target} AS t{condition}",
+            count,
+            columns,
+            target,
+            condition
+        ),
+    }
+}
+
+/// Which rows `t` of the target are held against each other.
+fn judged(load: &Resolved<'_>, unique: &Unique) -> Vec<Sql> {
     let nullable = |name: &&Ident| {
         load.table.columns.iter().chain(&load.managed).any(|column| column.name == **name && column.nullable)
     };
     // NULL is like no other NULL.
     let given = unique.columns.iter().filter(nullable).map(|name| sql!("t.{name} IS NOT NULL", name));
-    let among = unique.among.iter().map(|flag| sql!("t.{flag}", flag));
-    let conditions: Vec<Sql> = among.chain(given).collect();
+    unique.among.iter().map(|flag| sql!("t.{flag}", flag)).chain(given).collect()
+}
+
+/// The values that stand in several rows, those with the most rows first; where only changes were written, among their
+/// keys.
+fn repeated(load: &Resolved<'_>, unique: &Unique, of_changes: bool) -> Sql {
+    let changed = of_changes.then(|| {
+        let same = load.keys_equal("t", |key| sql!("c.{key}", key));
+        sql!("EXISTS (SELECT 1 FROM {changes} AS c WHERE {same})", changes = load.changes(), same)
+    });
+    let conditions: Vec<Sql> = judged(load, unique).into_iter().chain(changed).collect();
     let condition = match conditions.is_empty() {
         true => Sql::empty(),
         false => sql!("\n         WHERE {conditions}", conditions = Sql::join(conditions, " AND ")),

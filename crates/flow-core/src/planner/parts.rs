@@ -6,7 +6,7 @@ use super::{finish, plan};
 use crate::dialect::{Crossing, Dialect, Sent};
 use crate::engine::{Ends, EngineFacts};
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::{Cap, ExecutionPath, Facts, Relation, SourceColumn, SourceFacts};
+use crate::facts::{AtHand, Cap, ExecutionPath, Facts, Relation, SourceColumn, SourceFacts};
 use crate::history::FileVersion;
 use crate::pipeline::{Brought, Pipeline, Resolved, Source};
 use crate::plan::builder::PlanBuilder;
@@ -124,9 +124,11 @@ pub struct Reading<'a> {
 /// As [`plan`] of each, and `invalid_value` for a column that cannot come from another database.
 pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &Ends<'_>) -> Result<Plan> {
     let table = shared_table(shared.run_id)?;
+    let at_hand = at_hand(shared, parts, &table, ends)?;
+    let comes_straight = matches!(at_hand, Some(AtHand::ToCome(_)));
     let mut plans = Vec::new();
     for (pipeline, facts) in parts {
-        plans.push(plan_of_part(shared, pipeline, facts, &table, ends).map_err(
+        plans.push(plan_of_part(shared, pipeline, facts, (&table, at_hand.as_ref()), ends).map_err(
             |error| match parts.len() {
                 1 => error,
                 _ => error.context("target", pipeline.target.name().to_string()),
@@ -135,8 +137,12 @@ pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &E
     }
     let mut builder = PlanBuilder::new(*ends);
     builder.phase(PhaseName::Read);
-    let range = left_out_at_source(shared, parts, &table, ends)?;
-    read_once(shared, &table, (parts.len(), range), ends, &mut builder)?;
+    if comes_straight {
+        from_its_source(shared, &mut plans, ends, &mut builder);
+    } else {
+        let range = left_out_at_source(shared, parts, &table, ends)?;
+        read_once(shared, &table, (parts.len(), range), ends, &mut builder)?;
+    }
     if !shared.dry_run {
         builder.phase(PhaseName::Record);
         let target = shared.pipeline.target_key();
@@ -150,6 +156,7 @@ pub fn plan_together(shared: &Reading<'_>, parts: &[(Pipeline, Facts)], ends: &E
             );
         }
         match parts.len() {
+            1 if comes_straight => {}
             1 => finish::of_reading(&table, &mut builder),
             _ => finish::of_all(shared.run_id, shared.path, &table, ends.target.dialect, &mut builder),
         }
@@ -190,10 +197,41 @@ fn left_out_at_source(
     {
         return Ok(None);
     }
-    let (pipeline, facts) = from_table(shared, pipeline, facts, table, ends);
+    let (pipeline, facts) = from_table(shared, pipeline, facts, (table, None), ends);
     let mut load = Resolved::resolve(&pipeline, &facts, *ends)?;
     reading::choose(&mut load)?;
     reading::watermark::at_source(&load, incremental, &column.own, asked.engine.dialect)
+}
+
+/// How one load alone has rows that no database of its engine sends.
+fn at_hand(
+    shared: &Reading<'_>,
+    parts: &[(Pipeline, Facts)],
+    table: &QualifiedName,
+    ends: &Ends<'_>,
+) -> Result<Option<AtHand>> {
+    let [OneReading { brought: Some(rows), .. }] = shared.readings else { return Ok(None) };
+    let [(pipeline, facts)] = parts else { return Ok(Some(AtHand::In(table.clone()))) };
+    let to_come = AtHand::ToCome(rows.clone());
+    let (pipeline, facts) = from_table(shared, pipeline, facts, (table, Some(&to_come)), ends);
+    // What makes the load impossible is told where its plan is made.
+    let comes_straight = Resolved::resolve(&pipeline, &facts, *ends)
+        .is_ok_and(|mut load| reading::choose(&mut load).is_ok() && reading::straight::fits(&load));
+    Ok(Some(if comes_straight { to_come } else { AtHand::In(table.clone()) }))
+}
+
+/// The rows of a load that takes them straight come from where the reading says.
+fn from_its_source(shared: &Reading<'_>, plans: &mut [Plan], ends: &Ends<'_>, builder: &mut PlanBuilder<'_>) {
+    for one in shared.readings {
+        lock_asked(one, ends, builder);
+        one.notes.iter().for_each(|note| builder.note(note.clone()));
+        let steps = plans.iter_mut().flat_map(|plan| &mut plan.phases).flat_map(|phase| &mut phase.steps);
+        for step in steps {
+            if let Action::Bring(bring) = &mut step.action {
+                bring.read = one.asked.as_deref().map(|asked| asking(one, asked, None));
+            }
+        }
+    }
 }
 
 /// The plan of one target, from the table of the reading.
@@ -201,10 +239,10 @@ fn plan_of_part(
     shared: &Reading<'_>,
     pipeline: &Pipeline,
     facts: &Facts,
-    table: &QualifiedName,
+    rows: (&QualifiedName, Option<&AtHand>),
     ends: &Ends<'_>,
 ) -> Result<Plan> {
-    let (pipeline, facts) = from_table(shared, pipeline, facts, table, ends);
+    let (pipeline, facts) = from_table(shared, pipeline, facts, rows, ends);
     plan(&pipeline, &facts, ends)
 }
 
@@ -213,28 +251,32 @@ fn from_table(
     shared: &Reading<'_>,
     pipeline: &Pipeline,
     facts: &Facts,
-    table: &QualifiedName,
+    (table, at_hand): (&QualifiedName, Option<&AtHand>),
     ends: &Ends<'_>,
 ) -> (Pipeline, Facts) {
     let mut pipeline = pipeline.clone();
     pipeline.source.query = ReadQuery::of_table(&sql!("{table}", table).to_text(ends.target.dialect));
     let facts = Facts {
         came_by: (!shared.readings.is_empty()).then_some(shared.path),
-        at_hand: matches!(shared.readings, [OneReading { brought: Some(_), .. }]).then(|| table.clone()),
+        at_hand: at_hand.cloned(),
         path: ExecutionPath::SameDatabase,
         path_reason: match shared.readings.is_empty() {
             true => format!("one reading for several targets; {}", shared.path_reason),
             false => shared.path_reason.to_owned(),
         },
-        source: SourceFacts { relation: relation_of_copy(facts), ..facts.source.clone() },
+        source: SourceFacts {
+            relation: relation_of_copy(facts, table, ends.target.dialect),
+            ..facts.source.clone()
+        },
         ..facts.clone()
     };
     (pipeline, facts)
 }
 
-/// What holds of the source's table holds of the rows that were read from it, but no index of theirs says so.
-fn relation_of_copy(facts: &Facts) -> Option<Relation> {
-    facts.source.relation.clone().map(|relation| Relation { unique: Vec::new(), ..relation })
+/// What holds of the source's table holds of the table of the reading, but no index says so.
+fn relation_of_copy(facts: &Facts, table: &QualifiedName, dialect: &dyn Dialect) -> Option<Relation> {
+    let sql = sql!("{table}", table).to_text(dialect);
+    facts.source.relation.clone().map(|relation| Relation { sql, unique: Vec::new(), ..relation })
 }
 
 /// The table of the reading.
@@ -321,19 +363,30 @@ fn brought(
     dialect: &dyn Dialect,
 ) -> Action {
     let columns = shared.source.columns.iter().map(|column| (column.name.clone(), column.data_type.clone()));
-    let asking = |asked: &Asked| {
-        let from = asked.engine.dialect;
-        let read = from.copy_out(&asked.statement(&one.query, range.clone()));
-        let sent = |column: &AskedColumn| (column.name.to_string(), column.sent.data_type.clone());
-        Asking { statement: read.render(from), columns: asked.columns.iter().map(sent).collect() }
-    };
     Action::Bring(Bring {
         rows: rows.to_owned(),
-        read: one.asked.as_deref().map(asking),
+        read: one.asked.as_deref().map(|asked| asking(one, asked, range)),
         write: dialect.copy_in(table, names).render(dialect),
         into: table.clone(),
         columns: columns.collect(),
+        run: None,
     })
+}
+
+/// What a database of another engine is asked for, whose rows meet a condition.
+fn asking(one: &OneReading, asked: &Asked, range: Option<Sql>) -> Asking {
+    let from = asked.engine.dialect;
+    let read = from.copy_out(&asked.statement(&one.query, range));
+    let sent = |column: &AskedColumn| (column.name.to_string(), column.sent.data_type.clone());
+    Asking { statement: read.render(from), columns: asked.columns.iter().map(sent).collect() }
+}
+
+/// As [`reading::lock_query`], where a database of another engine is asked.
+fn lock_asked(one: &OneReading, ends: &Ends<'_>, builder: &mut PlanBuilder<'_>) {
+    if let Some(asked) = &one.asked {
+        let from = Ends { source: asked.engine, target: ends.target };
+        reading::lock_query(&from, &Sql::user(one.query.text()), ExecutionPath::Staging, builder);
+    }
 }
 
 /// Each connection reads by one statement, which is its own snapshot; all rows come into one table.
@@ -354,10 +407,7 @@ fn read_several(
         builder.from = index;
         reading::lock_query(ends, &Sql::user(one.query.text()), path(one), builder);
     }
-    for (one, asked) in shared.readings.iter().filter_map(|one| Some((one, one.asked.as_ref()?))) {
-        let from = Ends { source: asked.engine, target: ends.target };
-        reading::lock_query(&from, &Sql::user(one.query.text()), ExecutionPath::Staging, builder);
-    }
+    shared.readings.iter().for_each(|one| lock_asked(one, ends, builder));
     let (names, _) = table_of(shared, table, dialect, builder)?;
     for (index, one) in shared.readings.iter().enumerate() {
         builder.from = index;

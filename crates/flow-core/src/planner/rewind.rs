@@ -26,6 +26,14 @@ pub fn plan(pipeline: &Pipeline, facts: &RewindFacts, ends: &Ends<'_>) -> Result
             error.hint(format!("run {by} itself can be named, and every run before what it has undone"))
         );
     }
+    if facts.forgotten > 0 {
+        let runs =
+            if facts.forgotten == 1 { "1 run".to_owned() } else { format!("{} runs", facts.forgotten) };
+        let why = format!("the history has forgotten {runs} since, and with them what they have read");
+        let error = cannot_rewind(target, to.number, why);
+        return Err(error
+            .hint("name a run from which on the history has all; history_keep says how long it has them"));
+    }
     let rewind = Rewind::of(pipeline, facts, ends.target.dialect)?;
     let mut builder = PlanBuilder::new(*ends);
     tell(facts, &mut builder);

@@ -32,7 +32,10 @@ pub const KEY_BYTES: usize = 16;
 /// Whether this load can be compared in the client, and why or why not.
 pub fn fits(load: &Resolved<'_>) -> std::result::Result<String, String> {
     let Some(versions) = &load.need.versions else {
-        return Err("only scd2 keeps hashes to compare with".to_owned());
+        return Err(match load.pipeline.strategy.history() {
+            Some(_) => "the history keeps no row_hash to compare with".to_owned(),
+            None => "only scd2 keeps hashes to compare with".to_owned(),
+        });
     };
     let Some(live) = load.facts.target.live.as_ref() else {
         return Err("the table does not exist yet".to_owned());

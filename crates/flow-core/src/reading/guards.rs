@@ -91,6 +91,15 @@ pub fn over_stage(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<
     Ok(())
 }
 
+/// Guards of the keys alone, over rows that are read in place.
+pub fn of_keys(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
+    if has_key_guards(load) {
+        count_keys(load, builder);
+        no_null_keys(load, builder);
+        repeated_key_guard(load, builder);
+    }
+}
+
 /// Whether NULL and repeated keys are counted.
 pub fn has_key_guards(load: &Resolved<'_>) -> bool {
     !matches!(load.pipeline.strategy.keys(), KeyNeed::None | KeyNeed::OfEvents) && !load.keys.is_empty()

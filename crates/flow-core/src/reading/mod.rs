@@ -12,6 +12,7 @@ mod part;
 mod path;
 pub mod rejected;
 pub mod stage;
+pub mod straight;
 mod unread;
 pub mod watermark;
 pub mod written;
@@ -39,11 +40,15 @@ pub fn steps(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut Pla
 
 fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     match &load.rows {
-        Rows::Direct(relation) => {
+        Rows::Direct(relation) if path::proves_keys(load, relation) => {
             let unique = relation.unique.first().map(|columns| columns.join(", ")).unwrap_or_default();
             builder.note(format!(
                 "a unique index on {unique} of the source proves its keys: it is read in place"
             ));
+        }
+        Rows::Direct(_) => {
+            builder.note("every statement of the load sees the same rows of the source: it is read in place");
+            guards::of_keys(load, builder);
         }
         Rows::Stage(_) => {
             let range = match (&load.facts.run.part, &load.pipeline.incremental) {

@@ -4,7 +4,7 @@ use super::{client, stage};
 use crate::declare::options::{ForcePath, OnDuplicate};
 use crate::dialect::Cast;
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::ExecutionPath;
+use crate::facts::{AtHand, ExecutionPath, Relation};
 use crate::pipeline::{Resolved, Rows};
 
 /// Chooses, and says why.
@@ -31,7 +31,7 @@ pub fn choose(load: &mut Resolved<'_>) -> Result<()> {
                     .hint("remove force_path = \"client_diff\": the rows are staged then");
                     return Err(columns_cast(load)?.into_iter().fold(error, FlowError::detail));
                 }
-                Err(why) if load.need.versions.is_some() && forced.is_none() => {
+                Err(why) if load.pipeline.strategy.history().is_some() && forced.is_none() => {
                     load.path_reason.push_str(&format!("; staged: {why}"));
                 }
                 _ => {}
@@ -53,23 +53,28 @@ fn columns_cast(load: &Resolved<'_>) -> Result<Vec<String>> {
 
 /// Rows in the target's own database.
 fn rows_at_hand(load: &Resolved<'_>) -> Rows {
+    let repeats = load.ends.target.can.repeats;
     let direct = load.facts.source.relation.as_ref().filter(|relation| {
         load.need.in_place
-            && !load.need.twice
+            && (repeats || (!load.need.twice && proves_keys(load, relation)))
             && load.prepared.is_empty()
             && !load.looks_at_rows()
             && load.pipeline.incremental.is_none()
+            && load.facts.run.part.is_none()
             && load.pipeline.on_duplicate == OnDuplicate::Error
             && load.columns.iter().all(|column| column.cast != Cast::ByInsert)
-            && load.keys.iter().all(|key| relation.not_null.iter().any(|name| name == key.as_str()))
-            && relation
-                .unique
-                .iter()
-                .any(|unique| unique.iter().all(|column| load.keys.iter().any(|key| key.as_str() == column)))
     });
-    match (direct, &load.facts.at_hand) {
-        (Some(relation), _) => Rows::Direct(relation.clone()),
-        (None, Some(table)) if stage::is_as_read(load) => Rows::Stage(table.clone()),
-        (None, _) => load.rows.clone(),
+    match (&load.facts.at_hand, direct) {
+        (Some(AtHand::ToCome(_)), _) => Rows::Stage(load.table.name.clone()),
+        (Some(AtHand::In(table)), _) if stage::is_as_read(load) => Rows::Stage(table.clone()),
+        (_, Some(relation)) => Rows::Direct(relation.clone()),
+        (_, None) => load.rows.clone(),
     }
+}
+
+/// Whether a unique index of the source's table proves what guards would ask of the keys.
+pub fn proves_keys(load: &Resolved<'_>, relation: &Relation) -> bool {
+    let is_key = |column: &String| load.keys.iter().any(|key| key.as_str() == column);
+    load.keys.iter().all(|key| relation.not_null.iter().any(|name| name == key.as_str()))
+        && relation.unique.iter().any(|unique| unique.iter().all(is_key))
 }

@@ -4,7 +4,7 @@
 use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::dialect::{Cast, ColumnValue, Crossing, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::ExecutionPath;
+use crate::facts::{AtHand, ExecutionPath};
 use crate::hash::{CopyColumn, Normal};
 use crate::markers::Reading;
 use crate::pipeline::prepared::{ACCOUNT, Counting, DROPPED, LAYERS};
@@ -41,7 +41,8 @@ pub fn steps(
     range: Option<Sql>,
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
-    if matches!((&load.rows, &load.facts.at_hand), (Rows::Stage(stage), Some(table)) if stage == table) {
+    if matches!((&load.rows, &load.facts.at_hand), (Rows::Stage(stage), Some(AtHand::In(table))) if stage == table)
+    {
         builder.stages_nothing = true;
         statistics(load, false, builder);
         return Ok(());

@@ -7,7 +7,7 @@ use crate::declare::Mode;
 use crate::declare::options::PipelineOptions;
 use crate::dialect::{Dialect, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::{ExecutionPath, PastRun, SourcePart};
+use crate::facts::{AtHand, ExecutionPath, PastRun, SourcePart};
 use crate::history::{self, Fresh};
 use crate::pipeline::prepared::Counting;
 use crate::pipeline::strategy::{JoinedBy, KeyNeed, LoadStrategy, ReadingNeed};
@@ -15,7 +15,7 @@ use crate::pipeline::{Incremental, Pipeline, Resolved};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, Blame, PhaseName, StepKind};
 use crate::reading::stage::{IDENTITY, WATERMARK};
-use crate::reading::{self, guards, watermark};
+use crate::reading::{self, guards, straight, watermark};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, ColumnDefault, Table};
 use crate::sql;
@@ -113,7 +113,30 @@ impl LoadStrategy for Append {
         )))
     }
 
+    /// Where the table fills in the time of loading by itself.
+    fn takes_rows_straight(&self, load: &Resolved<'_>) -> bool {
+        let now = load.dialect.transaction_time().to_text(load.dialect);
+        let is_now = |default: &String| now.ends_with(default.as_str());
+        let fills_in = |name: &Ident| match &load.facts.target.live {
+            None => true,
+            Some(live) => {
+                live.column(name.as_str()).is_some_and(|column| column.default.as_ref().is_some_and(is_now))
+            }
+        };
+        let uuid = load.type_name(&DataType::Uuid);
+        load.pipeline.incremental.is_none()
+            && self.batch_id.iter().all(|name| load.type_of(name).name == uuid)
+            && self.loaded_at.iter().all(|name| load.filled(name).is_some() || fills_in(name))
+    }
+
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        if let Some(AtHand::ToCome(rows)) = &load.facts.at_hand {
+            plan.phase(PhaseName::Apply);
+            let run = self.batch_id.as_ref().filter(|name| load.filled(name).is_none());
+            straight::take(load, rows, run, plan)?;
+            guards::empty_source(load, plan);
+            return Ok(());
+        }
         match &load.pipeline.incremental {
             Some(incremental) => incremental_steps(load, self, incremental, plan),
             // One statement tells only what it wrote. A trigger may keep rows back: they are counted before; and what was

@@ -65,8 +65,7 @@ pub fn joined_columns(load: &Resolved<'_>) -> Vec<Ident> {
 /// Two deployments with different sets would take turns and miss changes: a set that returns is drift.
 pub fn mark(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     let Some(stored) = stored_set(load) else {
-        builder
-            .mark(Subject::RowHashes, "a history that others began   current versions rehashed, none opened");
+        builder.mark(Subject::RowHashes, format!("a history that others began   {}", what_follows(load)));
         return Ok(());
     };
     let set = compare_set(load);
@@ -90,16 +89,27 @@ pub fn mark(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) -> Result<()> {
     } else {
         "the encoding of row hashes".to_owned()
     };
-    builder.mark(Subject::RowHashes, format!("{what}   current versions rehashed, none opened"));
+    builder.mark(Subject::RowHashes, format!("{what}   {}", what_follows(load)));
     if load.pipeline.incremental.is_some() {
         builder.note("the compare columns changed: this run reads in full");
     }
     Ok(())
 }
 
+fn what_follows(load: &Resolved<'_>) -> &'static str {
+    match load.need.versions {
+        Some(_) => "current versions rehashed, none opened",
+        None => "no version opened",
+    }
+}
+
 /// Columns that join the set are written in place, and every current version is rehashed: their stored
 /// value is NULL or stale, and would open false versions.
-pub fn current_versions(load: &Resolved<'_>, (flag, hash): (&Ident, &Ident), builder: &mut PlanBuilder<'_>) {
+pub fn current_versions(
+    load: &Resolved<'_>,
+    (flag, hash): (&Ident, Option<&Ident>),
+    builder: &mut PlanBuilder<'_>,
+) {
     let joined = joined_columns(load);
     let target = &load.table.name;
     let live = |name: &Ident| sql!("t.{name}", name);
@@ -128,6 +138,7 @@ pub fn current_versions(load: &Resolved<'_>, (flag, hash): (&Ident, &Ident), bui
             Answer::Ignore,
         );
     }
+    let Some(hash) = hash else { return };
     let digest = load.row_digest(live);
     let sql = sql!(
         "UPDATE {target} AS t\n   SET {hash} = {digest}\n WHERE t.{flag}\n   AND t.{hash} IS DISTINCT FROM {digest}",

@@ -12,7 +12,7 @@ pub use options::Scd2;
 use super::rehash;
 use crate::check::Check;
 use crate::declare::Mode;
-use crate::declare::options::OpenEnd;
+use crate::declare::options::{OpenEnd, RowHash};
 use crate::dialect::{ColumnValue, Dialect};
 use crate::error::{ErrorCode, FlowError, Result};
 use crate::facts::PastRun;
@@ -45,12 +45,18 @@ impl LoadStrategy for Scd2 {
 
     /// Begin, end, current flag and row hash of every version.
     fn managed_columns(&self, _: &Table) -> Vec<Column> {
-        vec![
+        let hash = (self.row_hash != Some(RowHash::None))
+            .then(|| Column::of(&self.hash_column, DataType::Bytes, false));
+        let own = [
             Column::of(&self.effective_from, DataType::TimestampTz, false),
             Column::of(&self.effective_to, DataType::TimestampTz, self.open_end == OpenEnd::Null),
             Column::of(&self.current_flag, DataType::Boolean, false),
-            Column::of(&self.hash_column, DataType::Bytes, false),
-        ]
+        ];
+        own.into_iter().chain(hash).collect()
+    }
+
+    fn keeps(&self, column: &Ident, live: Option<&LiveTable>, dialect: &dyn Dialect) -> bool {
+        *column != self.hash_column || self.keeps_hash(live, dialect)
     }
 
     fn keys(&self) -> KeyNeed {
@@ -79,7 +85,7 @@ impl LoadStrategy for Scd2 {
             twice: rehashes || looks_ahead,
             in_full: rehashes,
             joined_by: JoinedBy::Keys,
-            versions: Some(Versions {
+            versions: has_hash(load, self).then(|| Versions {
                 hash: self.hash_column.clone(),
                 current: self.current_flag.clone(),
                 gone: self.close_deleted,
@@ -182,7 +188,8 @@ impl LoadStrategy for Scd2 {
         keys: &[Ident],
         hashed: &[ColumnValue<'_>],
     ) -> Option<Invariant> {
-        Some(check::hash_invariant(self, dialect, target, keys, hashed))
+        let keeps = self.keeps_hash(None, dialect);
+        keeps.then(|| check::hash_invariant(self, dialect, target, keys, hashed))
     }
 
     /// All that a run writes has its one instant.
@@ -279,29 +286,39 @@ fn first_begin(load: &Resolved<'_>, scd2: &Scd2, value: impl Fn(&Ident) -> Sql) 
     }
 }
 
-fn managed_names(scd2: &Scd2) -> Vec<Ident> {
-    vec![
-        scd2.effective_from.clone(),
-        scd2.effective_to.clone(),
-        scd2.current_flag.clone(),
-        scd2.hash_column.clone(),
-    ]
+/// Whether the versions of this target have a row hash.
+fn has_hash(load: &Resolved<'_>, scd2: &Scd2) -> bool {
+    scd2.keeps_hash(load.facts.target.live.as_ref(), load.dialect)
+}
+
+/// The columns of a version that begins, those of the source in rows `alias`, with its own and their values.
+fn version(
+    load: &Resolved<'_>,
+    scd2: &Scd2,
+    (alias, values, begin): (&'static str, Sql, Sql),
+    value: impl Fn(&Ident) -> Sql,
+) -> (Vec<Ident>, Sql) {
+    let mut names = load.column_names();
+    names.extend([&scd2.effective_from, &scd2.effective_to, &scd2.current_flag].map(Clone::clone));
+    let mut values =
+        sql!("{values},\n       {begin}, {end}, TRUE", values, begin, end = open_end(load, scd2));
+    if has_hash(load, scd2) {
+        names.push(scd2.hash_column.clone());
+        values.push(&sql!(",\n       {digest}", digest = stage::row_hash(load, alias, value)));
+    }
+    (names, values)
 }
 
 fn first_load(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
     let direct = matches!(load.rows, Rows::Direct(_));
     first_begin_guard(load, scd2, load.source(), None, builder);
     let value = |name: &Ident| load.value(load.filled(name).expect("compared columns are filled"));
-    let mut names = load.column_names();
-    names.extend(managed_names(scd2));
+    let (names, values) = version(load, scd2, ("s", load.values(), first_begin(load, scd2, value)), value);
     let sql = sql!(
-        "INSERT INTO {target} ({names})\nSELECT {values},\n       {begin}, {end}, TRUE,\n       {digest}\n  FROM {source} AS s",
+        "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {source} AS s",
         target = load.table.name,
         names,
-        values = load.values(),
-        begin = first_begin(load, scd2, value),
-        end = open_end(load, scd2),
-        digest = stage::row_hash(load, "s", value),
+        values,
         source = load.source()
     );
     let counts = super::of_every_row(load);
@@ -351,7 +368,8 @@ fn apply_changes(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>
     open(load, scd2, builder);
     written::verify(load, Some(sql!("t.{flag}", flag = scd2.current_flag)), &scd2.overwrite_columns, builder);
     if load.need.in_full {
-        rehash::current_versions(load, (&scd2.current_flag, &scd2.hash_column), builder);
+        let hash = Some(&scd2.hash_column).filter(|_| has_hash(load, scd2));
+        rehash::current_versions(load, (&scd2.current_flag, hash), builder);
     }
 }
 
@@ -446,16 +464,12 @@ fn open(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
             instant = load.instant()
         ),
     };
-    let mut names = load.column_names();
-    names.extend(managed_names(scd2));
+    let (names, values) = version(load, scd2, ("c", load.columns_of("c"), begin), of_change);
     let sql = sql!(
-        "INSERT INTO {target} ({names})\nSELECT {values},\n       {begin}, {end}, TRUE,\n       {digest}\n  FROM {changes} AS c\n WHERE {kinds}",
+        "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {changes} AS c\n WHERE {kinds}",
         target = load.table.name,
         names,
-        values = load.columns_of("c"),
-        begin,
-        end = open_end(load, scd2),
-        digest = stage::row_hash(load, "c", of_change),
+        values,
         changes = load.changes(),
         kinds = changes::of_kind(&["new", "changed"])
     );

@@ -7,12 +7,12 @@ use crate::declare::Mode;
 use crate::declare::options::{PipelineOptions, ReplaceMethod};
 use crate::dialect::{Dialect, WriteAtOnce};
 use crate::error::{ErrorCode, FlowError, Result};
-use crate::facts::SourcePart;
+use crate::facts::{AtHand, SourcePart};
 use crate::pipeline::strategy::{Invariant, JoinedBy, KeyNeed, LoadStrategy, ReadingNeed, Unique};
-use crate::pipeline::{Pipeline, Resolved};
+use crate::pipeline::{Pipeline, Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
-use crate::plan::{Answer, GuardFailure, StepKind};
-use crate::reading::{self, diff, written};
+use crate::plan::{Answer, GuardFailure, PhaseName, StepKind};
+use crate::reading::{self, diff, guards, straight, written};
 use crate::run_value::{RunValue, Values};
 use crate::schema::{Column, Table};
 use crate::sql;
@@ -60,9 +60,13 @@ impl LoadStrategy for Truncate {
         by_key::all_but_keys(load)
     }
 
-    fn reading(&self, _: &Resolved<'_>) -> ReadingNeed {
+    fn reading(&self, load: &Resolved<'_>) -> ReadingNeed {
         match self.method {
-            ReplaceMethod::Truncate | ReplaceMethod::Delete => ReadingNeed::default(),
+            // Where nobody waits for the table, the rows need not be there before it is emptied.
+            ReplaceMethod::Truncate | ReplaceMethod::Delete => ReadingNeed {
+                in_place: load.ends.target.can.repeats && !load.reads_its_target(),
+                ..ReadingNeed::default()
+            },
             ReplaceMethod::Diff => {
                 ReadingNeed { in_place: true, joined_by: JoinedBy::Keys, ..ReadingNeed::default() }
             }
@@ -96,12 +100,27 @@ impl LoadStrategy for Truncate {
         Err(FlowError::new(ErrorCode::OptionNotForMode, message).hint("leave --from and --to out"))
     }
 
+    /// Into a table that is made, or for which nobody waits while the rows come.
+    fn takes_rows_straight(&self, load: &Resolved<'_>) -> bool {
+        self.method != ReplaceMethod::Diff && (load.creates || load.ends.target.can.repeats)
+    }
+
     fn steps(&self, load: &Resolved<'_>, plan: &mut PlanBuilder<'_>) -> Result<()> {
+        if let Some(AtHand::ToCome(rows)) = &load.facts.at_hand {
+            plan.phase(PhaseName::Apply);
+            if !load.creates {
+                empty(load, self.method, plan);
+            }
+            straight::take(load, rows, None, plan)?;
+            return guards::over_stage(load, plan);
+        }
         reading::steps(load, None, plan)?;
         match (self.method, load.creates) {
             (ReplaceMethod::Diff, true) => by_key::first_load(load, plan),
             (ReplaceMethod::Diff, false) => write_what_differs(load, plan),
-            (ReplaceMethod::Truncate, false) if load.facts.run.dry_run => count_new_rows(load, plan),
+            (ReplaceMethod::Truncate, false) if load.facts.run.dry_run && !load.ends.target.can.repeats => {
+                count_new_rows(load, plan);
+            }
             (method, creates) => {
                 if !creates {
                     empty(load, method, plan);
@@ -191,15 +210,13 @@ fn insert_all(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
         "INSERT INTO {target} ({names})\nSELECT {values}\n  FROM {stage} AS s",
         target = load.table.name,
         names = load.column_names(),
-        values = load.columns_of("s"),
+        values = load.values(),
         stage = load.source()
     );
-    builder.step(
-        StepKind::Insert,
-        "insert the new rows",
-        sql,
-        Answer::CountAllRead(vec![RunValue::RowsInserted]),
-    );
+    builder.step(StepKind::Insert, "insert the new rows", sql, super::of_every_row(load));
+    if matches!(load.rows, Rows::Direct(_)) {
+        guards::empty_source(load, builder);
+    }
 }
 
 fn write_what_differs(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {

@@ -145,7 +145,9 @@ impl<'d> Scene<'d> {
     /// The target is there, as this pipeline would have made it in a run before.
     pub fn existing(mut self) -> Scene<'d> {
         let Target::Declared(table) = &self.pipeline.target else { panic!("a declared table") };
-        let managed = self.pipeline.strategy.managed_columns(table);
+        let strategy = &self.pipeline.strategy;
+        let mut managed = strategy.managed_columns(table);
+        managed.retain(|column| strategy.keeps(&column.name, None, self.engine.dialect));
         let live = live_table(self.engine, &self.pipeline, table, &managed);
         let known_columns = live.columns.iter().map(|column| column.name.clone()).collect();
         self.facts.target.live = Some(live);

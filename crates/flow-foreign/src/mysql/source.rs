@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use ematix_flow_arrow::{BatchSource, Batches, Column};
 use ematix_flow_core::check::{ForeignRows, ForeignSource};
 use ematix_flow_core::connections::ConnectionTarget;
+use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinaryProtocol, Conn, Params, QueryResult, Value};
@@ -31,6 +32,7 @@ pub struct MySqlSource {
     source: ForeignSource,
     at: ConnectionTarget,
     since: Option<Since>,
+    silence: Duration,
     opened: Mutex<Option<Opened>>,
     notes: Mutex<Vec<String>>,
 }
@@ -45,9 +47,15 @@ struct Opened {
 }
 
 impl MySqlSource {
-    /// Rows of a connection.
-    pub fn new(source: ForeignSource, at: ConnectionTarget, since: Option<Since>) -> MySqlSource {
-        MySqlSource { source, at, since, opened: Mutex::default(), notes: Mutex::default() }
+    /// Rows of a connection; how long it may send none of them once some have come, zero for as long as it likes.
+    pub fn new(
+        source: ForeignSource,
+        at: ConnectionTarget,
+        since: Option<Since>,
+        silence: &Duration,
+    ) -> MySqlSource {
+        let silence = silence.clone();
+        MySqlSource { source, at, since, silence, opened: Mutex::default(), notes: Mutex::default() }
     }
 
     /// The query as it is written, and how many parameters it has.
@@ -165,20 +173,23 @@ impl BatchSource for MySqlSource {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         let opened = opened.ok_or_else(|| read_already(&self.describe()))?;
         let (give, given) = channel(AHEAD);
-        let reading = tokio::spawn(read(opened, self.describe(), give));
+        let reading = tokio::spawn(read(opened, self.describe(), self.silence.clone(), give));
         Ok(handed_over(given, reading, stopped))
     }
 }
 
 /// Reads all rows, until nobody takes them, and says good-bye: the rest of a result is never read for that.
-async fn read(opened: Opened, of: String, give: Sender<RecordBatch>) -> Result<()> {
+async fn read(opened: Opened, of: String, silence: Duration, give: Sender<RecordBatch>) -> Result<()> {
     let Opened { mut conn, columns, kinds, sql, parameters } = opened;
     let parameters = if parameters.is_empty() { Params::Empty } else { Params::Positional(parameters) };
     let told = match conn.exec_iter(sql, parameters).await {
-        Ok(mut result) => rows(&mut result, columns, &kinds, &of, &give).await,
+        Ok(mut result) => rows(&mut result, columns, &kinds, &of, &silence, &give).await,
         Err(error) => Err(query_error(&error, &of)),
     };
-    let _ = conn.disconnect().await;
+    // Whoever is silent answers no good-bye.
+    if !matches!(&told, Err(error) if error.code == ErrorCode::Timeout) {
+        let _ = conn.disconnect().await;
+    }
     told
 }
 
@@ -187,6 +198,7 @@ async fn rows(
     columns: Vec<Column>,
     kinds: &[Kind],
     of: &str,
+    silence: &Duration,
     give: &Sender<RecordBatch>,
 ) -> Result<()> {
     if result.columns_ref().len() != columns.len() {
@@ -194,7 +206,16 @@ async fn rows(
         return Err(FlowError::new(ErrorCode::SourceFailed, message).hint("run again"));
     }
     let mut gathering = Gathering::new(of.to_owned(), columns);
-    while let Some(row) = result.next().await.map_err(|error| query_error(&error, of))? {
+    let mut has_begun = false;
+    loop {
+        let next = match has_begun && silence.milliseconds() > 0 {
+            true => tokio::time::timeout(silence.as_std(), result.next())
+                .await
+                .map_err(|_| FlowError::fell_silent(silence))?,
+            false => result.next().await,
+        };
+        let Some(row) = next.map_err(|error| query_error(&error, of))? else { break };
+        has_begun = true;
         let row: Vec<Value> = row.unwrap();
         let bytes = row.iter().map(values::size).sum();
         let full = gathering

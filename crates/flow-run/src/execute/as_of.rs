@@ -176,7 +176,15 @@ pub(super) async fn run_meant(
 
 /// The run after which it is to be known; `None` where nothing was known by then.
 async fn known_after(session: &dyn Session, built: &Pipeline, named: &RunNamed) -> Result<Option<PastRun>> {
-    match (run_meant(session, built, named).await?, named) {
+    let meant = run_meant(session, built, named).await?;
+    if let RunNamed::By(_) = named {
+        let number = meant.as_ref().map_or(0, |point| point.number);
+        let history = HistoryStore::on(session);
+        if history.exists().await? {
+            history.judge_known(&built.target_key(), number).await?;
+        }
+    }
+    match (meant, named) {
         (None, RunNamed::By(_)) => Ok(None),
         (None, _) => Err(super::rewind::no_run(built, named)),
         (Some(PastRun { number, undone_by: Some(by), .. }), _) => Err(FlowError::new(

@@ -48,7 +48,7 @@ pub async fn asked_of(own: &dyn Session, targets: &Targets, target: &dyn Session
     }
     let sent = asked.iter().map(|column| (column.name.to_string(), column.sent.data_type.clone())).collect();
     let words = format!("the source {} ({})", whole.source.connection, from.title);
-    let rows = QueryRows::new(own, &words, "", sent);
+    let rows = QueryRows::new(own, &words, "", sent, &whole.limits.read_timeout);
     let (made, mut typed) = columns_of(&rows, &wanted, targets, target).await?;
     for (column, own) in typed.iter_mut().zip(&columns) {
         column.stamped = own.stamped;

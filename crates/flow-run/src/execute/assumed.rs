@@ -1,13 +1,13 @@
 //! The plan from the files alone: the table lives as it is declared, and the query gives its columns.
 
-use super::Request;
 use super::gather::{Gathered, Path};
 use super::route::Route;
 use super::targets::{Target as Planned, Targets};
 use super::united::with_query;
+use super::{Engine, Request};
 use ematix_flow_core::declare::options::ForcePath;
 use ematix_flow_core::dialect::Dialect;
-use ematix_flow_core::engine::Ends;
+use ematix_flow_core::engine::{Ends, EngineFacts, POSTGRES};
 use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{Cap, ExecutionPath, Facts, RunFacts, SourceColumn, SourceFacts, TargetFacts};
 use ematix_flow_core::markers::Families;
@@ -19,7 +19,26 @@ use ematix_flow_core::planner::parts::OneReading;
 use ematix_flow_core::schema::{Column, LiveColumn, LiveIndex, LiveTable, Table, ddl};
 use ematix_flow_core::sql::Ident;
 use ematix_flow_core::types::{DataType, TypeFacts};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+/// The engines of connections by their names, as far as the files tell: each is looked up once.
+#[derive(Default)]
+pub struct KnownEngines(Mutex<HashMap<String, &'static EngineFacts>>);
+
+impl Engine {
+    /// The engines as far as the files tell: a connection that cannot be resolved here may be resolved elsewhere.
+    pub(super) fn assumed_ends(&self, pipeline: &Pipeline, known: &KnownEngines) -> Ends<'static> {
+        let engine = |connection: &str| {
+            let mut known = known.0.lock().expect("nobody fails who holds it");
+            *known.entry(connection.to_owned()).or_insert_with(|| {
+                let driver = self.resolve(connection).and_then(|at| Ok(self.drivers.find(&at)?.facts()));
+                driver.unwrap_or(&POSTGRES)
+            })
+        };
+        Ends { source: engine(&pipeline.source.connection), target: engine(&pipeline.target_connection) }
+    }
+}
 
 /// The plan.
 ///
@@ -182,7 +201,8 @@ fn facts(of: &Planned, request: &Request, dialect: &dyn Dialect) -> Result<Facts
     }
     let live = table.map(|table| {
         let strategy = &pipeline.strategy;
-        let managed = strategy.managed_columns(table);
+        let mut managed = strategy.managed_columns(table);
+        managed.retain(|column| strategy.keeps(&column.name, None, dialect));
         let keys = pipeline.keys.clone().unwrap_or_else(|| declared_keys(table).0);
         let index = |columns: &[Ident], among: Option<&Ident>| LiveIndex {
             name: String::new(),

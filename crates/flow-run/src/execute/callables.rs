@@ -231,7 +231,7 @@ impl Engine {
     }
 
     fn callable(&self, pipeline: &str) -> Result<Option<(Arc<dyn Callables>, ToGive)>> {
-        if !self.project.called.iter().any(|name| name == pipeline) {
+        if !self.project.called.contains(pipeline) {
             return Ok(None);
         }
         let callables = self.callables.clone().ok_or_else(|| failed(pipeline))?;
@@ -245,8 +245,8 @@ impl Engine {
     fn answered(&self, pipeline: &str, answer: Answer) -> Engine {
         let kept = answer.source.frame.as_ref().zip(self.callables.clone());
         let kept = kept.map(|(frame, callables)| Arc::new(KeptFrame { callables, id: frame.id }));
-        let mut project = (*self.project).clone();
-        project.called.retain(|name| name != pipeline);
+        let mut project = self.project.seen_by(pipeline);
+        project.called.clear();
         let parts = project.together.get_mut(pipeline).into_iter().flat_map(|parts| parts.values_mut());
         for spec in project.pipelines.get_mut(pipeline).into_iter().chain(parts) {
             let connection = answer.source.connection.clone().or_else(|| spec.source.connection.clone());

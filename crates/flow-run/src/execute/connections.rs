@@ -104,7 +104,7 @@ impl Engine {
                 continue;
             }
             found.slips.push(match self.project.places.find(&option) {
-                Some(place) => error.at(place.clone()),
+                Some(place) => error.at(place),
                 None => error,
             });
         }

@@ -33,6 +33,6 @@ impl Engine {
             let from = stored.and_then(|text| sent(&text, incremental).ok());
             since = Some(Since { column: incremental.column.to_string(), from });
         }
-        Ok(Rows { source: rows_of(source, at, since), once: Vec::new() })
+        Ok(Rows { source: rows_of(source, at, since, &pipeline.limits.read_timeout), once: Vec::new() })
     }
 }

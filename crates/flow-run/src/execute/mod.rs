@@ -50,12 +50,12 @@ use crate::history::HistoryStore;
 use crate::postgres::PostgresDriver;
 use crate::session::{Access, End};
 pub use as_of::AsOfRequest;
+pub use assumed::KnownEngines;
 use callables::Callables;
 pub use connections::Undeclared;
 use ematix_flow_core::connections::know_engines;
 use ematix_flow_core::declare::environment::{Environment, ProcessEnvironment};
 use ematix_flow_core::declare::{PipelineOptions, ProjectSpec};
-use ematix_flow_core::engine::{Ends, POSTGRES};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{RunFacts, RunNamed, SourcePart};
 use ematix_flow_core::pipeline::Pipeline;
@@ -246,31 +246,26 @@ impl Engine {
 
     fn locate(&self, error: FlowError, pipeline: &str) -> FlowError {
         match self.project.places.pipeline(pipeline) {
-            Some(place) => error.at(place.clone()),
+            Some(place) => error.at(place),
             None => error,
         }
     }
 
     /// The plan from the files alone, with assumed facts: the table is as declared, the query gives
-    /// the declared columns.
+    /// the declared columns. `known` are the engines of connections that other previews have met.
     ///
     /// # Errors
     /// As validation, and where only a database knows the columns.
-    pub fn preview(&self, pipeline: &str, request: &Request) -> Result<Plan> {
+    pub fn preview(&self, pipeline: &str, request: &Request, known: &KnownEngines) -> Result<Plan> {
         let called = self.called_here(pipeline).map_err(|error| self.locate(error, pipeline))?;
-        let engine = called.as_ref().unwrap_or(self);
-        let targets = engine.targets(pipeline, request, &About::planned())?;
-        assumed::plan(&targets, request, &engine.assumed_ends(&targets.whole))
-            .map_err(|error| self.locate(error, pipeline))
-    }
-
-    /// The engines as far as the files tell: a connection that cannot be resolved here may be resolved elsewhere.
-    fn assumed_ends(&self, pipeline: &Pipeline) -> Ends<'static> {
-        let engine = |connection: &str| {
-            let driver = self.resolve(connection).and_then(|at| Ok(self.drivers.find(&at)?.facts()));
-            driver.unwrap_or(&POSTGRES)
+        // What a function answers may bring connections of its own.
+        let (engine, known) = match &called {
+            Some(engine) => (engine, &KnownEngines::default()),
+            None => (self, known),
         };
-        Ends { source: engine(&pipeline.source.connection), target: engine(&pipeline.target_connection) }
+        let targets = engine.targets(pipeline, request, &About::planned())?;
+        assumed::plan(&targets, request, &engine.assumed_ends(&targets.whole, known))
+            .map_err(|error| self.locate(error, pipeline))
     }
 
     /// The plan with the facts of the databases. Writes nothing.

@@ -181,6 +181,7 @@ async fn gather(
     let to = history.run_meant(&key, named).await?.ok_or_else(|| no_run(pipeline, named))?;
     Ok(RewindFacts {
         since: history.written_since(&key, to.number).await?,
+        forgotten: history.forgotten_since(&key, to.number).await?,
         declarations: history.declarations_of(&key).await?,
         watermarks: history.watermarks_then(&key, &pipeline.name, to.number).await?,
         run: RunFacts { instant: known.instant, ..run },

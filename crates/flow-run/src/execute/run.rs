@@ -12,10 +12,11 @@ use super::{Engine, Request, Stop};
 use super::{answers, authors};
 use crate::history::{Claim, HistoryStore};
 use crate::session::{End, Limits, Session};
+use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::RunFacts;
 use ematix_flow_core::pipeline::Pipeline;
-use ematix_flow_core::plan::{Action, Blame, Condition, Plan, Step, StepKind};
+use ematix_flow_core::plan::{Action, Answer, Blame, Condition, Plan, Step, StepKind};
 use ematix_flow_core::planner::{self, parts::OneReading};
 use ematix_flow_core::report::{ExecutionPath, SampleRow, StepReport};
 use ematix_flow_core::run_value::{RunValue, Values};
@@ -292,6 +293,11 @@ impl Execution<'_> {
         }
     }
 
+    /// How long the source may send no row, once some have come.
+    fn silence(&self) -> &Duration {
+        &self.targets.whole.limits.read_timeout
+    }
+
     pub fn stop_if_asked(&self) -> Result<()> {
         match *self.request.stop.borrow() {
             Stop::No => Ok(()),
@@ -373,9 +379,14 @@ impl Execution<'_> {
                 answers::take(step, plan.header.path, &answers, part)?
             }
             Action::Bring(bring) => {
+                let (silence, values) = (self.silence(), &mut part.values);
                 let passing =
-                    transfer::bring_rows(bring, reads, self.session, self.observer, &mut part.values);
-                let passed = unless_asked(&self.request.stop, passing).await?;
+                    transfer::bring_rows(bring, reads, self.session, silence, self.observer, values);
+                let passed = unless_asked(&self.request.stop, passing).await;
+                let passed = passed.map_err(|error| self.with_remedy(error, step))?;
+                if let Answer::Count(counted) = &step.answer {
+                    counted.iter().for_each(|value| part.values.add(*value, passed.rows));
+                }
                 if let (Some(_), Some(source)) = (&bring.read, reads.session) {
                     self.end_reading(source).await?;
                 }
@@ -439,12 +450,13 @@ impl Execution<'_> {
         source: &dyn Session,
         values: &mut Values,
     ) -> Result<Transferred> {
+        let silence = self.silence();
         match action {
             Action::Copy(copy) => {
-                transfer::copy_rows(copy, source, self.session, self.observer, values).await
+                transfer::copy_rows(copy, source, self.session, silence, self.observer, values).await
             }
             Action::Compare(compare) => {
-                transfer::compare_rows(compare, source, self.session, self.observer, values).await
+                transfer::compare_rows(compare, source, self.session, silence, self.observer, values).await
             }
             Action::Execute(_) | Action::AskSource(_) | Action::Bring(_) => {
                 unreachable!("no database sends rows")

@@ -5,7 +5,7 @@ use super::run::{Execution, Progress, asked, cancelled, cancelled_by, unless_ask
 use super::targets::Targets;
 use super::{Engine, Request, Stop};
 use crate::history::{Claim, ClaimEnd, Entered, Failure, HistoryStore, Renewed, RunStart, Slot, lease_lost};
-use crate::session::{Canceller, Session};
+use crate::session::{Canceller, Session, Signal};
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError, Result};
 use ematix_flow_core::history::short_id;
 use ematix_flow_core::pipeline::Pipeline;
@@ -106,7 +106,27 @@ impl Engine {
                 lease: &whole.limits.lease,
             };
             let history = HistoryStore::on(own.as_ref());
-            let entry = name_grants(history.begin(&start).await, own.as_ref(), whole).await?;
+            let entry = match name_grants(history.begin(&start).await, own.as_ref(), whole).await {
+                Ok(entry) => entry,
+                Err(error) => {
+                    // The answer may be lost of a row that is there.
+                    if error.code == ErrorCode::ConnectionLost
+                        && let Some(own) = self.still_open(own, connection, &own_name).await
+                    {
+                        let failure = Failure {
+                            status: Status::of_error(&error),
+                            error: &error,
+                            path: None,
+                            rows_in: 0,
+                        };
+                        for run_id in &run_ids {
+                            let _ = HistoryStore::on(own.as_ref()).fail(run_id, &failure).await;
+                        }
+                        own.close().await;
+                    }
+                    return Err(error);
+                }
+            };
             entry.lost.iter().for_each(|lost| observer.lost(lost));
             match entry.entered {
                 Entered::Yes(claim) => progress.claim = claim.or(progress.claim.take()),
@@ -143,7 +163,13 @@ impl Engine {
         };
         let Some(own) = own else { return outcome.map(|()| None) };
         if let Err(error) = outcome {
-            outcome = resolve(own.as_ref(), &targets.run_id, progress.commit_sent, error).await;
+            let limit = whole.limits.lease.as_std() * 2 + COMMIT_UNDER_WAY;
+            outcome = resolve(own.as_ref(), &targets.run_id, progress.commit_sent, limit, error).await;
+        }
+        if matches!(&outcome, Err(error) if error.code == ErrorCode::ConnectionLost) {
+            // A server that was not told waits for the rest of the rows, and holds the target's lock meanwhile.
+            let ids: Vec<String> = run_ids.iter().map(|id| (*id).to_owned()).collect();
+            let _ = own.signal_runs(&ids, Signal::Terminate).await;
         }
         let outcome = name_grants(outcome, own.as_ref(), whole).await;
         let outcome = who_cancelled(outcome, own.as_ref(), &targets.run_id).await;
@@ -168,6 +194,11 @@ impl Engine {
         if let (Err(error), Some(claim)) = (&outcome, &claim) {
             let end = claim_end(claim, &whole.policy, error);
             let _ = history.end_claim(claim, &end, error).await;
+        }
+        for (pipeline, _, _) in &runs {
+            if let Some(keep) = &pipeline.limits.history_keep {
+                let _ = history.forget_old(&pipeline.name, &pipeline.target_key(), keep).await;
+            }
         }
         if let Err(error) = outcome {
             own.close().await;
@@ -211,28 +242,32 @@ impl Engine {
 
 /// How a run ended whose connection broke: its row knows whether a COMMIT without an answer happened, and
 /// whether another run took it for dead.
-async fn resolve(own: &dyn Session, run_id: &str, commit_sent: bool, error: FlowError) -> Result<()> {
+///
+/// The load's transaction holds the row from its last step on, as long as the server is at its COMMIT, or does not know
+/// that nobody is there any more; it ends such a session after two leases.
+async fn resolve(
+    own: &dyn Session,
+    run_id: &str,
+    commit_sent: bool,
+    limit: Duration,
+    error: FlowError,
+) -> Result<()> {
     if !commit_sent && error.code != ErrorCode::ConnectionLost {
         return Err(error);
     }
-    let mut patience = COMMIT_UNDER_WAY;
+    let began = Instant::now();
     loop {
-        match HistoryStore::on(own).status_of(run_id).await.ok().flatten().as_deref() {
-            Some("success") => return Ok(()),
-            Some("lost") => return Err(lease_lost()),
-            // The server may be at it yet.
-            Some("running") if commit_sent && !patience.is_zero() => {
-                tokio::time::sleep(ASKED_AGAIN).await;
-                patience = patience.saturating_sub(ASKED_AGAIN);
-            }
+        match HistoryStore::on(own).status_of(run_id).await {
+            Ok(Some(status)) if status == "success" => return Ok(()),
+            Ok(Some(status)) if status == "lost" => return Err(lease_lost()),
+            Err(held) if held.code == ErrorCode::Locked && began.elapsed() < limit => {}
             _ => return Err(error),
         }
     }
 }
 
-/// How long a COMMIT that was sent may take after its connection broke, and how often its row is asked.
+/// How long a COMMIT that was sent may take after its connection broke.
 const COMMIT_UNDER_WAY: Duration = Duration::from_secs(10);
-const ASKED_AGAIN: Duration = Duration::from_millis(100);
 
 /// Completes a `permission_denied` with the statements that mend it.
 async fn name_grants<T>(outcome: Result<T>, session: &dyn Session, pipeline: &Pipeline) -> Result<T> {

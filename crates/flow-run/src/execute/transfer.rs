@@ -10,6 +10,7 @@ use crate::transport::compare::{Statements, compare};
 use crate::transport::copy::copy;
 use crate::transport::{Broken, Passed};
 use ematix_flow_arrow::BatchSource;
+use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::{Action, Bring, Compare, Copy};
 use ematix_flow_core::run_value::RunValue;
@@ -28,13 +29,14 @@ pub async fn copy_rows(
     plan: &Copy,
     source: &dyn Session,
     target: &dyn Session,
+    silence: &Duration,
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Transferred> {
     let (from, to) = (source.facts().dialect, target.facts().dialect);
     let (read, write) = (plan.read.fill(values, from), plan.write.fill(values, to));
     let mut tell = |passed| observer.passing(passed);
-    let passed = match copy(source, target, plan, &read, &write, &mut tell).await {
+    let passed = match copy(source, target, plan, &read, &write, silence, &mut tell).await {
         Ok(passed) => passed,
         Err(broken) => return ended(broken),
     };
@@ -47,6 +49,7 @@ pub async fn compare_rows(
     plan: &Compare,
     source: &dyn Session,
     target: &dyn Session,
+    silence: &Duration,
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Transferred> {
@@ -55,7 +58,7 @@ pub async fn compare_rows(
         (plan.known.fill(values, to), plan.read.fill(values, from), plan.write.fill(values, to));
     let statements = Statements { known: &known, read: &read, write: &write };
     let mut tell = |passed| observer.passing(passed);
-    let compared = match compare(source, target, plan, &statements, &mut tell).await {
+    let compared = match compare(source, target, plan, &statements, silence, &mut tell).await {
         Ok(compared) => compared,
         Err(broken) => return ended(broken),
     };
@@ -70,6 +73,7 @@ pub async fn bring_rows(
     plan: &Bring,
     reads: Reads<'_>,
     target: &dyn Session,
+    silence: &Duration,
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Passed> {
@@ -77,7 +81,7 @@ pub async fn bring_rows(
     let asked = match (&plan.read, reads.session) {
         (Some(asking), Some(source)) => {
             let statement = asking.statement.fill(values, source.facts().dialect);
-            let asked = QueryRows::new(source, &plan.rows, &statement, asking.columns.clone());
+            let asked = QueryRows::new(source, &plan.rows, &statement, asking.columns.clone(), silence);
             asked.schema(&columns).await?;
             Some(asked)
         }
@@ -91,7 +95,7 @@ pub async fn bring_rows(
     })?;
     let write = plan.write.fill(values, target.facts().dialect);
     let mut tell = |passed| observer.passing(passed);
-    match bring(rows, target, columns, &plan.into, &write, &mut tell).await {
+    match bring(rows, target, columns, (&plan.into, &write), plan.run.as_deref(), &mut tell).await {
         Ok(passed) => {
             values.set(RunValue::RowsIn, passed.rows);
             Ok(passed)

@@ -160,7 +160,7 @@ impl Engine {
     /// # Errors
     /// `unknown_connection` and what else connections say, where the transform names it.
     pub(super) fn resolve_of_transform(&self, transform: &Transform) -> Result<()> {
-        let place = || self.project.places.find(&self.connection_of_transform(&transform.name)?.1).cloned();
+        let place = || self.project.places.find(&self.connection_of_transform(&transform.name)?.1);
         match self.resolve(&transform.connection) {
             Ok(_) => Ok(()),
             Err(error) => Err(match place() {
@@ -338,7 +338,7 @@ impl Engine {
         }
         let path = if named { Places::path("transforms", name) } else { service.place.clone() };
         match self.project.places.find(&path) {
-            Some(place) => told.at(place.clone()),
+            Some(place) => told.at(place),
             None => told,
         }
     }

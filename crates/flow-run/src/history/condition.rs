@@ -30,6 +30,10 @@ pub struct MetadataCondition {
     pub silent: Vec<Silent>,
     /// Tables of runs that are over, by their names in SQL.
     pub orphans: Vec<String>,
+    /// How many runs are remembered.
+    pub runs: i64,
+    /// When the first of them began, RFC 3339 in UTC.
+    pub since: Option<String>,
 }
 
 impl HistoryStore<'_> {
@@ -41,6 +45,12 @@ impl HistoryStore<'_> {
         let Some(version) = self.found().await? else { return Ok(None) };
         let mut condition =
             MetadataCondition { version, known: self.version(), ..MetadataCondition::default() };
+        let doing = "count the runs";
+        let remembered = self.ask(doing, &statement!("remembered")).await.map_err(super::tables::hinted)?;
+        if let [Some(runs), since] = nth(&remembered, 0, doing)?.only_row(2, doing)? {
+            condition.runs = runs.parse().unwrap_or_default();
+            condition.since = since.clone();
+        }
         // Where one process has the whole database, no other has left anything.
         if self.session.alone_since().is_none() {
             let doing = "look for what runs have left";

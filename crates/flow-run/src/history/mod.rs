@@ -3,6 +3,7 @@
 
 mod condition;
 mod facts;
+mod forget;
 mod rewind;
 mod slots;
 mod state;

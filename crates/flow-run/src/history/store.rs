@@ -477,7 +477,7 @@ impl<'a> HistoryStore<'a> {
     /// remembered.
     ///
     /// # Errors
-    /// As the server says.
+    /// `invalid_value` where a later one that had committed may be forgotten; as the server says.
     pub async fn last_run_known(&self, target: &str, known_at: &str) -> Result<Option<i64>> {
         if !self.exists().await? {
             return Ok(None);
@@ -489,8 +489,9 @@ impl<'a> HistoryStore<'a> {
         if answer.rows.is_empty() {
             return Ok(None);
         }
-        let said = answer.only_value(doing)?;
-        said.parse().map(Some).map_err(|_| unreadable(doing, said))
+        let number = answer.only_number(doing)?;
+        self.judge_known(target, number).await?;
+        Ok(Some(number))
     }
 
     /// The last load of a target that is shown where it is served; `refresh` is the step that brings it there.

@@ -3,6 +3,8 @@
 //! A statement is prepared where the session stays with its process of the server. Behind a pooler it goes unnamed each
 //! time: what one session leaves there by name, another one would find.
 
+mod here;
+
 use super::connect::connect;
 use super::error::statement_error;
 use super::session::PostgresSession;
@@ -24,7 +26,8 @@ pub use tokio_postgres::Row;
 use tokio_postgres::Statement;
 use tokio_postgres::types::{ToSql, Type};
 
-/// How many sessions one process opens to serve; who comes meanwhile waits for one of them.
+/// How many sessions one process opens for threads that wait, and as many for tasks; who comes meanwhile waits for one of
+/// them.
 const MAX_SESSIONS: usize = 16;
 
 const DOING: &str = "look features up";
@@ -51,6 +54,14 @@ pub struct Lookup {
     sql: Arc<str>,
 }
 
+/// What a view has of the keys.
+pub struct Answer {
+    /// How it was asked.
+    pub lookup: Arc<Lookup>,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
 /// Who knows what loads have entered of feature views.
 #[async_trait]
 pub trait Entries: Send + Sync {
@@ -70,7 +81,9 @@ pub trait Entries: Send + Sync {
 /// Serves the features of one database.
 pub struct FeatureServer {
     entries: Box<dyn Entries>,
+    target: ConnectionTarget,
     pool: Pool<Sessions>,
+    lanes: here::Lanes,
     lookups: Mutex<HashMap<Shape, Arc<Lookup>>>,
 }
 
@@ -81,11 +94,12 @@ impl FeatureServer {
     /// `connect_failed`, which is never seen.
     pub fn at(target: &ConnectionTarget, entries: Box<dyn Entries>) -> Result<FeatureServer> {
         // Statements stand alone: what is pinned holds for the whole session.
-        let pool = Pool::builder(Sessions(target.starting_itself())).max_size(MAX_SESSIONS).build();
+        let target = target.starting_itself();
+        let pool = Pool::builder(Sessions(target.clone())).max_size(MAX_SESSIONS).build();
         let pool = pool.map_err(|error| {
             FlowError::new(ErrorCode::ConnectFailed, format!("no pool can be made for {target}: {error}"))
         })?;
-        Ok(FeatureServer { entries, pool, lookups: Mutex::default() })
+        Ok(FeatureServer { entries, target, pool, lanes: here::Lanes::default(), lookups: Mutex::default() })
     }
 
     /// How features are looked up; the catalogue is asked the first time.
@@ -96,13 +110,20 @@ impl FeatureServer {
         if let Some(known) = self.known().get(shape) {
             return Ok(Arc::clone(known));
         }
+        let in_use = self.open().await?;
+        let found = self.look_up(shape, in_use.served()).await;
+        in_use.give_back();
+        found
+    }
+
+    async fn look_up(&self, shape: &Shape, served: &Served) -> Result<Arc<Lookup>> {
+        if let Some(known) = self.known().get(shape) {
+            return Ok(Arc::clone(known));
+        }
         let view = declared(&shape.view)?;
         let wanted = view.wanted(shape.columns.as_deref())?;
         let relation = lookup::relation(&view, shape.when)?;
-        let in_use = self.open().await?;
-        let found = self.looked_at(&in_use.served().session, view, &relation).await;
-        in_use.give_back();
-        let (view, live) = found?;
+        let (view, live) = self.looked_at(&served.session, view, &relation).await?;
         let sql = lookup::statement(&view, &live, &wanted, shape.when, shape.keys)?;
         let columns = wanted.iter().map(|column| column.as_str().to_owned()).collect();
         let found =
@@ -157,13 +178,11 @@ impl FeatureServer {
                 }
                 Err(error) => error,
             };
-            // Without words of the server's the connection is gone; 57P01 says that it is about to be.
-            let is_over = error.code().is_none_or(|state| state.code() == "57P01");
-            if !is_over {
+            if !is_over(&error) {
                 in_use.give_back();
             }
             // The server may have ended an idle session; and reading twice does no harm.
-            if is_over && again {
+            if is_over(&error) && again {
                 again = false;
                 continue;
             }
@@ -204,7 +223,12 @@ impl FeatureServer {
         Ok(InUse(Some(object)))
     }
 
-    /// Says good-bye to the server.
+    /// Says good-bye to the server on the sessions of threads that waited.
+    pub fn close_here(&self) {
+        self.lanes.close();
+    }
+
+    /// Says good-bye to the server on the others.
     pub async fn close(&self) {
         for served in self.pool.retain(|_, _| false).removed {
             Box::new(served.session).close().await;
@@ -217,6 +241,12 @@ fn declared(view: &str) -> Result<DeclaredView> {
     serde_json::from_str(view).map_err(|error| {
         FlowError::new(ErrorCode::InvalidValue, format!("the feature view cannot be read: {error}"))
     })
+}
+
+/// Whether a session is of no more use: without words of the server's the connection is gone, and 57P01 says that it is
+/// about to be.
+fn is_over(error: &tokio_postgres::Error) -> bool {
+    error.code().is_none_or(|state| state.code() == "57P01")
 }
 
 /// A session that somebody uses. One that is not given back may be in the middle of something, and is left.
@@ -250,6 +280,12 @@ struct Served {
 }
 
 impl Served {
+    async fn open(target: &ConnectionTarget) -> Result<Served> {
+        let session = connect(target, "features").await?;
+        let prepares = session.keeps_its_process().await?;
+        Ok(Served { session, prepares, prepared: Mutex::default() })
+    }
+
     async fn rows(&self, sql: &Arc<str>, values: &[TextValue]) -> Result<Vec<Row>, tokio_postgres::Error> {
         if !self.prepares {
             let values = values.iter().map(|value| (value as &(dyn ToSql + Sync), Type::UNKNOWN));
@@ -296,9 +332,7 @@ impl Manager for Sessions {
     type Error = FlowError;
 
     async fn create(&self) -> Result<Served> {
-        let session = connect(&self.0, "features").await?;
-        let prepares = session.keeps_its_process().await?;
-        Ok(Served { session, prepares, prepared: Mutex::default() })
+        Served::open(&self.0).await
     }
 
     async fn recycle(&self, served: &mut Served, _: &Metrics) -> RecycleResult<FlowError> {

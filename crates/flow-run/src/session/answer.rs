@@ -47,6 +47,15 @@ impl ResultSet {
             .ok_or_else(|| unreadable(doing, "NULL where a value was asked for"))
     }
 
+    /// The only value as a whole number.
+    ///
+    /// # Errors
+    /// As [`ResultSet::only_row`].
+    pub fn only_number(&self, doing: &str) -> Result<i64> {
+        let said = self.only_value(doing)?;
+        said.parse().map_err(|_| unreadable(doing, &format!("`{said}` where a whole number was asked for")))
+    }
+
     /// The only value as a truth value.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The rows of a database of another engine than the target's, as Arrow.
 
+use super::read_source;
 use crate::session::{CopyStream, RowStream, Session};
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -7,8 +8,8 @@ use async_trait::async_trait;
 use ematix_flow_arrow::{
     BatchSize, BatchSource, Batches, Column, CopyType, Decoder, Infinity, UnscaledNumeric,
 };
+use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{FlowError, Result};
-use ematix_flow_core::plan::Blame;
 use ematix_flow_core::types::TypeFacts;
 use futures_util::{StreamExt, stream};
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ pub struct QueryRows<'s> {
     words: String,
     statement: String,
     columns: Vec<(String, TypeFacts)>,
+    silence: Duration,
     /// As what they arrive, once it is known what is wanted.
     arriving: Mutex<Vec<Column>>,
 }
@@ -36,18 +38,20 @@ impl fmt::Debug for QueryRows<'_> {
 
 impl<'s> QueryRows<'s> {
     /// What a statement, as the dialect wrote it for sending, answers; its columns as they are sent, and what it is, for
-    /// people.
+    /// people; how long it may send none of its rows once some have come.
     pub fn new(
         session: &'s dyn Session,
         words: &str,
         statement: &str,
         columns: Vec<(String, TypeFacts)>,
+        silence: &Duration,
     ) -> QueryRows<'s> {
         QueryRows {
             session,
             words: words.to_owned(),
             statement: statement.to_owned(),
             columns,
+            silence: silence.clone(),
             arriving: Mutex::default(),
         }
     }
@@ -80,7 +84,7 @@ impl BatchSource for QueryRows<'_> {
 
     async fn batches(&self) -> Result<Batches> {
         let columns = self.arriving.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let stream = match self.session.read(Blame::Source, "read the source", &self.statement).await? {
+        let stream = match read_source(self.session, &self.statement, &self.silence).await? {
             RowStream::Arrow(batches) => return Ok(batches),
             RowStream::PgCopy(stream) => stream,
         };

@@ -4,7 +4,8 @@
 use super::copy::write_all;
 use super::{Broken, Passed, into_target};
 use crate::session::{RowSink, Session};
-use arrow_array::RecordBatch;
+use arrow_array::{FixedSizeBinaryArray, RecordBatch, new_empty_array};
+use arrow_schema::{ArrowError, Field, Schema};
 use bytes::Bytes;
 use ematix_flow_arrow::{BatchSource, Batches, Column, Encoder, fitted};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use uuid::Uuid;
 
 /// Rows that are encoded at once: enough for the server, few enough that several slices wait in little memory.
 const SLICE: usize = 2048;
@@ -22,7 +24,7 @@ const WAITING: usize = 4;
 /// How many batches may wait to be encoded.
 const AHEAD: usize = 1;
 
-/// Takes all rows, and tells how many have come.
+/// Takes all rows, and tells how many have come. The id of the run is the last column of each, where there is one.
 ///
 /// # Errors
 /// What brings the rows says, and the server; `cast_failed` for a value that its column does not hold. The target has
@@ -31,12 +33,16 @@ pub async fn bring(
     rows: &dyn BatchSource,
     target: &dyn Session,
     columns: Vec<Column>,
-    into: &QualifiedName,
-    write: &str,
+    (into, write): (&QualifiedName, &str),
+    run: Option<&str>,
     tell: &mut (dyn FnMut(Passed) + Send),
 ) -> Result<Passed, Broken> {
     let sink = into_target(target, into, write).await?;
     let mut batches = rows.batches().await?;
+    if let (Some(run), Some(column)) = (run, columns.last()) {
+        let (run, field) = (uuid(run)?, Arc::new(column.field()));
+        batches = batches.map(move |batch| with_uuid(&batch?, &field, run)).boxed();
+    }
     let sink = match sink {
         RowSink::Arrow(sink) => return hand_over(rows, batches, sink, &columns, tell).await,
         copy @ RowSink::PgCopy(_) => copy,
@@ -83,6 +89,26 @@ async fn hand_over(
     sink.close().await?;
     tell(passed);
     Ok(passed)
+}
+
+fn uuid(text: &str) -> Result<Uuid> {
+    Uuid::parse_str(text)
+        .map_err(|error| FlowError::new(ErrorCode::InvalidValue, format!("`{text}`: {error}")))
+}
+
+/// The rows with one more column, which has one value.
+fn with_uuid(batch: &RecordBatch, field: &Arc<Field>, value: Uuid) -> Result<RecordBatch> {
+    let cannot = |error: ArrowError| FlowError::new(ErrorCode::SourceFailed, error.to_string());
+    let values =
+        FixedSizeBinaryArray::try_from_iter(std::iter::repeat_n(value.into_bytes(), batch.num_rows()));
+    // No value, no width.
+    let values = match batch.num_rows() {
+        0 => new_empty_array(field.data_type()),
+        _ => Arc::new(values.map_err(cannot)?),
+    };
+    let fields = batch.schema_ref().fields().iter().chain([field]).cloned().collect::<Vec<_>>();
+    let arrays = batch.columns().iter().cloned().chain([values]).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(cannot)
 }
 
 /// What has passed, told by the thread that encodes.

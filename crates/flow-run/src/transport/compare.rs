@@ -5,6 +5,7 @@ use super::known::{Address, Finding, Hash, Key, KnownKeys, Learned, Version};
 use super::{Broken, Passed, TAKING, into_target, read_source};
 use crate::session::Session;
 use ematix_flow_core::copy_rows::RowReader;
+use ematix_flow_core::duration::Duration;
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::{Blame, Compare};
 use ematix_flow_core::reading::client::{KEY_BYTES, MAX_KEYS};
@@ -41,12 +42,13 @@ pub async fn compare(
     target: &dyn Session,
     plan: &Compare,
     statements: &Statements<'_>,
+    silence: &Duration,
     tell: &mut (dyn FnMut(Passed) + Send),
 ) -> Result<Compared, Broken> {
     let mut known = read_known(target, plan, statements.known).await?;
     let (mut out, receiver) = Outgoing::begin();
     let sink = into_target(target, &plan.into, statements.write).await?;
-    let stream = read_source(source, statements.read).await?;
+    let stream = read_source(source, statements.read, silence).await?;
     let mut counted = Compared::default();
     let mut hashers = Hashers::new(plan);
     let reading = async {

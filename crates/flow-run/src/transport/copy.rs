@@ -4,6 +4,7 @@ use super::{Broken, Passed, into_target, read_source};
 use crate::session::{RowSink, RowStream, Session};
 use bytes::{Bytes, BytesMut};
 use ematix_flow_core::copy_rows::{HEADER, Row, RowReader, TRAILER};
+use ematix_flow_core::duration::Duration as Length;
 use ematix_flow_core::error::FlowError;
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::Copy;
@@ -86,11 +87,12 @@ pub async fn copy(
     plan: &Copy,
     read: &str,
     write: &str,
+    silence: &Length,
     tell: &mut (dyn FnMut(Passed) + Send),
 ) -> Result<Passed, Broken> {
     let (mut out, receiver) = Outgoing::begin();
     let sink = into_target(target, &plan.into, write).await?;
-    let stream = read_source(source, read).await?;
+    let stream = read_source(source, read, silence).await?;
     let mut appender = Appender::new(plan);
     let reading = async {
         let passed = pass(stream, &mut out, tell, |row, out| appender.append(row, out)).await?;

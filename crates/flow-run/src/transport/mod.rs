@@ -9,6 +9,7 @@ pub mod digests;
 pub mod known;
 
 use crate::session::{RowSink, RowStream, Session};
+use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::sql::QualifiedName;
@@ -37,9 +38,9 @@ impl From<FlowError> for Broken {
     }
 }
 
-/// Begins to read the source's rows.
-async fn read_source(source: &dyn Session, statement: &str) -> Result<RowStream> {
-    source.read(Blame::Source, "read the source", statement).await
+/// Begins to read the source's rows; once some have come, it may send none for so long.
+async fn read_source(source: &dyn Session, statement: &str, silence: &Duration) -> Result<RowStream> {
+    Ok(source.read(Blame::Source, "read the source", statement).await?.at_most_silent(silence))
 }
 
 /// Begins to hand rows to the target.

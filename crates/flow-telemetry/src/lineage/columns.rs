@@ -144,7 +144,9 @@ fn schema(fields: Vec<Value>) -> Value {
 fn output_fields(pipeline: &Pipeline, facts: &Facts, dialect: &dyn Dialect) -> Value {
     let fields = match (&pipeline.target, &facts.target.live) {
         (Target::Declared(table), _) => {
-            let managed = pipeline.strategy.managed_columns(table);
+            let (strategy, live) = (&pipeline.strategy, facts.target.live.as_ref());
+            let mut managed = strategy.managed_columns(table);
+            managed.retain(|column| strategy.keeps(&column.name, live, dialect));
             let columns = table.columns.iter().chain(&managed);
             columns.map(|column| field(column.name.as_str(), &dialect.type_name(&column.data_type))).collect()
         }

@@ -63,7 +63,7 @@ fn taken(project: &ProjectSpec, wanted: &Wanted) -> FlowError {
 
 fn located(project: &ProjectSpec, error: FlowError, of: &str, name: &str) -> FlowError {
     match project.places.find(&Places::path(of, name)) {
-        Some(place) => error.at(place.clone()),
+        Some(place) => error.at(place),
         None => error,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Catchup, ForcePath, FutureWatermark, HandleDeletes, LateCommits, Mode, NullWatermark, OnDuplicate,
-    OnSameTime, OpenEnd, PipelineOptions, Repeats,
+    OnSameTime, OpenEnd, PipelineOptions, Repeats, RowHash,
 };
 use crate::error::{ErrorCode, FlowError};
 
@@ -253,6 +253,32 @@ pub const RULES: &[Rule] = &[
         message: "`force_path = \"client_diff\"` compares current versions, and events are compared by their time",
         hint: "remove it, or set it to \"staging\"",
         is_broken: |options| options.is_by_event() && options.force_path == Some(ForcePath::ClientDiff),
+    },
+    Rule {
+        modes: &[Mode::Scd2],
+        option: "row_hash",
+        code: ErrorCode::ConflictingOptions,
+        message: "`row_hash = \"none\"` and `event_timestamp_column` exclude each other",
+        hint: "events are compared by their hashes: remove row_hash",
+        is_broken: |options| options.is_by_event() && options.row_hash == Some(RowHash::None),
+    },
+    Rule {
+        modes: &[Mode::Scd2],
+        option: "force_path",
+        code: ErrorCode::PathImpossible,
+        message: "`force_path = \"client_diff\"` compares row hashes, and `row_hash = \"none\"` keeps none",
+        hint: "remove one of the two",
+        is_broken: |options| {
+            options.force_path == Some(ForcePath::ClientDiff) && options.row_hash == Some(RowHash::None)
+        },
+    },
+    Rule {
+        modes: &[Mode::Scd2],
+        option: "hash_column",
+        code: ErrorCode::ConflictingOptions,
+        message: "`hash_column` names the row hash, and `row_hash = \"none\"` keeps none",
+        hint: "remove one of the two",
+        is_broken: |options| options.hash_column.is_some() && options.row_hash == Some(RowHash::None),
     },
     Rule {
         modes: &[Mode::Scd2],

@@ -169,6 +169,15 @@ word_enum! {
     }
 }
 word_enum! {
+    /// Which hash of what is compared a version has.
+    RowHash {
+        /// The one of the canonical encoding, which is the same in every engine.
+        #[default] Emx1,
+        /// None: values are compared.
+        None,
+    }
+}
+word_enum! {
     /// A path that is forced.
     ForcePath {
         /// One database does everything.

@@ -156,7 +156,7 @@ fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<F
     document.transforms(&transforms.node, &functions);
     reader.mistakes = document.checker.mistakes;
     for (path, location) in places {
-        reader.project.places.insert(path, Location::clone(&location));
+        reader.project.places.insert(path, location);
     }
     let (mut project, mistakes) = reader.conclude(Vec::new());
     project.called = called;

@@ -4,6 +4,7 @@ use super::*;
 use crate::declare::environment::ProcessEnvironment;
 use crate::declare::{ColumnSpec, FullColumnSpec, Mode, PipelineOptions, TableSpec};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 fn read(mut registry: Value) -> Result<ProjectSpec, Vec<FlowError>> {
     registry["schema"] = SCHEMA.into();
@@ -187,7 +188,7 @@ fn several_targets_are_pipelines_of_their_own_under_one() {
 #[test]
 fn a_function_is_called_later() {
     let project = read(one(json!({"source": {"callable": true, "connection": "crm"}}))).expect("a project");
-    assert_eq!(project.called, ["a \"b\"\u{7f}"]);
+    assert_eq!(project.called, HashSet::from(["a \"b\"\u{7f}".to_owned()]));
 }
 
 #[test]

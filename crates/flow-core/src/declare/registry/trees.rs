@@ -8,7 +8,7 @@ use crate::error::{FlowError, Location};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What stands for a query that a function answers when it is called.
@@ -26,7 +26,7 @@ pub(super) struct Trees {
     pub(super) places: HashMap<String, Arc<Location>>,
     /// How many values there are so far: the order of mistakes.
     order: usize,
-    pub(super) called: Vec<String>,
+    pub(super) called: HashSet<String>,
     /// Pipelines whose rows Python hands over.
     pub(super) frames: Vec<(String, FrameSpec)>,
     pub(super) mistakes: Vec<Mistake>,
@@ -49,7 +49,7 @@ impl Trees {
                 (Places::path(kind, name), Arc::new(location))
             })
             .collect();
-        Trees { places, order: 0, called: Vec::new(), frames: Vec::new(), mistakes: Vec::new() }
+        Trees { places, order: 0, called: HashSet::new(), frames: Vec::new(), mistakes: Vec::new() }
     }
 
     fn place(&mut self, at: &Option<Arc<Location>>) -> Place {
@@ -113,7 +113,7 @@ impl Trees {
     fn source(&mut self, name: &str, source: &mut Map<String, Json>) -> Result<(), FlowError> {
         if source.shift_remove("callable") == Some(Json::Bool(true)) {
             source.insert("query".to_owned(), Json::from(TO_BE_CALLED));
-            self.called.push(name.to_owned());
+            self.called.insert(name.to_owned());
         }
         if let Some(frame) = source.shift_remove("frame").filter(|frame| !frame.is_null()) {
             source.insert("query".to_owned(), Json::from(TO_BE_CALLED));

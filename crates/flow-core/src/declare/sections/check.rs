@@ -4,10 +4,12 @@
 use super::words::{self, Owner};
 use crate::declare::json_schema::dereference;
 use crate::declare::node::{Field, Node, Place, Table, Value};
+use crate::declare::places::At;
 use crate::declare::toml::SourceText;
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Location, did_you_mean};
 use serde_json::Value as Json;
+use std::sync::Arc;
 
 /// A mistake, and which value of a registry it is in: Python's lines do not say in which order they were declared.
 pub(crate) struct Mistake {
@@ -18,24 +20,29 @@ pub(crate) struct Mistake {
 /// A place as messages show it.
 #[derive(Clone)]
 pub(crate) struct Spot {
-    pub(crate) location: Option<Location>,
+    pub(crate) at: Option<At>,
     pub(crate) order: Option<usize>,
 }
 
 impl Spot {
     /// The mistake, at this place.
     pub(crate) fn mistake(self, error: FlowError) -> Mistake {
-        let error = match self.location {
+        let error = match self.location() {
             Some(location) => error.at(location),
             None => error,
         };
         Mistake { error, order: self.order }
     }
+
+    /// Line, column and excerpt.
+    pub(crate) fn location(&self) -> Option<Location> {
+        self.at.as_ref().map(|at| at.location().clone())
+    }
 }
 
 /// Collects the mistakes of one file, or of one registry, which has no text.
 pub(crate) struct Checker<'s> {
-    pub(crate) source: Option<&'s SourceText<'s>>,
+    pub(crate) source: Option<&'s Arc<SourceText>>,
     pub(crate) mistakes: Vec<Mistake>,
 }
 
@@ -44,10 +51,10 @@ impl Checker<'_> {
     pub(crate) fn spot(&self, place: &Place, section: &str) -> Spot {
         match place {
             Place::Bytes(span) => Spot {
-                location: self.source.map(|source| source.location(span.clone(), section)),
+                at: self.source.map(|source| At::Bytes(Arc::clone(source), span.clone(), section.into())),
                 order: None,
             },
-            Place::Declared { at, order } => Spot { location: at.as_deref().cloned(), order: Some(*order) },
+            Place::Declared { at, order } => Spot { at: at.clone().map(At::Told), order: Some(*order) },
         }
     }
 
@@ -59,12 +66,13 @@ impl Checker<'_> {
         section: &str,
         label: Option<String>,
     ) {
-        let mut spot = self.spot(place, section);
-        match spot.location.as_mut().and_then(|location| location.excerpt.as_mut()) {
+        let spot = self.spot(place, section);
+        let mut location = spot.location();
+        match location.as_mut().and_then(|location| location.excerpt.as_mut()) {
             Some(excerpt) => excerpt.label = label,
             None => error.hint = error.hint.or(label),
         }
-        self.mistakes.push(spot.mistake(error));
+        self.mistakes.push(Spot { at: location.map(|at| At::Told(at.into())), ..spot }.mistake(error));
     }
 
     /// The value without the parts that are wrong; nothing where the whole is.

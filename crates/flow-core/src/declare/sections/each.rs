@@ -127,7 +127,7 @@ impl Document<'_, '_> {
                 }
             },
         };
-        let place = self.checker.spot(&each.whole(), at).location;
+        let place = self.checker.spot(&each.whole(), at).location();
         if let Some(field) = tables {
             return self.tables_of(name, field, Question { connection, query: None, place }, at);
         }

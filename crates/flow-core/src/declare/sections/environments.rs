@@ -40,15 +40,15 @@ impl Document<'_, '_> {
             if let Some(first) = self.reader.project.places.get(&path) {
                 let error =
                     FlowError::new(ErrorCode::DuplicateName, format!("the variable `{name}` is set twice"))
-                        .detail(format!("first at {}", position(first)))
+                        .detail(format!("first at {}", position(&first)))
                         .hint("[vars] hold for all files of a project");
                 self.checker.mistakes.push(written.spot.mistake(error));
                 continue;
             }
-            if let Some(place) = &written.spot.location {
-                self.places.insert(path, place.clone());
+            let from = Origin::File(written.spot.location());
+            if let Some(at) = written.spot.at {
+                self.places.put_at(path, at);
             }
-            let from = Origin::File(written.spot.location);
             self.reader.variables.insert(name, Variable { value: written.value, from });
         }
     }
@@ -79,7 +79,7 @@ impl Document<'_, '_> {
                     ErrorCode::DuplicateName,
                     format!("environment `{name}` is declared twice"),
                 )
-                .detail(format!("first at {}", position(first)))
+                .detail(format!("first at {}", position(&first)))
                 .hint("names hold for all files of a project");
                 self.checker.report(error, &field.whole(), &at, None);
                 continue;
@@ -270,7 +270,7 @@ impl Reader {
             };
             match value {
                 Ok(value) => {
-                    let from = Origin::File(written.spot.location);
+                    let from = Origin::File(written.spot.location());
                     self.variables.insert(variable, Variable { value, from });
                 }
                 Err(error) => self.mistakes.push(written.spot.mistake(error)),

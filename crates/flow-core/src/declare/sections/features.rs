@@ -69,7 +69,7 @@ impl Document<'_, '_> {
         let path = Places::path(other.section(), &entry.name);
         let first = self.places.find(&path).or_else(|| self.reader.project.places.find(&path));
         if let Some(first) = first {
-            error = error.detail(format!("first at {}", super::position(first)));
+            error = error.detail(format!("first at {}", super::position(&first)));
         }
         self.checker.report(error, &entry.place, &entry.owner.section, None);
         true

@@ -231,7 +231,7 @@ impl Document<'_, '_> {
             ErrorCode::DuplicateName,
             format!("two {list} are called `{name}` once their variables are filled in"),
         );
-        let error = match self.checker.spot(&first.whole(), at).location {
+        let error = match self.checker.spot(&first.whole(), at).location() {
             Some(place) => error.detail(format!("first at {}", position(&place))),
             None => error,
         };
@@ -330,7 +330,7 @@ impl Document<'_, '_> {
         };
         let filled = scope.query(&text, &mut used);
         self.reader.project.uses(&entry.name, used);
-        if names_in_braces(&text).is_ok_and(|names| !names.is_empty()) {
+        if text.contains('{') && names_in_braces(&text).is_ok_and(|names| !names.is_empty()) {
             self.reader.project.identified.push(entry.name.clone());
         }
         match (filled, from) {
@@ -339,7 +339,7 @@ impl Document<'_, '_> {
                 self.unfilled(*unfilled, place, &entry.owner.section);
             }
             (Err(unfilled), QueryText::File(path)) => {
-                let source = SourceText::new(path.display().to_string(), &text);
+                let source = SourceText::new(path.display().to_string(), text.clone());
                 let span = source.part(0..text.len(), &unfilled.part);
                 let mut location = source.location(span, &entry.owner.section);
                 if let Some(excerpt) = &mut location.excerpt {

@@ -7,10 +7,11 @@ use super::targets;
 use crate::declare::for_each::{Answers, Row};
 use crate::declare::json_schema::toml_value;
 use crate::declare::options::{Mode, OptionInfo, PipelineOptions};
+use crate::declare::places::At;
 use crate::declare::variables::Variables;
 use crate::declare::{PipelineSpec, Places, ProjectSpec, SourceSpec};
 use crate::duration::Duration;
-use crate::error::{ErrorCode, FlowError, Location};
+use crate::error::{ErrorCode, FlowError};
 use crate::sql::QualifiedName;
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -58,9 +59,6 @@ pub(super) struct ReadPipeline {
     pub(super) spot: Spot,
 }
 
-/// Where each default, and each part of it, was written.
-type DefaultPlaces = HashMap<&'static str, Vec<(String, Location)>>;
-
 /// How `mode` is written.
 const FORM_OF_MODE: &str =
     "write mode = \"append\", \"truncate\", \"merge\" or \"scd2\", here or in [defaults]";
@@ -104,16 +102,11 @@ impl Reader {
     }
 
     fn finish_pipelines(&mut self) {
-        let places: DefaultPlaces = self
-            .defaults
-            .written()
-            .map(|option| (option.name, self.project.places.inside(&format!("defaults.{}", option.name))))
-            .collect();
         for (name, mut read) in std::mem::take(&mut self.pipelines) {
             self.take_from_the_view(&name, &mut read);
             if let Some(mode) = self.mode(&name, &read) {
                 self.refuse_other_modes(&name, mode, &mut read);
-                self.apply_defaults(&name, mode, &places, &mut read);
+                self.apply_defaults(&name, mode, &mut read);
             }
             let options = read.options;
             let Some((target, spot)) = read.target else { continue };
@@ -139,11 +132,11 @@ impl Reader {
         let attempted = |name: &str| read.attempted.contains_key(name);
         let laid: Vec<&str> = view.lay(&mut options).into_iter().filter(|name| !attempted(name)).collect();
         let (of_view, of_pipeline) = (Places::path("features", key), Places::path("pipelines", pipeline));
-        let places: Vec<(String, Location)> = laid
+        let places: Vec<(String, At)> = laid
             .iter()
             .filter_map(|name| {
-                let place = self.project.places.get(&format!("{of_view}.{name}"))?;
-                Some((format!("{of_pipeline}.{name}"), place.clone()))
+                let place = self.project.places.at(&format!("{of_view}.{name}"))?;
+                Some((format!("{of_pipeline}.{name}"), place))
             })
             .collect();
         if options.mode == Some(Mode::OF_FEATURE_VIEWS) {
@@ -153,7 +146,7 @@ impl Reader {
             }
         }
         for (path, place) in places {
-            self.project.places.insert(path, place);
+            self.project.places.put_at(path, place);
         }
     }
 
@@ -186,26 +179,19 @@ impl Reader {
                 format!("`{}` has no meaning in mode `{mode}` of pipeline `{pipeline}`", info.name),
             )
             .hint(format!("it belongs to {}", info.mode_names().join(", ")));
-            let mut location = self
-                .project
-                .places
-                .find(&format!("{}.{}", Places::path("pipelines", pipeline), info.name))
-                .cloned();
+            let mut location =
+                self.project.places.find(&format!("{}.{}", Places::path("pipelines", pipeline), info.name));
             if let Some(excerpt) = location.as_mut().and_then(|location| location.excerpt.as_mut()) {
                 excerpt.length = excerpt.length.min(info.name.len());
             }
             let order = read.attempted.get(info.name).copied().flatten();
-            self.mistakes.push(Spot { location, order }.mistake(error));
+            let at = location.map(|location| At::Told(location.into()));
+            self.mistakes.push(Spot { at, order }.mistake(error));
         }
     }
 
-    fn apply_defaults(
-        &mut self,
-        pipeline: &str,
-        mode: Mode,
-        places: &DefaultPlaces,
-        read: &mut ReadPipeline,
-    ) {
+    fn apply_defaults(&mut self, pipeline: &str, mode: Mode, read: &mut ReadPipeline) {
+        let mut applied = Vec::new();
         for option in self.defaults.written() {
             let name = option.name;
             let alternative =
@@ -218,11 +204,11 @@ impl Reader {
             let idle = name == "freshness" && read.options.after().is_empty();
             if !alternative && !once && !idle && !read.attempted.contains_key(name) {
                 (field.copy)(&mut read.options, &self.defaults);
-                for (rest, place) in &places[name] {
-                    let path = Places::path("pipelines", pipeline);
-                    self.project.places.insert(format!("{path}.{name}{rest}"), place.clone());
-                }
+                applied.push(name);
             }
+        }
+        if !applied.is_empty() {
+            self.project.places.defaults(&Places::path("pipelines", pipeline), applied);
         }
         // `mode` was looked up above, where a default for it counts too.
         read.options.mode = Some(mode);

@@ -102,7 +102,7 @@ impl Document<'_, '_> {
             if let Some(first) = self.reader.project.places.get(&path) {
                 let error =
                     FlowError::new(ErrorCode::DuplicateName, format!("{} is declared twice", owner.words))
-                        .detail(format!("first at {}", position(first)))
+                        .detail(format!("first at {}", position(&first)))
                         .hint("names hold for all files of a project");
                 self.checker.report(error, &field.whole(), &owner.section, None);
                 continue;
@@ -132,7 +132,7 @@ impl Document<'_, '_> {
             if let Some(first) = self.reader.project.places.get(&path) {
                 let error =
                     FlowError::new(ErrorCode::DuplicateName, format!("`{name}` is set twice in [defaults]"))
-                        .detail(format!("first at {}", position(first)))
+                        .detail(format!("first at {}", position(&first)))
                         .hint("[defaults] hold for all files of a project");
                 self.checker.report(error, &field.whole(), &owner.section, None);
                 continue;
@@ -187,13 +187,8 @@ impl Document<'_, '_> {
 
     /// The names in what declares a table, and where its columns were written.
     fn table_parts(&mut self, list: &str, entry: &Entry<'_>) {
-        if let Some(columns) = entry.table.get("columns").and_then(Node::as_table) {
-            let section = section(&[list, &entry.name, "columns"]);
-            let columns_path = format!("{}.columns", Places::path(list, &entry.name));
-            for (name, column) in columns.iter() {
-                self.record(&Places::path(&columns_path, name), column, &section);
-            }
-        }
+        let section = section(&[list, &entry.name, "columns"]);
+        self.places.columns(&Places::path(list, &entry.name), &section);
         self.table_names(list, entry);
     }
 
@@ -227,24 +222,8 @@ impl Document<'_, '_> {
 
     /// Remembers where a thing and everything in it was written.
     fn record(&mut self, path: &str, field: &Field, section: &str) {
-        let Some(source) = self.checker.source else { return };
-        if let Place::Bytes(span) = field.whole() {
-            self.places.insert(path, source.location(span, section));
-        }
-        match &field.node.value {
-            Value::Table(table) => {
-                for (name, field) in table.iter() {
-                    self.record(&Places::path(path, name), field, section);
-                }
-            }
-            Value::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    if let Place::Bytes(span) = &item.place {
-                        self.places.insert(format!("{path}.{index}"), source.location(span.clone(), section));
-                    }
-                }
-            }
-            _ => {}
+        if let Some(source) = self.checker.source {
+            self.places.write(path, source, section, field);
         }
     }
 

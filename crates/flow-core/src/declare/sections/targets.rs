@@ -21,6 +21,7 @@ const OF_THE_WHOLE: &[&str] = &[
     "description",
     "owner",
     "notify",
+    "read_timeout",
     AFTER,
 ];
 

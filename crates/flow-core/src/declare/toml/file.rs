@@ -13,6 +13,7 @@ use crate::error::{ErrorCode, FlowError, Location, did_you_mean};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use toml::de::DeTable;
 
 const SECTIONS: &[&str] = &[
@@ -53,9 +54,9 @@ impl Files<'_> {
     ) -> (Loaded, Vec<(String, Location)>) {
         let (tree, syntax) = DeTable::parse_recoverable(&text);
         let tree = table_of(tree.into_inner());
-        let secrets = secrets(&tree);
-        let loaded = Loaded { name, path: path.to_owned(), text, tree, syntax, secrets };
-        let errors = syntax_errors(&source_of(&loaded), &loaded.syntax);
+        let source = Arc::new(source_of(&name, text, &tree, &syntax));
+        let loaded = Loaded { name, path: path.to_owned(), source, tree, syntax };
+        let errors = syntax_errors(&loaded.source, &loaded.syntax);
         self.reader.broken |= !errors.is_empty();
         self.reader.mistakes.extend(errors.into_iter().map(|error| Mistake { error, order: None }));
         let patterns = match loaded.tree.get("include").filter(|_| !self.only_connections) {
@@ -87,9 +88,9 @@ impl Files<'_> {
 
     /// Has a file read, and keeps what is found wrong with it.
     fn judge<R>(&mut self, loaded: &Loaded, read: impl FnOnce(&mut Document<'_, '_>) -> R) -> R {
-        let source = source_of(loaded);
+        let source = &loaded.source;
         let mut document = Document {
-            checker: Checker { source: Some(&source), mistakes: Vec::new() },
+            checker: Checker { source: Some(source), mistakes: Vec::new() },
             places: Places::default(),
             directory: loaded.path.parent().unwrap_or(Path::new("")),
             environment: self.environment,
@@ -98,7 +99,7 @@ impl Files<'_> {
         let answer = read(&mut document);
         let Document { checker, places, .. } = document;
         let mut mistakes = checker.mistakes;
-        let syntax = syntax_errors(&source, &loaded.syntax);
+        let syntax = syntax_errors(source, &loaded.syntax);
         if !syntax.is_empty() {
             // What stands on a broken line, or is missing, may be there once the line is mended.
             let broken: HashSet<usize> = syntax.iter().filter_map(line).collect();
@@ -114,10 +115,10 @@ impl Files<'_> {
 }
 
 /// The text of a file, without what looks like a secret on a broken line.
-fn source_of(loaded: &Loaded) -> SourceText<'_> {
-    let mut source = SourceText::new(loaded.name.clone(), &loaded.text);
-    loaded.secrets.iter().for_each(|secret| source.hide(secret.clone()));
-    for mistake in &loaded.syntax {
+fn source_of(name: &str, text: String, tree: &Table, syntax: &[toml::de::Error]) -> SourceText {
+    let mut source = SourceText::new(name.to_owned(), text);
+    secrets(tree).into_iter().for_each(|secret| source.hide(secret));
+    for mistake in syntax {
         source.hide_in_broken_line(mistake.span().map_or(0, |span| span.start));
     }
     source
@@ -128,7 +129,7 @@ fn line(error: &FlowError) -> Option<usize> {
 }
 
 /// The parser's mistakes in our words, the first of each line.
-fn syntax_errors(source: &SourceText<'_>, mistakes: &[toml::de::Error]) -> Vec<FlowError> {
+fn syntax_errors(source: &SourceText, mistakes: &[toml::de::Error]) -> Vec<FlowError> {
     let mut mistakes: Vec<(Range<usize>, &str)> =
         mistakes.iter().map(|mistake| (mistake.span().unwrap_or(0..0), mistake.message())).collect();
     mistakes.sort_by_key(|(span, _)| (span.start, span.end));
@@ -259,7 +260,7 @@ impl Document<'_, '_> {
         let texts = good.as_list().into_iter().flatten();
         texts
             .filter_map(|node| {
-                let location = self.checker.spot(&node.place, "").location?;
+                let location = self.checker.spot(&node.place, "").location()?;
                 Some((node.as_text()?.to_owned(), location))
             })
             .collect()

@@ -18,8 +18,8 @@ use super::{ConnectionSpec, Places, ProjectSpec};
 use crate::error::{ErrorCode, FlowError, Location};
 use indexmap::IndexMap;
 use std::collections::HashMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Reads a project from its file and the files that it includes.
 ///
@@ -108,11 +108,9 @@ struct Files<'e> {
 struct Loaded {
     name: String,
     path: PathBuf,
-    text: String,
+    source: Arc<SourceText>,
     tree: Table,
     syntax: Vec<::toml::de::Error>,
-    /// The bytes that no excerpt shows.
-    secrets: Vec<Range<usize>>,
 }
 
 impl<'e> Files<'e> {

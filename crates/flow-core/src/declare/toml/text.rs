@@ -3,24 +3,32 @@
 
 use crate::error::{Excerpt, Location};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 /// What stands in an excerpt for each character of a possible secret.
 const BLOT: char = '*';
 
-/// A file that is being read.
-pub(crate) struct SourceText<'t> {
+/// The text of a file, for as long as somebody may ask for a place in it.
+pub(crate) struct SourceText {
     /// The file as the user named it.
     pub(crate) file: String,
     /// Its whole text.
-    pub(crate) text: &'t str,
+    pub(crate) text: String,
     line_starts: Vec<usize>,
     /// Bytes that no excerpt shows: start to end.
     secrets: BTreeMap<usize, usize>,
 }
 
-impl<'t> SourceText<'t> {
-    pub(crate) fn new(file: String, text: &'t str) -> SourceText<'t> {
+/// Its text has secrets, and is never shown but by line.
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceText").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl SourceText {
+    pub(crate) fn new(file: String, text: String) -> SourceText {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         SourceText { file, text, line_starts, secrets: BTreeMap::new() }
     }
@@ -30,8 +38,9 @@ impl<'t> SourceText<'t> {
     pub(crate) fn hide(&mut self, value: Range<usize>) {
         let mut start = value.start;
         let inside = &self.text[value.clone()];
-        for (open, _) in inside.match_indices("${") {
-            let Some(length) = inside[open..].find(['}', '\n']) else { continue };
+        let closed = |open: usize| Some((open, inside[open..].find(['}', '\n'])?));
+        let asked: Vec<_> = inside.match_indices("${").filter_map(|(open, _)| closed(open)).collect();
+        for (open, length) in asked {
             if value.start + open >= start {
                 self.hide_bytes(start..value.start + open);
                 start = value.start + open + length + 1;
@@ -159,8 +168,8 @@ impl<'t> SourceText<'t> {
 mod tests {
     use super::*;
 
-    fn text(text: &str) -> SourceText<'_> {
-        SourceText::new("a.toml".to_owned(), text)
+    fn text(text: &str) -> SourceText {
+        SourceText::new("a.toml".to_owned(), text.to_owned())
     }
 
     #[test]

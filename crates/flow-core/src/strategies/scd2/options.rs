@@ -2,8 +2,9 @@
 
 use crate::check::Check;
 use crate::declare::options::*;
+use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError};
-use crate::schema::Table;
+use crate::schema::{LiveTable, Table};
 use crate::sql::Ident;
 
 /// What scd2 knows.
@@ -25,6 +26,8 @@ pub struct Scd2 {
     pub current_flag: Ident,
     /// The row hash.
     pub hash_column: Ident,
+    /// Whether there is one, where that is said.
+    pub row_hash: Option<RowHash>,
     /// Where the first version of a key begins.
     pub first_valid_from: FirstValidFrom,
     /// What stands in `effective_to` of the current version.
@@ -56,6 +59,8 @@ impl Scd2 {
             effective_to: check.name("effective_to", options.effective_to()),
             current_flag: check.name("current_flag", options.current_flag()),
             hash_column: check.name("hash_column", options.hash_column()),
+            // Who names the column asks for it.
+            row_hash: options.row_hash.or(options.hash_column.is_some().then_some(RowHash::Emx1)),
             first_valid_from: match options.first_valid_from().as_str() {
                 "run" => FirstValidFrom::Run,
                 "epoch" => FirstValidFrom::Epoch,
@@ -64,6 +69,15 @@ impl Scd2 {
                     .map_or(FirstValidFrom::Run, FirstValidFrom::Column),
             },
             open_end: options.open_end(),
+        }
+    }
+
+    /// Whether versions have a row hash: as said, else as an existing table has it, else where it costs little.
+    pub fn keeps_hash(&self, live: Option<&LiveTable>, dialect: &dyn Dialect) -> bool {
+        match (self.row_hash, live) {
+            (Some(kind), _) => kind == RowHash::Emx1,
+            (None, Some(live)) if live.column(self.hash_column.as_str()).is_some() => true,
+            (None, _) => dialect.keeps_row_hash(),
         }
     }
 
@@ -88,12 +102,14 @@ impl Scd2 {
         if let FirstValidFrom::Column(name) = &self.first_valid_from {
             check.known_columns("first_valid_from", std::slice::from_ref(name), table);
         }
-        let managed = [
+        let mut managed = vec![
             ("effective_from", &self.effective_from),
             ("effective_to", &self.effective_to),
             ("current_flag", &self.current_flag),
-            ("hash_column", &self.hash_column),
         ];
+        if self.row_hash != Some(RowHash::None) {
+            managed.push(("hash_column", &self.hash_column));
+        }
         check.managed_names(&managed, table);
     }
 }

@@ -120,8 +120,9 @@ impl Engine {
                 ON_EACH_TABLE.join(", "),
                 needs.role
             ));
-            for table in deleted_from(pipeline.incremental.is_some()) {
-                needs.table("DELETE", &QualifiedName::new(SCHEMA, *table)?);
+            for table in deleted_from(pipeline.incremental.is_some(), pipeline.limits.history_keep.is_some())
+            {
+                needs.table("DELETE", &QualifiedName::new(SCHEMA, table)?);
             }
         }
         let path = path_of(pipeline);

@@ -105,7 +105,7 @@ impl Engine {
                 Ok(found) => found,
                 Err(error) => vec![Check::of_error("server", error)],
             };
-            found.extend(metadata(session.as_ref(), is_target).await);
+            found.extend(metadata(session.as_ref(), is_target, self.forgets_in(name)).await);
             Ok(found)
         };
         match in_time(&at, at.patience() * PATIENCE, questions).await {
@@ -114,6 +114,14 @@ impl Engine {
         }
         session.close().await;
         patient
+    }
+
+    /// Whether a pipeline that loads into a connection says how long its runs are kept.
+    fn forgets_in(&self, connection: &str) -> bool {
+        let names = self.project.pipelines.keys();
+        let built = names.filter_map(|name| Pipeline::build(&self.project, name, &Default::default()).ok());
+        let mut here = built.filter(|built| built.target_connection == connection);
+        here.any(|built| built.limits.history_keep.is_some())
     }
 
     async fn examine_pipeline(&self, name: &str, request: &Request) -> Patient {
@@ -182,7 +190,8 @@ impl Engine {
                 let on_tables = tables
                     .iter()
                     .flat_map(|name| ON_EACH_TABLE.map(|word| Privilege::Table(word, name.clone())));
-                let deleted_from = deleted_from(built.incremental.is_some());
+                let deleted_from =
+                    deleted_from(built.incremental.is_some(), built.limits.history_keep.is_some());
                 let deletes = tables
                     .iter()
                     .filter(|name| deleted_from.contains(&name.name.as_str()))
@@ -232,8 +241,28 @@ async fn look(session: &dyn Session, name: &QualifiedName) -> Result<(bool, Opti
     table.read(nth(&answers, 0, doing)?, doing)
 }
 
-/// The metadata, and what runs that died have left in them.
-async fn metadata(session: &dyn Session, is_target: bool) -> Vec<Check> {
+/// How much is remembered: a history that nobody cuts makes every look at it slower some day.
+fn remembered(runs: i64, since: Option<&str>, forgets: bool) -> Check {
+    const CHECK: &str = "remembered";
+    const MANY: i64 = 100_000;
+    let day = since.and_then(|since| since.split('T').next());
+    let message = match (runs, day) {
+        (1, Some(day)) => format!("1 run, of {day}"),
+        (_, Some(day)) => format!("{runs} runs since {day}"),
+        (_, None) => "no run".to_owned(),
+    };
+    match runs > MANY && !forgets {
+        true => Check::warning(
+            CHECK,
+            format!("{message}, and none is ever forgotten"),
+            "say how long they are kept: history_keep = \"90d\" in [defaults]",
+        ),
+        false => Check::ok(CHECK, message),
+    }
+}
+
+/// The metadata, and what runs that died have left in them; `forgets`: pipelines that load there say how long runs are kept.
+async fn metadata(session: &dyn Session, is_target: bool, forgets: bool) -> Vec<Check> {
     const CHECK: &str = "metadata";
     let condition = match HistoryStore::on(session).condition().await {
         Ok(None) if !is_target => return Vec::new(),
@@ -245,11 +274,12 @@ async fn metadata(session: &dyn Session, is_target: bool) -> Vec<Check> {
         Err(_) if !is_target => return Vec::new(),
         Err(error) => return vec![Check::of_error(CHECK, error)],
     };
-    let MetadataCondition { version, known, silent, orphans } = condition;
+    let MetadataCondition { version, known, silent, orphans, runs, since } = condition;
     let mut checks = vec![match version == known {
         true => Check::ok(CHECK, format!("of version {version}")),
         false => Check::ok(CHECK, format!("of version {version}; the next run migrates them to {known}")),
     }];
+    checks.push(remembered(runs, since.as_deref(), forgets));
     checks.push(match silent.as_slice() {
         [] => Check::ok("leases", "every run that is under way gives signs of life"),
         silent => {
