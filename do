@@ -14,8 +14,9 @@ help() {
 ./do lint            what `test` checks without running anything: format, clippy, unused dependencies,
                      dependencies that nothing uses, ruff
 ./do fmt             format the Rust and Python sources
+./do docs            the site of docs/, in target/site; a link that leads nowhere is an error
 ./do bench [ARG…]    bench/run.py: the workloads beside hand-written SQL
-./do static          one static binary, and its size
+./do static          one static binary (on macOS and Windows: of nothing but the system's libraries), and its size
 ./do wheel [dev]     the Python package as one wheel for Python 3.10 and newer, and its size; `dev`: not optimised
 ./do help            this text
 
@@ -129,7 +130,12 @@ pgbouncer_works() { have pgbouncer || [ -x /usr/sbin/pgbouncer ] || [ -x /usr/lo
 # Debian keeps its server where a user's PATH does not lead.
 mariadb_works() { have mariadb-install-db && { have mariadbd || [ -x /usr/sbin/mariadbd ]; }; }
 
-faketime_works() { ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/local/lib/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q .; }
+faketime_works() {
+    for library in /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/local/lib/faketime/libfaketimeMT.so.1; do
+        [ ! -e "$library" ] || return 0
+    done
+    return 1
+}
 
 # Spark's, which a test starts on this machine. Java 17 or newer.
 java_works() { have java && java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | { read -r major && [ "$major" -ge 17 ]; }; }
@@ -325,7 +331,7 @@ have_machete() {
 # Not optimised: it reads our few files, and costs a third of the time to build.
 install_machete() { CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-machete --locked --debug --target-dir "$CARGO_TARGET_DIR/machete" >&2 </dev/null; }
 
-python_sources() { for path in python tests bench; do [ ! -d "$path" ] || echo "$path"; done; }
+python_sources() { for path in python tests bench packaging; do [ ! -d "$path" ] || echo "$path"; done; }
 
 lint_python() { phase "ruff" run_ruff; }
 
@@ -363,9 +369,18 @@ run_lint() {
     say_seconds
 }
 
+# The fuzz targets for half a minute each; a second of each is in `test`.
+run_fuzz() {
+    EMATIX_FLOW_FUZZ_SECONDS=${EMATIX_FLOW_FUZZ_SECONDS:-30}
+    export EMATIX_FLOW_FUZZ_SECONDS
+    phase "fuzz targets, $EMATIX_FLOW_FUZZ_SECONDS s each" cargo test --workspace --locked --test fuzz -q
+}
+
 run_soak() {
     need_everything
     need faketime_works mariadb_works
+    # Who names tests means these.
+    [ $# -gt 0 ] || run_fuzz
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     start_server
     build_flow
@@ -401,6 +416,15 @@ run_fmt() {
     "$venv/bin/ruff" check -q --fix $(python_sources) && "$venv/bin/ruff" format -q $(python_sources)
 }
 
+run_docs() {
+    need python_works
+    need_python_tests
+    "$venv/bin/python" docs/pictures.py
+    # The theme's authors tell of their own plans otherwise.
+    NO_MKDOCS_2_WARNING=true "$venv/bin/python" -m mkdocs build --strict --quiet
+    say "target/site/index.html"
+}
+
 run_bench() {
     need_everything
     need_postgres
@@ -409,6 +433,8 @@ run_bench() {
 
 # Only the last crates are compiled for it: never as RUSTFLAGS, which would build everything again.
 build_static() { cargo rustc --profile "$1" -p ematix-flow-cli --bin flow --locked -- -C target-feature=+crt-static; }
+
+build_release() { cargo build --release -p ematix-flow-cli --bin flow --locked; }
 
 # CI tests what users get, optimised and stripped, for a minute or two; elsewhere the dev profile's, for seconds.
 build_static_for_tests() {
@@ -421,10 +447,14 @@ build_static_for_tests() {
     cp -f "$CARGO_TARGET_DIR/$directory/flow" "$EMATIX_FLOW_STATIC_BIN"
 }
 
+# Elsewhere than on Linux the C library is the system's, which nobody links statically.
 run_static() {
-    need cc_works static_cc_works rust_works
-    build_static release
     binary=$CARGO_TARGET_DIR/release/flow
+    case $(uname -s) in
+    Linux) need cc_works static_cc_works rust_works && build_static release ;;
+    Darwin) need cc_works rust_works && build_release ;;
+    *) need rust_works && build_release && binary=$binary.exe ;;
+    esac
     printf '%s  %s bytes\n' "$binary" "$(wc -c <"$binary" | tr -d ' ')"
 }
 
@@ -446,7 +476,7 @@ command=${1:-help}
 [ $# = 0 ] || shift
 case $command in
 help | -h | --help) help && exit ;;
-demo | test | soak | lint | fmt | bench | static | wheel) set_up_environment ;;
+demo | test | soak | lint | fmt | docs | bench | static | wheel) set_up_environment ;;
 *) help >&2 && exit 2 ;;
 esac
 case $command in
@@ -455,6 +485,7 @@ test) run_tests "$@" ;;
 soak) run_soak "$@" ;;
 lint) run_lint ;;
 fmt) run_fmt ;;
+docs) run_docs ;;
 bench) run_bench "$@" ;;
 static) run_static ;;
 wheel) run_wheel "$@" ;;
