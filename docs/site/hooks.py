@@ -19,7 +19,17 @@ PAGES = {
 }
 FILES = "project/files"
 # Folders of the repository whose files a page may name.
-NAMED = ("deploy", "editors", "examples", "packaging", "LICENSE", "README.md", "pipelines.example.toml", "pyproject.toml", "Cargo.toml")
+NAMED = (
+    "deploy",
+    "editors",
+    "examples",
+    "packaging",
+    "LICENSE",
+    "README.md",
+    "pipelines.example.toml",
+    "pyproject.toml",
+    "Cargo.toml",
+)
 LINK = re.compile(r"(?P<before>\]\()(?P<to>(?![a-z]+:|#|/)[^)#\s]+)(?P<anchor>#[^)\s]*)?(?=\))")
 NAME_IN_TABLE = re.compile(r"(?<=<code>)\w{28,}(?=</code>)")
 FENCE = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
