@@ -119,52 +119,47 @@ impl FeatureServer {
         let mut again = true;
         loop {
             let mut taken = self.lanes.take(&mut look)?;
-            let lane = match taken.lane.take() {
-                Some(lane) => lane,
-                None => match opened(&self.target, &mut look)? {
-                    Ok(lane) => lane,
+            if taken.lane.is_none() {
+                match opened(&self.target, &mut look)? {
+                    Ok(lane) => taken.lane = Some(lane),
                     Err(error) => return Ok(Err(error)),
-                },
-            };
+                }
+            }
+            let Lane { runtime, served } = taken.lane.as_ref().expect("it was idle, or has been opened");
             let asking = async {
-                let lookup = self.look_up(shape, &lane.served).await?;
+                let lookup = self.look_up(shape, served).await?;
                 let rows = match values {
                     None => Ok(Vec::new()),
-                    Some(values) => lane.served.rows(&lookup.sql, values).await,
+                    Some(values) => served.rows(&lookup.sql, values).await,
                 };
                 Ok((lookup, rows))
             };
-            let answered = lane.runtime.block_on(unless(&mut look, asking))?;
-            let (lookup, rows) = match answered {
-                Ok(answered) => answered,
-                Err(error) => {
-                    if !lane.served.session.is_closed() {
-                        taken.lane = Some(lane);
-                        taken.give_back();
-                    }
-                    return Ok(Err(error));
-                }
-            };
-            match rows {
-                Ok(rows) => {
-                    taken.lane = Some(lane);
+            let answered = runtime.block_on(unless(&mut look, asking))?;
+            let error = match answered {
+                Ok((lookup, Ok(rows))) => {
                     taken.give_back();
                     return Ok(Ok(Answer { lookup, rows }));
                 }
-                Err(error) if is_over(&error) && again => {
+                Ok((_, Err(error))) if is_over(&error) && again => {
                     again = false;
-                    drop(lane);
                     drop(taken);
                     self.lanes.forget_idle();
+                    continue;
                 }
-                Err(error) => {
+                Ok((lookup, Err(error))) => {
                     if !is_over(&error) {
-                        taken.lane = Some(lane);
                         taken.give_back();
                     }
-                    return Ok(Err(self.explained(shape, &lookup, &error)));
+                    self.explained(shape, &lookup, &error)
                 }
-            }
+                Err(error) => {
+                    if !served.session.is_closed() {
+                        taken.give_back();
+                    }
+                    error
+                }
+            };
+            return Ok(Err(error));
         }
     }
 }
