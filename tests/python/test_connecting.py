@@ -19,6 +19,8 @@ from flow_binary import Finished, Flow
 from tls_client import project_of
 from tls_server import ROOT
 
+pytestmark = pytest.mark.clock
+
 # Characters that end a part of a URL or mean something in one.
 SECRET = "p#s/s@w:r?d%&=é'\\"
 

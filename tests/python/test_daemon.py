@@ -16,6 +16,8 @@ import pytest
 from database import Database
 from flow_binary import Flow, Running
 
+pytestmark = pytest.mark.clock
+
 PIPELINE = """
 [pipelines.{name}]
 source = {{ query = "SELECT '{name}' AS name, :scheduled_for AS at" }}

@@ -17,6 +17,8 @@ from project import Project
 from python_package import Interpreter
 from test_diff import by_column, counts
 
+pytestmark = pytest.mark.clock
+
 # By mode, the options with which it is loaded, and what a diff finds of CHANGES before the next load.
 MODES: dict[str, tuple[dict[str, Any], tuple[int, ...], dict[str, int]]] = {
     "append": ({"keys": "id"}, (4, 4, 1, 1, 2, 1), {"name": 1, "age": 1}),

@@ -11,6 +11,8 @@ import pytest
 from duckdb_file import DuckDbFile
 from python_package import Interpreter
 
+pytestmark = pytest.mark.clock
+
 PIPELINE = """
 [connections.warehouse]
 dsn = "duckdb:warehouse.duckdb"

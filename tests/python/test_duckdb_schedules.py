@@ -11,6 +11,8 @@ import duckdb
 import pytest
 from python_package import Interpreter
 
+pytestmark = pytest.mark.clock
+
 PIPELINE = """
 [connections.warehouse]
 dsn = "duckdb:warehouse.duckdb"
@@ -164,7 +166,10 @@ def test_a_daemon_serves_ten_pipelines_of_one_file(project: Project) -> None:
             f" WHERE pipeline = '{name}' AND status = 'skipped')"
         )
         assert lost == [], (name, said)
-    assert project.rows("SELECT DISTINCT status FROM ematix_flow.run_history") == [("success",)]
+    statuses = {status for (status,) in project.rows("SELECT DISTINCT status FROM ematix_flow.run_history")}
+    assert statuses in ({"success"}, {"success", "skipped"}), (statuses, said)
     # Runs of one file come one after another: no two of them have read the same state of it.
-    numbers = project.rows("SELECT count(*), count(DISTINCT committed_at) FROM ematix_flow.run_history")
+    numbers = project.rows(
+        "SELECT count(*), count(DISTINCT committed_at) FROM ematix_flow.run_history WHERE status = 'success'"
+    )
     assert numbers[0][0] == numbers[0][1]

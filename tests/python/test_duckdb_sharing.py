@@ -11,6 +11,8 @@ import duckdb
 import pytest
 from python_package import Interpreter
 
+pytestmark = pytest.mark.clock
+
 PIPELINE = """
 [connections.warehouse]
 dsn = "duckdb:warehouse.duckdb"

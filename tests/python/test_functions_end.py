@@ -15,6 +15,8 @@ from database import Database
 from flow_binary import Flow, Running
 from python_package import PACKAGE
 
+pytestmark = pytest.mark.clock
+
 JOBS = """
 import ctypes, time
 from ematix_flow import ematix

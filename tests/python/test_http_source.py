@@ -20,6 +20,8 @@ from api import Answer, Api, Request, api
 from database import Database
 from flow_binary import Flow
 
+pytestmark = pytest.mark.clock
+
 TABLE = """
 [tables.issues]
 schema = "shop"

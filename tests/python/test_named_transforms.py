@@ -14,6 +14,8 @@ from database import Database
 from flow_binary import Flow
 from python_package import PACKAGE, Interpreter
 
+pytestmark = pytest.mark.clock
+
 LOG = "CREATE TABLE public.log (said text NOT NULL, at xid8 DEFAULT pg_current_xact_id());"
 SQL = """
 [transforms.refresh]

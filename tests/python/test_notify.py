@@ -18,6 +18,8 @@ from ptyprocess import PtyProcess
 from python_package import Interpreter
 from receiver import Receiver, broken, receiver
 
+pytestmark = pytest.mark.clock
+
 PIPELINE = """
 [pipelines.customers]
 source = { query = "SELECT %s::bigint AS id" }

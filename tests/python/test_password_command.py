@@ -15,6 +15,8 @@ from project import value
 from python_package import Interpreter
 from tls_client import project_of
 
+pytestmark = pytest.mark.clock
+
 Script = Callable[..., list[str]]
 
 SECRET = "s3cret-of-the-command"

@@ -15,6 +15,8 @@ from ptyprocess import PtyProcess
 from python_package import Interpreter
 from test_python_runs import sleeping, wait_until
 
+pytestmark = pytest.mark.clock
+
 HEAD = """
 from ematix_flow import Source, pipeline
 def load(query, **options):

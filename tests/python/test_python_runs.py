@@ -12,6 +12,8 @@ import pytest
 from database import Database
 from python_package import Interpreter
 
+pytestmark = pytest.mark.clock
+
 HEAD = """
 import asyncio, threading, time, os, sys, json
 from ematix_flow import *

@@ -25,6 +25,8 @@ import ematix_flow.df  # noqa: F401
 from ematix_flow import Connection, DataError, FlowError, RecordBatches, SourceError, SpecError, TargetError, connect
 from ematix_flow.run import frames
 
+pytestmark = pytest.mark.clock
+
 UTC = dt.timezone.utc
 ID = uuid.UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
 

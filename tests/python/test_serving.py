@@ -32,6 +32,8 @@ from ematix_flow import (
     pk,
 )
 
+pytestmark = pytest.mark.clock
+
 
 @ematix.feature_view(schema="features", event_timestamp_column="seen")
 class UserFeatures(FeatureView):

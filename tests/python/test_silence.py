@@ -19,6 +19,8 @@ from relay import Relay, relay
 from server import url
 from wire import wire
 
+pytestmark = pytest.mark.clock
+
 COLUMNS = {"customer_id": "bigint", "name": "text?", "revision": "bigint"}
 
 # Rows come one by one, and the last of them not within the time of a test.

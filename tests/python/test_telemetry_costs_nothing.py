@@ -11,6 +11,8 @@ from flow_binary import Flow
 from python_package import Interpreter
 from receiver import broken, receiver
 
+pytestmark = pytest.mark.clock
+
 PROJECT = """
 [pipelines.customers]
 source = { query = "SELECT 1::bigint AS id" }

@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from database import Database
 from flow_binary import Flow, Running
 from ptyprocess import PtyProcess
 from test_status import project, run
+
+pytestmark = pytest.mark.clock
 
 OPEN, SHUT = "\x1b[?1049h", "\x1b[?1049l"
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
