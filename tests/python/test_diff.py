@@ -12,6 +12,7 @@ from across import Across, connect
 from customers import wait_until
 from database import Database
 from flow_binary import Finished, Flow
+from wire import wire
 
 WAYS = ("join", "checksums")
 
@@ -83,6 +84,77 @@ def test_every_kind_of_difference_is_counted(two: Two) -> None:
     assert by_column(report) == {"name": 2, "age": 3}
     if two.a is not two.b:
         assert 0 < report["digests_read"] < 60, "only ranges that differ are looked into"
+
+
+def many(two: Two, changed: str) -> None:
+    """Enough rows that a comparison looks whether it had better read them, a key of two columns, and NULLs."""
+    for database, schema in ((two.a, "a"), (two.b, "b")):
+        database.execute(
+            f"CREATE TABLE {schema}.many (part smallint, id bigint, name text, paid numeric, PRIMARY KEY (part, id));"
+            f"INSERT INTO {schema}.many SELECT g % 7, g, CASE WHEN g % 11 > 0 THEN 'name ' || g END, g * 1.50"
+            f" FROM generate_series(1, 60000) AS g"
+        )
+    two.b.execute(changed)
+    for database, schema in ((two.a, "a"), (two.b, "b")):
+        database.execute(f"ANALYZE {schema}.many")
+
+
+SOME_CHANGED = """
+UPDATE b.many SET name = CASE WHEN id % 200 = 0 THEN name || '!' END, paid = paid + 1 WHERE id % 100 = 0;
+UPDATE b.many SET paid = (paid || '0')::numeric WHERE id % 100 = 1;
+DELETE FROM b.many WHERE id BETWEEN 30001 AND 30010; INSERT INTO b.many SELECT 9, g, NULL, NULL FROM generate_series(1, 5) AS g
+"""
+
+
+@pytest.mark.clock
+def test_whole_rows_are_read_where_many_differ(two: Two) -> None:
+    many(two, SOME_CHANGED)
+    way = "join" if two.a is two.b else "rows"
+    report = two.diff("a.many", "b.many")
+    # Names that were NULL stay so where 200 divides the id, and become so where they were not.
+    names = two.a.value("SELECT count(*) FROM a.many WHERE id % 100 = 0 AND name IS NOT NULL")
+    assert (report["method"], report["digests_read"]) == (way, 0)
+    assert counts(report) == (60_000, 59_995, 10, 5, 600, 59_390)
+    assert by_column(report) == {"name": names, "paid": 600}
+    report = two.diff("a.many", "b.many", "--sample", "700", "--columns", "paid")
+    assert (report["method"], by_column(report)) == (way, {"paid": 600})
+    rows = {(row["change"], row["key"]["part"], row["key"]["id"]): (row["a"], row["b"]) for row in report["sample"]}
+    assert len(rows) == 615
+    assert rows["differs", 100 % 7, 100] == ({"paid": 150}, {"paid": 151})
+    assert rows["only_in_a", 30_001 % 7, 30_001] == ({"paid": 45_001.5}, None)
+    assert rows["only_in_b", 9, 5] == (None, {"paid": None})
+
+
+def test_sums_are_taken_where_few_differ_or_where_the_rows_lie_in_another_order(two: Two) -> None:
+    many(two, "UPDATE b.many SET paid = 0 WHERE id IN (59000, 59001)")
+    way = "join" if two.a is two.b else "checksums"
+    report = two.diff("a.many", "b.many")
+    assert (report["method"], counts(report)) == (way, (60_000, 60_000, 0, 0, 2, 59_998))
+    two.b.execute(
+        "CREATE TABLE b.mixed (LIKE b.many INCLUDING ALL);"
+        "INSERT INTO b.mixed SELECT part, id, name, paid + (id % 100 = 0)::int FROM b.many ORDER BY hashint8(id);"
+        "ANALYZE b.mixed"
+    )
+    report = two.diff("a.many", "b.mixed")
+    assert (report["method"], counts(report)) == (way, (60_000, 60_000, 0, 0, 601, 59_399))
+
+
+def test_digests_come_instead_of_rows_where_the_way_is_slow(two: Two) -> None:
+    if two.a is two.b:
+        pytest.skip("in one database nothing travels")
+    for database, schema in ((two.a, "a"), (two.b, "b")):
+        database.execute(
+            f"CREATE TABLE {schema}.wide (id bigint PRIMARY KEY, text text);"
+            f"INSERT INTO {schema}.wide SELECT g, repeat('wide', 150) FROM generate_series(1, 51000) AS g"
+        )
+    two.b.execute("UPDATE b.wide SET text = 'narrow' WHERE id % 100 = 0")
+    for database in (two.a, two.b):
+        database.execute("ANALYZE")
+    with wire(two.b) as to_b:
+        to_b.bandwidth = 3_000_000
+        connect(two.flow, two.a, to_b.dsn())
+        report = two.diff("a.wide", "b.wide")
+    assert (report["method"], counts(report)) == ("checksums", (51_000, 51_000, 0, 0, 510, 50_490))
 
 
 def test_nothing_is_written_and_no_transaction_is_left(two: Two) -> None:

@@ -78,6 +78,8 @@ class Wire:
     passed: int = 0
     due: After | AtStatement | None = None
     struck: bool = False
+    # Bytes a second of each connection; without a limit where none is said.
+    bandwidth: int | None = None
     connections: list[Connection] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _hangs: bool = False
@@ -137,6 +139,8 @@ class Wire:
                     passing, fault = self._judge(made, data, one is made.client)
                     self.passed += len(passing)
                 _send(other, passing, made.slow)
+                if self.bandwidth is not None:
+                    time.sleep(len(passing) / self.bandwidth)
                 if fault is not None:
                     with self._lock:
                         self._strike(made, fault)

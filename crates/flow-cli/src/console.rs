@@ -146,10 +146,12 @@ impl Console {
         if self.stdout_closed.load(Ordering::Relaxed) {
             return;
         }
-        let stdout = std::io::stdout().lock();
+        let mut stdout = std::io::stdout().lock();
         let choice = self.colour().unwrap_or_else(|| AutoStream::choice(&stdout));
-        let mut stream = AutoStream::new(stdout, choice);
-        if stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_err() {
+        // Whole, or each line would be written by itself.
+        let mut styled = AutoStream::new(Vec::with_capacity(text.len()), choice);
+        let written = styled.write_all(text.as_bytes()).and_then(|()| stdout.write_all(&styled.into_inner()));
+        if written.and_then(|()| stdout.flush()).is_err() {
             self.stdout_closed.store(true, Ordering::Relaxed);
         }
     }

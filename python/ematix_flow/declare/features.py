@@ -57,12 +57,11 @@ class Asked:
     """What is asked of a view: the values of its keys in their order, a list of them for each entity."""
 
     def __init__(self, cls: object, where: str, entity_keys: Any, columns: object, as_of: object = None) -> None:
-        table = view_of(cls, where)
-        self.view, keys = _written(table)
-        self.columns = None if columns is None else _columns(table, columns, where)
+        self.view, keys = _written(cls, where)
+        self.columns = None if columns is None else _columns(view_of(cls, where), columns, where)
         # Who asks for an instant says which: None would be the newest, or nothing.
         self.as_of = instant(as_of, f"{where}: as_of") if where.startswith("point_in_time") else None
-        self.many = not isinstance(entity_keys, Mapping)
+        self.many = type(entity_keys) is not dict and not isinstance(entity_keys, Mapping)
         entities = [entity_keys] if not self.many else _entities(entity_keys, where)
         self.keys = [_key(entity, keys, where) for entity in entities]
 
@@ -250,12 +249,12 @@ class FeatureView:
             SpecError: the view is not loaded.
             ConnectError: no connection, or no log-in.
         """
-        return _reader().served_since(conn, _written(view_of(cls, "served_since"))[0])
+        return _reader().served_since(conn, _written(cls, "served_since")[0])
 
     @classmethod
     def served_since_async(cls, conn: ConnectionLike) -> Awaitable[dt.datetime | None]:
         """As `served_since`, to be awaited."""
-        return _reader().served_since_async(conn, _written(view_of(cls, "served_since_async"))[0])
+        return _reader().served_since_async(conn, _written(cls, "served_since_async")[0])
 
 
 METHODS = (
@@ -319,10 +318,11 @@ def description(table: Table) -> dict[str, Any]:
 
 # A model asks thousands of times a second.
 @lru_cache(maxsize=1024)
-def _written(table: Table) -> tuple[str, list[str]]:
+def _written(cls: object, where: str) -> tuple[str, list[str]]:
     """A view as JSON, and its keys."""
     import json
 
+    table = view_of(cls, where)
     return json.dumps(description(table)), table.primary_key
 
 
@@ -394,6 +394,9 @@ def _entities(value: object, where: str) -> list[Any]:
 
 
 def _key(entity: object, keys: Sequence[str], where: str) -> list[Any]:
+    # Nearly every call.
+    if type(entity) is dict and list(entity) == keys:
+        return [_aware(value) for value in entity.values()]
     whole = ", ".join(f'"{key}": …' for key in keys)
     if not isinstance(entity, Mapping):
         raise SpecError(f"{where}: {entity!r} is no key", code="invalid_value", hint=f"write {{{whole}}}")

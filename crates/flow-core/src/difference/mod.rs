@@ -3,7 +3,7 @@
 //!
 //! In one database one statement joins both sides. Of two, each server sums digests of its rows by ranges of digests of
 //! their keys, so that no order and no collation has a part in it; only ranges whose sums differ are looked into, by the
-//! digest of each key and row. What "differs" means is what the row hash says, as for a load.
+//! digest of each key and row; or both are read whole. What "differs" means is what the row hash says, as for a load.
 
 mod forms;
 mod of_pipeline;
@@ -68,6 +68,8 @@ pub struct Side {
     pub unique: Vec<Vec<String>>,
     /// Columns that are never NULL.
     pub not_null: Vec<String>,
+    /// About how many rows it has, where a table says it.
+    pub estimated_rows: Option<f64>,
     /// The words of its database.
     pub dialect: &'static dyn Dialect,
 }

@@ -82,6 +82,7 @@ fn source(load: &Resolved<'_>, live: &LiveTable, reason: &str) -> Result<Side> {
         keys_reason: reason.to_owned(),
         unique: relation.map(|relation| relation.unique.clone()).unwrap_or_default(),
         not_null: relation.map(|relation| relation.not_null.clone()).unwrap_or_default(),
+        estimated_rows: relation.map(|relation| relation.estimated_rows),
         dialect: load.ends.source.dialect,
     })
 }
@@ -146,6 +147,7 @@ fn target(load: &Resolved<'_>, live: &LiveTable, as_of: Option<&str>, reason: &s
             .filter(|column| !column.nullable)
             .map(|column| column.name.clone())
             .collect(),
+        estimated_rows: Some(live.estimated_rows),
         dialect: load.ends.target.dialect,
     })
 }

@@ -18,7 +18,7 @@ pub struct DiffReport {
     pub keys: Vec<String>,
     /// Where the keys stand.
     pub keys_reason: String,
-    /// `join` in one database, `checksums` in two.
+    /// `join` in one database; in two `checksums`, or `rows` where many differ and the way is quick.
     pub method: &'static str,
     /// Whether no row differs.
     pub equal: bool,

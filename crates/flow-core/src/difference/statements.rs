@@ -184,8 +184,24 @@ impl Comparison {
         )
     }
 
-    /// The digests of key and row of every row, or of those in some ranges of digests of keys.
-    pub fn digests(&self, which: Which, digest: Digest, ranges: Option<&[i64]>) -> Sql {
+    /// Every row, or some: its key, as it is or as its digest, then the values that are compared, each in its form.
+    pub fn whole_rows(&self, which: Which, key: Option<Digest>, at_most: Option<i64>) -> Sql {
+        let mut list = match key {
+            Some(digest) => vec![self.key_digest(which, digest)],
+            None => self.formed(which, &self.keys),
+        };
+        list.extend(self.formed(which, &self.compared));
+        let select = sql!(
+            "SELECT {list}\n  FROM {rows} AS t{limit}",
+            list = Sql::join(list, ",\n       "),
+            rows = self.side(which).rows,
+            limit = limit(at_most)
+        );
+        self.dialect(which).copy_out(&select)
+    }
+
+    /// The digests of key and row of every row, or of those in some ranges of digests of keys, or of so many.
+    pub fn digests(&self, which: Which, digest: Digest, ranges: Option<&[i64]>, at_most: Option<i64>) -> Sql {
         let key = self.key_digest(which, digest);
         let only = match ranges {
             Some(ranges) => sql!(
@@ -197,11 +213,12 @@ impl Comparison {
             None => Sql::empty(),
         };
         let select = sql!(
-            "SELECT {key}, {row}\n  FROM {rows} AS t{only}",
+            "SELECT {key}, {row}\n  FROM {rows} AS t{only}{limit}",
             key,
             row = self.row_digest(which, digest),
             rows = self.side(which).rows,
-            only
+            only,
+            limit = limit(at_most)
         );
         self.dialect(which).copy_out(&select)
     }
@@ -263,6 +280,10 @@ fn key_of(comparison: &Comparison, which: Which) -> Sql {
 
 fn own(pair: &Pair, which: Which) -> Normal {
     pair.data_type(which).normal.expect("only types with a form are compared")
+}
+
+fn limit(at_most: Option<i64>) -> Sql {
+    at_most.map_or(Sql::empty(), |rows| sql!("\n LIMIT {rows}", rows = Literal::Integer(rows)))
 }
 
 fn numbers(numbers: &[i64]) -> Sql {

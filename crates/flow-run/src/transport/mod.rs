@@ -7,6 +7,7 @@ pub mod compare;
 pub mod copy;
 pub mod digests;
 pub mod known;
+pub mod meeting;
 
 use crate::session::{RowSink, RowStream, Session};
 use ematix_flow_core::duration::Duration;

@@ -45,7 +45,8 @@ impl Differing for Postgres {
 
     fn settings(&self) -> Sql {
         Sql::text(
-            "SET LOCAL jit = off; SET LOCAL parallel_setup_cost = 100; SET LOCAL parallel_tuple_cost = 0.001; SET LOCAL min_parallel_table_scan_size = '8MB'; SET LOCAL min_parallel_index_scan_size = '512kB'",
+            // Two scans that begin at the beginning meet early.
+            "SET LOCAL jit = off; SET LOCAL synchronize_seqscans = off; SET LOCAL parallel_setup_cost = 100; SET LOCAL parallel_tuple_cost = 0.001; SET LOCAL min_parallel_table_scan_size = '8MB'; SET LOCAL min_parallel_index_scan_size = '512kB'",
         )
     }
 

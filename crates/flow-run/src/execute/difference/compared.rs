@@ -42,29 +42,31 @@ pub(super) struct Compared<'c> {
 
 /// What was counted.
 #[derive(Debug, Default)]
-struct Counted {
-    rows: [i64; 2],
-    only: [i64; 2],
-    differing: i64,
-    by_column: Vec<i64>,
-    digests_read: i64,
+pub(super) struct Counted {
+    pub rows: [i64; 2],
+    pub only: [i64; 2],
+    pub differing: i64,
+    pub by_column: Vec<i64>,
+    pub digests_read: i64,
+    /// Whether whole rows were read.
+    pub whole: bool,
     /// Digests of keys for the sample, in the order in which they were found.
-    shown: Vec<(&'static str, i64)>,
+    pub shown: Vec<(&'static str, i64)>,
 }
 
-const ONLY_IN_A: &str = "only_in_a";
-const ONLY_IN_B: &str = "only_in_b";
-const DIFFERS: &str = "differs";
+pub(super) const ONLY_IN_A: &str = "only_in_a";
+pub(super) const ONLY_IN_B: &str = "only_in_b";
+pub(super) const DIFFERS: &str = "differs";
 
 impl Compared<'_> {
-    fn session(&self, which: Which) -> &dyn Session {
+    pub(super) fn session(&self, which: Which) -> &dyn Session {
         match which {
             Which::A => self.sessions[0].as_ref(),
             Which::B => self.sessions[self.sessions.len() - 1].as_ref(),
         }
     }
 
-    fn blame(&self, which: Which) -> Blame {
+    pub(super) fn blame(&self, which: Which) -> Blame {
         match which {
             Which::B if self.of_pipeline => Blame::Target,
             Which::A | Which::B => Blame::Source,
@@ -72,7 +74,7 @@ impl Compared<'_> {
     }
 
     /// The text to send.
-    fn text(&self, which: Which, sql: &Sql) -> Result<String> {
+    pub(super) fn text(&self, which: Which, sql: &Sql) -> Result<String> {
         text(self.comparison, which, sql, self.key_of)
     }
 
@@ -122,7 +124,11 @@ impl Compared<'_> {
             b,
             keys: comparison.key_names(),
             keys_reason: comparison.keys_reason.clone(),
-            method: if self.sessions.len() == 1 { "join" } else { "checksums" },
+            method: match self.sessions.len() {
+                1 => "join",
+                _ if counted.whole => "rows",
+                _ => "checksums",
+            },
             equal: counted.only == [0, 0] && counted.differing == 0,
             rows_a: counted.rows[0],
             rows_b: counted.rows[1],
@@ -237,6 +243,10 @@ impl Compared<'_> {
     /// Sums of digests first; what differs is looked into.
     async fn summed(&self, sample: usize) -> Result<(Counted, Vec<DiffSample>)> {
         let portable = self.servers_differ().await?;
+        if let Some(counted) = self.whole(Digest { portable, seed: 0 }, sample).await? {
+            let rows = self.sample(Digest { portable, seed: 0 }, &counted.shown).await?;
+            return Ok((counted, rows));
+        }
         for seed in 0..SEEDS {
             let digest = Digest { portable, seed };
             if let Some(counted) = self.count(digest, sample).await? {
@@ -330,7 +340,7 @@ impl Compared<'_> {
         sample: usize,
         counted: &mut Counted,
     ) -> Result<Option<[i64; 2]>> {
-        let [a, b] = self.digests(2, |which| self.comparison.digests(which, digest, ranges)).await?;
+        let [a, b] = self.digests(2, |which| self.comparison.digests(which, digest, ranges, None)).await?;
         let rows = [a.len() as i64, b.len() as i64];
         counted.digests_read += rows[0] + rows[1];
         let mut differing: Vec<i64> = Vec::new();
@@ -378,7 +388,7 @@ impl Compared<'_> {
     }
 
     /// Reads digests of both sides at the same time.
-    async fn digests(&self, width: usize, sql: impl Fn(Which) -> Sql) -> Result<[Digests; 2]> {
+    pub(super) async fn digests(&self, width: usize, sql: impl Fn(Which) -> Sql) -> Result<[Digests; 2]> {
         let (of_a, of_b) = (self.text(Which::A, &sql(Which::A))?, self.text(Which::B, &sql(Which::B))?);
         let read = (
             Digests::read(self.session(Which::A), self.blame(Which::A), &of_a, width),

@@ -3,6 +3,7 @@
 
 mod compared;
 mod sides;
+mod whole;
 
 use super::gather;
 use super::run::{asked, cancelled, unless_asked};

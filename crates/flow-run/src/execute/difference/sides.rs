@@ -75,6 +75,7 @@ impl Engine {
             keys: relation.as_ref().map(|relation| relation.primary_key.clone()).unwrap_or_default(),
             keys_reason: format!("the primary key of {}", which.name()),
             unique: relation.as_ref().map(|relation| relation.unique.clone()).unwrap_or_default(),
+            estimated_rows: relation.as_ref().map(|relation| relation.estimated_rows),
             not_null: relation.map(|relation| relation.not_null).unwrap_or_default(),
             dialect,
         };
