@@ -7,7 +7,7 @@ CREATE TABLE raw.events_before AS
 SELECT k.id AS k, timestamptz '2026-01-01 00:00+00' + e.n * interval '1 hour' AS at,
        ((e.n * 7 + k.id) % 10000 / 100.0)::numeric(10, 2) AS price, 'label ' || (k.id % 50) AS label
   FROM generate_series(0, 9) AS e(n),
-       (SELECT (i * 7919) % (:n / 10) AS id FROM generate_series(0, :n / 10 - 1) AS i) AS k;
+       (SELECT (i * 7919) % (:n / 10) AS id FROM generate_series(0::bigint, :n / 10 - 1) AS i) AS k;
 -- In order: ten hours later. Late: half an hour after one of the first.
 CREATE TABLE raw.events AS
 SELECT b.k,

@@ -1,5 +1,6 @@
 -- Floor: events into a history by event time. Each beside the newest of its key by one hash join, the late ones looked up
 -- one by one; corrections are left out, since this reading has none.
+\if :{?src} \else \set src raw.events \endif
 SET client_min_messages = warning;
 \set hash 'sha256(record_send(ROW(n.label, trim_scale(n.price))))'
 DROP TABLE IF EXISTS fl.n;
@@ -7,7 +8,7 @@ BEGIN;
 LOCK TABLE fl.h IN SHARE ROW EXCLUSIVE MODE;
 CREATE UNLOGGED TABLE fl.n AS
 SELECT s.*, lead(s.at) OVER w AS nt, lag(s.at) OVER w AS pt, c.ctid AS c_ctid, c.valid_from AS c_vf
-  FROM (SELECT DISTINCT ON (k, at) * FROM raw.events ORDER BY k, at) s LEFT JOIN fl.h c ON c.k = s.k AND c.is_current
+  FROM (SELECT DISTINCT ON (k, at) * FROM :src ORDER BY k, at) s LEFT JOIN fl.h c ON c.k = s.k AND c.is_current
  WHERE c.k IS NULL OR s.at <> c.valid_from OR s.price IS DISTINCT FROM c.price OR s.label IS DISTINCT FROM c.label
 WINDOW w AS (PARTITION BY s.k ORDER BY s.at);
 UPDATE fl.h t SET valid_to = n.at, is_current = false FROM fl.n n

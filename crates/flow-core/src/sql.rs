@@ -235,9 +235,9 @@ impl Sql {
     /// Fills the `{name}` holes of a template. A hole that is not given, or given and not there, is
     /// our own mistake and panics; every template is rendered by a test.
     pub fn template(template: &'static str, holes: &[(&str, &dyn Hole)]) -> Sql {
-        let mut out = Sql::empty();
+        let mut out = Sql { parts: Vec::with_capacity(2 * holes.len() + 1) };
         let mut rest = template;
-        let mut used = vec![false; holes.len()];
+        let mut used = 0_u64;
         while let Some(start) = rest.find('{') {
             let end = start + rest[start..].find('}').expect("every { of a template is closed");
             let name = &rest[start + 1..end];
@@ -245,14 +245,18 @@ impl Sql {
                 .iter()
                 .position(|(hole, _)| *hole == name)
                 .unwrap_or_else(|| panic!("template hole {name} is filled: {template}"));
-            used[index] = true;
-            out.parts.push(Part::Text(rest[..start].into()));
+            used |= 1 << index;
+            if start > 0 {
+                out.parts.push(Part::Text(rest[..start].into()));
+            }
             holes[index].1.fill(&mut out);
             rest = &rest[end + 1..];
         }
-        out.parts.push(Part::Text(rest.into()));
-        if let Some(index) = used.iter().position(|used| !used) {
-            panic!("template has a hole for {}: {template}", holes[index].0);
+        if !rest.is_empty() {
+            out.parts.push(Part::Text(rest.into()));
+        }
+        if let Some((hole, _)) = holes.get(used.trailing_ones() as usize) {
+            panic!("template has a hole for {hole}: {template}");
         }
         out
     }
