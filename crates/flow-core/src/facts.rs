@@ -119,6 +119,8 @@ pub struct SourceFacts {
     pub columns: Vec<SourceColumn>,
     /// The one table that a simple query reads, if it is a plain table.
     pub relation: Option<Relation>,
+    /// The one table whose rows any other query picks, where that was asked.
+    pub picked: Option<PickedRows>,
     /// What its clock said before the reading: ISO 8601, UTC. Asked where there is an incremental column.
     pub clock: Option<String>,
     /// The values between two markers whose types only the server knows.
@@ -203,6 +205,42 @@ pub struct Relation {
     pub correlation: BTreeMap<String, f64>,
     /// What the table and its columns hold, as its comments say.
     pub comments: Comments,
+}
+
+/// Rows that a query picks from one plain table: each of the table's once or not at all, and the same however often
+/// one statement asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PickedRows {
+    /// The table, with what it promises of the columns that the query passes on as they are, by the query's names.
+    pub relation: Relation,
+    /// What these columns are called in the table, by the query's names.
+    pub columns: BTreeMap<String, String>,
+}
+
+impl PickedRows {
+    /// What a query picks of a table; `columns` says what the table's columns are called that it passes on as they are,
+    /// by its own names.
+    pub fn of(table: Relation, columns: BTreeMap<String, String>) -> PickedRows {
+        let own = |name: &String| {
+            columns.iter().find(|(_, original)| *original == name).map(|(passed_on, _)| passed_on.clone())
+        };
+        let all = |names: &Vec<String>| names.iter().map(own).collect::<Option<Vec<String>>>();
+        let relation = Relation {
+            unique: table.unique.iter().filter_map(all).collect(),
+            not_null: table.not_null.iter().filter_map(own).collect(),
+            primary_key: all(&table.primary_key).unwrap_or_default(),
+            comments: Comments::default(),
+            ..table
+        };
+        PickedRows { relation, columns }
+    }
+
+    /// Takes how far the table's order follows its columns.
+    pub fn take_correlation(&mut self, of_table: &BTreeMap<String, f64>) {
+        let passed_on = self.columns.iter();
+        self.relation.correlation =
+            passed_on.filter_map(|(name, original)| Some((name.clone(), *of_table.get(original)?))).collect();
+    }
 }
 
 impl Relation {

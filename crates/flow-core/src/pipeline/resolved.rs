@@ -11,6 +11,7 @@ use crate::facts::{ExecutionPath, Facts, Relation};
 use crate::helpers::Helping;
 use crate::history;
 use crate::markers::{Cleaning, Reading};
+use crate::plan::Blame;
 use crate::schema::{Column, Table};
 use crate::sql;
 use crate::sql::{Ident, MAX_NAME_BYTES, QualifiedName, Sql};
@@ -160,10 +161,22 @@ impl<'a> Resolved<'a> {
     /// The relation from which rows are read, as it stands in FROM.
     pub fn source(&self) -> Sql {
         match &self.rows {
+            Rows::Direct(_) if self.picks() => Sql::user(self.pipeline.source.query.text()),
             Rows::Direct(relation) => Sql::from_dialect(relation.sql.clone()),
             Rows::Stage(name) => sql!("{name}", name),
             Rows::Compared => sql!("{changes}", changes = self.changes()),
         }
+    }
+
+    /// Whether a query is read in place, and not a plain table.
+    pub fn picks(&self) -> bool {
+        matches!(self.rows, Rows::Direct(_)) && self.facts.source.picked.is_some()
+    }
+
+    /// Whose fault it is when a statement fails that reads the source and writes: of a stage and of a plain table, nothing
+    /// of the user's own is evaluated there.
+    pub fn blame_of_reading(&self) -> Blame {
+        if self.picks() { Blame::SourceUnlessWritten } else { Blame::Target }
     }
 
     /// The value of a filled column in a row `s` of [`Resolved::source`], in the target's type.

@@ -266,6 +266,7 @@ fn from_table(
         },
         source: SourceFacts {
             relation: relation_of_copy(facts, table, ends.target.dialect),
+            picked: None,
             ..facts.source.clone()
         },
         ..facts.clone()

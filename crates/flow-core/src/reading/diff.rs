@@ -118,7 +118,8 @@ fn diff(load: &Resolved<'_>, comparison: &Comparison, builder: &mut PlanBuilder<
         ));
     }
     let create = load.dialect.create_stage_as(&found, select, order(load));
-    builder.step(StepKind::Diff, comparison.purpose.clone(), create, Answer::Ignore);
+    let blame = load.blame_of_reading();
+    builder.reading_step(StepKind::Diff, comparison.purpose.clone(), create, Answer::Ignore, blame);
 }
 
 fn count(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {

@@ -42,9 +42,11 @@ fn read(load: &Resolved<'_>, identity: Option<&[String]>, builder: &mut PlanBuil
     match &load.rows {
         Rows::Direct(relation) if path::proves_keys(load, relation) => {
             let unique = relation.unique.first().map(|columns| columns.join(", ")).unwrap_or_default();
-            builder.note(format!(
-                "a unique index on {unique} of the source proves its keys: it is read in place"
-            ));
+            let (of, it) = match load.picks() {
+                true => (relation.sql.as_str(), "the query only picks rows of it, and is read in place"),
+                false => ("the source", "it is read in place"),
+            };
+            builder.note(format!("a unique index on {unique} of {of} proves its keys: {it}"));
         }
         Rows::Direct(_) => {
             builder.note("every statement of the load sees the same rows of the source: it is read in place");

@@ -54,7 +54,9 @@ fn columns_cast(load: &Resolved<'_>) -> Result<Vec<String>> {
 /// Rows in the target's own database.
 fn rows_at_hand(load: &Resolved<'_>) -> Rows {
     let repeats = load.ends.target.can.repeats;
-    let direct = load.facts.source.relation.as_ref().filter(|relation| {
+    let source = &load.facts.source;
+    let picked = source.picked.as_ref().map(|picked| &picked.relation);
+    let direct = source.relation.as_ref().or(picked).filter(|relation| {
         load.need.in_place
             && (repeats || (!load.need.twice && proves_keys(load, relation)))
             && load.prepared.is_empty()

@@ -33,7 +33,8 @@ pub fn first_load(load: &Resolved<'_>, builder: &mut PlanBuilder<'_>) {
         values = load.values(),
         source = load.source()
     );
-    builder.step(StepKind::Insert, "insert every row", sql, super::of_every_row(load));
+    let (counts, blame) = (super::of_every_row(load), load.blame_of_reading());
+    builder.reading_step(StepKind::Insert, "insert every row", sql, counts, blame);
     if matches!(load.rows, Rows::Direct(_)) {
         guards::empty_source(load, builder);
     }

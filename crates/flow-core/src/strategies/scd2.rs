@@ -322,7 +322,8 @@ fn first_load(load: &Resolved<'_>, scd2: &Scd2, builder: &mut PlanBuilder<'_>) {
         source = load.source()
     );
     let counts = super::of_every_row(load);
-    builder.step(StepKind::Insert, "open the first version of every key", sql, counts);
+    let blame = load.blame_of_reading();
+    builder.reading_step(StepKind::Insert, "open the first version of every key", sql, counts, blame);
     if direct {
         guards::empty_source(load, builder);
     }

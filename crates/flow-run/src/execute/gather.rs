@@ -7,6 +7,7 @@ use super::targets::{Targets, of_target};
 use super::{authors, beside, features};
 use crate::history::{KnownTarget, has_ledger, record_of, watermark_of};
 use crate::session::{Session, nth};
+use ematix_flow_core::declare::options::OnDuplicate;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::engine::Ends;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
@@ -14,6 +15,7 @@ use ematix_flow_core::facts::{Cap, Facts, RunFacts, SourceColumn, SourceFacts, T
 use ematix_flow_core::hash::Normal;
 use ematix_flow_core::helpers::at_step;
 use ematix_flow_core::pipeline::prepared::{Prepared, declared, in_sight, without_ours};
+use ematix_flow_core::pipeline::strategy::KeyNeed;
 use ematix_flow_core::pipeline::{Brought, Pipeline, Target};
 use ematix_flow_core::plan::{Blame, Plan};
 use ematix_flow_core::planner;
@@ -158,10 +160,14 @@ async fn facts(
     let (mut source, mut correlation) = (source, BTreeMap::new());
     if let Some(ordered) = ordered {
         let mut found = ordered.read(nth(&answers, 2, doing)?, doing)?.into_iter();
-        if let (Some(relation), Some(of_source)) = (&mut source.relation, found.next()) {
+        correlation = found.next().unwrap_or_default();
+        let of_source = found.next().unwrap_or_default();
+        if let Some(picked) = &mut source.picked {
+            picked.take_correlation(&of_source);
+        }
+        if let Some(relation) = &mut source.relation {
             relation.correlation = of_source;
         }
-        correlation = found.next().unwrap_or_default();
     }
     let missing_privileges = missing.read(nth(&answers, 0, doing)?, doing)?;
     let now = clock.read(nth(&answers, 1, doing)?, doing)?;
@@ -226,17 +232,18 @@ pub async fn target(session: &dyn Session, pipeline: &Pipeline) -> Result<(Known
     Ok((record.read(nth(&answers, 1, doing)?, doing)?, live))
 }
 
-/// The tables whose order may decide how they are joined: both, as SQL writes them, where both are large.
+/// The tables whose order may decide how they are joined: target and source, as SQL writes them, where both are large.
 fn of_order(
     source: &SourceFacts,
     live: Option<&LiveTable>,
     target: &QualifiedName,
     dialect: &dyn Dialect,
 ) -> Option<Vec<String>> {
-    let relation = source.relation.as_ref()?;
+    let picked = source.picked.as_ref().map(|picked| &picked.relation);
+    let relation = source.relation.as_ref().or(picked)?;
     let both_are_large =
         relation.estimated_rows >= ROWS_OF_A_LARGE_TABLE && live?.estimated_rows >= ROWS_OF_A_LARGE_TABLE;
-    both_are_large.then(|| vec![relation.sql.clone(), sql!("{target}", target).to_text(dialect)])
+    both_are_large.then(|| vec![sql!("{target}", target).to_text(dialect), relation.sql.clone()])
 }
 
 /// What is known before a plan is made.
@@ -378,12 +385,29 @@ async fn source_facts(target: &dyn Session, targets: &Targets, route: &Route) ->
         },
     };
     let relation = read.relation.filter(|relation| relation_read(whole, relation));
-    let source = SourceFacts { columns: read.columns, relation, clock: read.clock, ..SourceFacts::default() };
+    let picked = match may_pick(targets, route) && relation.is_none() {
+        true => target.inspector().picked(query.text(), &SourceFacts::names(&read.columns)).await?,
+        false => None,
+    };
+    let (columns, clock) = (read.columns, read.clock);
+    let source = SourceFacts { columns, relation, picked, clock, ..SourceFacts::default() };
     let cap = match foreign {
         Some(foreign) => Cap::Unknown(format!("who writes {} is not seen from here", foreign.connection)),
         None => read.cap,
     };
     Ok((source, cap))
+}
+
+/// Whether a query may be read in place, as far as it is seen before it is asked for.
+fn may_pick(targets: &Targets, route: &Route) -> bool {
+    let [only] = targets.each.as_slice() else { return false };
+    let pipeline = &only.pipeline;
+    route.source.is_none()
+        && targets.whole.source.brought.is_none()
+        && pipeline.incremental.is_none()
+        && pipeline.helpers.is_empty()
+        && pipeline.on_duplicate == OnDuplicate::Error
+        && matches!(pipeline.strategy.keys(), KeyNeed::OfRows | KeyNeed::OfVersions)
 }
 
 /// The columns that markers clean and those behind each helper, as the database says of which types they are that

@@ -4,7 +4,7 @@ use super::Question;
 use async_trait::async_trait;
 use ematix_flow_core::declare::for_each::Relation as Named;
 use ematix_flow_core::error::{FlowError, Result};
-use ematix_flow_core::facts::{Cap, LiveRelation, MissingPrivilege, Relation, SourceColumn};
+use ematix_flow_core::facts::{Cap, LiveRelation, MissingPrivilege, PickedRows, Relation, SourceColumn};
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::schema::{LiveTable, TypeFacts};
 use ematix_flow_core::sql::QualifiedName;
@@ -61,6 +61,16 @@ pub trait Inspector: Send + Sync {
     /// # Errors
     /// What the server says of the query; `duplicate_name`.
     async fn columns(&self, query: &str) -> Result<Vec<SourceColumn>>;
+
+    /// The one plain table from which a query picks its rows, each once or not at all and the same however often one
+    /// statement asks; `names` are the query's columns. `None` where the query does more, or an engine cannot tell.
+    ///
+    /// # Errors
+    /// What the server says of the query.
+    async fn picked(&self, query: &str, names: &[&str]) -> Result<Option<PickedRows>> {
+        let _ = (query, names);
+        Ok(None)
+    }
 
     /// The tables that a query reads and that this session may keep as they are, by their names in SQL.
     ///

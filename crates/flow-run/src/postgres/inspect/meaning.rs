@@ -79,11 +79,16 @@ pub(super) async fn meaning(session: &PostgresSession, own: &[String]) -> Result
     Ok(names.zip(row).map(|(name, value)| (name.to_owned(), value.unwrap_or_default())).collect())
 }
 
-const EXPLAINED: &str = "look at what the query reads";
+pub(super) const EXPLAINED: &str = "look at what the query reads";
 
 /// The plan of a query. Of a text that is prepared the server takes one statement alone, however it reads its strings.
 async fn explained(session: &PostgresSession, query: &str) -> Result<Value> {
-    let explain = format!("EXPLAIN (VERBOSE, COSTS off, FORMAT json) SELECT * FROM (\n{query}\n) AS q");
+    explained_as(session, &format!("SELECT * FROM (\n{query}\n) AS q")).await
+}
+
+/// The plan of a statement.
+pub(super) async fn explained_as(session: &PostgresSession, statement: &str) -> Result<Value> {
+    let explain = format!("EXPLAIN (VERBOSE, COSTS off, FORMAT json) {statement}");
     let failed = |error: &tokio_postgres::Error| statement_error(error, Blame::Source, EXPLAINED);
     let row = session.typed_row(EXPLAINED, &explain, failed).await?;
     let unread = |error: String| unreadable(EXPLAINED, &format!("a plan that is no JSON: {error}"));
@@ -225,14 +230,14 @@ pub(super) async fn tables_of(session: &PostgresSession, query: &str) -> Result<
 
 /// What a plan names.
 #[derive(Default)]
-struct Words {
+pub(super) struct Words {
     relations: Vec<(String, String)>,
-    calls: BTreeSet<String>,
+    pub(super) calls: BTreeSet<String>,
     asks_who: Option<String>,
 }
 
 impl Words {
-    fn collect(&mut self, plan: &Value) {
+    pub(super) fn collect(&mut self, plan: &Value) {
         match plan {
             Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
             Value::Object(fields) => {

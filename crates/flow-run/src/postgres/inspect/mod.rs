@@ -3,6 +3,7 @@
 //! are qualified: a search_path cannot put others in their place.
 
 mod meaning;
+mod picked;
 mod privileges;
 mod query;
 mod relations;
@@ -19,7 +20,7 @@ use ematix_flow_core::declare::for_each::Relation as Named;
 use ematix_flow_core::dialect::Dialect;
 use ematix_flow_core::dialect::postgres::Postgres;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
-use ematix_flow_core::facts::{LiveRelation, MissingPrivilege, SourceColumn};
+use ematix_flow_core::facts::{LiveRelation, MissingPrivilege, PickedRows, SourceColumn};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::schema::{LiveTable, TypeFacts};
@@ -35,6 +36,10 @@ impl Inspector for PostgresSession {
 
     async fn columns(&self, query: &str) -> Result<Vec<SourceColumn>> {
         query::columns(self, query).await
+    }
+
+    async fn picked(&self, query: &str, names: &[&str]) -> Result<Option<PickedRows>> {
+        picked::picked(self, query, names).await
     }
 
     async fn tables_of(&self, query: &str) -> Result<Vec<String>> {

@@ -94,18 +94,23 @@ pub(super) async fn columns(session: &PostgresSession, query: &str) -> Result<Ve
     if values.is_empty() {
         return Ok(Vec::new());
     }
-    let collation = "(SELECT a.attcollation FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = q.origin AND a.attnum = q.attnum)";
+    // Of a thousand columns most have one of a few types, each of which is looked up once.
     let question = format!(
-        "SELECT pg_catalog.json_agg(pg_catalog.json_build_object('type', {type_json}, 'stamped',
+        "WITH q AS MATERIALIZED (
+       SELECT v.n, COALESCE(d.oid, v.oid) AS oid, CASE WHEN d.oid IS NULL THEN v.modifier ELSE -1 END AS modifier,
+              COALESCE(a.attcollation, 0::pg_catalog.oid) AS collation, v.origin, v.attnum
+         FROM (VALUES {values}) AS v(n, oid, modifier, origin, attnum)
+         LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = v.origin AND a.attnum = v.attnum
+         LEFT JOIN pg_catalog.pg_type AS d ON d.oid = a.atttypid AND d.typtype = 'd'),
+     types AS MATERIALIZED (
+       SELECT k.*, {type_json} AS json FROM (SELECT DISTINCT q.oid, q.modifier, q.collation FROM q) AS k)
+SELECT pg_catalog.json_agg(pg_catalog.json_build_object('type', types.json, 'stamped',
     EXISTS (SELECT FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = q.origin AND d.adnum = q.attnum
                AND pg_catalog.lower(pg_catalog.pg_get_expr(d.adbin, d.adrelid)) ~ '(now\\(\\)|current_timestamp|clock_timestamp\\(\\)|transaction_timestamp\\(\\)|statement_timestamp\\(\\))')
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = q.origin AND NOT g.tgisinternal AND g.tgtype & 2 = 2 AND g.tgtype & 1 = 1)) ORDER BY q.n)
-  FROM (SELECT v.n, COALESCE(d.oid, v.oid) AS oid, CASE WHEN d.oid IS NULL THEN v.modifier ELSE -1 END AS modifier, v.origin, v.attnum
-          FROM (VALUES {values}) AS v(n, oid, modifier, origin, attnum)
-          LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = v.origin AND a.attnum = v.attnum
-          LEFT JOIN pg_catalog.pg_type AS d ON d.oid = a.atttypid AND d.typtype = 'd') AS q",
+  FROM q JOIN types ON types.oid = q.oid AND types.modifier = q.modifier AND types.collation = q.collation",
         // The description of a row says the type under a domain: the column it comes from has the domain.
-        type_json = type_json("q.oid", "q.modifier", collation),
+        type_json = type_json("k.oid", "k.modifier", "k.collation"),
         values = values.join(", "),
     );
     #[derive(Deserialize)]
