@@ -11,11 +11,13 @@ help() {
 ./do demo            set everything up and run `flow demo`: an SCD2 dimension, day by day, on a Postgres of its own
 ./do test [ARG…]     set everything up and pass all tests; ARGs are pytest's
 ./do soak [ARG…]     the tests that `test` leaves out because they take minutes
+./do matrix [CELL…]  the scenarios and the core tests on every database and Python promised, and docs/reference/matrix.md
+./do coverage [ARG…] which lines the tests reach, of Rust and of Python; ARGs are pytest's
 ./do lint            what `test` checks without running anything: format, clippy, unused dependencies,
                      dependencies that nothing uses, ruff
 ./do fmt             format the Rust and Python sources
 ./do docs            the site of docs/, in target/site; a link that leads nowhere is an error
-./do bench [ARG…]    bench/run.py: the workloads beside hand-written SQL
+./do bench [ARG…]    bench/run.py: the load strategies beside hand-written SQL, and beside peers (`./do bench --help`)
 ./do static          one static binary (on macOS and Windows: of nothing but the system's libraries), and its size
 ./do wheel [dev]     the Python package as one wheel for Python 3.10 and newer, and its size; `dev`: not optimised
 ./do help            this text
@@ -388,6 +390,44 @@ run_soak() {
         --basetemp "$files_directory/pytest" "$@"
 }
 
+run_matrix() {
+    need_everything
+    need pgbouncer_works faketime_works
+    need_postgres
+    phase "cargo build" build_python
+    EMATIX_FLOW_BIN=$CARGO_TARGET_DIR/debug/flow "$venv/bin/python" tests/matrix.py "$@"
+}
+
+# LLVM's tools that read what rustc's LLVM writes: those of the toolchain, else of a Debian whose LLVM is near enough.
+find_llvm() {
+    llvm=$(rustc --print target-libdir)/../bin
+    [ ! -x "$llvm/llvm-cov" ] && ! rustup component add llvm-tools >&2 2>/dev/null || return 0
+    for llvm in /usr/lib/llvm-2*/bin /usr/lib/llvm-19/bin; do [ ! -x "$llvm/llvm-cov" ] || return 0; done
+    die "LLVM's tools are missing" "rustup component add llvm-tools" "apt-get install llvm-19"
+}
+
+# Only our own crates are instrumented; those that they use are taken as they are built for the tests.
+run_coverage() {
+    need_everything
+    find_llvm
+    [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
+    start_server
+    coverage=$CARGO_TARGET_DIR/coverage
+    rm -rf "$coverage" && mkdir -p "$coverage"
+    RUSTC_WORKSPACE_WRAPPER=$PWD/tests/coverage/instrumented LLVM_PROFILE_FILE=$coverage/%p-%4m.profraw CARGO_INCREMENTAL=0
+    export RUSTC_WORKSPACE_WRAPPER LLVM_PROFILE_FILE CARGO_INCREMENTAL
+    phase "cargo test" cargo test --workspace --locked -q
+    phase "cargo build" build_python
+    COVERAGE_FILE=$coverage/python EMATIX_FLOW_BIN=$CARGO_TARGET_DIR/debug/flow
+    export COVERAGE_FILE EMATIX_FLOW_BIN
+    "$venv/bin/python" -m coverage run --rcfile tests/coverage/coveragerc -m pytest --basetemp "$files_directory/pytest" \
+        "$@" || failed=$?
+    "$venv/bin/python" tests/coverage/report.py "$llvm" "$coverage"
+    "$venv/bin/python" -m coverage combine --rcfile tests/coverage/coveragerc --quiet
+    "$venv/bin/python" -m coverage report --rcfile tests/coverage/coveragerc
+    return "${failed:-0}"
+}
+
 cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; }
 
 run_tests() {
@@ -476,13 +516,15 @@ command=${1:-help}
 [ $# = 0 ] || shift
 case $command in
 help | -h | --help) help && exit ;;
-demo | test | soak | lint | fmt | docs | bench | static | wheel) set_up_environment ;;
+demo | test | soak | matrix | coverage | lint | fmt | docs | bench | static | wheel) set_up_environment ;;
 *) help >&2 && exit 2 ;;
 esac
 case $command in
 demo) run_demo "$@" ;;
 test) run_tests "$@" ;;
 soak) run_soak "$@" ;;
+matrix) run_matrix "$@" ;;
+coverage) run_coverage "$@" ;;
 lint) run_lint ;;
 fmt) run_fmt ;;
 docs) run_docs ;;

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import standby
 from database import Database
 from flow_binary import Flow
 from project import Project, value
+from server import url
 
 # Names as sessions of `flow` say them.
 SESSIONS = "application_name LIKE 'ematix-flow%%' AND datname = current_database()"
@@ -37,6 +39,8 @@ def connection(name: str, body: Mapping[str, Any]) -> str:
 
 
 def connect(flow: Flow, source: Database | str, target: Database | str) -> None:
-    """Where `crm` and `warehouse` point, from now on."""
+    """Where `crm` and `warehouse` point, from now on; with `--from-standby`, the source to the standby of its server."""
+    if isinstance(source, Database) and source is not target:
+        source = url(standby.instead_of(source.parameters)) if standby.is_for(source.parameters) else source
     for name, place in (("CRM", source), ("WAREHOUSE", target)):
         flow.variables[name] = place.dsn if isinstance(place, Database) else place

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import pooler as poolers
 import pytest
+import standby as standbys
 from database import POOLER, Database, admin_parameters, drop_template, temporary_database
 from empty_root import EmptyRoot
 from flow_binary import Flow, flow_binary
 from pooler import POOL_SIZE, Pooler
-from server import ServerError, new_directory, start, stop
+from server import ServerError, new_directory, running_in, start, stop
 from tls_server import ROOT, TlsServer, tls_server
 
 _own_server: Path | None = None
 _pooler: Pooler | None = None
+_standby: Path | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,10 +40,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="`flow` reaches the test server through PgBouncer in transaction mode, but where a test says otherwise",
     )
+    parser.addoption(
+        "--from-standby",
+        action="store_true",
+        help="a standby of the test server is read where a test has a source of its own beside the target",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    global _own_server, _pooler
+    global _own_server, _pooler, _standby
     is_worker = hasattr(config, "workerinput")
     if is_worker or config.option.collectonly:
         return
@@ -53,6 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.option.behind_pooler:
             _pooler = poolers.start(admin_parameters(), pool_size=10)
             os.environ[POOLER] = _pooler.dsn
+        if config.option.from_standby:
+            _standby = new_directory()
+            primary = admin_parameters()
+            os.environ[standbys.STANDBY] = standbys.start(_standby, primary, running_in(Path(primary["host"]).parent))
     except ServerError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -68,6 +79,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     drop_template()
+    if _standby is not None:
+        os.environ.pop(standbys.STANDBY, None)
+        stop(_standby)
     if _pooler is not None:
         os.environ.pop(POOLER, None)
         _pooler.stop()

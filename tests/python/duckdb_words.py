@@ -20,6 +20,8 @@ STATEMENTS = (
     (r"CREATE UNIQUE INDEX ON (\w+)\.(\w+) \((\w+)\)", r"CREATE UNIQUE INDEX \2_\3 ON \1.\2 (\3)"),
     # A reserved word, as a column.
     (r"(?m)(?<=[( ])at(?=[ ,]|$)", '"at"'),
+    # Before version 1.5 an instant has seconds.
+    (r"'(\d{4}-\d\d-\d\d \d\d:\d\d)([+-]\d\d)'", r"'\1:00\2'"),
     # Of bytes.
     (r"\blength\((\w*hash)\)", r"octet_length(\1)"),
     # A table of the catalogue's.

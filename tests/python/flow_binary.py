@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import standby
+
 TIMEOUT_SECONDS = 120
+# Where what is measured is written (`./do coverage`); no caller's setting otherwise.
+INSTRUMENTS = ("LLVM_PROFILE_FILE", "COVERAGE_PROCESS_CONFIG")
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class Flow:
             config = self.project(config)
         if config is not None:
             arguments = ("--config", str(config), *arguments)
+        standby.wait_until_it_has_followed()
         process = subprocess.Popen(
             [self.binary, *arguments],
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
@@ -160,6 +165,7 @@ class Flow:
     def environment(self, additions: Mapping[str, str | None]) -> dict[str, str]:
         self.home.mkdir(exist_ok=True)
         chosen: dict[str, str | None] = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.home)}
+        chosen |= {name: os.environ[name] for name in INSTRUMENTS if name in os.environ}
         chosen |= self.variables
         chosen |= additions
         return {name: value for name, value in chosen.items() if value is not None}

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flow_binary import INSTRUMENTS
+
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "python"
 TIMEOUT_SECONDS = 120
@@ -40,7 +42,8 @@ class Interpreter:
     def variables(self, **more: str) -> dict[str, str]:
         path = os.environ.get("PATH", "/usr/bin:/bin")
         own = {"PATH": path, "HOME": str(self.directory), "PYTHONPATH": str(PACKAGE), "PYTHONSAFEPATH": ""}
-        return {**own, **self.environment, **more}
+        measured = {name: os.environ[name] for name in INSTRUMENTS if name in os.environ}
+        return {**own, **measured, **self.environment, **more}
 
     def write(self, name: str, text: str) -> Path:
         file = self.directory / name

@@ -261,13 +261,17 @@ def start(directory: Path) -> str:
     return server.start()
 
 
+def running_in(directory: Path) -> Server:
+    """The server that was started in `directory`."""
+    return with_copied_binaries(Server(directory, find_binaries(), server_account()))
+
+
 def stop(directory: Path) -> None:
     """Stops the server of `directory`, if it runs, and removes the directory."""
     directory = directory.absolute()
     if not directory.exists():
         return
-    server = with_copied_binaries(Server(directory, find_binaries(), server_account()))
-    server.stop()
+    running_in(directory).stop()
     shutil.rmtree(directory, ignore_errors=True)
 
 

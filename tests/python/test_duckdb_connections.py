@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -157,3 +159,21 @@ def test_statements_of_ones_own_are_for_the_module(python: Interpreter) -> None:
 def _plain(script: str) -> str:
     """A script without the margin that it has here."""
     return textwrap.dedent(script)
+
+
+def test_no_bar_of_progress_is_written_among_answers(tmp_path: Path) -> None:
+    """DuckDB shows one on standard output where it takes a person to be there, as in `python -c` and notebooks."""
+    code = """
+import duckdb
+from ematix_flow.run.duckdb import Connection
+
+said = dict(name="x", file="w.duckdb", handed=False, read_only=False, memory_limit=None, threads=None)
+opened = Connection(**said, temp_directory=None, storage_version=None)
+asked = "SELECT CAST(current_setting('enable_progress_bar') AS VARCHAR)"
+print(duckdb.connect().execute(asked).fetchall(), opened.run(asked)[0][1])
+"""
+    variables = Interpreter(tmp_path).variables()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[('true',)] [('false',)]\n", "")

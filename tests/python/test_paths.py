@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import server
+import standby as standbys
 from across import Across, connect
 from customers import wait_until
 from database import Database
@@ -116,17 +117,8 @@ class Cluster:
         """The same cluster, with the same system identifier: following the first, or on its own."""
         directory = server.new_directory()
         self.directories.append(directory)
-        copied = server.Server(directory, self.server.binaries, self.server.account)
-        for each in (directory, copied.sockets):
-            copied.make_directory(each)
-        place = self.database.parameters
-        self.server.must(
-            "pg_basebackup", "-h", place["host"], "-p", place["port"], "-U", "postgres", "-D", copied.data,
-            "-X", "stream", "-c", "fast", "--no-sync", *(["-R"] if standby else []),
-        )  # fmt: skip
-        with (copied.data / "postgresql.auto.conf").open("a") as file:
-            file.write("hot_standby_feedback = on\n")
-        return Database({k: str(v) for k, v in conninfo_to_dict(copied.start()).items()})
+        dsn = standbys.copy(directory, self.database.parameters, self.server, follows=standby)
+        return Database({k: str(v) for k, v in conninfo_to_dict(dsn).items()})
 
     def stop(self) -> None:
         for directory in reversed(self.directories):

@@ -57,6 +57,8 @@ class Connection:
             self._connection = opened_alone(file, read_only, settings)
         # As a setting of connect() it fails: the extension that knows zones is loaded afterwards.
         self._connection.execute("SET TimeZone = 'UTC'")
+        # It writes to where answers go: from `python -c` and in notebooks, where it is on unless told.
+        self._connection.execute("SET enable_progress_bar = false")
         # Else a UUID leaves as text.
         self._connection.execute("SET arrow_lossless_conversion = true")
 

@@ -1,7 +1,8 @@
 //! What is known of pipelines and of their last runs, in one question each.
 
-use super::tables::hinted;
+use super::tables::{READ_VERSION, hinted};
 use super::{HistoryStore, rows};
+use crate::session::nth;
 use ematix_flow_core::error::Result;
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::report::{PausedRow, RunLog, RunPoint, RunRow};
@@ -32,12 +33,12 @@ impl HistoryStore<'_> {
     /// What is known of some pipelines, each with its last runs; `None` where nothing is remembered. One question.
     ///
     /// # Errors
-    /// As the server says.
+    /// `metadata_newer`; as the server says.
     pub async fn states(&self, pipelines: &[String], limit: usize) -> Result<Option<Vec<KnownState>>> {
         let doing = "read the history";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let asked = |paused: Sql| {
-            let sql = statement!(
+            let states = statement!(
                 "states",
                 run = self.run_row(),
                 paused = paused,
@@ -45,7 +46,7 @@ impl HistoryStore<'_> {
                 limit = limit,
                 alone_since = self.alone_since().as_deref()
             );
-            self.text(&sql)
+            self.text(&Sql::join([statement!("version"), states], ";\n"))
         };
         let mut answers = self.session.ask(Blame::Target, doing, &asked(statement!("pause_in_states"))).await;
         if answers.as_ref().is_err_and(|error| self.session.says_missing(error)) {
@@ -56,7 +57,10 @@ impl HistoryStore<'_> {
             answers = self.session.ask(Blame::Target, doing, &asked(Sql::text("NULL"))).await;
         }
         match answers {
-            Ok(answers) => rows(&answers, doing).map(Some),
+            Ok(answers) => {
+                self.read_version(nth(&answers, 0, READ_VERSION)?)?;
+                rows(&answers[1..], doing).map(Some)
+            }
             Err(error) => {
                 let error = self.explained(error).await;
                 Err(self.session.complete(hinted(error), "").await)

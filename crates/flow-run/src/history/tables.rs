@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// How long a creation of the metadata that meets another is tried again.
 const CONFLICT_LIMIT: Duration = Duration::from_secs(10);
 
-const READ_VERSION: &str = "read the version of the metadata";
+pub(super) const READ_VERSION: &str = "read the version of the metadata";
 
 impl HistoryStore<'_> {
     /// Whether the metadata are there, be it in an older version, which can be read as far as it goes.
