@@ -145,7 +145,8 @@ def toml_page() -> str:
     for heading, name in SECTIONS:
         definition = schema["$defs"][name]
         parts += [f"## {heading}\n", definition["description"] + "\n", table(definition, schema)]
-    values = [words for name in sorted(schema["$defs"]) if (words := words_of(name, schema["$defs"][name]))]
+    definitions = schema["$defs"]
+    values = [words for name in sorted(definitions) if (words := words_of(name, definitions[name], schema))]
     return "\n".join([*parts, "## Values\n", *values])
 
 
@@ -160,39 +161,94 @@ def table(definition: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 def type_of(option: dict[str, Any], schema: dict[str, Any]) -> str:
+    return alternatives(kinds_of(option, schema))
+
+
+def kinds_of(option: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """What a value of the option may be, each once."""
     if reference := option.get("$ref"):
-        name = reference.rsplit("/", 1)[1]
-        return type_of_definition(name, schema)
+        return kinds_of_definition(reference.rsplit("/", 1)[1], schema)
     match option.get("type"):
         case "array":
-            return "list of " + type_of(option["items"], schema)
+            return ["list of " + several(option["items"], schema)]
         case "object":
             of = option.get("additionalProperties")
-            return "table of " + type_of(of, schema) if isinstance(of, dict) else "table"
+            return ["table of " + several(of, schema) if isinstance(of, dict) else "table"]
         case str(name):
-            return {"integer": "whole number", "boolean": "true or false"}.get(name, name)
+            return [{"integer": "whole number", "boolean": "true or false"}.get(name, name)]
         case _:
-            return "any"
+            return ["any"]
 
 
-def type_of_definition(name: str, schema: dict[str, Any]) -> str:
+def kinds_of_definition(name: str, schema: dict[str, Any]) -> list[str]:
     definition = schema["$defs"][name]
     if definition.get("type") == "object":
-        return "table"
+        return ["table"]
     if "oneOf" in definition:
-        return f"[one word](#{name.lower()})"
+        words = ", ".join(f"`{word['const']}`" for word in definition["oneOf"])
+        return [f"[{words}](#{anchor(words_heading(name, schema))})"]
     if "anyOf" in definition:
-        kinds = [type_of(choice, schema) for choice in definition["anyOf"]]
-        return " or ".join(dict.fromkeys(kinds))
-    return {"Duration": 'duration: `"90s"`, `"10m"`, `"2h"`, `"30d"`'}.get(name, definition.get("type", "any"))
+        kinds = [kind for choice in definition["anyOf"] for kind in kinds_of(choice, schema)]
+        # Every number may be a whole one.
+        return [kind for kind in dict.fromkeys(kinds) if kind != "whole number" or "number" not in kinds]
+    return [
+        {"array": "list", "Duration": 'duration: `"90s"`, `"10m"`, `"2h"`, `"30d"`'}.get(
+            name, definition.get("type", "any")
+        )
+    ]
 
 
-def words_of(name: str, definition: dict[str, Any]) -> str | None:
-    """A list of the words that an option takes."""
+def several(items: dict[str, Any], schema: dict[str, Any]) -> str:
+    return alternatives([plural(kind) for kind in kinds_of(items, schema)])
+
+
+def plural(kind: str) -> str:
+    """`list of strings` of a `string`, where a list has such."""
+    first, of, rest = kind.partition(" of ")
+    if first in ("string", "number", "whole number", "table", "list"):
+        return f"{first}s{of}{rest}"
+    assert kind.startswith("[`") or kind in ("true or false", "any"), f"what are several of `{kind}`?"
+    return kind
+
+
+def alternatives(kinds: list[str]) -> str:
+    *before, last = kinds
+    return f"{', '.join(before)} or {last}" if before else last
+
+
+def words_of(name: str, definition: dict[str, Any], schema: dict[str, Any]) -> str | None:
+    """A list of the words that an option takes, under the option's name."""
     if "oneOf" not in definition:
         return None
     lines = [f"- `{word['const']}`: {word['description']}" for word in definition["oneOf"]]
-    return "\n".join([f"### {name}\n", definition["description"] + "\n", *lines]) + "\n"
+    return "\n".join([f"### {words_heading(name, schema)}\n", definition["description"] + "\n", *lines]) + "\n"
+
+
+def words_heading(name: str, schema: dict[str, Any]) -> str:
+    """The options that take these words."""
+    reference = {"$ref": f"#/$defs/{name}"}
+    options: dict[str, None] = {}
+    for holder in [schema, *schema["$defs"].values()]:
+        for option, value in holder.get("properties", {}).items():
+            if refers(value, reference, schema):
+                options[option] = None
+    assert options, f"no option takes the words of {name}"
+    return ", ".join(options)
+
+
+def refers(value: Any, reference: dict[str, str], schema: dict[str, Any]) -> bool:
+    """Whether an option is what is referred to, also by a definition that is a choice."""
+    if value.get("$ref") == reference["$ref"]:
+        return True
+    if of := value.get("$ref"):
+        choices = schema["$defs"][of.rsplit("/", 1)[1]].get("anyOf", [])
+        return any(choice.get("$ref") == reference["$ref"] for choice in choices)
+    return refers(value["items"], reference, schema) if "items" in value else False
+
+
+def anchor(heading: str) -> str:
+    """As the site and GitHub make it of a heading of such words."""
+    return heading.lower().replace(",", "").replace(" ", "-")
 
 
 def code(value: Any) -> str:

@@ -18,6 +18,7 @@ PAGES = {
     "CHANGELOG.md": "project/changes.md",
 }
 FILES = "project/files"
+ERRORS = "reference/errors/"
 # Folders of the repository whose files a page may name.
 NAMED = (
     "deploy",
@@ -52,6 +53,9 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Leads the links of a page where the site has what they name."""
     uri = page.file.src_uri
+    if uri.startswith(ERRORS) and uri != ERRORS + "index.md":
+        # They are too many for the navigation: this is their way back.
+        markdown += f"\n\n[All errors](index.md) · `flow explain {page.file.name}` prints this page.\n"
     here = {site: source for source, site in PAGES.items()}.get(uri, f"docs/{uri}")
     return outside_of_blocks(markdown, lambda text: LINK.sub(lambda link: led(link, here, uri), text))
 

@@ -234,3 +234,17 @@ def test_the_task_of_vs_code_finds_every_mistake_at_its_place(flow: Flow) -> Non
         if (said := re.search(first["regexp"], line)) and (at := re.search(second["regexp"], following)):
             found.append((said[first["code"]], at[second["file"]], int(at[second["line"]]), int(at[second["column"]])))
     assert found == [("invalid_value", "pipelines.toml", 4, 8), ("unknown_option", "pipelines.toml", 5, 1)]
+
+
+# ----------------------------------------------------------------------------------------------- the language server
+
+
+def test_every_editor_is_told_to_start_the_language_server() -> None:
+    helix = tomllib.loads((ROOT / "editors" / "helix" / "languages.toml").read_text(encoding="utf-8"))
+    server = helix["language-server"]["flow"]
+    assert [server["command"], *server["args"]] == ["flow", "lsp"]
+    assert "flow" in helix["language"][0]["language-servers"]
+    code = json.loads((ROOT / "editors" / "vscode" / "settings.json").read_text(encoding="utf-8"))
+    assert [code["glspc.server.command"], *code["glspc.server.commandArguments"]] == ["flow", "lsp"]
+    neovim = (ROOT / "editors" / "neovim" / "lsp" / "flow.lua").read_text(encoding="utf-8")
+    assert 'cmd = { "flow", "lsp" }' in neovim

@@ -23,6 +23,7 @@ LOOKED_AT = (
     "",
     "tutorial/first-history/",
     "explanation/performance/",
+    "reference/errors/drift/",
     "reference/python/features/",
 )
 
@@ -79,6 +80,31 @@ def test_the_home_page_shows_what_it_is_in_one_screen(address: str, browser: Bro
     )
     assert len(shown) == 4, "a history, two forms of a pipeline, and what was measured"
     assert max(shown) <= 900
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_name_of_an_option_stands_in_one_line(width: int, address: str, browser: Browser) -> None:
+    browser.open(address + "reference/toml/", width=width)
+    broken = browser.run(
+        "[...document.querySelectorAll('td:first-child code')].filter(name => name.getClientRects().length > 1)"
+        ".map(name => name.textContent)"
+    )
+    assert broken == []
+
+
+def test_a_line_of_help_is_seen_whole(address: str, browser: Browser) -> None:
+    browser.open(address + "reference/cli/", width=1400)
+    cut = browser.run(
+        "[...document.querySelectorAll('pre > code')].filter(block => block.scrollWidth > block.clientWidth)"
+        ".map(block => block.textContent.slice(0, 60))"
+    )
+    assert cut == []
+
+
+def test_the_page_of_an_error_leads_back_to_all_of_them(site: Site) -> None:
+    pages = {path: page for path, page in site.pages.items() if path.parent.parent.name == "errors"}
+    assert len(pages) > 40
+    assert [path for path, page in pages.items() if "../" not in page.links] == []
 
 
 # What somebody types who comes from elsewhere, and where it must lead among the first results.

@@ -37,7 +37,7 @@ pub struct AddArgs {
     /// The targets' connection; else that of [defaults], else the source's
     #[arg(long, value_name = "CONNECTION")]
     pub to: Option<String>,
-    /// The targets' schema; else the source connection's name, for `default` mirror
+    /// The targets' schema; else the source connection's name, or `mirror` for `default`
     #[arg(long, value_name = "SCHEMA")]
     pub schema: Option<String>,
     /// What tables and pipelines are called; {schema} and {table} are the source's

@@ -35,8 +35,10 @@ fn pipeline_name(text: &str) -> Result<String, String> {
 }
 
 const USAGE: &str = "\
-flow copy [OPTIONS] --from <CONNECTION|DSN> <--query <SQL>|--source-table <TABLE>> --to <CONNECTION|DSN> --table <TABLE> --mode <MODE>
-       flow copy [OPTIONS] --from <CONNECTION|DSN> <--query <SQL>|--source-table <TABLE>> --to-file <FILE>
+flow copy [OPTIONS] --from <CONNECTION|DSN> <--query <SQL>|--source-table <TABLE>>
+                 --to <CONNECTION|DSN> --table <TABLE> --mode <MODE>
+       flow copy [OPTIONS] --from <CONNECTION|DSN> <--query <SQL>|--source-table <TABLE>>
+                 --to-file <FILE>
        flow copy [OPTIONS] <PIPELINE> --to-file <FILE>";
 
 /// The formats of files.

@@ -18,6 +18,10 @@ Examples:
 #[derive(Clone, Debug, Subcommand)]
 pub enum FeaturesCommand {
     /// List the feature views with their entities and versions
+    #[command(after_help = "\
+Examples:
+  flow features list
+  flow features list --output json")]
     List,
     /// Show how a feature view is declared, and what fills it
     #[command(after_help = "\

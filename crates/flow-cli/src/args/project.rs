@@ -37,7 +37,9 @@ pg_config or PATH. EMATIX_FLOW_DEV_DIR moves the directory.
 
 Examples:
   flow dev start
-  psql \"$(flow dev url)\"";
+  export EMATIX_FLOW_DSN=\"$(flow dev url)\"      where pipelines load into
+  flow dev psql
+  flow dev stop";
 
 pub(super) const LIST_EXAMPLES: &str = "\
 Examples:
@@ -85,6 +87,16 @@ Examples:
   flow schema > pipelines.schema.json
   #:schema ./pipelines.schema.json      first line of pipelines.toml";
 
+pub(super) const LSP_EXAMPLES: &str = "\
+The Language Server Protocol over stdin and stdout; an editor starts it. What
+`flow validate` finds is shown when a file is opened or saved. Options, words
+and names are offered as you type; what is pointed at is explained, a pipeline
+with its plan. Nothing is opened but files, and modules of Python.
+
+Examples:
+  flow lsp
+  flow --config etl/pipelines.toml lsp";
+
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   flow completions bash > ~/.local/share/bash-completion/completions/flow
@@ -109,7 +121,7 @@ Examples:
 /// Arguments of `init`.
 #[derive(Clone, Debug, Args)]
 pub struct InitArgs {
-    /// A module with a class and a pipeline, my_pipelines.py, which the file names
+    /// Declare in Python: the file names my_pipelines.py, a module with a class and a pipeline
     #[arg(long)]
     pub python: bool,
 }
@@ -139,12 +151,27 @@ pub enum DemoEngine {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum DevCommand {
     /// Start it, making it first where there is none
+    #[command(after_help = "\
+Examples:
+  flow dev start
+  EMATIX_FLOW_DEV_DIR=.postgres flow dev start      beside the project")]
     Start,
     /// Stop it; its data stays
+    #[command(after_help = "\
+Example:
+  flow dev stop                         `flow dev start` goes on with its data")]
     Stop,
     /// Tell whether it runs
+    #[command(after_help = "\
+Examples:
+  flow dev status
+  flow dev status --output json")]
     Status,
     /// Print its DSN
+    #[command(after_help = "\
+Examples:
+  flow dev url
+  export EMATIX_FLOW_DSN=\"$(flow dev url)\"")]
     Url,
     /// Open psql on it
     #[command(after_help = "\
@@ -152,7 +179,7 @@ Examples:
   flow dev psql
   flow dev psql ematix_demo -- -c 'TABLE analytics.orders'")]
     Psql {
-        /// The database
+        /// The database; `postgres` unless said
         #[arg(value_name = "DATABASE")]
         database: Option<String>,
         /// Arguments for psql itself
@@ -160,6 +187,11 @@ Examples:
         arguments: Vec<String>,
     },
     /// Stop it and delete its data
+    #[command(after_help = "\
+It does not ask, and everything in it is gone.
+
+Example:
+  flow dev reset")]
     Reset,
 }
 
@@ -227,8 +259,18 @@ pub struct ValidateArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConnectionsCommand {
     /// List them without opening one; passwords are never shown
+    #[command(after_help = "\
+Examples:
+  flow connections list
+  flow connections list --env ci        where an environment leads them")]
     List,
     /// Log in to them
+    #[command(after_help = "\
+Ends with 6 where one cannot be reached or refuses the login.
+
+Examples:
+  flow connections check                all of them
+  flow connections check warehouse --output json")]
     Check {
         /// The connections; all unless said
         #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::connections))]
@@ -296,6 +338,14 @@ pub struct SchemaArgs {
     /// Print the table of options instead, from which the Python package is made
     #[arg(long, hide = true)]
     pub options: bool,
+}
+
+/// Arguments of `lsp`.
+#[derive(Clone, Debug, Args)]
+pub struct LspArgs {
+    /// Answer this command instead: how the server asks about the files
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "WORDS")]
+    pub answer: Vec<String>,
 }
 
 /// Arguments of `man`.

@@ -13,6 +13,10 @@ Examples:
 #[derive(Clone, Debug, Subcommand)]
 pub enum TransformCommand {
     /// List the transforms with their connections and schedules
+    #[command(after_help = "\
+Examples:
+  flow transform list
+  flow transform list --output json")]
     List,
     /// Run a transform now, by itself
     #[command(after_help = "\

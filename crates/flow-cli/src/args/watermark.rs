@@ -15,6 +15,10 @@ Examples:
 #[derive(Clone, Debug, Subcommand)]
 pub enum WatermarkCommand {
     /// Show the stored watermarks
+    #[command(after_help = "\
+Examples:
+  flow watermark show
+  flow watermark show orders --output json")]
     Show(SelectionArgs),
     /// Store a watermark; what lies after it is read again
     #[command(after_help = "\
@@ -32,6 +36,13 @@ Example:
         value: String,
     },
     /// Forget a watermark; the next run reads everything
+    #[command(after_help = "\
+An append pipeline may load rows a second time; merge and scd2 find them
+unchanged. For one run, `flow run --full-scan` reads everything as well.
+
+Examples:
+  flow watermark reset orders
+  flow watermark reset orders --yes     off a terminal")]
     Reset {
         /// The pipeline
         #[arg(value_name = "NAME", add = ArgValueCompleter::new(completing::pipelines))]

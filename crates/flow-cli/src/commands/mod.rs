@@ -17,6 +17,7 @@ pub mod history;
 pub mod init;
 pub mod list;
 pub mod logs;
+pub mod lsp;
 pub mod man;
 pub mod mend;
 pub mod plan;
@@ -131,6 +132,7 @@ fn perform(session: &Session, command: Command) -> Outcome {
         Command::Features(command) => features::features(session, &command),
         Command::Connections(command) => connections::connections(session, &command),
         Command::Schema(args) => schema::schema(session, &args),
+        Command::Lsp(args) => lsp::lsp(session, &args),
         Command::Completions(args) => completions::completions(session, &args),
         Command::Man(args) => man::man(session, &args),
         Command::Explain(args) => explain::explain(session, &args),
