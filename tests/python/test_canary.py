@@ -16,6 +16,7 @@ import pytest
 from certificates import authority
 from database import Database
 from flow_binary import Flow
+from language_client import LanguageClient
 from python_package import Interpreter
 from receiver import Receiver, receiver
 from test_daemon import Daemon
@@ -170,6 +171,7 @@ COMMANDS: dict[str, list[list[str]] | None] = {
     "completions": None,
     "man": None,
     "explain": None,
+    "lsp": None,  # has its own test
     "version": None,
 }
 
@@ -362,6 +364,21 @@ def test_the_daemon_and_the_servers_log_show_none(marked: Marked) -> None:
     log = marked.database.value(f"SELECT pg_read_file({path}, 0, 1 << 28, true)") or ""
     mine = "\n".join(line for line in log.splitlines() if "CREATE ROLE" not in line)
     marked.shown.append(("the server's log", mine))
+    assert found(marked.everything()) == []
+
+
+def test_an_editor_is_shown_none(marked: Marked) -> None:
+    write(marked)
+    file = marked.flow.directory / "pipelines.toml"
+    text = file.read_text()
+    variables = {**marked.variables, "EMATIX_FLOW_DSN_CRM": FAILURES["password as port"]["EMATIX_FLOW_DSN_CRM"]}
+    with LanguageClient([marked.flow.binary, "lsp"], file.parent, marked.flow.environment(variables)) as editor:
+        marked.shown.append(("findings", str(editor.open(file))))
+        for line in text.splitlines():
+            for before in {line[: len(line) // 2], line.partition("=")[0] + "=", line}:
+                there = text.replace(line, before + "|" + line[len(before) :], 1)
+                marked.shown.append((before, f"{editor.about(file, there)}{editor.offered(file, there)}"))
+    assert "connection" in str(marked.shown)
     assert found(marked.everything()) == []
 
 
