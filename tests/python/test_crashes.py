@@ -358,8 +358,9 @@ def lose_the_answer(database: Database, flow: Flow, end: Callable[[], None]) -> 
 
 def test_a_commit_that_was_refused_is_a_failure(database: Database, flow: Flow) -> None:
     def terminate() -> None:
-        for pid, _, _ in sessions(database):
-            database.execute(f"SELECT pg_terminate_backend({pid})")
+        # All at once: what one of them learns of another's end is told by a session that is opened then.
+        pids = ", ".join(str(pid) for pid, _, _ in sessions(database))
+        database.execute(f"SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{pids}]) AS pid")
 
     report = lose_the_answer(database, flow, terminate)
     assert (report["status"], report["committed"]) == ("failed", False)

@@ -8,10 +8,6 @@ use ematix_flow_run::duckdb::{self, DuckDbDriver};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-// Ten thousand pipelines are millions of small texts: a sixth of the time of reading and planning them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
     static_glibc::keep_to_what_is_linked_in();

@@ -249,12 +249,12 @@ class FeatureView:
             SpecError: the view is not loaded.
             ConnectError: no connection, or no log-in.
         """
-        return _reader().served_since(conn, _written(cls, "served_since")[0])
+        return _reader().served_since(conn, _view(cls, "served_since"))
 
     @classmethod
     def served_since_async(cls, conn: ConnectionLike) -> Awaitable[dt.datetime | None]:
         """As `served_since`, to be awaited."""
-        return _reader().served_since_async(conn, _written(cls, "served_since_async")[0])
+        return _reader().served_since_async(conn, _view(cls, "served_since_async"))
 
 
 METHODS = (
@@ -324,6 +324,10 @@ def _written(cls: object, where: str) -> tuple[str, list[str]]:
 
     table = view_of(cls, where)
     return json.dumps(description(table)), table.primary_key
+
+
+def _view(cls: object, where: str) -> str:
+    return _written(cls, where)[0]
 
 
 def instant(value: object, where: str) -> str:
