@@ -242,6 +242,8 @@ pub trait Differing {
     fn proof(&self) -> Sql;
     /// Settings of the transaction under which large readings are planned well.
     fn settings(&self) -> Sql;
+    /// Has readings come in the order in which a table lies, or as is quickest.
+    fn in_order(&self, in_order: bool) -> Sql;
     /// Asks for the time zone of the session, in which a text without one is an instant.
     fn zone(&self) -> Sql;
     /// Gives the transaction a time zone.

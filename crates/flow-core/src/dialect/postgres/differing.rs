@@ -50,6 +50,13 @@ impl Differing for Postgres {
         )
     }
 
+    fn in_order(&self, in_order: bool) -> Sql {
+        match in_order {
+            true => Sql::text("SET LOCAL max_parallel_workers_per_gather = 0"),
+            false => Sql::text("SET LOCAL max_parallel_workers_per_gather TO DEFAULT"),
+        }
+    }
+
     fn zone(&self) -> Sql {
         Sql::text("SELECT pg_catalog.current_setting('TimeZone')")
     }

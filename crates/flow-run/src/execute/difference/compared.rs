@@ -85,7 +85,7 @@ impl Compared<'_> {
     }
 
     /// Asks both sides at the same time.
-    async fn ask_both(&self, doing: &str, sql: impl Fn(Which) -> Sql) -> Result<[ResultSet; 2]> {
+    pub(super) async fn ask_both(&self, doing: &str, sql: impl Fn(Which) -> Sql) -> Result<[ResultSet; 2]> {
         let (of_a, of_b) = (sql(Which::A), sql(Which::B));
         let asked = (self.ask(Which::A, doing, &of_a), self.ask(Which::B, doing, &of_b));
         let (a, b) = tokio::try_join!(asked.0, asked.1)?;
