@@ -14,7 +14,7 @@ from cells import Cell
 from contenders import Contender, Refused
 from databases import Database
 from installed import Environment, NotInstalled
-from measure import Command
+from measure import Command, CommandFailed, run
 from tables import CUSTOMERS
 
 NAMES = ("dbt", "sqlmesh", "dlt", "sling", "ingestr")
@@ -56,6 +56,19 @@ class Peer:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.forget()
+
+    def tries(self, command: Command) -> None:
+        """Refuses where the program does not answer: some packages on PyPI fetch it when it is first run."""
+        try:
+            run(command)
+        except CommandFailed as reason:
+            raise Refused(f"could not be installed: {reason}") from None
+
+    def first(self, cell: Cell) -> list[Command]:
+        return self.run(cell)
+
+    def run(self, cell: Cell) -> list[Command]:
+        raise NotImplementedError
 
     def refuses(self, cell: Cell) -> str | None:
         """Why it does not do a cell; None if it does."""

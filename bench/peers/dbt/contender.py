@@ -25,9 +25,6 @@ class Dbt(Peer):
         super().prepare(cell)
         run(self.dbt(cell, "parse"))
 
-    def first(self, cell: Cell) -> list[Command]:
-        return self.run(cell)
-
     def run(self, cell: Cell) -> list[Command]:
         return [
             self.dbt(cell, "snapshot" if cell.strategy == "scd2" else "run", "--select", self.strategies[cell.strategy])

@@ -25,9 +25,6 @@ class Dlt(Peer):
             f"DROP SCHEMA IF EXISTS {self.schema} CASCADE", f"DROP SCHEMA IF EXISTS {self.schema}_staging CASCADE"
         )
 
-    def first(self, cell: Cell) -> list[Command]:
-        return self.run(cell)
-
     def run(self, cell: Cell) -> list[Command]:
         return [
             self.command(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cells import Cell
-from contenders import Refused
-from measure import Command, CommandFailed, run
+from measure import Command
 from peers import Peer, uri
 
 # https://getbruin.com/docs/ingestr/getting-started/incremental-loading.html
@@ -31,14 +30,7 @@ class Ingestr(Peer):
 
     def prepare(self, cell: Cell) -> None:
         super().prepare(cell)
-        try:
-            # Its package on PyPI fetches the program when it is first run.
-            run(self.command("ingestr", "--version", HOME=str(self.folder)))
-        except CommandFailed as reason:
-            raise Refused(f"could not be installed: {reason}") from None
-
-    def first(self, cell: Cell) -> list[Command]:
-        return self.run(cell)
+        self.tries(self.command("ingestr", "--version", HOME=str(self.folder)))
 
     def run(self, cell: Cell) -> list[Command]:
         return [

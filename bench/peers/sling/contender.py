@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cells import Cell
-from contenders import Refused
-from measure import Command, CommandFailed, run
+from measure import Command
 from peers import Peer, uri
 
 # Packages whose only content is the program.
@@ -21,13 +20,7 @@ class Sling(Peer):
 
     def prepare(self, cell: Cell) -> None:
         super().prepare(cell)
-        try:
-            run(self.sling("--version"))
-        except CommandFailed as reason:
-            raise Refused(f"could not be installed: {reason}") from None
-
-    def first(self, cell: Cell) -> list[Command]:
-        return self.run(cell)
+        self.tries(self.sling("--version"))
 
     def run(self, cell: Cell) -> list[Command]:
         return [
