@@ -1,11 +1,12 @@
 //! Whole rows of two servers that meet while both are read. A row that has met the one of its key is forgotten; of one
 //! that waits, digests are kept. So two tables in about the same order take no memory, whatever their size.
 
+use super::Broken;
 use crate::session::Session;
 use ematix_flow_core::copy_rows::{Row, RowReader};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::time::{Duration, Instant};
@@ -72,9 +73,16 @@ pub async fn meet(sides: [Reading<'_>; 2], shape: Shape) -> Result<Option<Met>> 
     let mut under_way = [true; 2];
     let mut hall = Hall::new(shape);
     while let Some(side) = hall.next(under_way) {
-        let began = Instant::now();
-        let chunk = streams[side].next().await;
-        hall.met.waited += began.elapsed();
+        // The clock is asked for what is waited for alone: most chunks are there, and each is a row.
+        let chunk = match streams[side].next().now_or_never() {
+            Some(chunk) => chunk,
+            None => {
+                let began = Instant::now();
+                let chunk = streams[side].next().await;
+                hall.met.waited += began.elapsed();
+                chunk
+            }
+        };
         let Some(chunk) = chunk else {
             readers[side].finish()?;
             under_way[side] = false;
@@ -84,23 +92,11 @@ pub async fn meet(sides: [Reading<'_>; 2], shape: Shape) -> Result<Option<Met>> 
         hall.met.bytes += chunk.len();
         match readers[side].read(&chunk, |row| hall.enter(side, row)) {
             Ok(()) if hall.has_room() => {}
-            Ok(()) | Err(Parted::GivenUp) => return Ok(None),
-            Err(Parted::Failed(error)) => return Err(error),
+            Ok(()) | Err(Broken::GivenUp(_)) => return Ok(None),
+            Err(Broken::Failed(error)) => return Err(error),
         }
     }
     Ok(Some(hall.close()))
-}
-
-/// Why a row could not take part.
-enum Parted {
-    Failed(FlowError),
-    GivenUp,
-}
-
-impl From<FlowError> for Parted {
-    fn from(error: FlowError) -> Parted {
-        Parted::Failed(error)
-    }
 }
 
 /// Where rows wait for each other.
@@ -136,17 +132,17 @@ impl Hall {
         self.waiting.iter().map(Waiting::bytes).sum::<usize>() <= self.shape.memory
     }
 
-    fn enter(&mut self, side: usize, row: &Row<'_>) -> std::result::Result<(), Parted> {
+    fn enter(&mut self, side: usize, row: &Row<'_>) -> std::result::Result<(), Broken> {
         let keys = self.shape.keys.max(1);
         if row.fields.len() != keys + self.shape.columns {
-            return Err(Parted::Failed(misshapen()));
+            return Err(Broken::Failed(misshapen()));
         }
         let head = row.head(keys);
         let key = match (self.shape.keys, row.fields[0]) {
             (0, Some(digest)) => {
-                u64::from_be_bytes(digest.try_into().map_err(|_| Parted::Failed(misshapen()))?)
+                u64::from_be_bytes(digest.try_into().map_err(|_| Broken::Failed(misshapen()))?)
             }
-            (0, None) => return Err(Parted::Failed(misshapen())),
+            (0, None) => return Err(Broken::Failed(misshapen())),
             _ => XxHash3_64::oneshot_with_seed(self.seed, head),
         };
         let whole = XxHash3_64::oneshot_with_seed(self.seed, &row.bytes[head.len()..]);
@@ -155,7 +151,7 @@ impl Hall {
         let Some(slot) = self.waiting[1 - side].leave(key) else {
             return match self.waiting[side].wait(key, whole, values) {
                 true => Ok(()),
-                false => Err(Parted::GivenUp),
+                false => Err(Broken::GivenUp("two keys have one digest".to_owned())),
             };
         };
         let (of_other, columns) = self.waiting[1 - side].kept(slot);
