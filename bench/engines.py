@@ -33,6 +33,10 @@ EXTENSION = (
     "connection.execute(f\"LOAD '{path}'; ATTACH '{uri}' AS pg (TYPE postgres)\")\n"
 )
 ADBC = "import duckdb, adbc_driver_postgresql.dbapi as adbc\nconn = adbc.connect(uri)\ncursor = conn.cursor()\nconnection = duckdb.connect(str(work / 'out.duckdb'))\n"
+# It has no decimals: they go as the nearest double.
+READER = ADBC.replace("out.duckdb", "in.duckdb") + (
+    "reader = connection.execute('SELECT * REPLACE (CAST(balance AS DOUBLE) AS balance) FROM customers').fetch_record_batch()\n"
+)
 FLOOR = "DuckDB's extension"
 
 OUT = {
@@ -70,13 +74,21 @@ BACK = {
     "ours": (
         "ematix_flow",
         OURS.replace("out.duckdb", "in.duckdb")
+        + "pipeline.sync(source=Source.query(file, 'SELECT * FROM customers'), target='bench.landed', target_connection=pg,"
+        " mode='append', loaded_at_column=False, batch_id_column=False)",
+    ),
+    "ours, truncate": (
+        "ematix_flow",
+        OURS.replace("out.duckdb", "in.duckdb")
         + "pipeline.sync(source=Source.table(file, 'main.customers'), target='bench.landed', target_connection=pg, mode='truncate')",
     ),
-    "adbc": (
+    "adbc, into the table": (
         "adbc_driver_postgresql",
-        ADBC.replace("out.duckdb", "in.duckdb")
-        + "reader = connection.execute('SELECT * EXCLUDE (balance), CAST(balance AS DOUBLE) AS balance FROM customers').fetch_record_batch()\n"
-        "cursor.adbc_ingest('landed_adbc', reader, mode='create')\nconn.commit()",
+        f"{READER}cursor.adbc_ingest('bench_stage', reader, mode='create')\n{frames.INTO_THE_TABLE}",
+    ),
+    "adbc, jsonb as text": (
+        "adbc_driver_postgresql",
+        f"{READER}cursor.adbc_ingest('landed_adbc', reader, mode='create')\nconn.commit()",
     ),
 }
 

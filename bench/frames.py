@@ -34,9 +34,25 @@ with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
         while data := file.read(1 << 17):
             copy.write(data)
 """
+# The same as truncate does it: what is read keeps its rows until the new ones are there.
+TRUNCATE_FLOOR = """
+with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
+    cursor.execute("CREATE UNLOGGED TABLE bench.stage (LIKE bench.landed)")
+    with cursor.copy("COPY bench.stage FROM STDIN (FORMAT binary)") as copy, open(work / "customers.bin", "rb") as file:
+        while data := file.read(1 << 17):
+            copy.write(data)
+    cursor.execute("TRUNCATE bench.landed")
+    cursor.execute("INSERT INTO bench.landed SELECT * FROM bench.stage")
+    cursor.execute("DROP TABLE bench.stage")
+"""
 OURS = "from ematix_flow import Source, connect, pipeline\nconn = connect(dsn=dsn)\n"
 # No peer knows jsonb: they read its text.
 TEXTS = "SELECT customer_id, email, name, status, age, balance, is_vip, signup_date, updated_at, attrs::text FROM raw.customers"
+# Peers load text where the table has jsonb: what brings it into the table as it is declared belongs to the same work.
+INTO_THE_TABLE = (
+    "cursor.execute('INSERT INTO bench.landed SELECT customer_id, email, name, status, age, balance, is_vip, signup_date,"
+    " updated_at, attrs::jsonb FROM bench_stage')\ncursor.execute('DROP TABLE bench_stage')\nconn.commit()"
+)
 ADBC = "import adbc_driver_postgresql.dbapi as adbc\nconn = adbc.connect(uri)\ncursor = conn.cursor()\n"
 
 READS = {
@@ -78,16 +94,27 @@ WRITES = {
         + FRAME
         + 'conn.write_df(frame, "bench.landed", mode="append", loaded_at_column=False, batch_id_column=False)',
     ),
+    "COPY, truncate by hand": ("", TRUNCATE_FLOOR),
     "ours, truncate": ("ematix_flow", OURS + FRAME + 'conn.write_df(frame, "bench.landed", mode="truncate")'),
-    "adbc": (
+    "adbc, into the table": (
+        "adbc_driver_postgresql",
+        FRAME + ADBC + f'cursor.adbc_ingest("bench_stage", frame.to_arrow(), mode="create")\n{INTO_THE_TABLE}',
+    ),
+    "adbc, jsonb as text": (
         "adbc_driver_postgresql",
         FRAME + ADBC + 'cursor.adbc_ingest("landed_adbc", frame.to_arrow(), mode="create")\nconn.commit()',
     ),
-    "polars, adbc": (
+    "polars, jsonb as text": (
         "adbc_driver_postgresql",
         FRAME + 'frame.write_database("landed_polars", uri, engine="adbc", if_table_exists="replace")',
     ),
 }
+BATCHES = (
+    "import pyarrow.parquet\nimport pyarrow\n"
+    + ADBC
+    + 'file = pyarrow.parquet.ParquetFile(work / "customers.parquet")\n'
+    + "reader = pyarrow.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())\n"
+)
 FILES = {
     "COPY": ("", WRITE_FLOOR),
     "ours": (
@@ -96,18 +123,17 @@ FILES = {
         + 'pipeline.sync(source=Source.parquet(str(work / "customers.parquet")), target="bench.landed", target_connection=conn,'
         + ' mode="append", loaded_at_column=False, batch_id_column=False)',
     ),
-    "polars, adbc": (
+    "adbc, into the table": (
+        "adbc_driver_postgresql",
+        f'{BATCHES}cursor.adbc_ingest("bench_stage", reader, mode="create")\n{INTO_THE_TABLE}',
+    ),
+    "adbc, jsonb as text": (
+        "adbc_driver_postgresql",
+        f'{BATCHES}cursor.adbc_ingest("landed_files", reader, mode="create")\nconn.commit()',
+    ),
+    "polars, jsonb as text": (
         "adbc_driver_postgresql",
         FRAME + 'frame.write_database("landed_polars", uri, engine="adbc", if_table_exists="replace")',
-    ),
-    "adbc, batches of pyarrow": (
-        "adbc_driver_postgresql",
-        "import pyarrow.parquet\n"
-        + ADBC
-        + 'file = pyarrow.parquet.ParquetFile(work / "customers.parquet")\n'
-        + "import pyarrow\n"
-        + "reader = pyarrow.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())\n"
-        + 'cursor.adbc_ingest("landed_files", reader, mode="create")\nconn.commit()',
     ),
     "dlt": (
         "dlt",
@@ -127,11 +153,11 @@ FILES = {
 BEFORE = """
 DROP SCHEMA IF EXISTS bench CASCADE; CREATE SCHEMA bench; CREATE TABLE bench.landed (LIKE raw.customers);
 DROP SCHEMA IF EXISTS landed_dlt CASCADE; DROP SCHEMA IF EXISTS landed_dlt_staging CASCADE;
-DROP TABLE IF EXISTS landed_adbc, landed_polars, landed_files;
+DROP TABLE IF EXISTS landed_adbc, landed_polars, landed_files, bench_stage;
 """
 
 
-# A case is timed from its imports on; its memory is what comes on top of them.
+# A case is timed without its imports and the reading of the frame that it writes; its memory is what comes on top of them.
 PROGRAM = r"""
 import re, sys, time
 from pathlib import Path
@@ -141,10 +167,10 @@ def memory(what):
     return int(re.search(what + r":\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 dsn, uri, work = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-code = compile(sys.argv[4], "case", "exec")
-for line in sys.argv[4].splitlines():
-    if line.startswith(("import ", "from ")):
-        exec(line)
+lines = sys.argv[4].splitlines()
+first = [line for line in lines if line.startswith(("import ", "from ", "frame = "))]
+code = compile("\n".join(line for line in lines if line not in first), "case", "exec")
+exec("\n".join(first))
 before = memory("VmRSS")
 started = time.perf_counter()
 exec(code)

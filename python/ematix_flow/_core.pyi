@@ -61,7 +61,7 @@ def read(
     numeric: str = "decimal",
     infinity: str = "error",
     batch_rows: int | None = None,
-    plain: bool = False,
+    types: str = "all",
     partition_on: str | None = None,
 ) -> RecordBatches:
     """Begins to read a query, or a table by its name, in a session of its own."""

@@ -1,7 +1,7 @@
 //! A binary COPY stream into batches of rows.
 
 use crate::fault::Fault;
-use crate::types::Column;
+use crate::types::{Column, viewed};
 use crate::values::{Infinity, Values};
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
@@ -65,6 +65,17 @@ impl Decoder {
         self
     }
 
+    /// Makes views of text and bytes, which polars takes as they are; JSON is text to it.
+    pub fn views(mut self) -> Decoder {
+        let batch = &mut self.batch;
+        batch.schema =
+            Arc::new(Schema::new(batch.columns.iter().map(|(column, _)| viewed(column)).collect::<Vec<_>>()));
+        for (column, values) in &mut batch.columns {
+            *values = Values::viewed(&column.data_type);
+        }
+        self
+    }
+
     /// The schema of every batch.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.batch.schema)
@@ -120,7 +131,12 @@ impl Batch {
     }
 
     fn take(&mut self) -> RecordBatch {
-        let arrays = self.columns.iter_mut().map(|(_, values)| values.finish()).collect();
+        let arrays = self.columns.iter_mut().map(|(column, values)| {
+            let array = values.finish();
+            values.make_room(&column.data_type, array.as_ref(), self.size.rows);
+            array
+        });
+        let arrays = arrays.collect();
         // Without columns nothing else says how many rows there are.
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows_before += self.rows as u64;

@@ -41,6 +41,17 @@ impl Column {
     }
 }
 
+/// As what a column arrives where text and bytes are views: JSON is text there.
+pub fn viewed(column: &Column) -> Field {
+    match column.data_type {
+        CopyType::Text | CopyType::Json | CopyType::Jsonb => {
+            Field::new(&column.name, DataType::Utf8View, true)
+        }
+        CopyType::Bytea => Field::new(&column.name, DataType::BinaryView, true),
+        _ => column.field(),
+    }
+}
+
 /// A type of Postgres, as far as it says how its values are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyType {

@@ -5,12 +5,12 @@ use crate::labels::Labels;
 use crate::numeric::{self, Number};
 use crate::types::CopyType;
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
+    BinaryBuilder, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
     DurationMicrosecondBuilder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder,
-    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, StringBuilder, Time64MicrosecondBuilder,
-    TimestampMicrosecondBuilder,
+    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, StringBuilder, StringViewBuilder,
+    Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::{ArrayRef, ListArray, new_empty_array};
+use arrow_array::{Array, ArrayRef, ListArray, new_empty_array};
 use arrow_buffer::{IntervalMonthDayNano, NullBufferBuilder, OffsetBuffer, ScalarBuffer, i256};
 use arrow_schema::{DataType, FieldRef};
 use std::sync::Arc;
@@ -46,8 +46,11 @@ pub enum Values {
     LongNumeric { scale: u8, bound: i256, into: Decimal256Builder },
     NumericText(String, StringBuilder),
     Text(StringBuilder),
+    TextView(StringViewBuilder),
     Jsonb(StringBuilder),
+    JsonbView(StringViewBuilder),
     Bytea(BinaryBuilder),
+    ByteaView(BinaryViewBuilder),
     Uuid(FixedSizeBinaryBuilder),
     Date(Date32Builder),
     Time(Time64MicrosecondBuilder),
@@ -66,39 +69,89 @@ pub struct List {
     items: Values,
 }
 
+/// How much room an array takes: that of the batch before tells that of the next. An array that grows is copied, and its
+/// memory touched twice.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// That of an array, with a little more for the bytes of a next one of so many rows at most.
+    fn of(array: &dyn Array, rows: usize) -> Room {
+        let data = array.to_data();
+        let is_text = matches!(array.data_type(), DataType::Utf8 | DataType::Binary);
+        let bytes = if is_text { data.buffers()[1].len() } else { 0 };
+        Room { rows: (array.len() + array.len() / 8).min(rows), bytes: bytes + bytes / 16 }
+    }
+}
+
 impl Values {
     /// None yet.
     pub fn new(data_type: &CopyType) -> Values {
+        Values::with_room(data_type, Room::default())
+    }
+
+    /// None yet, as views where it is text or bytes: short values stand in the array itself.
+    pub fn viewed(data_type: &CopyType) -> Values {
+        match data_type {
+            CopyType::Text | CopyType::Json => Values::TextView(StringViewBuilder::new()),
+            CopyType::Jsonb => Values::JsonbView(StringViewBuilder::new()),
+            CopyType::Bytea => Values::ByteaView(BinaryViewBuilder::new()),
+            other => Values::new(other),
+        }
+    }
+
+    /// Makes room for as many values as an array had that was finished, and so many rows at most. What has numbers of its
+    /// own for all batches, or values within values, grows by itself, as views do, which are never copied.
+    pub fn make_room(&mut self, data_type: &CopyType, array: &dyn Array, rows: usize) {
+        let grows = matches!(
+            self,
+            Values::Enum(_)
+                | Values::List(_)
+                | Values::TextView(_)
+                | Values::JsonbView(_)
+                | Values::ByteaView(_)
+        );
+        if !grows {
+            *self = Values::with_room(data_type, Room::of(array, rows));
+        }
+    }
+
+    fn with_room(data_type: &CopyType, Room { rows, bytes }: Room) -> Values {
         let arrow = data_type.arrow();
         match data_type {
-            CopyType::Bool => Values::Bool(BooleanBuilder::new()),
-            CopyType::Int2 => Values::Int2(Int16Builder::new()),
-            CopyType::Int4 => Values::Int4(Int32Builder::new()),
-            CopyType::Int8 => Values::Int8(Int64Builder::new()),
-            CopyType::Float4 => Values::Float4(Float32Builder::new()),
-            CopyType::Float8 => Values::Float8(Float64Builder::new()),
+            CopyType::Bool => Values::Bool(BooleanBuilder::with_capacity(rows)),
+            CopyType::Int2 => Values::Int2(Int16Builder::with_capacity(rows)),
+            CopyType::Int4 => Values::Int4(Int32Builder::with_capacity(rows)),
+            CopyType::Int8 => Values::Int8(Int64Builder::with_capacity(rows)),
+            CopyType::Float4 => Values::Float4(Float32Builder::with_capacity(rows)),
+            CopyType::Float8 => Values::Float8(Float64Builder::with_capacity(rows)),
             CopyType::Numeric(precision @ ..=38, scale) => Values::Numeric {
                 scale: *scale,
                 bound: 10_i128.pow(u32::from(*precision)),
-                into: Decimal128Builder::new().with_data_type(arrow),
+                into: Decimal128Builder::with_capacity(rows).with_data_type(arrow),
             },
             CopyType::Numeric(precision, scale) => Values::LongNumeric {
                 scale: *scale,
                 bound: i256::from_i128(10).wrapping_pow(u32::from(*precision)),
-                into: Decimal256Builder::new().with_data_type(arrow),
+                into: Decimal256Builder::with_capacity(rows).with_data_type(arrow),
             },
-            CopyType::NumericText => Values::NumericText(String::new(), StringBuilder::new()),
-            CopyType::Text | CopyType::Json => Values::Text(StringBuilder::new()),
-            CopyType::Jsonb => Values::Jsonb(StringBuilder::new()),
-            CopyType::Bytea => Values::Bytea(BinaryBuilder::new()),
-            CopyType::Uuid => Values::Uuid(FixedSizeBinaryBuilder::new(16)),
-            CopyType::Date => Values::Date(Date32Builder::new()),
-            CopyType::Time => Values::Time(Time64MicrosecondBuilder::new()),
-            CopyType::Timestamp | CopyType::TimestampTz => {
-                Values::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(arrow))
+            CopyType::NumericText => {
+                Values::NumericText(String::new(), StringBuilder::with_capacity(rows, bytes))
             }
-            CopyType::Interval => Values::Interval(IntervalMonthDayNanoBuilder::new()),
-            CopyType::Length => Values::Length(DurationMicrosecondBuilder::new()),
+            CopyType::Text | CopyType::Json => Values::Text(StringBuilder::with_capacity(rows, bytes)),
+            CopyType::Jsonb => Values::Jsonb(StringBuilder::with_capacity(rows, bytes)),
+            CopyType::Bytea => Values::Bytea(BinaryBuilder::with_capacity(rows, bytes)),
+            CopyType::Uuid => Values::Uuid(FixedSizeBinaryBuilder::with_capacity(rows, 16)),
+            CopyType::Date => Values::Date(Date32Builder::with_capacity(rows)),
+            CopyType::Time => Values::Time(Time64MicrosecondBuilder::with_capacity(rows)),
+            CopyType::Timestamp | CopyType::TimestampTz => {
+                Values::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(arrow))
+            }
+            CopyType::Interval => Values::Interval(IntervalMonthDayNanoBuilder::with_capacity(rows)),
+            CopyType::Length => Values::Length(DurationMicrosecondBuilder::with_capacity(rows)),
             CopyType::Enum(labels) => Values::Enum(Labels::new(labels)),
             CopyType::Array(element, _) => {
                 let DataType::List(field) = arrow else { unreachable!("an array arrives as a list") };
@@ -165,11 +218,11 @@ impl Values {
                 Number::Other(name) => into.append_value(name),
             },
             Values::Text(into) => into.append_value(utf8(bytes)?),
-            Values::Jsonb(into) => match bytes {
-                [1, text @ ..] => into.append_value(utf8(text)?),
-                _ => return Err(Fault::malformed("the bytes are no jsonb of version 1")),
-            },
+            Values::TextView(into) => into.append_value(utf8(bytes)?),
+            Values::Jsonb(into) => into.append_value(jsonb(bytes)?),
+            Values::JsonbView(into) => into.append_value(jsonb(bytes)?),
             Values::Bytea(into) => into.append_value(bytes),
+            Values::ByteaView(into) => into.append_value(bytes),
             Values::Uuid(into) => into.append_value(exactly::<16>(bytes)?).expect("sixteen bytes"),
             Values::Date(into) => into.append_value(date(bytes)?),
             Values::Time(into) => into.append_value(time(bytes)?),
@@ -193,7 +246,9 @@ impl Values {
             Values::Numeric { into, .. } => into.append_null(),
             Values::LongNumeric { into, .. } => into.append_null(),
             Values::NumericText(_, into) | Values::Text(into) | Values::Jsonb(into) => into.append_null(),
+            Values::TextView(into) | Values::JsonbView(into) => into.append_null(),
             Values::Bytea(into) => into.append_null(),
+            Values::ByteaView(into) => into.append_null(),
             Values::Uuid(into) => into.append_null(),
             Values::Date(into) => into.append_null(),
             Values::Time(into) => into.append_null(),
@@ -222,7 +277,9 @@ impl Values {
             Values::NumericText(_, from) | Values::Text(from) | Values::Jsonb(from) => {
                 Arc::new(from.finish())
             }
+            Values::TextView(from) | Values::JsonbView(from) => Arc::new(from.finish()),
             Values::Bytea(from) => Arc::new(from.finish()),
+            Values::ByteaView(from) => Arc::new(from.finish()),
             Values::Uuid(from) => Arc::new(from.finish()),
             Values::Date(from) => Arc::new(from.finish()),
             Values::Time(from) => Arc::new(from.finish()),
@@ -312,6 +369,13 @@ fn boolean(bytes: &[u8]) -> Result<bool, Fault> {
 
 fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(bytes).map_err(|_| Fault::malformed("the text is not UTF-8"))
+}
+
+fn jsonb(bytes: &[u8]) -> Result<&str, Fault> {
+    match bytes {
+        [1, text @ ..] => utf8(text),
+        _ => Err(Fault::malformed("the bytes are no jsonb of version 1")),
+    }
 }
 
 #[cold]

@@ -389,6 +389,48 @@ fn the_dictionary_of_an_enum_has_its_labels_in_order_in_every_batch() {
 }
 
 #[test]
+fn text_and_bytes_arrive_as_views_where_they_are_asked_for() {
+    let types = [
+        CopyType::Text,
+        CopyType::Json,
+        CopyType::Jsonb,
+        CopyType::Bytea,
+        CopyType::NumericText,
+        CopyType::Int2,
+    ];
+    let columns: Vec<Column> = types.into_iter().map(|of| Column::new(of.name(), of)).collect();
+    let mut decoder = Decoder::new(columns, BatchSize { rows: 2, ..BatchSize::default() }).views();
+    let long = "long enough that it stands beside the view, not in it";
+    let row = |text: &str| {
+        let fields = [text.to_owned(), text.to_owned(), format!("\u{1}{text}"), text.to_owned()];
+        let fields = fields.into_iter().map(|field| Some(field.into_bytes()));
+        // The number zero.
+        fields.chain([Some(vec![0; 8]), Some(vec![0, 7])]).collect::<Vec<_>>()
+    };
+    let batches = decoder.decode(&stream(&[row("short"), vec![None; 6], row(long)])).expect("values");
+    let last = decoder.finish().expect("a whole stream").expect("a row");
+    let texts = |values: Vec<Option<&str>>| array(StringViewArray::from(values));
+    let bytes = |values: Vec<Option<&[u8]>>| array(BinaryViewArray::from(values));
+    let expected = |values: Vec<Option<&str>>| {
+        let there: Vec<bool> = values.iter().map(Option::is_some).collect();
+        let zeros: Vec<_> = there.iter().map(|there| there.then_some("0")).collect();
+        let sevens: Vec<_> = there.iter().map(|there| there.then_some(7)).collect();
+        vec![
+            texts(values.clone()),
+            texts(values.clone()),
+            texts(values.clone()),
+            bytes(values.iter().map(|value| value.map(str::as_bytes)).collect()),
+            array(StringArray::from(zeros)),
+            array(Int16Array::from(sevens)),
+        ]
+    };
+    assert_eq!(batches[0].columns(), expected(vec![Some("short"), None]));
+    assert_eq!(last.columns(), expected(vec![Some(long)]));
+    // To polars JSON is text.
+    assert!(last.schema().fields().iter().all(|field| field.metadata().is_empty()));
+}
+
+#[test]
 fn the_catalogue_says_which_type_arrives() {
     let of = |name: &str| {
         let data_type = Declared::parse(name).expect("a type");

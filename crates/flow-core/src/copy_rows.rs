@@ -12,6 +12,8 @@ pub const TRAILER: [u8; 2] = [0xff, 0xff];
 #[derive(Debug, Default)]
 pub struct RowReader {
     left: Vec<u8>,
+    /// Empty between two chunks: servers send a row a chunk, and each would have its list made anew.
+    fields: Vec<Option<&'static [u8]>>,
     begun: bool,
     ended: bool,
 }
@@ -79,7 +81,7 @@ impl RowReader {
             at = length;
             self.begun = true;
         }
-        let mut fields = Vec::new();
+        let mut fields = emptied(std::mem::take(&mut self.fields));
         while !self.ended {
             let Some(count) = bytes.get(at..at + 2) else { break };
             let count = i16::from_be_bytes([count[0], count[1]]);
@@ -94,8 +96,15 @@ impl RowReader {
             each(&Row { fields: &fields, bytes: &bytes[start..end] })?;
             at = end;
         }
+        self.fields = emptied(fields);
         Ok(at)
     }
+}
+
+/// The memory of a list, for fields of other bytes: nothing is collected, and so nothing allocated.
+fn emptied<'b>(mut fields: Vec<Option<&[u8]>>) -> Vec<Option<&'b [u8]>> {
+    fields.clear();
+    fields.into_iter().map(|_| None).collect()
 }
 
 /// The length of the header, once it is there.

@@ -62,7 +62,7 @@ enum Moment {
 
 /// Begins to read.
 #[pyfunction]
-#[pyo3(signature = (dsn, name, statement, params=None, *, numeric="decimal", infinity="error", batch_rows=None, plain=false, partition_on=None))]
+#[pyo3(signature = (dsn, name, statement, params=None, *, numeric="decimal", infinity="error", batch_rows=None, types="all", partition_on=None))]
 #[expect(clippy::too_many_arguments, reason = "the options of a reading, each by its name")]
 pub fn read(
     py: Python<'_>,
@@ -73,7 +73,7 @@ pub fn read(
     numeric: &str,
     infinity: &str,
     batch_rows: Option<i64>,
-    plain: bool,
+    types: &str,
     partition_on: Option<String>,
 ) -> PyResult<RecordBatches> {
     let (text, values) = bound(statement, params)?;
@@ -87,7 +87,11 @@ pub fn read(
                 &[("decimal", Numeric::Decimal), ("float", Numeric::Float), ("text", Numeric::DecimalOrText)],
             )?,
             infinity: one_of("infinity", infinity, &[("error", Infinity::Refuse), ("null", Infinity::Null)])?,
-            types: if plain { Types::Plain } else { Types::All },
+            types: one_of(
+                "types",
+                types,
+                &[("all", Types::All), ("plain", Types::Plain), ("views", Types::Views)],
+            )?,
             size: size_of(batch_rows)?,
             partition_on,
         })

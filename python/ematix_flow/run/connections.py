@@ -174,7 +174,7 @@ class Connection(NamedConnection):
             numeric=numeric,
             infinity=infinity,
             batch_rows=batch_rows,
-            plain=name == "polars",
+            types="views" if name == "polars" else "all",
             partition_on=partition_on,
         )
         with batches:
@@ -206,8 +206,9 @@ class Connection(NamedConnection):
         ...     sum(len(batch) for batch in conn.read_batches("app.customers"))
         3
         """
+        types = "plain" if plain else "all"
         return self._read(
-            query_or_table, params, numeric=numeric, infinity=infinity, batch_rows=batch_rows, plain=plain
+            query_or_table, params, numeric=numeric, infinity=infinity, batch_rows=batch_rows, types=types
         )
 
     def _read(self, query_or_table: str, params: Params, **options: Any) -> RecordBatches:

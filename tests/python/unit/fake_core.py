@@ -186,7 +186,7 @@ class Core(types.ModuleType):
             numeric: str = "decimal",
             infinity: str = "error",
             batch_rows: int | None = None,
-            plain: bool = False,
+            types: str = "all",
             partition_on: str | None = None,
         ) -> Any:
             core.asked.append(("read", statement, params))

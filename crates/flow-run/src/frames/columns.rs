@@ -89,8 +89,10 @@ fn crossing(
     if wanted.types == Types::Parquet && is_one_of(facts, &INTERVAL) {
         return Ok(text());
     }
-    if wanted.types == Types::Plain {
-        if is_one_of(facts, &UUID) || is_one_of(facts, &JSONB) || is_one_of(facts, &JSON) {
+    if is_plain(wanted.types) {
+        // A view of JSON is its text, which is what the server sends.
+        let is_json = is_one_of(facts, &JSONB) || is_one_of(facts, &JSON);
+        if is_one_of(facts, &UUID) || (is_json && (is_list || wanted.types == Types::Plain)) {
             return Ok(text());
         }
         if is_one_of(facts, &INTERVAL) {
@@ -103,6 +105,10 @@ fn crossing(
     // What Arrow has no type for, the server writes.
     Ok(CopyType::of(name, facts, UnscaledNumeric::Refuse)
         .map_or_else(|_| text(), |data_type| (data_type, None)))
+}
+
+fn is_plain(types: Types) -> bool {
+    matches!(types, Types::Plain | Types::Views)
 }
 
 fn numeric(
@@ -123,7 +129,7 @@ fn numeric(
         other => other,
     };
     let why = match element {
-        CopyType::Numeric(digits, _) if wanted.types == Types::Plain && *digits > PLAIN_DIGITS => {
+        CopyType::Numeric(digits, _) if is_plain(wanted.types) && *digits > PLAIN_DIGITS => {
             format!("is {}, and decimals end at {PLAIN_DIGITS} digits here", facts.name)
         }
         CopyType::NumericText if facts.name.contains('(') => {

@@ -39,8 +39,10 @@ pub enum Numeric {
 pub enum Types {
     /// All.
     All,
-    /// No extension types, no intervals of months, and decimals of 38 digits at most: polars.
+    /// No extension types, no intervals of months, and decimals of 38 digits at most: Spark.
     Plain,
+    /// The same, with views for text and bytes: polars.
+    Views,
     /// No intervals of months: Parquet.
     Parquet,
 }
@@ -159,6 +161,7 @@ async fn begun(
     let mut parts = Vec::new();
     for (held, statement) in std::iter::once(first).chain(others).zip(&statements) {
         let decoder = Decoder::new(columns.clone(), wanted.size).infinity(wanted.infinity);
+        let decoder = if wanted.types == Types::Views { decoder.views() } else { decoder };
         match rows(held.session(), Blame::Source, DOING, statement, decoder, said).await {
             Ok(rows) => parts.push(Part { held, rows }),
             Err(error) => return Err((held, error)),

@@ -131,6 +131,7 @@ fn encoded(
     counted: &Counted,
 ) -> Result<()> {
     let mut encoder = Encoder::bare(columns);
+    let mut room = 0;
     let send = |bytes: Vec<u8>| {
         counted.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         // A target that takes no more says why itself.
@@ -139,8 +140,10 @@ fn encoded(
     while let Some(batch) = given.blocking_recv() {
         for start in (0..batch.num_rows()).step_by(SLICE) {
             let slice = batch.slice(start, SLICE.min(batch.num_rows() - start));
-            let mut bytes = Vec::new();
+            // As much as the slice before took: one that grows is copied.
+            let mut bytes = Vec::with_capacity(room + room / 16);
             encoder.encode(&slice, &mut bytes)?;
+            room = bytes.len();
             counted.rows.fetch_add(slice.num_rows() as i64, Ordering::Relaxed);
             send(bytes);
         }
