@@ -1,8 +1,8 @@
 """A proxy before a server that counts what a client asks: round trips and statements, by the messages of the protocol.
 
 A round trip is a message after which a client waits: the start of a session, each answer to a question for a password, a simple
-query, a Sync, a Flush (https://www.postgresql.org/docs/current/protocol-message-formats.html). Those that a client sends one
-after the other without waiting count singly, so this is the most that it can be.
+query, a Sync, a Flush (https://www.postgresql.org/docs/current/protocol-message-formats.html). Those that a client sends in one
+go, before an answer to the first of them reaches it, are one.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ class Proxy:
         self.listener.listen(64)
         self.dsn = psycopg.conninfo.make_conninfo(behind, host=str(folder), port=5432)
         self.sessions = 0
+        self.waits = 0
         self.messages: Counter[str] = Counter()
         threading.Thread(target=self.accept, daemon=True).start()
 
     @property
     def round_trips(self) -> int:
-        return self.sessions + sum(self.messages[kind] for kind in WAITED_FOR)
+        return self.sessions + self.waits
 
     @property
     def statements(self) -> int:
@@ -52,13 +53,17 @@ class Proxy:
                 return
             server = socket.socket(socket.AF_UNIX if isinstance(self.server, str) else socket.AF_INET)
             server.connect(self.server)
-            threading.Thread(target=self.forward, args=(client, server), daemon=True).start()
-            threading.Thread(target=copy, args=(server, client), daemon=True).start()
+            answered = threading.Event()
+            threading.Thread(target=self.forward, args=(client, server, answered), daemon=True).start()
+            threading.Thread(target=copy, args=(server, client, answered), daemon=True).start()
 
-    def forward(self, client: socket.socket, server: socket.socket) -> None:
+    def forward(self, client: socket.socket, server: socket.socket, answered: threading.Event) -> None:
         """From the client to the server, reading what kind of message each is."""
-        held, begun = b"", False
+        held, begun, waits = b"", False, False
         while data := receive(client):
+            if answered.is_set():
+                answered.clear()
+                waits = False
             server.sendall(data)
             held += data
             # What begins a session has no letter; a request for encryption, or to cancel, begins like it.
@@ -72,7 +77,11 @@ class Proxy:
                 length = 1 + int.from_bytes(held[1:5], "big")
                 if len(held) < length:
                     break
-                self.messages[chr(held[0])] += 1
+                kind = chr(held[0])
+                self.messages[kind] += 1
+                if kind in WAITED_FOR and not waits:
+                    self.waits += 1
+                    waits = True
                 held = held[length:]
         close(server)
 
@@ -87,9 +96,11 @@ def receive(end: socket.socket) -> bytes:
         return b""
 
 
-def copy(source: socket.socket, target: socket.socket) -> None:
+def copy(source: socket.socket, target: socket.socket, answered: threading.Event) -> None:
     try:
         while data := receive(source):
+            # Before it is there: what the client asks then, it asks after this answer.
+            answered.set()
             target.sendall(data)
     except OSError:
         pass

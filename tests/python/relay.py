@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ class Relay:
     port: int
     # What each connection of a client sent, before anything was decrypted.
     sent: list[bytearray] = field(default_factory=list)
+    # What a client sent each time until an answer reached it, of all connections.
+    turns: list[bytearray] = field(default_factory=list)
+    # How long an answer is on its way, in seconds: what a client sends before it comes, it sent without waiting for it.
+    distance: float = 0.0
     silent: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -47,10 +52,11 @@ def _statements(sent: bytes) -> Iterator[str]:
 
 
 @contextmanager
-def relay(to: int, ends_tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
-    """Passes everything on. With `ends_tls` it speaks TLS with the client as that, and with the server as a client."""
+def relay(to: int, ends_tls: ssl.SSLContext | None = None, distance: float = 0.0) -> Iterator[Relay]:
+    """Passes everything on. With `ends_tls` it speaks TLS with the client as that, and with the server as a client; answers
+    come from so many seconds away."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Relay(int(listener.getsockname()[1]))
+        made = Relay(int(listener.getsockname()[1]), distance=distance)
         threading.Thread(target=_accept, args=(listener, made, to, ends_tls), daemon=True).start()
         try:
             yield made
@@ -94,6 +100,16 @@ def _serve(client: socket.socket, to: int, sent: bytearray, ends_tls: ssl.SSLCon
 def _pass_on(client: socket.socket, server: socket.socket, sent: bytearray, made: Relay) -> None:
     """Both ways in one thread: a TLS session must not be used by two at once."""
     ways = {client: server, server: client}
+    answered = True
+
+    def note(data: bytes) -> None:
+        nonlocal answered
+        sent.extend(data)
+        if answered:
+            made.turns.append(bytearray())
+            answered = False
+        made.turns[-1].extend(data)
+
     for end in ways:
         # What arrives may be TLS's own, with nothing to read after it.
         end.settimeout(0.05)
@@ -110,5 +126,11 @@ def _pass_on(client: socket.socket, server: socket.socket, sent: bytearray, made
             if not data:
                 return
             if end is client:
-                sent += data
+                note(data)
+            else:
+                time.sleep(made.distance)
+                while made.distance and select.select([client], [], [], 0)[0] and (more := client.recv(65536)):
+                    note(more)
+                    server.sendall(more)
+                answered = True
             ways[end].sendall(data)

@@ -1,11 +1,12 @@
 //! Gathers the facts of a plan, inside the load transaction and under its lock.
 
+use super::looked::{Looked, looked};
 use super::privileges::{needed_privileges, on_sequences};
 use super::route::Route;
 use super::run::awake;
-use super::targets::{Targets, of_target};
+use super::targets::{Target as OneTarget, Targets, of_target};
 use super::{authors, beside, features};
-use crate::history::{KnownTarget, has_ledger, record_of, watermark_of};
+use crate::history::{KnownTarget, record_of};
 use crate::session::{Session, nth};
 use ematix_flow_core::declare::options::OnDuplicate;
 use ematix_flow_core::dialect::Dialect;
@@ -22,11 +23,12 @@ use ematix_flow_core::planner;
 use ematix_flow_core::planner::parts::{Asked, OneReading, Reading, plan_together};
 use ematix_flow_core::report::ExecutionPath;
 use ematix_flow_core::run_value::Values;
-use ematix_flow_core::schema::{LiveTable, rejected_rows};
+use ematix_flow_core::schema::LiveTable;
 use ematix_flow_core::secret::Secret;
 use ematix_flow_core::sql;
 use ematix_flow_core::sql::{QualifiedName, Sql};
 use ematix_flow_core::types::DataType;
+use futures_util::try_join;
 use std::collections::BTreeMap;
 
 /// Below it, to ask for the order of a table takes longer than any join of it.
@@ -47,70 +49,13 @@ async fn facts(
     pipeline: &Pipeline,
     route: &Route,
     (source, cap): (SourceFacts, Cap),
+    looked: Looked,
     run: RunFacts,
-    metadata_exists: bool,
 ) -> Result<Facts> {
     let name = pipeline.target.name();
     let (inspector, dialect) = (session.inspector(), session.facts().dialect);
-    let table = inspector.table(name);
-    let mut questions = vec![table.sql.clone()];
-    let remembered = metadata_exists.then(|| {
-        (
-            record_of(dialect, &pipeline.target_key()),
-            watermark_of(dialect, &pipeline.name),
-            has_ledger(dialect, &pipeline.name),
-        )
-    });
-    if let Some((record, watermark, ledger)) = &remembered {
-        questions.extend([record.sql.clone(), watermark.sql.clone(), ledger.sql.clone()]);
-    }
-    // Beside the target, where rows may be put aside.
-    let rejected = match pipeline.quarantines() {
-        true => Some(rejected_rows::table_of(name)?),
-        // They were, before the declaration changed.
-        false => rejected_rows::table_of(name).ok().filter(|_| metadata_exists),
-    };
-    let beside = rejected.as_ref().map(|name| {
-        // To describe a table takes long: where nothing is put aside, its record is asked first.
-        let table = pipeline.quarantines().then(|| inspector.table(name));
-        (table, metadata_exists.then(|| record_of(dialect, &name.to_string())))
-    });
-    let first_beside = questions.len();
-    if let Some((table, record)) = &beside {
-        questions.extend(record.iter().map(|record| record.sql.clone()));
-        questions.extend(table.iter().map(|table| table.sql.clone()));
-    }
-    let doing = "look at the target";
-    let answers = session.ask(Blame::Target, doing, &questions.join(";\n")).await?;
-    let (schema_exists, live) = table.read(nth(&answers, 0, doing)?, doing)?;
-    let (mut known, mut watermark, mut ledger) = (None, None, false);
-    if let Some((record, stored, loaded)) = &remembered {
-        known = Some(record.read(nth(&answers, 1, doing)?, doing)?);
-        watermark = stored.read(nth(&answers, 2, doing)?, doing)?;
-        ledger = loaded.read(nth(&answers, 3, doing)?, doing)?;
-    }
-    let rejected_live = match beside {
-        Some((table, record)) => {
-            let at = first_beside + usize::from(record.is_some());
-            let record =
-                record.map(|record| record.read(nth(&answers, first_beside, doing)?, doing)).transpose()?;
-            // What a pipeline loads has a record of its runs, too.
-            let ours = record.is_some_and(|known| known.ours && known.record.fingerprint.is_none());
-            match (table, &rejected) {
-                (Some(table), _) => {
-                    let (_, live) = table.read(nth(&answers, at, doing)?, doing)?;
-                    live.map(|live| Box::new(LiveTable { ours, ..live }))
-                }
-                (None, Some(name)) if ours => beside::that_may_come_good(session, name).await?.map(Box::new),
-                (None, _) => None,
-            }
-        }
-        None => None,
-    };
-    let (record, instant, ours) = match known {
-        Some(KnownTarget { record, instant, ours }) => (Some(record), Some(instant), ours),
-        None => (None, None, false),
-    };
+    let Looked { schema_exists, live, record, instant, ours, watermark, ledger, rejected, rejected_live } =
+        looked;
     let source = match (&pipeline.target, &route.source) {
         (Target::Inferred(_), Some(_)) => {
             let made = |name: &str| match &live {
@@ -150,8 +95,8 @@ async fn facts(
     let hides = live.as_ref().and_then(|_| inspector.hides_rows(name));
     questions.extend(ordered.iter().map(|ordered| ordered.sql.clone()));
     questions.extend(hides.iter().map(|hides| hides.sql.clone()));
-    let answers = session.ask(Blame::Target, doing, &questions.join(";\n")).await?;
-    session.tidy().await?;
+    let questions_text = questions.join(";\n");
+    let (answers, ()) = try_join!(session.ask(Blame::Target, doing, &questions_text), session.tidy())?;
     if let Some(hides) = hides
         && let Some(error) = hides.read(nth(&answers, questions.len() - 1, doing)?, doing)?
     {
@@ -330,15 +275,25 @@ pub async fn all(
     about: &RunFacts,
     metadata_exists: bool,
 ) -> Result<Gathered> {
-    let read = source_facts(session, targets, route).await?;
+    let said = |error: FlowError, target: &OneTarget| match targets.are_several() {
+        true => of_target(error, &target.pipeline),
+        false => error,
+    };
+    let looks = async {
+        let mut looks = Vec::new();
+        for target in &targets.each {
+            let looked = looked(session, &target.pipeline, metadata_exists).await;
+            looks.push(looked.map_err(|error| said(error, target))?);
+        }
+        Ok(looks)
+    };
+    // Neither needs the other's answer: they are asked in one go, and what fails first is told.
+    let (read, looks) = try_join!(source_facts(session, targets, route), looks)?;
     let mut each = Vec::new();
-    for target in &targets.each {
+    for (target, looked) in targets.each.iter().zip(looks) {
         let run = RunFacts { id: target.run_id.clone(), ..about.clone() };
-        let found = facts(session, &target.pipeline, route, read.clone(), run, metadata_exists).await;
-        each.push(found.map_err(|error| match targets.are_several() {
-            true => of_target(error, &target.pipeline),
-            false => error,
-        })?);
+        let found = facts(session, &target.pipeline, route, read.clone(), looked, run).await;
+        each.push(found.map_err(|error| said(error, target))?);
     }
     if !targets.are_several() {
         return Ok(Gathered::One(Box::new(each.remove(0))));

@@ -23,6 +23,7 @@ mod foreign;
 mod gather;
 mod http;
 mod keys;
+mod looked;
 mod members;
 mod nulls;
 pub mod observer;

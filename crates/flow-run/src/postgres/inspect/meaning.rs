@@ -7,6 +7,7 @@ use crate::postgres::session::PostgresSession;
 use crate::session::{ResultSet, Session, nth, unreadable};
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::plan::Blame;
+use futures_util::join;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio_postgres::types::{FromSql, Type};
@@ -101,11 +102,16 @@ async fn explained_aside(
     session: &PostgresSession,
     query: &str,
 ) -> Result<std::result::Result<Value, FlowError>> {
-    session.ask(Blame::Target, "begin the question", "SAVEPOINT ematix_question").await?;
-    let plan = explained(session, query).await;
     // The locks that planning took go with it.
     let end = "ROLLBACK TO ematix_question; RELEASE ematix_question";
-    session.ask(Blame::Target, "end the question", end).await?;
+    // The server answers in order, so nothing is waited for in between.
+    let (begun, plan, ended) = join!(
+        session.ask(Blame::Target, "begin the question", "SAVEPOINT ematix_question"),
+        explained(session, query),
+        session.ask(Blame::Target, "end the question", end)
+    );
+    begun?;
+    ended?;
     Ok(plan)
 }
 

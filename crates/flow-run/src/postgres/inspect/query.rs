@@ -11,6 +11,7 @@ use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::facts::{Cap, SourceColumn};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::ReadQuery;
+use futures_util::try_join;
 use serde::Deserialize;
 
 /// What a query reads, and how far late commits are covered.
@@ -28,10 +29,14 @@ pub(super) async fn source(session: &PostgresSession, query: &ReadQuery, capped:
         questions.len() - 1
     });
     let doing = "look at the source";
-    let answers = match questions.is_empty() {
-        true => Vec::new(),
-        false => session.ask(Blame::Source, doing, &questions.join(";\n")).await?,
+    let questions = questions.join(";\n");
+    let asked = async {
+        match questions.is_empty() {
+            true => Ok(Vec::new()),
+            false => session.ask(Blame::Source, doing, &questions).await,
+        }
     };
+    let (answers, columns) = try_join!(asked, columns(session, query.text()))?;
     let relation = match asked_of_relation {
         None => None,
         Some(index) => {
@@ -56,7 +61,6 @@ pub(super) async fn source(session: &PostgresSession, query: &ReadQuery, capped:
         true => Some(nth(&answers, 1, doing)?.only_value(doing)?.to_owned()),
         false => None,
     };
-    let columns = columns(session, query.text()).await?;
     if let Some(index) = asked_of_setters {
         row_security::refuse_setters(session, nth(&answers, index, doing)?, query.text()).await?;
     }
