@@ -232,16 +232,23 @@ pub struct Listing<'c> {
     empty: bool,
 }
 
+/// An item of a list as its document has it.
+pub fn written(item: &impl Serialize) -> String {
+    serde_json::to_string(item).expect("what is listed has a JSON form")
+}
+
 impl Listing<'_> {
     /// Prints an item.
     pub fn add(&mut self, item: &impl Serialize) {
-        if self.lines {
-            return self.console.json(item);
-        }
-        let between = if std::mem::replace(&mut self.empty, false) { "" } else { "," };
+        self.written(&written(item));
+    }
+
+    /// Prints an item that was [`written`] before.
+    pub fn written(&mut self, item: &str) {
+        let between = if std::mem::replace(&mut self.empty, false) || self.lines { "" } else { "," };
+        let end = if self.lines { "\n" } else { "" };
         self.console.documents(|out| {
-            out.write_all(between.as_bytes())?;
-            Ok(serde_json::to_writer(out, item)?)
+            [between, item, end].into_iter().try_for_each(|part| out.write_all(part.as_bytes()))
         });
     }
 

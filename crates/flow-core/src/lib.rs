@@ -7,6 +7,7 @@
 
 pub mod secret;
 pub mod error;
+pub mod cores;
 pub mod copy_rows;
 pub mod duration;
 pub mod hash;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -195,7 +195,12 @@ def columns_of(cls: type) -> dict[str, Column[Any]]:
     columns: dict[str, Column[Any]] = {}
     for base in reversed(cls.__mro__[:-1]):
         for name in _own_annotations(base):
-            if name.startswith("__") or get_origin(hints.get(name)) is ClassVar or hints.get(name) is ClassVar:
+            hint = hints.get(name)
+            known = _read.get((id(hint), name))
+            if known is not None and name not in base.__dict__:
+                columns[name] = _copy(known[1])
+                continue
+            if name.startswith("__") or get_origin(hint) is ClassVar or hint is ClassVar:
                 continue
             value = base.__dict__.get(name)
             if isinstance(value, Column):
@@ -207,23 +212,72 @@ def columns_of(cls: type) -> dict[str, Column[Any]]:
                         code="invalid_value",
                         hint=f"a DEFAULT is written {name}: Annotated[…, column(default={value!r})]",
                     )
-                columns[name] = _annotated(hints[name], name, f"{cls.__qualname__}.{name}")
+                columns[name] = _annotated(hint, name, f"{cls.__qualname__}.{name}")
+                _keep(hint, name, columns[name])
         for name, value in base.__dict__.items():
             if isinstance(value, Column):
                 columns[name] = value
     return columns
 
 
-def _own_annotations(cls: type) -> Iterator[str]:
+# Columns by the annotation and the name that say them, each with the annotation, whose id would be another's else. Tables
+# of one project are alike.
+_read: dict[tuple[int, str], tuple[Any, Column[Any]]] = {}
+# What a column type is: a class, or an instance of it.
+_TYPES = (type(ColumnType), ColumnType)
+# More than these are read again.
+_MOST_READ = 4096
+
+
+def _keep(hint: Any, name: str, column: Column[Any]) -> None:
+    if len(_read) == _MOST_READ:
+        _read.clear()
+    _read[id(hint), name] = (hint, _copy(column))
+
+
+def _copy(column: Column[Any]) -> Column[Any]:
+    # One after the other, which takes less memory than all at once: an object whose `__dict__` was asked for has one.
+    found: Column[Any] = Column.__new__(Column)
+    found.name, found.type = column.name, column.type
+    found.primary_key, found.natural_key = column.primary_key, column.natural_key
+    found.nullable, found.unique = column.nullable, column.unique
+    found.default, found.normalize = column.default, column.normalize
+    return found
+
+
+def _own_annotations(cls: type) -> Mapping[str, Any]:
     if sys.version_info >= (3, 14):
         import annotationlib
 
-        return iter(annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF))
+        return annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
     # Not inspect.get_annotations: importing inspect takes longer than all of this package.
-    return iter(cls.__dict__.get("__annotations__", {}))  # noqa: RUF063
+    found: Mapping[str, Any] = cls.__dict__.get("__annotations__", {})  # noqa: RUF063
+    return found
+
+
+def _as_they_stand(cls: type) -> dict[str, Any] | None:
+    """The annotations of a class and its bases; None where Python has to look up what one of them names."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        own = _own_annotations(base)
+        if not all((id(hint), name) in _read or _names_nothing(hint) for name, hint in own.items()):
+            return None
+        found.update(own)
+    return found
+
+
+def _names_nothing(hint: Any) -> bool:
+    """Whether it is a column type alone, `| None`, or annotated, and no text in it."""
+    if get_origin(hint) is Annotated:
+        hint = hint.__origin__
+    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return all(member is type(None) or isinstance(member, _TYPES) for member in members)
 
 
 def _hints(cls: type) -> dict[str, Any]:
+    found = _as_they_stand(cls)
+    if found is not None:
+        return found
     names, in_function = places.names_here()
     try:
         # At the top of a module the names of each base class's own module come first: a mixin from elsewhere needs it.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..ground.errors import SpecError
-from ..ground.mistakes import refuse_bare, told_at_the_line
+from ..ground.mistakes import refuse_bare, telling_at_the_line, told_at_the_line
 from ..ground.names import snake_case
 from ..ground.values import Duration, duration, names
 from . import options as checks
@@ -57,13 +57,12 @@ class Ematix:
 
         refuse_bare("table", bare)
 
-        @told_at_the_line
         def decorate(cls: type[C]) -> type[C]:
             _class("table", cls)
             declare(cls, "public" if schema is None else schema, snake_case(cls.__name__) if name is None else name)
             return cls
 
-        return decorate
+        return telling_at_the_line(decorate)
 
     @told_at_the_line
     def pipeline(
@@ -96,7 +95,6 @@ class Ematix:
                 hint='write target=CustomerDim, or targets=[{"target": CustomerDim}]',
             )
 
-        @told_at_the_line
         def decorate(function: F) -> PipelineFunction[F]:
             return PipelineFunction(
                 function,
@@ -109,7 +107,7 @@ class Ematix:
                 options=options,
             )
 
-        return decorate
+        return telling_at_the_line(decorate)
 
     @overload
     def transform(self, function: F, /) -> F: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..ground.errors import SpecError
@@ -298,13 +298,15 @@ def _check_fits(where: str, mode: str, name: str, value: Any) -> None:
         )
 
 
+_EXCLUDING = {
+    ("schedule", "every"): "a pipeline has one schedule: leave one of them out",
+    ("incremental_column", "handle_deletes"): "deletes show only in a full reading: leave one of them out",
+}
+
+
 def _check_together(where: str, said: Mapping[str, Any]) -> None:
     deletes = said.get("handle_deletes", "ignore")
-    pairs = {
-        ("schedule", "every"): "a pipeline has one schedule: leave one of them out",
-        ("incremental_column", "handle_deletes"): "deletes show only in a full reading: leave one of them out",
-    }
-    for (one, other), hint in pairs.items():
+    for (one, other), hint in _EXCLUDING.items():
         if one in said and other in said and not (other == "handle_deletes" and deletes == "ignore"):
             raise SpecError(f"{where}: {one} and {other} exclude each other", code="conflicting_options", hint=hint)
     if said["mode"] == "scd2" and deletes == "hard":
@@ -360,15 +362,21 @@ def check_schedule(where: str, said: Mapping[str, Any]) -> None:
     Raises:
         SpecError: `invalid_schedule`, naming `where`.
     """
-    if not {"schedule", "every", "timezone"} & said.keys():
+    if not ("schedule" in said or "every" in said or "timezone" in said):
         return
+    try:
+        _read_by_the_core(said.get("schedule"), said.get("every"), said.get("timezone", "UTC"))
+    except SpecError as error:
+        raise SpecError(f"{where}: {error.message}", code=error.code, hint=error.hint, context=error.context) from None
+
+
+@lru_cache(maxsize=4096)
+def _read_by_the_core(schedule: str | None, every: str | None, timezone: str) -> None:
+    """Many pipelines are due at the same time. What is wrong is told each time: no error is kept."""
     # By now it is loaded.
     from .. import _core
 
-    try:
-        _core.check_schedule(said.get("schedule"), said.get("every"), said.get("timezone", "UTC"))
-    except SpecError as error:
-        raise SpecError(f"{where}: {error.message}", code=error.code, hint=error.hint, context=error.context) from None
+    _core.check_schedule(schedule, every, timezone)
 
 
 __all__ = ["FOREIGN_MODES", "FOREIGN_WORDS", "STRATEGIES", "Mode", "lower", "refuse_unknown", "table"]

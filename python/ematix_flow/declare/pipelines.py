@@ -243,7 +243,12 @@ def _name(name: object) -> str:
 
 
 def _listed(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    # Of a tuple or a list Python knows sooner what it is.
+    return value if isinstance(value, tuple | list) or _is_sequence(value) else [value]
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _check_function(function: Any, where: str) -> None:

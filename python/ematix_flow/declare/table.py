@@ -136,7 +136,8 @@ def declare(cls: type, schema: str, name: str) -> Table:
                 hint="give one of them another name",
             )
         seen[column.name] = attribute
-        check_chain(list(column.normalize), column.type, f"{cls.__qualname__}.{attribute}")
+        if column.normalize:
+            check_chain(list(column.normalize), column.type, f"{cls.__qualname__}.{attribute}")
     described = _first_paragraph(cls.__dict__.get("__doc__"))
     table = Table(schema, name, columns, description=described, place=places.here(), class_name=cls.__qualname__)
     cls.__ematix_table__ = table  # type: ignore[attr-defined]
@@ -147,16 +148,21 @@ def declare(cls: type, schema: str, name: str) -> Table:
     return table
 
 
+_FOREIGN = {
+    "__dataclass_fields__": "a dataclass",
+    "__pydantic_fields__": "a pydantic model",
+    "model_fields": "a pydantic model",
+    "__attrs_attrs__": "an attrs class",
+    "__mapper__": "an SQLAlchemy class",
+    "_member_map_": "an Enum",
+}
+
+
 def _refuse_foreign(cls: type) -> None:
-    kinds = {
-        "__dataclass_fields__": "a dataclass",
-        "__pydantic_fields__": "a pydantic model",
-        "model_fields": "a pydantic model",
-        "__attrs_attrs__": "an attrs class",
-        "__mapper__": "an SQLAlchemy class",
-        "_member_map_": "an Enum",
-    }
-    kind = next((kind for attribute, kind in kinds.items() if hasattr(cls, attribute)), None)
+    if type(cls) is type and cls.__bases__ == (object,) and _FOREIGN.keys().isdisjoint(cls.__dict__.keys()):
+        # Most are: a class that has nothing but what it says.
+        return
+    kind = next((kind for attribute, kind in _FOREIGN.items() if hasattr(cls, attribute)), None)
     if issubclass(cls, tuple):
         kind = "a NamedTuple"
     if kind:

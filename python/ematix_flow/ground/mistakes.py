@@ -24,7 +24,12 @@ def told_at_the_line(function: F) -> F:
     The frames between say nothing to who made the mistake. Any other exception is a bug, and keeps all of them.
     """
 
-    @wraps(function)
+    return wraps(function)(telling_at_the_line(function))  # type: ignore[return-value]
+
+
+def telling_at_the_line(function: F) -> F:
+    """The same for a function that nobody looks at: what a decorator answers is made for each thing that is declared."""
+
     def declaring(*arguments: Any, **keywords: Any) -> Any:
         try:
             return function(*arguments, **keywords)

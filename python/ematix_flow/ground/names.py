@@ -31,9 +31,11 @@ def qualified(schema: str, name: str) -> str:
     >>> qualified("raw", "a.b")
     'raw."a.b"'
     """
-    return ".".join(
-        '"' + part.replace('"', '""') + '"' if "." in part or '"' in part else part for part in (schema, name)
-    )
+    return f"{_part(schema)}.{_part(name)}"
+
+
+def _part(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if "." in name or '"' in name else name
 
 
 def distance(one: str, other: str) -> int:

@@ -28,7 +28,7 @@ class Place(NamedTuple):
 def caller() -> FrameType | None:
     """The nearest frame that is not of this package."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_ours(frame):
+    while frame is not None and _is_of_the_package(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
     return frame
 
@@ -37,7 +37,12 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def _is_ours(frame: FrameType) -> bool:
-    name = str(frame.f_globals.get("__name__", ""))
+    return _is_of_the_package(frame.f_globals.get("__name__", ""))
+
+
+@lru_cache
+def _is_of_the_package(module: object) -> bool:
+    name = str(module)
     return name == _PACKAGE or name.startswith(f"{_PACKAGE}.")
 
 
@@ -49,13 +54,13 @@ def here() -> Place:
     frame = caller()
     if frame is None:
         return Place("<unknown>", 0, ())
-    modules = [_module(frame)]
+    modules: tuple[str, ...] = (_module(frame),)
     outer: FrameType | None = frame
     while outer is not None and outer.f_code.co_name != "<module>":
         outer = outer.f_back
-    if outer is not None and not _is_ours(outer) and _module(outer) not in modules:
-        modules.append(_module(outer))
-    return Place(shown(frame.f_code.co_filename), _line(frame), tuple(modules))
+    if outer is not None and outer is not frame and not _is_ours(outer) and _module(outer) not in modules:
+        modules += (_module(outer),)
+    return Place(shown(frame.f_code.co_filename), _line(frame), modules)
 
 
 def of_function(function: Any) -> Place:

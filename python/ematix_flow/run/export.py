@@ -37,7 +37,7 @@ from ..ground.errors import FlowError, SpecError
 from ..ground.secret import Secret
 from . import pour, transforms
 from .connections import Connection
-from .modules import load, load_sound, print_traceback, tell, told
+from .modules import load, load_sound, print_traceback, seldom_collected, tell, told
 
 SCHEMA = "ematix.registry.v1"
 # How long a function that is interrupted may take to end, until its process is ended.
@@ -125,9 +125,12 @@ def _transforms_of(pipeline: Runnable) -> list[str]:
 def _called_after(pipeline: Runnable) -> list[tuple[str, Callable[..., Any]]]:
     """The functions among `transforms_post`, in their order, each with the transform that it is: one that was declared,
     or the pipeline's own."""
+    functions = pipeline.post_functions()
+    if not functions:
+        return []
     declared_as = {id(item.function): name for name, item in declared.transforms.items()}
     found: list[tuple[str, Callable[..., Any]]] = []
-    for function in pipeline.post_functions():
+    for function in functions:
         name = declared_as.get(id(function))
         if name is None:
             own = f"{pipeline.name}.{getattr(function, '__name__', 'transform')}"
@@ -145,6 +148,8 @@ def _functions_after(pipeline: Runnable) -> dict[str, Callable[..., Any]]:
 
 def _with_functions(pipeline: Runnable) -> dict[str, Any]:
     said = pipeline.declared()
+    if "targets" not in said and not said.get("transforms_post"):
+        return said
     names = iter([name for name, _ in _called_after(pipeline)])
     if "targets" in said:
         said = said | {"targets": [_named_functions(load, names) for load in said["targets"]]}
@@ -383,10 +388,11 @@ def _answer_to_flow(
     verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any], kept: list[Source]
 ) -> tuple[int, str]:
     try:
-        pipelines, failed = load_sound(modules)
-        errors = [told(error) for error in failed]
-        if verb == "registry":
-            return 0, registry_of(pipelines, errors, frames_by_call=True)
+        with seldom_collected():
+            pipelines, failed = load_sound(modules)
+            errors = [told(error) for error in failed]
+            if verb == "registry":
+                return 0, registry_of(pipelines, errors, frames_by_call=True)
         if errors:
             return 2, _error(errors[0])
         return 0, _found(verb, names, pipelines, request, kept)

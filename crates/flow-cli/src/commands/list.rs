@@ -5,6 +5,7 @@ use crate::args::ListArgs;
 use crate::project::{self, Outcome, Session};
 use crate::render::lists::{self, Listed};
 use crate::selection;
+use ematix_flow_core::cores;
 use ematix_flow_core::declare::fingerprint::fingerprint;
 use ematix_flow_core::declare::options::FirstRun;
 use ematix_flow_core::declare::{PipelineSpec, ProjectSpec};
@@ -17,14 +18,14 @@ use std::num::NonZeroUsize;
 
 /// Lists the pipelines that were asked for.
 pub fn list(session: &Session, args: &ListArgs) -> Outcome {
-    let project = session.project()?;
-    let selection = selection::choose(&project, &args.selection)?;
+    let project = project::for_good(session.project()?);
+    let selection = selection::choose(project, &args.selection)?;
     let mut clock = Clock::new(args.next.map_or(1, NonZeroUsize::get));
-    let mut listed = Vec::with_capacity(selection.names.len());
-    for name in &selection.names {
+    selection.names.iter().for_each(|name| clock.look_up(&project.pipelines[name]));
+    let listed = cores::each(&selection.names, |name| {
         let spec = &project.pipelines[name];
-        listed.push(self::listed(&project, name, spec, args.next.is_some(), clock.next_slots(spec)));
-    }
+        self::listed(project, name, spec, args.next.is_some(), clock.next_slots(spec))
+    });
     let console = &session.console;
     if listed.is_empty() && !project.pipelines.is_empty() && console.is_human() {
         console.tell("no pipeline is selected\n");
@@ -72,16 +73,23 @@ impl<'p> Clock<'p> {
         Clock { now: Timestamp::now(), most, known: HashMap::new() }
     }
 
-    /// The next slots of a schedule that can be read; a mistake in it is `validate`'s to report.
-    fn next_slots(&mut self, spec: &'p PipelineSpec) -> &[Zoned] {
+    /// The next slots of a schedule that was looked up and can be read; a mistake in it is `validate`'s to report.
+    fn next_slots<'a>(&'a self, spec: &'a PipelineSpec) -> &'a [Zoned] {
+        match spec.options.enabled {
+            Some(false) => &[],
+            _ => self.known.get(&beat(spec)).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    fn look_up(&mut self, spec: &'p PipelineSpec) {
         let options = &spec.options;
         if options.enabled == Some(false) {
-            return &[];
+            return;
         }
-        let timezone = options.timezone.as_deref().unwrap_or("UTC");
-        let (line, every) = (options.schedule.as_deref(), options.every.as_ref());
+        let (line, _, timezone) = beat(spec);
+        let every = options.every.as_ref();
         let (now, most) = (self.now, self.most);
-        self.known.entry((line, every.map(Duration::milliseconds), timezone)).or_insert_with(|| {
+        self.known.entry(beat(spec)).or_insert_with(|| {
             let schedule = match (line, every) {
                 (Some(line), _) => Schedule::cron(line, timezone, FirstRun::default()),
                 (None, Some(every)) => Schedule::every(every, timezone, FirstRun::default()),
@@ -90,8 +98,14 @@ impl<'p> Clock<'p> {
             let (Ok(schedule), Ok(zone)) = (schedule, schedule::zone(timezone)) else { return Vec::new() };
             let slots = std::iter::successors(schedule.next_after(now), |slot| schedule.next_after(*slot));
             slots.take(most).map(|slot| slot.to_zoned(zone.clone())).collect()
-        })
+        });
     }
+}
+
+fn beat(spec: &PipelineSpec) -> Beat<'_> {
+    let options = &spec.options;
+    let every = options.every.as_ref().map(Duration::milliseconds);
+    (options.schedule.as_deref(), every, options.timezone.as_deref().unwrap_or("UTC"))
 }
 
 /// RFC 3339, with the offset of its zone.

@@ -2,7 +2,7 @@
 
 use super::{tell_errors, tell_gone, validate};
 use crate::args::PlanArgs;
-use crate::console::{Format, Listing};
+use crate::console::{Format, Listing, written};
 use crate::exit;
 use crate::project::{self, Outcome, Session};
 use crate::render::github::Annotations;
@@ -29,7 +29,8 @@ pub fn plan(session: &Session, args: &PlanArgs) -> Outcome {
         let mut answer = Answer::to(session, args, &engine, "plan");
         tell_gone(&session.console, &engine, &selection.names).await;
         for name in &selection.names {
-            answer.add(name, engine.plan(name, &request).await);
+            let plan = engine.plan(name, &request).await;
+            answer.add(Made::of(&engine, name, plan, answer.listing.is_some()));
         }
         answer
     })?;
@@ -41,7 +42,11 @@ pub fn preview(session: &Session, args: &PlanArgs) -> Outcome {
     let (engine, selection) = prepared(session.engine()?, args)?;
     let request = Request { full_scan: args.full_scan, ..project::offline_request(args.overrides.options()) };
     let mut answer = Answer::to(session, args, &engine, "preview");
-    previews(&engine, &selection.names, &request, |name, plan| answer.add(name, plan));
+    let is_document = answer.listing.is_some();
+    let make = |name: &str, known: &KnownEngines| {
+        Made::of(&engine, name, engine.preview(name, &request, known), is_document)
+    };
+    previews(&engine, &selection.names, make, |made| answer.add(made));
     answer.end(&selection)
 }
 
@@ -50,21 +55,26 @@ const AT_ONCE: usize = 64;
 
 /// Plans pipelines on every core, and gives the plans in the order of the pipelines. No thread is more than two batches
 /// ahead, so that ten thousand plans are never held.
-fn previews(engine: &Engine, names: &[String], request: &Request, mut each: impl FnMut(&str, Result<Plan>)) {
+fn previews(
+    engine: &Engine,
+    names: &[String],
+    make: impl Fn(&str, &KnownEngines) -> Made + Sync,
+    mut each: impl FnMut(Made),
+) {
     let known = &KnownEngines::default();
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     // What calls functions of Python calls them one after the other.
     let threads = if engine.project().called.is_empty() { cores.min(names.len() / AT_ONCE) } else { 1 };
     if threads < 2 {
-        return names.iter().for_each(|name| each(name, engine.preview(name, request, known)));
+        return names.iter().for_each(|name| each(make(name, known)));
     }
     std::thread::scope(|scope| {
+        let make = &make;
         let begin = |first| {
-            let (sender, made) = mpsc::sync_channel::<Vec<Result<Plan>>>(1);
+            let (sender, made) = mpsc::sync_channel::<Vec<Made>>(1);
             scope.spawn(move || {
                 for batch in names.chunks(AT_ONCE).skip(first).step_by(threads) {
-                    let plans = batch.iter().map(|name| engine.preview(name, request, known)).collect();
-                    if sender.send(plans).is_err() {
+                    if sender.send(batch.iter().map(|name| make(name, known)).collect()).is_err() {
                         return;
                     }
                 }
@@ -72,12 +82,46 @@ fn previews(engine: &Engine, names: &[String], request: &Request, mut each: impl
             made
         };
         let made: Vec<mpsc::Receiver<_>> = (0..threads).map(begin).collect();
-        for (batch, made) in names.chunks(AT_ONCE).zip(made.iter().cycle()) {
+        for (_, made) in names.chunks(AT_ONCE).zip(made.iter().cycle()) {
             // A thread that ends too early has panicked, which the scope tells.
             let Ok(plans) = made.recv() else { return };
-            batch.iter().zip(plans).for_each(|(name, plan)| each(name, plan));
+            plans.into_iter().for_each(&mut each);
         }
     });
+}
+
+/// A plan as it is answered: written by whoever made it, so that nobody takes apart or writes what another one made.
+struct Made {
+    create: bool,
+    change: bool,
+    drifted: bool,
+    faults: Vec<ExitCode>,
+    shown: Shown,
+}
+
+enum Shown {
+    /// An item of a document.
+    Written(String),
+    /// A part of a page.
+    Planned(Box<PlannedPipeline>),
+}
+
+impl Made {
+    fn of(engine: &Engine, pipeline: &str, plan: Result<Plan>, is_document: bool) -> Made {
+        let mut planned = PlannedPipeline::of(pipeline.to_owned(), plan);
+        planned.declaration = fingerprint(engine.project(), pipeline);
+        let has = |kind| planned.plan.iter().flat_map(|plan| &plan.marks).any(|mark| mark.mark == kind);
+        Made {
+            create: has(MarkKind::Create),
+            change: has(MarkKind::Change),
+            drifted: has(MarkKind::Drift),
+            faults: planned.faults().iter().map(exit::of_error).collect(),
+            shown: match is_document {
+                true => Shown::Written(written(&planned)),
+                false => Shown::Planned(Box::new(planned)),
+            },
+        }
+    }
 }
 
 fn prepared(engine: Engine, args: &PlanArgs) -> Result<(Engine, Selection), project::Failure> {
@@ -106,17 +150,14 @@ impl<'a> Answer<'a> {
         Answer { session, args, engine, command, listing, report: PlanReport::default(), faults: Vec::new() }
     }
 
-    fn add(&mut self, pipeline: &str, plan: Result<Plan>) {
-        let mut planned = PlannedPipeline::of(pipeline.to_owned(), plan);
-        planned.declaration = fingerprint(self.engine.project(), pipeline);
-        let has = |kind| planned.plan.iter().flat_map(|plan| &plan.marks).any(|mark| mark.mark == kind);
-        self.report.create += usize::from(has(MarkKind::Create));
-        self.report.change += usize::from(has(MarkKind::Change));
-        self.report.drifted += usize::from(has(MarkKind::Drift));
-        self.faults.extend(planned.faults().iter().map(exit::of_error));
-        match &mut self.listing {
-            Some(listing) => listing.add(&planned),
-            None => self.report.pipelines.push(planned),
+    fn add(&mut self, made: Made) {
+        self.report.create += usize::from(made.create);
+        self.report.change += usize::from(made.change);
+        self.report.drifted += usize::from(made.drifted);
+        self.faults.extend(made.faults);
+        match made.shown {
+            Shown::Written(item) => self.listing.iter_mut().for_each(|listing| listing.written(&item)),
+            Shown::Planned(planned) => self.report.pipelines.push(*planned),
         }
     }
 

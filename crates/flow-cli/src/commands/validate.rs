@@ -10,6 +10,7 @@ use crate::render::style::{ERROR, FAINT, GOOD, paint};
 use crate::render::{diagnostic, markdown};
 use crate::selection;
 use crate::signals;
+use ematix_flow_core::cores;
 use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::error::{ExitCode, FlowError};
 use ematix_flow_core::pipeline::Pipeline;
@@ -37,7 +38,7 @@ pub fn validate(session: &Session, args: &ValidateArgs) -> Outcome {
     };
     let selection = selection::choose(engine.project(), &args.selection)?;
     let mut findings: Vec<(String, Vec<FlowError>)> =
-        selection.names.iter().map(|name| (name.clone(), engine.validate(name))).collect();
+        cores::each(&selection.names, |name| (name.clone(), engine.validate(name)));
     let mut doubts = Doubts::default();
     if args.connect {
         connect(&engine, &mut findings)?;
@@ -185,8 +186,6 @@ fn last_line(findings: &[(String, Vec<FlowError>)]) -> String {
 /// Every fault of some pipelines, from the files and the options given for this once: found before
 /// anything runs.
 pub fn faults(engine: &Engine, names: &[String], overrides: &PipelineOptions) -> Vec<FlowError> {
-    names
-        .iter()
-        .flat_map(|name| Pipeline::build(engine.project(), name, overrides).err().unwrap_or_default())
-        .collect()
+    let faults = cores::each(names, |name| Pipeline::build(engine.project(), name, overrides).err());
+    faults.into_iter().flatten().flatten().collect()
 }

@@ -5,7 +5,8 @@ use crate::error::Location;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
-use serde::de::{Deserializer, Error as _, IntoDeserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IntoDeserializer, Visitor};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -165,6 +166,12 @@ impl Table {
     }
 }
 
+impl FromIterator<(String, Field)> for Table {
+    fn from_iter<I: IntoIterator<Item = (String, Field)>>(fields: I) -> Table {
+        Table(fields.into_iter().collect())
+    }
+}
+
 impl IntoIterator for Table {
     type Item = (String, Field);
     type IntoIter = indexmap::map::IntoIter<String, Field>;
@@ -205,24 +212,35 @@ impl Node {
     }
 
     /// The value with the words that databases have for numbers which JSON does not know.
-    pub fn with_words_for_numbers(self) -> Node {
-        let value = match self.value {
+    pub fn with_words_for_numbers(&self) -> Cow<'_, Node> {
+        if self.has_only_numbers_of_json() { Cow::Borrowed(self) } else { Cow::Owned(self.in_words()) }
+    }
+
+    fn has_only_numbers_of_json(&self) -> bool {
+        match &self.value {
+            Value::Float(number) => number.is_finite(),
+            Value::List(items) => items.iter().all(Node::has_only_numbers_of_json),
+            Value::Table(table) => table.iter().all(|(_, field)| field.node.has_only_numbers_of_json()),
+            _ => true,
+        }
+    }
+
+    fn in_words(&self) -> Node {
+        let value = match &self.value {
             Value::Float(number) if number.is_nan() => Value::Text("NaN".to_owned()),
             Value::Float(number) if number.is_infinite() => {
-                Value::Text(if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned())
+                Value::Text(if *number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned())
             }
-            Value::List(items) => Value::List(items.into_iter().map(Node::with_words_for_numbers).collect()),
+            Value::List(items) => Value::List(items.iter().map(Node::in_words).collect()),
             Value::Table(table) => {
-                let mut words = Table::default();
-                for (name, field) in table {
-                    let node = field.node.with_words_for_numbers();
-                    words.insert(name, Field { node, ..field });
-                }
-                Value::Table(words)
+                let words = table.iter().map(|(name, field)| {
+                    (name.to_owned(), Field { key: field.key.clone(), node: field.node.in_words() })
+                });
+                Value::Table(words.collect())
             }
-            other => other,
+            other => other.clone(),
         };
-        Node { value, place: self.place }
+        Node { value, place: self.place.clone() }
     }
 
     /// The value as JSON, without its places; a date or time is nothing there.
@@ -241,38 +259,49 @@ impl Node {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Error> for Node {
-    type Deserializer = Node;
+impl Table {
+    /// The Rust value of the fields, but for those of some names. Nothing of the tree is copied that the value does not hold.
+    ///
+    /// # Errors
+    /// As the type says it.
+    pub fn read<'de, T: Deserialize<'de>>(&'de self, without: &[&str]) -> Result<T, Error> {
+        let fields = self.iter().filter(|(name, _)| !without.contains(name));
+        T::deserialize(MapDeserializer::new(fields.map(|(name, field)| (name, &field.node))))
+    }
+}
 
-    fn into_deserializer(self) -> Node {
+impl<'de> IntoDeserializer<'de, Error> for &'de Node {
+    type Deserializer = &'de Node;
+
+    fn into_deserializer(self) -> &'de Node {
         self
     }
 }
 
-impl<'de> Deserializer<'de> for Node {
+impl<'de> Deserializer<'de> for &'de Node {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.value {
+        match &self.value {
             Value::Null => visitor.visit_unit(),
-            Value::Boolean(truth) => visitor.visit_bool(truth),
-            Value::Integer { value: Some(number), .. } => visitor.visit_i64(number),
+            Value::Boolean(truth) => visitor.visit_bool(*truth),
+            Value::Integer { value: Some(number), .. } => visitor.visit_i64(*number),
             Value::Integer { written, value: None } => {
                 Err(Error::custom(format!("{written} does not fit into 64 bits")))
             }
-            Value::Float(number) => visitor.visit_f64(number),
-            Value::Text(text) => visitor.visit_string(text),
+            Value::Float(number) => visitor.visit_f64(*number),
+            Value::Text(text) => visitor.visit_borrowed_str(text),
             Value::Moment(_) => Err(Error::custom("no option takes a date or time")),
-            Value::List(items) => SeqDeserializer::new(items.into_iter()).deserialize_any(visitor),
+            Value::List(items) => SeqDeserializer::new(items.iter()).deserialize_any(visitor),
             Value::Table(table) => {
-                let fields = table.into_iter().map(|(name, field)| (name, field.node));
+                let fields = table.iter().map(|(name, field)| (name, &field.node));
                 MapDeserializer::new(fields).deserialize_any(visitor)
             }
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.value {
+        match &self.value {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
@@ -292,8 +321,8 @@ impl<'de> Deserializer<'de> for Node {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self.value {
-            Value::Text(word) => word.into_deserializer().deserialize_enum(name, variants, visitor),
+        match &self.value {
+            Value::Text(word) => word.as_str().into_deserializer().deserialize_enum(name, variants, visitor),
             _ => Err(Error::custom("a word is text")),
         }
     }
@@ -309,7 +338,6 @@ mod tests {
     use super::*;
     use crate::declare::options::{HandleDeletes, Lookback, PipelineOptions};
     use crate::declare::{Names, PortSpec};
-    use serde::Deserialize;
 
     fn node(value: Value) -> Node {
         Node { value, place: Place::Bytes(0..0) }
@@ -345,15 +373,15 @@ mod tests {
             lookback: Some(Lookback::Number(-5)),
             ..PipelineOptions::default()
         };
-        assert_eq!(PipelineOptions::deserialize(node(written)), Ok(expected));
-        assert_eq!(PortSpec::deserialize(node(integer(5432))), Ok(PortSpec::Number(5432)));
+        assert_eq!(PipelineOptions::deserialize(&node(written)), Ok(expected));
+        assert_eq!(PortSpec::deserialize(&node(integer(5432))), Ok(PortSpec::Number(5432)));
     }
 
     #[test]
     fn what_no_option_takes_is_an_error_and_not_a_value() {
         let large = Value::Integer { written: "9".repeat(30), value: None };
-        assert!(i64::deserialize(node(large)).unwrap_err().to_string().ends_with("64 bits"));
-        assert!(String::deserialize(node(Value::Moment("2026-01-01".to_owned()))).is_err());
-        assert!(HandleDeletes::deserialize(node(Value::Boolean(true))).is_err());
+        assert!(i64::deserialize(&node(large)).unwrap_err().to_string().ends_with("64 bits"));
+        assert!(String::deserialize(&node(Value::Moment("2026-01-01".to_owned()))).is_err());
+        assert!(HandleDeletes::deserialize(&node(Value::Boolean(true))).is_err());
     }
 }

@@ -42,12 +42,17 @@ impl At {
 
 /// Something that was written, with what was written in it.
 #[derive(Clone, Debug, PartialEq)]
-enum Thing {
+pub(crate) enum Thing {
     Told(Arc<Location>),
     Written(Written),
 }
 
 impl Thing {
+    /// Where something and everything in it was written.
+    pub(crate) fn written(source: &Arc<SourceText>, section: &str, field: &Field) -> Thing {
+        Thing::Written(Written::of(source, section, field))
+    }
+
     fn of(at: At) -> Thing {
         match at {
             At::Told(location) => Thing::Told(location),
@@ -59,7 +64,7 @@ impl Thing {
 }
 
 #[derive(Clone, Debug)]
-struct Written {
+pub(crate) struct Written {
     source: Arc<SourceText>,
     section: Arc<str>,
     /// The paths of its parts, one behind the other; each begins with a dot, the thing's own is empty.
@@ -174,13 +179,9 @@ impl Places {
         self.keep(path, Thing::of(at));
     }
 
-    fn keep(&mut self, path: String, thing: Thing) {
-        Arc::make_mut(&mut self.0).insert(path, thing);
-    }
-
     /// Remembers where something and everything in it was written.
-    pub(crate) fn write(&mut self, path: &str, source: &Arc<SourceText>, section: &str, field: &Field) {
-        self.keep(path.to_owned(), Thing::Written(Written::of(source, section, field)));
+    pub(crate) fn keep(&mut self, path: String, thing: Thing) {
+        Arc::make_mut(&mut self.0).insert(path, thing);
     }
 
     /// Says in which section the columns of a table stand.

@@ -9,6 +9,7 @@ use crate::declare::toml::SourceText;
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Location, did_you_mean};
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A mistake, and which value of a registry it is in: Python's lines do not say in which order they were declared.
@@ -76,13 +77,13 @@ impl Checker<'_> {
     }
 
     /// The value without the parts that are wrong; nothing where the whole is.
-    pub(crate) fn value(
+    pub(crate) fn value<'n>(
         &mut self,
-        item: &Node,
+        item: &'n Node,
         schema: &'static Json,
         name: &str,
         owner: &Owner,
-    ) -> Option<Node> {
+    ) -> Option<Cow<'n, Node>> {
         if !self.has_no_moment(item, name, owner) {
             return None;
         }
@@ -98,7 +99,7 @@ impl Checker<'_> {
             _ => false,
         };
         if read_later {
-            return Some(item.clone().with_words_for_numbers());
+            return Some(item.with_words_for_numbers());
         }
         if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
             return match choices.iter().find(|choice| fits(&item.value, choice)) {
@@ -115,50 +116,58 @@ impl Checker<'_> {
         match &item.value {
             Value::Table(table) => {
                 let (good, complete) = self.table(table, &item.place, schema, &owner.inside(reference, name));
-                complete.then(|| Node { value: Value::Table(good), place: item.place.clone() })
+                complete.then(|| match good {
+                    Cow::Borrowed(_) => Cow::Borrowed(item),
+                    Cow::Owned(good) => {
+                        Cow::Owned(Node { value: Value::Table(good), place: item.place.clone() })
+                    }
+                })
             }
             Value::List(items) => self.list(items, item, schema, name, owner),
             Value::Integer { .. } | Value::Float(_) => self.number(item, schema, name, owner),
-            _ => Some(item.clone()),
+            _ => Some(Cow::Borrowed(item)),
         }
     }
 
-    /// A table: known names, needed names, and each value. Answers what is good of it, and whether
+    /// A table: known names, needed names, and each value. Answers what is good of it, which is mostly all, and whether
     /// everything needed is there.
-    pub(crate) fn table(
+    pub(crate) fn table<'n>(
         &mut self,
-        table: &Table,
+        table: &'n Table,
         place: &Place,
         schema: &'static Json,
         owner: &Owner,
-    ) -> (Table, bool) {
+    ) -> (Cow<'n, Table>, bool) {
         let properties = schema.get("properties").and_then(Json::as_object);
-        let known: Vec<&str> = properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-        let mut good = Table::default();
+        let known =
+            || properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect::<Vec<&'static str>>();
+        let mut good = Good { table, checked: 0, changed: None };
         for (name, field) in table.iter() {
             let part = match properties {
                 // Python's None: an option that is not set. Of a name that the user chose it says nothing.
-                Some(properties) if field.node.is_null() && properties.contains_key(name) => continue,
+                Some(properties) if field.node.is_null() && properties.contains_key(name) => {
+                    good.keep(name, field, None);
+                    continue;
+                }
                 Some(properties) => properties.get(name),
                 None => schema.get("additionalProperties"),
             };
             let checked = match part {
                 Some(part) => self.value(&field.node, part, name, owner),
                 None => {
-                    self.unknown_name(name, field, &known, owner);
+                    self.unknown_name(name, field, &known(), owner);
                     None
                 }
             };
-            if let Some(node) = checked {
-                good.insert(name, Field { key: field.key.clone(), node });
-            }
+            good.keep(name, field, checked);
         }
+        let good = good.changed.map_or(Cow::Borrowed(table), Cow::Owned);
         let mut complete = true;
         let needed =
             schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
         for name in needed.filter(|name| !good.contains(name)) {
             complete = false;
-            if !is_attempted(table, name, &known, owner) {
+            if !is_attempted(table, name, &known(), owner) {
                 self.report(missing(name, owner), place, &owner.section, None);
             }
         }
@@ -186,23 +195,35 @@ impl Checker<'_> {
         self.report(error, &field.key, &owner.section, label);
     }
 
-    fn list(
+    fn list<'n>(
         &mut self,
-        list: &[Node],
-        item: &Node,
+        list: &'n [Node],
+        item: &'n Node,
         schema: &'static Json,
         name: &str,
         owner: &Owner,
-    ) -> Option<Node> {
-        let Some(items) = schema.get("items") else { return Some(item.clone()) };
+    ) -> Option<Cow<'n, Node>> {
+        let Some(items) = schema.get("items") else { return Some(Cow::Borrowed(item)) };
         let entry =
             if name.starts_with("an entry of ") { name.to_owned() } else { format!("an entry of {name}") };
-        let good: Vec<Node> =
+        let good: Vec<Cow<'n, Node>> =
             list.iter().filter_map(|entry_of| self.value(entry_of, items, &entry, owner)).collect();
-        (good.len() == list.len()).then(|| Node { value: Value::List(good), place: item.place.clone() })
+        (good.len() == list.len()).then(|| {
+            if good.iter().all(|node| matches!(node, Cow::Borrowed(_))) {
+                return Cow::Borrowed(item);
+            }
+            let good = good.into_iter().map(Cow::into_owned).collect();
+            Cow::Owned(Node { value: Value::List(good), place: item.place.clone() })
+        })
     }
 
-    fn number(&mut self, item: &Node, schema: &Json, name: &str, owner: &Owner) -> Option<Node> {
+    fn number<'n>(
+        &mut self,
+        item: &'n Node,
+        schema: &Json,
+        name: &str,
+        owner: &Owner,
+    ) -> Option<Cow<'n, Node>> {
         let value = number_of(&item.value);
         let least = schema.get("minimum").and_then(Json::as_f64);
         let most = schema.get("maximum").and_then(Json::as_f64);
@@ -218,7 +239,7 @@ impl Checker<'_> {
             _ => None,
         };
         match expected {
-            None => Some(item.clone()),
+            None => Some(Cow::Borrowed(item)),
             Some(expected) => {
                 let error =
                     FlowError::new(ErrorCode::InvalidValue, format!("{} {expected}", owner.option(name)));
@@ -261,10 +282,10 @@ impl Checker<'_> {
         good
     }
 
-    fn duration(&mut self, item: &Node, name: &str, owner: &Owner) -> Option<Node> {
+    fn duration<'n>(&mut self, item: &'n Node, name: &str, owner: &Owner) -> Option<Cow<'n, Node>> {
         let error = match &item.value {
             Value::Text(text) => match Duration::parse(text) {
-                Ok(_) => return Some(item.clone()),
+                Ok(_) => return Some(Cow::Borrowed(item)),
                 Err(error) => {
                     FlowError { message: format!("{}: {}", owner.option(name), error.message), ..error }
                 }
@@ -285,9 +306,20 @@ impl Checker<'_> {
     }
 
     /// One of several words.
-    fn word(&mut self, item: &Node, choices: &'static [Json], name: &str, owner: &Owner) -> Option<Node> {
-        let known: Vec<&str> =
-            choices.iter().filter_map(|choice| choice.get("const")).filter_map(Json::as_str).collect();
+    fn word<'n>(
+        &mut self,
+        item: &'n Node,
+        choices: &'static [Json],
+        name: &str,
+        owner: &Owner,
+    ) -> Option<Cow<'n, Node>> {
+        let words = choices.iter().filter_map(|choice| choice.get("const")).filter_map(Json::as_str);
+        if let Value::Text(text) = &item.value
+            && words.clone().any(|word| word == text)
+        {
+            return Some(Cow::Borrowed(item));
+        }
+        let known: Vec<&str> = words.collect();
         let Value::Text(text) = &item.value else {
             let error = FlowError::new(
                 ErrorCode::InvalidValue,
@@ -297,9 +329,6 @@ impl Checker<'_> {
             self.report(error, &item.place, &owner.section, None);
             return None;
         };
-        if known.contains(&text.as_str()) {
-            return Some(item.clone());
-        }
         let message = match name {
             "mode" => format!("unknown mode `{text}` in {}", owner.words),
             _ => format!("{} cannot be `{text}`", owner.option(name)),
@@ -316,7 +345,13 @@ impl Checker<'_> {
         None
     }
 
-    fn wrong_type(&mut self, item: &Node, schema: &'static Json, name: &str, owner: &Owner) -> Option<Node> {
+    fn wrong_type<'n>(
+        &mut self,
+        item: &Node,
+        schema: &'static Json,
+        name: &str,
+        owner: &Owner,
+    ) -> Option<Cow<'n, Node>> {
         let mut error = FlowError::new(
             ErrorCode::InvalidValue,
             format!("{} must be {}, not {}", owner.option(name), expected(schema), words::kind(&item.value)),
@@ -326,6 +361,28 @@ impl Checker<'_> {
         }
         self.report(error, &item.place, &owner.section, None);
         None
+    }
+}
+
+/// What is good of a table: the table itself, until a field of it is not.
+struct Good<'n> {
+    table: &'n Table,
+    /// How many fields were looked at.
+    checked: usize,
+    changed: Option<Table>,
+}
+
+impl<'n> Good<'n> {
+    /// Keeps what is good of the next field.
+    fn keep(&mut self, name: &str, field: &Field, checked: Option<Cow<'n, Node>>) {
+        if !matches!(checked, Some(Cow::Borrowed(_))) && self.changed.is_none() {
+            let before = self.table.iter().take(self.checked);
+            self.changed = Some(before.map(|(name, field)| (name.to_owned(), field.clone())).collect());
+        }
+        self.checked += 1;
+        if let (Some(good), Some(node)) = (&mut self.changed, checked) {
+            good.insert(name, Field { key: field.key.clone(), node: node.into_owned() });
+        }
     }
 }
 

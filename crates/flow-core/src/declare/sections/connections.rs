@@ -156,7 +156,7 @@ impl Document<'_, '_> {
             let (good, _) =
                 self.checker.table(entry.table, &entry.place, definition("ConnectionSpec"), &entry.owner);
             self.connection_values(&good, &entry);
-            if let Some(connection) = self.deserialize(good, &entry) {
+            if let Some(connection) = self.deserialize(&good, &[], &entry) {
                 read.insert(entry.name, connection);
             }
         }

@@ -83,7 +83,7 @@ impl Document<'_, '_> {
             };
             let (good, _) =
                 self.checker.table(options, &field.node.place, definition("PipelineOptions"), &owner);
-            out.push((member.to_owned(), field.clone(), good));
+            out.push((member.to_owned(), field.clone(), good.into_owned()));
         }
         out
     }

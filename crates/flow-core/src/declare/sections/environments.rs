@@ -125,11 +125,12 @@ impl Document<'_, '_> {
             self.checker.report(error, &node.place, &owner.section, None);
             return PipelineOptions::default();
         };
-        let (mut good, _) = self.checker.table(written, &node.place, definition("PipelineOptions"), &owner);
+        let (good, _) = self.checker.table(written, &node.place, definition("PipelineOptions"), &owner);
+        let mut good = good.into_owned();
         self.of_one_pipeline(&mut good, &owner);
         self.column_options(written, &owner);
         let entry = super::Entry { name: String::new(), table: written, place: node.place.clone(), owner };
-        self.deserialize(good, &entry).unwrap_or_default()
+        self.deserialize(&good, &[], &entry).unwrap_or_default()
     }
 
     /// Variables as they are written; of an environment with the form of their `${…}` checked.

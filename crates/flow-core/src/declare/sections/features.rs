@@ -12,8 +12,9 @@ impl Document<'_, '_> {
     pub(crate) fn features(&mut self, features: &Node) {
         for entry in self.named("features", Kind::Feature, features, None) {
             let schema = definition("FeatureSection");
-            let (mut good, complete) = self.checker.table(entry.table, &entry.place, schema, &entry.owner);
-            self.table_parts("features", &entry);
+            let (good, complete) = self.checker.table(entry.table, &entry.place, schema, &entry.owner);
+            self.columns_of("features", &entry);
+            self.table_names("features", &entry);
             if self.is_table_too(&entry) {
                 continue;
             }
@@ -23,9 +24,10 @@ impl Document<'_, '_> {
             if !complete || ["schema", "name", "feature_version"].iter().any(unread) {
                 continue;
             }
+            let mut good = good.into_owned();
             let part = part_of(&mut good);
-            let Some(table) = self.deserialize::<TableSpec>(good, &entry) else { continue };
-            let Some(mut feature) = self.deserialize::<FeatureSpec>(part, &entry) else { continue };
+            let Some(table) = self.deserialize::<TableSpec>(&good, &[], &entry) else { continue };
+            let Some(mut feature) = self.deserialize::<FeatureSpec>(&part, &[], &entry) else { continue };
             feature.view = table.name.clone().unwrap_or_else(|| entry.name.clone());
             let place = entry.table.get("feature_version").map_or(&entry.place, |node| &node.place);
             if feature.feature_version.is_empty() {

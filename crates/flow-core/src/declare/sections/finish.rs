@@ -21,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 #[derive(Default)]
 pub(crate) struct Reader {
     pub(crate) project: ProjectSpec,
-    pub(super) pipelines: IndexMap<String, ReadPipeline>,
+    pub(super) pipelines: IndexMap<String, Box<ReadPipeline>>,
     pub(super) defaults: PipelineOptions,
     /// What `{name}` and `:name` stand for.
     pub(super) variables: Variables,
@@ -102,20 +102,21 @@ impl Reader {
     }
 
     fn finish_pipelines(&mut self) {
+        self.project.pipelines.reserve(self.pipelines.len());
         for (name, mut read) in std::mem::take(&mut self.pipelines) {
             self.take_from_the_view(&name, &mut read);
             if let Some(mode) = self.mode(&name, &read) {
                 self.refuse_other_modes(&name, mode, &mut read);
                 self.apply_defaults(&name, mode, &mut read);
             }
-            let options = read.options;
-            let Some((target, spot)) = read.target else { continue };
+            let ReadPipeline { source, target, options, .. } = *read;
+            let Some((target, spot)) = target else { continue };
             if !self.project.tables.contains_key(&target)
                 && let Err(error) = QualifiedName::parse(&target)
             {
                 self.mistakes.push(spot.mistake(error));
             }
-            if let Some(source) = read.source {
+            if let Some(source) = source {
                 self.project.pipelines.insert(name, PipelineSpec { source, target, options });
             }
         }

@@ -1,6 +1,7 @@
 //! Reads the sections of a project from trees of values: of each file of TOML, and of what Python declares. Known ones
 //! are read, later ones refused by name; every mistake is kept with its place.
 
+mod apart;
 mod check;
 mod connections;
 mod each;
@@ -20,15 +21,18 @@ pub(crate) use finish::Reader;
 pub use sound::{add_sound, keep_sound};
 pub(crate) use words::{Kind, Owner, kind, section};
 
-use super::Places;
 use super::environment::Environment;
 use super::json_schema::definition;
 use super::node::{Field, Node, Place, Table, Value};
 use super::options::PipelineOptions;
+use super::places::Thing;
+use super::{Places, TableSpec};
+use crate::cores;
 use crate::error::{ErrorCode, FlowError, Location};
 use check::is_attempted;
 use finish::ReadPipeline;
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 use std::path::Path;
 
 /// One file, or one registry, while it is read.
@@ -72,7 +76,7 @@ impl Document<'_, '_> {
             self.checker.report(error.hint(format!("write [{list}.NAME]")), &node.place, "", None);
             return Vec::new();
         };
-        let mut entries = Vec::new();
+        let (mut entries, mut fields) = (Vec::new(), Vec::new());
         for (name, field) in table.iter() {
             let mut owner = Owner::named(kind_of, list, name);
             if let Some(environment) = environment {
@@ -107,8 +111,17 @@ impl Document<'_, '_> {
                 self.checker.report(error, &field.whole(), &owner.section, None);
                 continue;
             }
-            self.record(&path, field, &owner.section);
+            fields.push((path, field));
             entries.push(Entry { name: name.to_owned(), table: inside, place: field.whole(), owner });
+        }
+        if let Some(source) = self.checker.source {
+            let written: Vec<(&Entry<'n>, &Field)> =
+                entries.iter().zip(fields.iter().map(|(_, field)| *field)).collect();
+            let things =
+                cores::each(&written, |(entry, field)| Thing::written(source, &entry.owner.section, field));
+            for ((path, _), thing) in fields.into_iter().zip(things) {
+                self.places.keep(path, thing);
+            }
         }
         entries
     }
@@ -123,7 +136,8 @@ impl Document<'_, '_> {
             );
             return self.checker.report(error, &node.place, "", None);
         };
-        let (mut good, _) = self.checker.table(table, &node.place, definition("PipelineOptions"), &owner);
+        let (good, _) = self.checker.table(table, &node.place, definition("PipelineOptions"), &owner);
+        let mut good = good.into_owned();
         self.of_one_pipeline(&mut good, &owner);
         self.column_options(table, &owner);
         self.reader.attempted_defaults.extend(table.names().map(str::to_owned));
@@ -140,7 +154,7 @@ impl Document<'_, '_> {
             self.record(&path, field, &owner.section);
         }
         let entry = Entry { name: String::new(), table, place: node.place.clone(), owner };
-        if let Some(options) = self.deserialize::<PipelineOptions>(good, &entry) {
+        if let Some(options) = self.deserialize::<PipelineOptions>(&good, &[], &entry) {
             // What an earlier file said stays.
             self.reader.defaults = options.overlaid(&self.reader.defaults);
         }
@@ -167,29 +181,33 @@ impl Document<'_, '_> {
 
     /// Reads `[tables]`.
     pub(crate) fn tables(&mut self, tables: &Node) {
-        for entry in self.named("tables", Kind::Table, tables, None) {
-            let (good, _) =
-                self.checker.table(entry.table, &entry.place, definition("TableSpec"), &entry.owner);
-            self.table_parts("tables", &entry);
-            // A table whose name cannot be read is no other table of that name.
-            let said = |option: &str| entry.table.get(option).is_some_and(|node| !node.is_null());
-            if ["schema", "name"].into_iter().any(|option| said(option) && !good.contains(option)) {
-                continue;
-            }
-            if self.is_table_too(&entry) {
-                continue;
-            }
-            if let Some(table) = self.deserialize(good, &entry) {
-                self.reader.project.tables.insert(entry.name, table);
+        let entries = self.named("tables", Kind::Table, tables, None);
+        entries.iter().for_each(|entry| self.columns_of("tables", entry));
+        let read = self.judged(&entries, |document, entry| document.table(entry));
+        let tables = &mut *self.reader.project.tables;
+        tables.reserve(entries.len());
+        for (entry, table) in entries.into_iter().zip(read) {
+            if let Some(table) = table {
+                tables.insert(entry.name, table);
             }
         }
     }
 
-    /// The names in what declares a table, and where its columns were written.
-    fn table_parts(&mut self, list: &str, entry: &Entry<'_>) {
+    fn table(&mut self, entry: &Entry<'_>) -> Option<TableSpec> {
+        let (good, _) = self.checker.table(entry.table, &entry.place, definition("TableSpec"), &entry.owner);
+        self.table_names("tables", entry);
+        // A table whose name cannot be read is no other table of that name.
+        let said = |option: &str| entry.table.get(option).is_some_and(|node| !node.is_null());
+        if ["schema", "name"].into_iter().any(|option| said(option) && !good.contains(option)) {
+            return None;
+        }
+        if self.is_table_too(entry) { None } else { self.deserialize(&good, &[], entry) }
+    }
+
+    /// Where the columns of a table were written.
+    fn columns_of(&mut self, list: &str, entry: &Entry<'_>) {
         let section = section(&[list, &entry.name, "columns"]);
         self.places.columns(&Places::path(list, &entry.name), &section);
-        self.table_names(list, entry);
     }
 
     /// Reads `[pipelines]`.
@@ -199,37 +217,54 @@ impl Document<'_, '_> {
             schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         let apart = pipelines.as_table().and_then(|table| self.apart(table));
         let apart = apart.map(|table| Node { value: Value::Table(table), place: pipelines.place.clone() });
-        for entry in self.named("pipelines", Kind::Pipeline, apart.as_ref().unwrap_or(pipelines), None) {
-            let (mut good, complete) = self.checker.table(entry.table, &entry.place, schema, &entry.owner);
-            self.column_options(entry.table, &entry.owner);
-            let source = good.remove("source").and_then(|source| self.source(source, &entry));
-            let target = good.remove("target").and_then(|target| {
-                let spot = self.checker.spot(&target.place, &entry.owner.section);
-                target.as_text().map(|name| (name.to_owned(), spot))
-            });
-            let written = entry.table.iter().filter(|(_, field)| !field.node.is_null());
-            let mut attempted: finish::Attempted =
-                written.map(|(name, field)| (name.to_owned(), field.key.order())).collect();
-            if is_attempted(entry.table, "mode", &known, &entry.owner) {
-                attempted.entry("mode".to_owned()).or_insert(entry.place.order());
+        let entries = self.named("pipelines", Kind::Pipeline, apart.as_ref().unwrap_or(pipelines), None);
+        let read = self.judged(&entries, |document, entry| document.pipeline(entry, schema, &known));
+        for (entry, read) in entries.into_iter().zip(read) {
+            if let Some(read) = read {
+                self.reader.pipelines.insert(entry.name, read);
             }
-            let spot = self.checker.spot(&entry.place, &entry.owner.section);
-            let Some(options) = self.deserialize(good, &entry) else { continue };
-            let read = ReadPipeline { source: source.filter(|_| complete), target, options, attempted, spot };
-            self.reader.pipelines.insert(entry.name, read);
         }
+    }
+
+    fn pipeline(
+        &mut self,
+        entry: &Entry<'_>,
+        schema: &'static Json,
+        known: &[&str],
+    ) -> Option<Box<ReadPipeline>> {
+        let (good, complete) = self.checker.table(entry.table, &entry.place, schema, &entry.owner);
+        self.column_options(entry.table, &entry.owner);
+        let source = good.get("source").and_then(|source| self.source(source, entry));
+        let target = good.get("target").and_then(|target| {
+            let spot = self.checker.spot(&target.place, &entry.owner.section);
+            target.as_text().map(|name| (name.to_owned(), spot))
+        });
+        let written = entry.table.iter().filter(|(_, field)| !field.node.is_null());
+        let mut attempted: finish::Attempted =
+            written.map(|(name, field)| (name.to_owned(), field.key.order())).collect();
+        if is_attempted(entry.table, "mode", known, &entry.owner) {
+            attempted.entry("mode".to_owned()).or_insert(entry.place.order());
+        }
+        let spot = self.checker.spot(&entry.place, &entry.owner.section);
+        let options = self.deserialize(&good, &["source", "target"], entry)?;
+        Some(Box::new(ReadPipeline { source: source.filter(|_| complete), target, options, attempted, spot }))
     }
 
     /// Remembers where a thing and everything in it was written.
     fn record(&mut self, path: &str, field: &Field, section: &str) {
         if let Some(source) = self.checker.source {
-            self.places.write(path, source, section, field);
+            self.places.keep(path.to_owned(), Thing::written(source, section, field));
         }
     }
 
-    /// The Rust value of what passed the checks.
-    fn deserialize<T: DeserializeOwned>(&mut self, good: Table, entry: &Entry<'_>) -> Option<T> {
-        match T::deserialize(Node { value: Value::Table(good), place: entry.place.clone() }) {
+    /// The Rust value of what passed the checks, but for what is read by itself.
+    fn deserialize<T: DeserializeOwned>(
+        &mut self,
+        good: &Table,
+        without: &[&str],
+        entry: &Entry<'_>,
+    ) -> Option<T> {
+        match good.read(without) {
             Ok(value) => Some(value),
             Err(error) => {
                 // Not reached as long as the schema says all that serde asks for.

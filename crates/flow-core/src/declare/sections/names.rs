@@ -86,7 +86,7 @@ impl Document<'_, '_> {
     }
 
     /// A source: one of query, query_file, table, union, files and http; the text of a file is read.
-    pub(super) fn source(&mut self, node: Node, entry: &Entry<'_>) -> Option<SourceSpec> {
+    pub(super) fn source(&mut self, node: &Node, entry: &Entry<'_>) -> Option<SourceSpec> {
         let raw = entry.table.get("source").and_then(Node::as_table);
         self.source_of(node, raw, &format!("`source` of {}", entry.owner.words), entry)
     }
@@ -94,7 +94,7 @@ impl Document<'_, '_> {
     /// `raw` is the source as it was before what is wrong with it was taken out.
     fn source_of(
         &mut self,
-        node: Node,
+        node: &Node,
         raw: Option<&Table>,
         words: &str,
         entry: &Entry<'_>,
@@ -202,7 +202,7 @@ impl Document<'_, '_> {
                 self.checker.report(error.hint("put its members here"), &member.place, section, None);
                 continue;
             }
-            union.extend(self.source_of(member.clone(), None, &words, entry));
+            union.extend(self.source_of(member, None, &words, entry));
         }
         (union.len() == members.len()).then(|| SourceSpec { connection, union, ..SourceSpec::default() })
     }

@@ -18,7 +18,7 @@ impl Document<'_, '_> {
                 let error = error.hint("set sql = \"REFRESH …\", or a list of statements");
                 self.checker.report(error, &entry.place, &entry.owner.section, None);
             }
-            if let Some(spec) = self.deserialize(good, &entry) {
+            if let Some(spec) = self.deserialize(&good, &[], &entry) {
                 if is_function {
                     self.reader.project.functions.push(entry.name.clone());
                 }

@@ -44,6 +44,9 @@ const FOREIGN_SECTIONS: &[(&str, &str)] = &[
     ("imports", "include"),
 ];
 
+/// From how many bytes of text on it takes its time to take the tree of a file apart.
+const LARGE: usize = 1 << 20;
+
 impl Files<'_> {
     /// Loads one file; answers the patterns of its `include`.
     pub(super) fn load(
@@ -82,6 +85,12 @@ impl Files<'_> {
                 true => document.connections_alone(&tree),
                 false => document.sections(&mut tree),
             });
+            if loaded.source.text.len() > LARGE {
+                // Beside the work that is left, which takes as long.
+                let aside = std::thread::Builder::new().spawn(move || drop(tree));
+                // Where there is no thread to be had, it is gone already.
+                drop(aside);
+            }
         }
         self.files = files;
     }
