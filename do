@@ -471,16 +471,27 @@ run_bench() {
     exec "$venv/bin/python" bench/run.py "$@"
 }
 
-# Only the last crates are compiled for it: never as RUSTFLAGS, which would build everything again.
-build_static() { cargo rustc --profile "$1" -p ematix-flow-cli --bin flow --locked -- -C target-feature=+crt-static; }
+# Never as RUSTFLAGS, which would build everything again.
+build_static() {
+    profile=$1
+    shift
+    cargo rustc --profile "$profile" -p ematix-flow-cli --bin flow --locked "$@" -- -C target-feature=+crt-static
+}
 
 build_release() { cargo build --release -p ematix-flow-cli --bin flow --locked; }
 
 # CI tests what users get, optimised and stripped, for a minute or two; elsewhere the dev profile's, for seconds.
 build_static_for_tests() {
     [ -z "${EMATIX_FLOW_STATIC_BIN:-}" ] || return 0
-    if [ "${CI:-}" = true ]; then profile=release directory=release; else profile=dev directory=debug; fi
-    phase "the static binary, profile $profile" build_static "$profile"
+    # Of the dev profile, only the last crate is compiled: the others are those of the workspace.
+    if [ "${CI:-}" = true ]; then
+        directory=release
+        set -- release
+    else
+        directory=debug
+        set -- dev -F as-in-the-workspace
+    fi
+    phase "the static binary, profile $1" build_static "$@"
     EMATIX_FLOW_STATIC_BIN=$CARGO_TARGET_DIR/$directory/flow-static
     export EMATIX_FLOW_STATIC_BIN
     # The next build puts another one in its place.

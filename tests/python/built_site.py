@@ -87,6 +87,7 @@ class Site:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._targets: dict[str, Path | None] = {}
 
     @cached_property
     def pages(self) -> dict[Path, Page]:
@@ -100,13 +101,20 @@ class Site:
                 parts = urlsplit(link)
                 if parts.scheme or parts.netloc:
                     continue
-                target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-                target = target / "index.html" if target.is_dir() else target
-                where = f"{path.relative_to(self.directory)}: {link}"
+                target = self._target(os.path.join(path.parent, unquote(parts.path))) if parts.path else path
                 anchor = unquote(parts.fragment)
-                if not target.exists() or (anchor and target in self.pages and not self._has(target, anchor)):
-                    found.append(where)
+                if target is None or (anchor and target in self.pages and not self._has(target, anchor)):
+                    found.append(f"{path.relative_to(self.directory)}: {link}")
         return found
+
+    def _target(self, place: str) -> Path | None:
+        """The file to which a place leads, if there is one. Every page has the navigation's links: each is looked up once."""
+        place = os.path.normpath(place)
+        if place not in self._targets:
+            target = Path(place)
+            target = target / "index.html" if target.is_dir() else target
+            self._targets[place] = target if target.exists() else None
+        return self._targets[place]
 
     def _has(self, path: Path, anchor: str) -> bool:
         return anchor in self.pages[path].anchors

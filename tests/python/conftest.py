@@ -68,13 +68,29 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
+# Last, when those that do not run are taken out.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that take long begin first, so that none of them is left alone at the end; those of the clock get a second
     chance, which no other test has: what fails by chance elsewhere is a fault."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    items[:] = long_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     for item in items:
         if item.get_closest_marker("clock"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def long_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """`--dist worksteal` gives each worker one piece of the list: each piece begins with its part of the long ones."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if not item.get_closest_marker("long")]
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        room = (len(items) - len(ordered)) // (workers - worker)
+        # Neighbours stay together: some share what the first of them makes.
+        part = long[worker * len(long) // workers : (worker + 1) * len(long) // workers]
+        ordered += part + others[: max(room - len(part), 0)]
+        del others[: max(room - len(part), 0)]
+    return ordered + others
 
 
 def pytest_unconfigure() -> None:

@@ -60,6 +60,7 @@ def of(measured: dict[str, Any], **wanted: object) -> list[dict[str, Any]]:
     return [each for each in measured["results"] if all(each[name] == value for name, value in wanted.items())]
 
 
+@pytest.mark.long
 def test_every_strategy_source_and_table_is_measured_beside_a_floor_that_has_the_same_rows(
     measured: dict[str, Any],
 ) -> None:

@@ -329,6 +329,7 @@ def test_who_may_read_a_file_may_read_what_replaces_it(source: Database, flow: F
     assert (flow.directory / "real.csv").stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["m.parquet", "m.csv.zst", "m.jsonl"])
 def test_memory_does_not_grow_with_the_rows(name: str, source: Database, flow: Flow) -> None:
     query = (

@@ -17,9 +17,9 @@ from flow_binary import Flow, Running
 from python_package import PACKAGE, Interpreter
 from test_functions_end import is_gone, of_threads
 
+# Those that need polars import it: an import takes longer than a run.
 MODULE = """
 import datetime as dt, decimal, os, sys, time, uuid
-import polars
 from ematix_flow import Pipeline, ematix
 
 def begun():
@@ -30,6 +30,7 @@ def ended():
 
 @ematix.pipeline(target="dw.plans", mode="merge", keys="id")
 def plans(conn):
+    import polars
     return polars.DataFrame({"id": [1, 2], "plan": ["free", None], "day": [dt.date(2026, 1, 1), None]})
 
 @ematix.pipeline(target="dw.people", mode="scd2", keys="id")
@@ -44,6 +45,7 @@ def people(conn):
 
 @ematix.pipeline(target="dw.pages", mode="append")
 def pages(conn):
+    import polars
     for page in range(3):
         yield polars.DataFrame({"page": [page] * 50_000, "text": [f"{page} {row} " + "x" * 20 for row in range(50_000)]})
 
@@ -68,11 +70,13 @@ def broken(conn):
 
 @ematix.pipeline(target="dw.broken", mode="append")
 def broken_batches(conn):
+    import polars
     yield polars.DataFrame({"id": range(100_000)})
     raise RuntimeError("the API is away")
 
 @ematix.pipeline(target="dw.broken", mode="append")
 def other_columns(conn):
+    import polars
     yield polars.DataFrame({"id": [1]})
     yield polars.DataFrame({"id": ["a"]})
 
@@ -100,6 +104,7 @@ def short(conn):
 
 @ematix.pipeline(target="dw.slow", mode="append")
 def slow_batches(conn):
+    import polars
     yield polars.DataFrame({"id": range(200_000)})
     begun()
     try:
@@ -115,6 +120,7 @@ def due(conn):
     {"target": "dw.first", "mode": "merge", "keys": "id"}, {"target": "dw.second", "mode": "scd2", "keys": "id"},
 ])
 def both(conn):
+    import polars
     return polars.DataFrame({"id": [1, 2, 3]})
 
 @ematix.pipeline(target="dw.copied", mode="append", source_connection="default")
@@ -123,11 +129,13 @@ def query(conn):
 
 @ematix.pipeline(target="dw.many", mode="append")
 def many(conn):
+    import polars
     for at in range(100):
         yield polars.DataFrame({"id": range(at * 10_000, (at + 1) * 10_000), "text": ["x" * 100] * 10_000})
 
 @ematix.pipeline(target="dw.many", mode="append")
 def many_in_one(conn):
+    import polars
     return polars.DataFrame({"id": range(1_000_000), "text": ["x" * 100] * 1_000_000}).rechunk()
 
 declared = Pipeline(name="declared", source=[{"id": 7}, {"id": 8}], target="dw.declared", mode="append")

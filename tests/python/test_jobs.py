@@ -47,7 +47,7 @@ def project(wanted: int, patience: str = "10 s", connection: str = "", names: li
 def meeting(database: Database, flow: Flow) -> Database:
     """Its metadata are there: they are made by one run, while others wait."""
     database.execute(MEET)
-    flow.project(project(1, names=["first"]))
+    flow.project(project(0, names=["first"]))
     flow("run", "first")
     return database
 

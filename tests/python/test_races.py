@@ -39,6 +39,7 @@ def a_source_that_changes(database: Database) -> Iterator[None]:
         writer.join()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("processes", "rounds", "lock_timeout"),
     [(2, 100, "60s"), (8, 13, "60s"), (8, 5, "20ms")],

@@ -67,6 +67,7 @@ def test_they_hold_nothing_else(sources: Path) -> None:
     assert names - set(tracked.splitlines()) - set(new.splitlines()) == set()
 
 
+@pytest.mark.long
 def test_pypi_would_take_both_and_draw_the_page(sources: Path, wheel: Path) -> None:
     done = subprocess.run(
         [PROGRAMS / "twine", "check", "--strict", sources, wheel],

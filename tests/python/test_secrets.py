@@ -65,6 +65,7 @@ print("done")
 """
 
 
+@pytest.mark.long
 def test_no_look_at_a_connection_shows_its_password(tmp_path: Path) -> None:
     done = Interpreter(tmp_path).run(LOOKS)
     # The locals of the script itself are the user's: its own variables hold what they hold.

@@ -83,6 +83,7 @@ def test_a_source_that_falls_silent_while_it_is_read_ends_the_run(
     assert statuses(database) == ["success", "failed"]
 
 
+@pytest.mark.long
 def test_a_target_that_falls_silent_ends_the_run(crm: Database, database: Database, flow: Flow, tcp_role: str) -> None:
     with between(database, tcp_role) as (silent, dsn):
         connect(flow, dsn, dsn)
@@ -109,6 +110,7 @@ def test_a_server_that_is_silent_from_the_start_ends_every_command(
     assert "connect_timeout" in finished.stdout + finished.stderr
 
 
+@pytest.mark.long
 def test_a_signal_ends_a_run_whose_server_is_silent(
     crm: Database, database: Database, flow: Flow, tcp_role: str
 ) -> None:

@@ -152,6 +152,7 @@ def simulation(flow: Flow, tmp_path: Path) -> Iterator[Simulation]:
         directory.rmdir()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("days", [1, pytest.param(7, marks=pytest.mark.slow)])
 def test_every_slot_is_served_once_or_skipped_by_its_policy(simulation: Simulation, days: int) -> None:
     seed = int(os.environ.get("SEED", random.randrange(1 << 30)))

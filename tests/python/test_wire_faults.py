@@ -274,6 +274,7 @@ def test_a_server_that_waits_for_rows_of_a_broken_connection_frees_its_target(lo
     loads.leaves_nothing()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", [Fault.STALL, Fault.HANG], ids=["stall", "hang"])
 @pytest.mark.parametrize(
     "loads", [("merge", "staging", "source"), ("scd2", "same_db", "target")], ids=ids, indirect=True

@@ -28,6 +28,7 @@ ALLOWED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", ALLOWED)
 def test_a_stub_says_what_runs(module: str, tmp_path: Path) -> None:
     allowed = tmp_path / "allowed"
