@@ -99,7 +99,7 @@ pub fn in_order<I: Send, T: Send>(
                                 events.shutdown_background();
                             }
                             Err(error) => {
-                                *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)
+                                *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                             }
                         }
                     };

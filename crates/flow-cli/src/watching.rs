@@ -138,7 +138,7 @@ impl Watch<'_> {
                         self.leave(&last);
                         return Ok(code);
                     }
-                    _ = resized.recv() => {
+                    () = resized.recv() => {
                         if let Some(screen) = &screen {
                             screen.show(&self.heading(), &shown(&last));
                         }

@@ -304,7 +304,7 @@ impl Sql {
                 Part::RunValue(value) => statement.pieces.push(Piece::RunValue(*value)),
                 Part::Sealed(key) => statement.pieces.push(Piece::Sealed(key.clone(), None)),
                 Part::Worded { engine, own, .. } if *engine == quote.engine() => {
-                    own.render_into(quote, statement)
+                    own.render_into(quote, statement);
                 }
                 Part::Worded { common, .. } => common.render_into(quote, statement),
             }

@@ -461,7 +461,7 @@ fn no_password_is_ever_shown() {
 
 fn shown(result: &Result<ConnectionTarget>) -> String {
     match result {
-        Ok(target) => format!("{target} {target:?} {:#?}", target),
+        Ok(target) => format!("{target} {target:?} {target:#?}"),
         Err(error) => format!("{error} {error:?} {}", serde_json::to_string(error).unwrap()),
     }
 }

@@ -149,7 +149,7 @@ const SESSIONS: &[&[(&str, &str)]] = &[
     ],
 ];
 
-const HOSTILE: &str = r#"
+const HOSTILE: &str = r"
 CREATE SCHEMA hostile;
 CREATE FUNCTION hostile.sha256(bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT 'trap'::pg_catalog.bytea $$;
 CREATE FUNCTION hostile.record_send(record) RETURNS bytea LANGUAGE plpgsql AS $$ BEGIN RETURN 'trap'; END $$;
@@ -163,7 +163,7 @@ CREATE FUNCTION hostile.equal(float8, float8) RETURNS boolean LANGUAGE sql AS $$
 CREATE FUNCTION hostile.add(float8, float8) RETURNS float8 LANGUAGE sql AS $$ SELECT 42::pg_catalog.float8 $$;
 CREATE OPERATOR hostile.= (LEFTARG = float8, RIGHTARG = float8, FUNCTION = hostile.equal);
 CREATE OPERATOR hostile.+ (LEFTARG = float8, RIGHTARG = float8, FUNCTION = hostile.add);
-"#;
+";
 
 /// Every type that the SQL names, as a type that would change the value.
 async fn set_type_traps(client: &Client) {

@@ -62,7 +62,7 @@ fn why_staged(scene: &Scene<'_>) -> String {
 #[test]
 fn the_client_compares_only_what_it_can_compare_rightly() {
     let scd2 = |options: &str| across(&format!("mode = 'scd2'\n{options}"));
-    let reasons = [
+    let reasons = vec![
         (scd2(""), "the table does not exist yet"),
         (
             scd2("incremental_column = 'updated_at'").existing(),
@@ -83,7 +83,7 @@ fn the_client_compares_only_what_it_can_compare_rightly() {
         (scd2("").source("score", "double").existing(), "an INSERT casts a column"),
         (
             scd2("").existing().facts(|facts| {
-                facts.client_diff_given_up = Some("a key has two current versions".to_owned())
+                facts.client_diff_given_up = Some("a key has two current versions".to_owned());
             }),
             "a key has two current versions",
         ),

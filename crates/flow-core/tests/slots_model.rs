@@ -162,7 +162,7 @@ impl State {
                 };
                 match protocol {
                     Protocol::AskBeforeCommit if passes => {
-                        found.push(self.with(place, Process::Asked(epoch)))
+                        found.push(self.with(place, Process::Asked(epoch)));
                     }
                     _ if passes && free => {
                         // Unseen by others until COMMIT: they see the row as it was, and may not have it.

@@ -32,7 +32,7 @@ pub fn told(data_type: &DataType) -> DataType {
 
 /// The type that holds the values of two told ones; `None` where a value might change.
 pub fn both(one: &DataType, other: &DataType) -> Option<DataType> {
-    use DataType::*;
+    use DataType::{Decimal128, Decimal256, Float32, Float64, List, Null, Timestamp};
     if one == other {
         return Some(one.clone());
     }
@@ -125,7 +125,7 @@ pub fn widened(array: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
             let mut into = StringBuilder::new();
             match array.data_type() {
                 DataType::LargeUtf8 => {
-                    array.as_string::<i64>().iter().for_each(|text| into.append_option(text))
+                    array.as_string::<i64>().iter().for_each(|text| into.append_option(text));
                 }
                 DataType::Utf8View => array.as_string_view().iter().for_each(|text| into.append_option(text)),
                 _ => return None,

@@ -171,14 +171,14 @@ impl Features {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((process, server)) = server {
-            if process != std::process::id() {
-                std::mem::forget(server);
-            } else {
+            if process == std::process::id() {
                 let runtime = runtime()?;
                 py.detach(|| {
                     server.close_here();
                     runtime.block_on(server.close());
                 });
+            } else {
+                std::mem::forget(server);
             }
         }
         Ok(())

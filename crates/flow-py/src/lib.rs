@@ -25,6 +25,7 @@ use pyo3::prelude::*;
 /// The native half of the Python package `ematix_flow`.
 #[pymodule]
 mod _core {
+    #[allow(clippy::wildcard_imports, reason = "what pyo3 makes here uses what is in sight there")]
     use super::*;
     use ematix_flow_cli::python::Surroundings;
     use std::ffi::OsString;

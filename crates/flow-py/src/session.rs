@@ -133,7 +133,7 @@ impl Session {
                 if let Some(session) = open.lock().await.take() {
                     Box::new(session).close().await;
                 }
-            })
+            });
         });
         Ok(())
     }

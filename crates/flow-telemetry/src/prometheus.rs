@@ -260,7 +260,7 @@ fn take_turn(held: &File) -> io::Result<()> {
     for _ in 0..100 {
         match held.try_lock() {
             Err(std::fs::TryLockError::WouldBlock) => {
-                std::thread::sleep(std::time::Duration::from_millis(10))
+                std::thread::sleep(std::time::Duration::from_millis(10));
             }
             done => return done.map_err(io::Error::from),
         }

@@ -41,7 +41,7 @@ pub fn check(session: &Session, args: &SelectionArgs) -> Outcome {
     let console = &session.console;
     match console.format() {
         Format::Human => {
-            checked.iter().for_each(|(name, found)| console.out(&lists::violations(name, found)))
+            checked.iter().for_each(|(name, found)| console.out(&lists::violations(name, found)));
         }
         Format::NdJson => findings.iter().for_each(|finding| console.json(finding)),
         _ => console.json(&json!({

@@ -57,10 +57,10 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Outcome {
         Format::Human => console.out(&doctor::report(&report, errors.len())),
         Format::NdJson => {
             report.connections.iter().for_each(|each| {
-                console.json(&json!({ "connection": each.name, "about": each.about, "checks": each.checks }))
+                console.json(&json!({ "connection": each.name, "about": each.about, "checks": each.checks }));
             });
             report.pipelines.iter().for_each(|each| {
-                console.json(&json!({ "pipeline": each.name, "about": each.about, "checks": each.checks }))
+                console.json(&json!({ "pipeline": each.name, "about": each.about, "checks": each.checks }));
             });
         }
         _ => console.json(&json!({

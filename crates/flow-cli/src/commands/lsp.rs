@@ -354,7 +354,7 @@ fn address_of(path: &Path) -> String {
     for byte in path.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
-                address.push(byte.into())
+                address.push(byte.into());
             }
             _ => address.push_str(&format!("%{byte:02X}")),
         }

@@ -23,7 +23,7 @@ pub fn thousands(number: i64) -> String {
 pub fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match milliseconds {
-        0..10 => format!("{}.{:03} s", seconds, milliseconds),
+        0..10 => format!("{seconds}.{milliseconds:03} s"),
         10..10_000 => format!("{:.2} s", milliseconds as f64 / 1000.0),
         10_000..60_000 => format!("{:.1} s", milliseconds as f64 / 1000.0),
         60_000..3_600_000 => format!("{} min {:02} s", seconds / 60, seconds % 60),

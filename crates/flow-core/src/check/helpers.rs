@@ -1,7 +1,7 @@
 //! Checks the helpers of a pipeline: each is one, and fits the other options.
 
 use super::Check;
-use crate::declare::options::*;
+use crate::declare::options::{HandleDeletes, PipelineOptions};
 use crate::error::{ErrorCode, FlowError};
 use crate::helpers::{self, Helper, Step};
 

@@ -19,7 +19,7 @@ pub use transforms::{NamedTransform, Transform, Work, named_transform, unknown_t
 
 use crate::declare::files::FilesSpec;
 use crate::declare::http::HttpSpec;
-use crate::declare::options::*;
+use crate::declare::options::{FutureWatermark, LateCommits, Lookback, NullWatermark, PipelineOptions};
 use crate::declare::{FrameSpec, Names, ProjectSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result, did_you_mean};

@@ -1,7 +1,7 @@
 //! Checks options: which exclude each other, and what those mean that every load strategy has.
 
 use super::{Check, Incremental, Limits};
-use crate::declare::options::*;
+use crate::declare::options::{Lookback, Mode, NameOrOff, PipelineOptions, RULES};
 use crate::error::{ErrorCode, FlowError};
 use crate::schedule::{self, Schedule};
 use crate::sql::Ident;

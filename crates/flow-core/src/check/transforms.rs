@@ -147,7 +147,7 @@ impl Check<'_> {
                         // One that names no connection goes where the load went.
                         let own = self.project.transforms.get(name).and_then(|spec| spec.connection.clone());
                         let connection = own.unwrap_or_else(|| connection.to_owned());
-                        Some(Transform { on_failure, connection, ..transform })
+                        Some(Transform { connection, on_failure, ..transform })
                     }
                     Err(errors) => {
                         // What is wrong with the transform itself has its own place.

@@ -194,7 +194,7 @@ impl Comparison {
             true => (lacks(&a, &b), lacks(&b, &a)),
             false => (Vec::new(), Vec::new()),
         };
-        Ok(Comparison { keys, keys_reason, compared, only_in_a, only_in_b, a, b })
+        Ok(Comparison { a, b, keys, keys_reason, compared, only_in_a, only_in_b })
     }
 
     /// A side.

@@ -125,17 +125,17 @@ impl Encoding {
             Normal::Float8 => self.frame(oid, &canonical_float(raw)?.to_be_bytes(), &[]),
             Normal::Numeric => {
                 let (head, digits) = canonical_numeric(raw)?;
-                self.frame(oid, &head, digits)
+                self.frame(oid, &head, digits);
             }
             Normal::Array { element } => {
                 let (head, rest) = canonical_array(raw, element)?;
-                self.frame(oid, &head, rest)
+                self.frame(oid, &head, rest);
             }
             Normal::AsSent(sent) => {
                 if sent.sent_bytes.is_some_and(|bytes| bytes != raw.len()) {
                     return None;
                 }
-                self.frame(oid, &[], raw)
+                self.frame(oid, &[], raw);
             }
         }
         Some(())

@@ -413,7 +413,7 @@ mod tests {
             for piece in named.pieces.iter().chain(named.of_duckdb.iter().flatten()) {
                 match piece {
                     Piece::Text(text) if text.contains("--") => {
-                        found.push(format!("{name}: a comment behind SQL"))
+                        found.push(format!("{name}: a comment behind SQL"));
                     }
                     Piece::Text(_) => {}
                     Piece::Table(table) if known.contains(&table.name.as_str()) => {}

@@ -1,7 +1,7 @@
 //! From a declaration to a checked pipeline. It stands here because the strategy is made of the options on the way.
 
 use crate::check::Check;
-use crate::declare::options::*;
+use crate::declare::options::{Mode, OnDuplicate, OnEmptySource, PipelineOptions};
 use crate::declare::{PipelineSpec, Places, ProjectSpec};
 use crate::duration::Duration;
 use crate::error::{ErrorCode, FlowError, Result};
@@ -80,16 +80,12 @@ impl Check<'_> {
     fn pipeline(&mut self, name: &str, spec: &PipelineSpec, options: &PipelineOptions) -> Option<Pipeline> {
         let source = self.source(spec, options);
         let target = self.target(&spec.target);
-        let mode = match options.mode {
-            Some(mode) => mode,
-            None => {
-                let error =
-                    FlowError::new(ErrorCode::MissingOption, format!("pipeline `{name}` has no `mode`"));
-                let quoted: Vec<String> = Mode::ALL.iter().map(|mode| format!("\"{mode}\"")).collect();
-                let (last, others) = quoted.split_last().expect("there are modes");
-                self.fail("", error.hint(format!("set mode = {} or {last}", others.join(", "))));
-                return None;
-            }
+        let Some(mode) = options.mode else {
+            let error = FlowError::new(ErrorCode::MissingOption, format!("pipeline `{name}` has no `mode`"));
+            let quoted: Vec<String> = Mode::ALL.iter().map(|mode| format!("\"{mode}\"")).collect();
+            let (last, others) = quoted.split_last().expect("there are modes");
+            self.fail("", error.hint(format!("set mode = {} or {last}", others.join(", "))));
+            return None;
         };
         self.rules(mode, options);
         let keys = self.names("keys", &options.keys);

@@ -403,7 +403,7 @@ fn remarks(step: &Step) -> Vec<String> {
             out.push(format!("hint: {}", failure.hint));
         }
         Answer::Suspects(expectations) => {
-            out.push(format!("answers the suspects of {} expectations", expectations.len()))
+            out.push(format!("answers the suspects of {} expectations", expectations.len()));
         }
         Answer::Expectation(expectation) => {
             let end = if expectation.ends_the_run { "else" } else { "else warns of" };

@@ -112,7 +112,7 @@ impl Client {
         match &api.auth {
             Auth::Nobody | Auth::Oauth { .. } => {}
             Auth::Bearer(token) => client.is_asked_by(&Auth::Bearer(token.clone()))?,
-            basic => client.is_asked_by(basic)?,
+            basic @ Auth::Basic { .. } => client.is_asked_by(basic)?,
         }
         Ok((client, ask))
     }

@@ -58,8 +58,8 @@ pub(super) const COMEBACKS: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
     Duration::from_millis(600),
-    Duration::from_millis(1000),
-    Duration::from_millis(1000),
+    Duration::from_secs(1),
+    Duration::from_secs(1),
 ];
 
 /// Whether a server that gave this answer may give another in a moment. One that took all its time to connect has had it.

@@ -20,10 +20,10 @@ pub(super) fn needed_privileges(
 ) -> Vec<Privilege> {
     let name: &QualifiedName = pipeline.target.name();
     let mut needed = Vec::new();
-    if !schema_exists {
-        needed.push(Privilege::CreateSchema);
-    } else {
+    if schema_exists {
         needed.push(Privilege::Schema("USAGE", name.schema.to_string()));
+    } else {
+        needed.push(Privilege::CreateSchema);
     }
     let strategy = &pipeline.strategy;
     let watched = live.is_some_and(|live| !live.triggers.is_empty());

@@ -110,7 +110,7 @@ impl ServerCertVerifier for Verifier {
         match &self.checks {
             Checks::None => {}
             Checks::Authority(trusted) => {
-                self.verify_authority(trusted, end_entity, intermediates, server_name, now)?
+                self.verify_authority(trusted, end_entity, intermediates, server_name, now)?;
             }
             Checks::Full(trusted) => {
                 self.verify_authority(trusted, end_entity, intermediates, server_name, now)?;

@@ -44,8 +44,8 @@ impl Digests {
     }
 
     fn take(&mut self, fields: &[Option<&[u8]>]) -> Result<()> {
-        let number = |field: &Option<&[u8]>| Some(i64::from_be_bytes((*field)?.try_into().ok()?));
-        let numbers: Option<Vec<i64>> = fields.iter().map(number).collect();
+        let number = |field: Option<&[u8]>| Some(i64::from_be_bytes(field?.try_into().ok()?));
+        let numbers: Option<Vec<i64>> = fields.iter().copied().map(number).collect();
         match numbers.filter(|numbers| numbers.len() == self.width) {
             Some(numbers) => {
                 self.numbers.extend(numbers);

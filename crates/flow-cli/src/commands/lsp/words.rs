@@ -103,7 +103,7 @@ impl Words {
     fn below<'a>(&'a self, table: &'a Value, key: &str) -> Option<&'a Value> {
         let named = &table["properties"][key];
         let any = &table["additionalProperties"];
-        if !named.is_null() { Some(named) } else { any.is_object().then_some(any) }
+        if named.is_null() { any.is_object().then_some(any) } else { Some(named) }
     }
 
     /// What a value may be: itself, what it refers to, each of several, and what a list of it has.

@@ -35,7 +35,7 @@ pub struct Layout<'a> {
 const SWEEPS: usize = 7;
 
 /// Finds the places. What an edge of a circle says is left out: there is none among declared pipelines.
-pub fn layout<'a>(edges: &'a [(String, String)], boxes: Boxes) -> Layout<'a> {
+pub fn layout(edges: &[(String, String)], boxes: Boxes) -> Layout<'_> {
     let mut names: Vec<&str> = Vec::new();
     let mut index: BTreeMap<&str, usize> = BTreeMap::new();
     let mut arcs: Vec<(usize, usize)> = Vec::new();

@@ -35,7 +35,7 @@ pub fn create(events: &Events, load: &Resolved<'_>, builder: &mut PlanBuilder<'_
     let table = Table {
         name: superseded(&load.table.name),
         description: None,
-        options: Default::default(),
+        options: Vec::default(),
         ..load.table.clone()
     };
     let bare = |column: &Column| Column { nullable: true, default: None, ..column.clone() };

@@ -1,7 +1,7 @@
 //! What options make of SCD2, and how the columns that they name are held against the table.
 
 use crate::check::Check;
-use crate::declare::options::*;
+use crate::declare::options::{HandleDeletes, OpenEnd, PipelineOptions, RowHash};
 use crate::dialect::Dialect;
 use crate::error::{ErrorCode, FlowError};
 use crate::schema::{LiveTable, Table};

@@ -49,11 +49,11 @@ impl Connection for AdbcConnection {
             let answered = answer(&mut connection, &part.text);
             match part.words.first().map(String::as_str) {
                 Some("begin" | "start") if answered.is_ok() => {
-                    self.in_transaction.store(true, Ordering::SeqCst)
+                    self.in_transaction.store(true, Ordering::SeqCst);
                 }
                 // A COMMIT that is refused has rolled back.
                 Some("commit" | "end" | "rollback" | "abort") => {
-                    self.in_transaction.store(false, Ordering::SeqCst)
+                    self.in_transaction.store(false, Ordering::SeqCst);
                 }
                 _ => {}
             }

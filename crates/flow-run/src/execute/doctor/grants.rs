@@ -151,7 +151,7 @@ impl Engine {
                 Privilege::Schema(word, schema) => needs.schema(word, &schema),
                 Privilege::Table(word, table) => needs.table(word, &table),
                 Privilege::Sequence(sequence) => {
-                    needs.grant("USAGE", format!("SEQUENCE {}", Postgres.qualified(&sequence)))
+                    needs.grant("USAGE", format!("SEQUENCE {}", Postgres.qualified(&sequence)));
                 }
                 Privilege::CreateSchema => {
                     needs.first(format!("CREATE SCHEMA {};", Postgres.quote(&name.schema)));
