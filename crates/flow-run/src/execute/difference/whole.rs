@@ -50,7 +50,8 @@ impl Compared<'_> {
         let width = (first.bytes as i64 / (first.rows[0] + first.rows[1]).max(1)).max(1);
         let tried = (TRIED / width).clamp(FIRST, MOST_TRIED);
         match self.read(of_key, sample, Some(tried)).await? {
-            Some(rows) if many_differ(&rows) && rows.waited < self.digesting(digest, tried).await? => {}
+            // Where many rows differ, most ranges do: their sums are taken, and then a digest of each row.
+            Some(rows) if many_differ(&rows) && rows.waited < self.digesting(digest, tried).await? * 2 => {}
             _ => return Ok(None),
         }
         let Some(met) = self.read(of_key, sample, None).await? else { return Ok(None) };
