@@ -418,7 +418,7 @@ def test_a_page_for_a_pull_request(database: Database, flow: Flow) -> None:
 def test_an_interrupt_is_cancelled_on_the_server(database: Database, flow: Flow) -> None:
     people(database)
     running = flow.start("diff", "SELECT id, pg_sleep(60)::text AS x FROM app.people", "app.people", "--keys", "id")
-    asleep = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
     wait_until(lambda: database.value(asleep) > 0, "the query runs")
     running.process.terminate()
     finished = running.finish(expect=143)

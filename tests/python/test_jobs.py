@@ -128,7 +128,8 @@ def test_a_signal_stops_all_and_names_what_has_not_begun(flow: Flow, meeting: Da
     flow.project(project(5, "60 s"))
     running = flow.start("run", "--all", "--jobs", "2")
     reading = (
-        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND application_name ~ '^ematix-flow (one|two) '"
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+        " AND application_name ~ '^ematix-flow (one|two) '"
     )
     wait_until(lambda: meeting.value(reading) == 2, "two that read")
     running.interrupt()
@@ -175,7 +176,10 @@ def test_a_transform_that_goes_on_elsewhere_is_waited_for_so_long(flow: Flow, me
     )
     flow.project(text + '\n[transforms.slow]\nsql = "SELECT pg_sleep(60)"\n')
     first = flow.start("run", "one")
-    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT pg_sleep'"
+    sleeping = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'active' AND query ~ '^SELECT pg_sleep'"
+    )
     wait_until(lambda: meeting.value(sleeping) == 1, "the transform")
     report = flow("run", "one", "--output", "json", expect=1).json()
     assert (report["status"], report["committed"]) == ("failed", True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from across import Across, connect
-from customers import wait_until_nothing_is_left
+from customers import sessions, wait_until, wait_until_nothing_is_left
 from database import Database
 from flow_binary import Flow
 from project import Project, counts
@@ -41,7 +41,8 @@ def project(
 
 
 def written(database: Database) -> tuple[int, ...]:
-    """What was ever written to the table of rejected rows."""
+    """What was ever written to the table of rejected rows, as all sessions have told it that are over."""
+    wait_until(lambda: not sessions(database), "no session of a run")
     database.execute("SELECT pg_stat_force_next_flush()")
     return tuple(
         database.rows("SELECT n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables WHERE relname = 't__rejected'")[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from customers import SOURCE, project
+from customers import SOURCE, project, sessions, wait_until
 from database import Database
 from flow_binary import Flow
 
@@ -17,6 +17,8 @@ def rows(database: Database) -> list[tuple[Any, ...]]:
 
 
 def statistics(database: Database) -> list[tuple[Any, ...]]:
+    # A session tells what it has done when it is over.
+    wait_until(lambda: not sessions(database), "no session of a run")
     database.execute("SELECT pg_stat_force_next_flush()")
     with database.connect() as other:
         return other.execute(
