@@ -55,8 +55,12 @@ INTO_THE_TABLE = (
 )
 ADBC = "import adbc_driver_postgresql.dbapi as adbc\nconn = adbc.connect(uri)\ncursor = conn.cursor()\n"
 
+# The same by the program that most people have, whole: it takes a row at a time.
+PSQL = "import subprocess\nsubprocess.run(['psql', '-qX', dsn, '-c', 'COPY raw.customers TO STDOUT (FORMAT binary)'], stdout=subprocess.DEVNULL, check=True)"
+
 READS = {
     "COPY": ("", READ_FLOOR),
+    "COPY by psql": ("", PSQL),
     "ours, Arrow": ("ematix_flow", OURS + 'found = conn.read_df("raw.customers", prefer="arrow")'),
     "ours, polars": (
         "ematix_flow",
