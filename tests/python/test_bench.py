@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -36,24 +37,35 @@ MEASURED = "append,truncate,replace,merge,scd2,events,wide,deletes,incremental"
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A cell of every kind, of few rows, once."""
-    folder = tmp_path_factory.mktemp("bench")
+    """A cell of every kind, of few rows, once a session: its databases have names, which are whoever's runs it."""
+    # The directories of all workers of one session have one parent; without workers, that is everybody's.
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    found = shared / "bench.json"
+    with (shared / "bench.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not found.exists():
+            run_bench(tmp_path_factory.mktemp("bench") / "all.json").rename(found)
+    return json.loads(found.read_text())
+
+
+def run_bench(into: Path) -> Path:
     environment = {
         **os.environ,
         "EMATIX_FLOW_BENCH_DSN": os.environ["EMATIX_FLOW_TEST_DSN"],
         "EMATIX_FLOW_BIN": str(flow_binary()),
     }
     words = ["--only", MEASURED, "--source", "table,across", "--rows", "1000", "--rounds", "1", "--shares", "0,10"]
-    command = [sys.executable, str(BENCH / "run.py"), *words, "--json", "all.json"]
+    command = [sys.executable, str(BENCH / "run.py"), *words, "--json", str(into)]
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=into.parent, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     with psycopg.connect(os.environ["EMATIX_FLOW_TEST_DSN"], autocommit=True) as connection:
         # Whoever has a server of their own may look at them afterwards.
         for name in ("flow", "source", "events"):
             connection.execute(f"DROP DATABASE ematix_bench_{name}")
-    return json.loads((folder / "all.json").read_text())
+    return into
 
 
 def of(measured: dict[str, Any], **wanted: object) -> list[dict[str, Any]]:
