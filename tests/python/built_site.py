@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -16,17 +15,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from once_a_session import shared_by_workers
 
 ROOT = Path(__file__).parents[2]
 
 
 def session_site(factory: pytest.TempPathFactory) -> Path:
     """The directory of the built site; workers of one session share it."""
-    own = factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    site = shared / "site"
-    with (shared / "site.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with shared_by_workers(factory, "site") as shared:
+        site = shared / "site"
         if not (site / "sitemap.xml").exists():
             _build(site)
     return site

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 from database import Database
 from flow_binary import flow_binary
+from once_a_session import shared_by_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCH = ROOT / "bench"
@@ -38,12 +38,8 @@ MEASURED = "append,truncate,replace,merge,scd2,events,wide,deletes,incremental"
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A cell of every kind, of few rows, once a session: its databases have names, which are whoever's runs it."""
-    # The directories of all workers of one session have one parent; without workers, that is everybody's.
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    found = shared / "bench.json"
-    with (shared / "bench.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with shared_by_workers(tmp_path_factory, "bench") as shared:
+        found = shared / "bench.json"
         if not found.exists():
             run_bench(tmp_path_factory.mktemp("bench") / "all.json").rename(found)
     return json.loads(found.read_text())

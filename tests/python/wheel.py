@@ -6,7 +6,6 @@ minutes. Where cargo has built the workspace before, that is a matter of seconds
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from once_a_session import shared_by_workers
 from python_package import ROOT, TIMEOUT_SECONDS, Script
 
 BUILD_TIMEOUT_SECONDS = 900
@@ -25,11 +25,7 @@ def session_wheel(factory: pytest.TempPathFactory) -> Path:
     """The wheel under test, built once a session."""
     if chosen := os.environ.get("EMATIX_FLOW_WHEEL"):
         return Path(chosen).absolute()
-    # The directories of all workers of one session have one parent; without workers, that is everybody's.
-    own = factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    with (shared / "wheel.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with shared_by_workers(factory, "wheel") as shared:
         if not (built := list(shared.glob("*.whl"))):
             # Another session may build the next one in its place.
             built = [Path(shutil.copy(_build(), shared))]
