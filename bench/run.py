@@ -12,6 +12,7 @@ A figure is always a ratio to the floor of the same run: absolute times say more
     ./do bench growth                # seconds for a million rows at 100,000, 1 and 5 million
     ./do bench expectations          # a load with five expectations beside the same load without
     ./do bench cleaning              # text cleaned and read on its way, beside the same expressions by hand
+    ./do bench parallel              # a table of another database, read by one session and by several
     ./do bench diff                  # two tables compared, on one server and across, beside what servers sum by themselves
     ./do bench frames                # frames and files beside their peers and COPY
     ./do bench engines               # Postgres and DuckDB, both ways, and loads inside one file of DuckDB
@@ -49,6 +50,7 @@ OTHERS = (
     "expectations",
     "cleaning",
     "diff",
+    "parallel",
     "late",
     "features",
     "frames",
@@ -195,6 +197,10 @@ def by_seconds(chosen: argparse.Namespace, server: str, folder: Path) -> list[di
         for name, sources in (("expectations", ("query", "across_staged")), ("cleaning", ("table", "across"))):
             for source in sources if name in chosen.what else ():
                 getattr(loads, name)(bench, source, chosen.rounds)
+    if "parallel" in chosen.what:
+        import parallel
+
+        parallel.parallel(database("one"), database("other"), chosen.rows, chosen.rounds, folder)
     if "diff" in chosen.what:
         import diff
 

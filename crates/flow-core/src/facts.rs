@@ -201,6 +201,8 @@ pub struct Relation {
     pub primary_key: Vec<String>,
     /// Rows, as the planner estimates them.
     pub estimated_rows: f64,
+    /// The pages of its file, where its rows lie in one and its engine can read a part of them.
+    pub pages: Option<u64>,
     /// How far the table's order follows a column that leads an index, from -1 to 1 by column, where that was asked.
     pub correlation: BTreeMap<String, f64>,
     /// What the table and its columns hold, as its comments say.
@@ -259,6 +261,7 @@ impl Relation {
                 .map(|index| index.columns.clone())
                 .unwrap_or_default(),
             estimated_rows,
+            pages: None,
             correlation: BTreeMap::new(),
             comments: Comments::default(),
             not_null,

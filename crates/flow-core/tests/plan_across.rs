@@ -28,6 +28,7 @@ fn across(options: &str) -> Scene<'static> {
 
 plans! {
     append_of_everything => across("mode = 'append'").existing();
+    read_by_several_sessions => across("mode = 'merge'\nparallel = 3").plain_table(&["id"]).existing();
     append_by_a_ledger =>
         across("mode = 'append'\nincremental_column = 'updated_at'").existing().watermark(LAST, READ_FROM);
     append_by_a_ledger_that_knows_columns_left_out =>
@@ -163,4 +164,38 @@ fn a_type_of_the_users_own_becomes_text_at_the_source() {
         .expect("a plan");
     let copy = plan.steps().find(|step| matches!(step.action, Action::Copy(_))).expect("a copy");
     assert!(copy.action.to_string().contains("q.\"name\"::text AS \"name\""), "{}", copy.action);
+}
+
+#[test]
+fn several_sessions_read_a_table_by_its_pages() {
+    let reads = |pages: Option<u64>| {
+        let scene = across("mode = 'merge'\nparallel = 3").plain_table(&["id"]).facts(|facts| {
+            facts.source.relation.as_mut().expect("a plain table").pages = pages;
+        });
+        let plan = scene.plan()?;
+        let copy = plan.steps().find(|step| matches!(step.action, Action::Copy(_))).expect("a copy");
+        let text = copy.action.to_string();
+        let ranges: Vec<String> = text
+            .lines()
+            .filter_map(|line| {
+                line.split_once("WHERE ")
+                    .map(|(_, range)| range.strip_suffix(") AS q").unwrap_or(range).to_owned())
+            })
+            .collect();
+        Ok::<_, ematix_flow_core::error::FlowError>((ranges, plan.notes.join("; ")))
+    };
+    let (ranges, _) = reads(Some(1000)).expect("a plan");
+    assert_eq!(
+        ranges,
+        [
+            "q.ctid >= '(0,0)' AND q.ctid < '(334,0)'",
+            "q.ctid >= '(334,0)' AND q.ctid < '(668,0)'",
+            // The table may grow before it is read.
+            "q.ctid >= '(668,0)'",
+        ]
+    );
+    let (ranges, notes) = reads(Some(511)).expect("a plan");
+    assert!(ranges.is_empty() && notes.contains("one session reads the source, whose table has 511 pages"));
+    let refused = reads(None).expect_err("a table in parts");
+    assert_eq!(refused.code, ErrorCode::PathImpossible);
 }

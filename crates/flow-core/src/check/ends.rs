@@ -34,6 +34,7 @@ impl Check<'_> {
                 Some(Brought::Foreign(foreign)) => self.fits_foreign(foreign, options),
                 _ => {}
             }
+            self.reads_one_table(&found, options);
             return Some(found);
         }
         let mut members = Vec::new();
@@ -45,8 +46,9 @@ impl Check<'_> {
             ));
         }
         let union = Source::of_union(members.into_iter().collect::<Option<Vec<_>>>()?);
-        if union.readings().len() > 1 {
-            self.reads_several(options);
+        match union.readings().len() {
+            1 => self.reads_one_table(&union, options),
+            _ => self.reads_several(options),
         }
         Some(union)
     }
@@ -153,6 +155,37 @@ impl Check<'_> {
                 format!("`force_path = \"{word}\"` cannot be taken{whose} are staged"),
             );
             self.fail("force_path", error.hint("remove it"));
+        }
+        if options.parallel() > 1 {
+            let error = FlowError::new(
+                ErrorCode::PathImpossible,
+                format!(
+                    "`parallel` reads one table by several sessions, and cannot be taken{whose} come in one stream"
+                ),
+            );
+            self.fail("parallel", error.hint("parallel = 1"));
+        }
+    }
+
+    /// Whether several sessions can read it, each a part of a table's pages: every other query would be done by each.
+    fn reads_one_table(&mut self, source: &Source, options: &PipelineOptions) {
+        if options.parallel() == 1 || source.brought.is_some() {
+            return;
+        }
+        let why = if source.query.simple().is_none() {
+            Some("the query does more than name columns of one table")
+        } else if !options.transforms_pre().0.is_empty() {
+            Some("`transforms_pre` looks at all rows of the query")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            let message = format!("`parallel` reads the parts of one table by several sessions, and {why}");
+            let error = FlowError::new(ErrorCode::ConflictingOptions, message);
+            self.fail(
+                "parallel",
+                error.hint("read the table itself, source = { table = \"…\" }; or parallel = 1"),
+            );
         }
     }
 

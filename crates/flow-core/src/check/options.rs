@@ -6,6 +6,9 @@ use crate::error::{ErrorCode, FlowError};
 use crate::schedule::{self, Schedule};
 use crate::sql::Ident;
 
+/// More sessions than this read no table faster, and are more than a server has to spare.
+const MOST_READERS: u32 = 64;
+
 /// What is remembered for less than this is of no use to anybody.
 const HOUR: u64 = 3_600_000;
 
@@ -40,9 +43,13 @@ impl Check<'_> {
             );
             self.fail("max_delete_fraction", error.hint("it is a share: 0.1 allows one key in ten"));
         }
-        if options.parallel.is_some_and(|parallel| parallel != 1) {
-            let error = FlowError::new(ErrorCode::NotYetSupported, "`parallel` is not supported yet");
-            self.fail("parallel", error.hint("remove it, or set it to 1"));
+        // Of a file its schema says so; a flag comes here.
+        if !(1..=MOST_READERS).contains(&options.parallel()) {
+            let error = FlowError::new(
+                ErrorCode::InvalidValue,
+                format!("parallel = {} is not between 1 and {MOST_READERS}", options.parallel()),
+            );
+            self.fail("parallel", error.hint("it is how many sessions read the source's table at once"));
         }
     }
 

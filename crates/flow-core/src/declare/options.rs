@@ -129,6 +129,10 @@ options! {
     /// Takes a path instead of the one found.
     force_path: ForcePath,
         flag "PATH" "Take this path: same_db, staging or client_diff";
+    /// How many sessions read a large table of another database at once, each a part of its pages, all at one instant.
+    #[schemars(range(min = 1, max = 64))]
+    parallel: u32, default 1,
+        flag "N" "Read a large table of another database by N sessions at once";
     /// What becomes of a column from another engine, of a type that the target's engine lacks: an error, or text.
     on_type_loss: OnTypeLoss, default "error",
         flag "WORD" "A type that the target's engine lacks: error or text";
@@ -175,12 +179,7 @@ options! {
     /// Who is told how a run has ended: `[{ on = ["failed"], webhook = "https://…" }]`, or `{ command = ["PROGRAM"] }`.
     notify: Vec<Notification>, of Schedule, default [];
 
-    // Options that a later version will have: known, and refused by name.
-    later {
-        /// Connections that read the source.
-        #[schemars(range(min = 1))]
-        parallel: u32, default 1;
-    }
+    // Words of a later version: known, and refused by name.
     named {
         strategy;
     }

@@ -143,6 +143,12 @@ pub trait Dialect: Quote + Send + Sync {
     fn probe(&self, query: &Sql) -> Sql;
     /// Creates a schema, which other sessions may be creating at the same time.
     fn create_schema(&self, name: &Ident) -> Sql;
+    /// Whether a row `q` of a table lies on these pages; `None` for the last: on all that follow. An engine that knows no
+    /// pages has none.
+    fn lies_on(&self, first: u64, beyond: Option<u64>) -> Option<Sql> {
+        let _ = (first, beyond);
+        None
+    }
     /// Sends a query's rows to the client, as bytes.
     fn copy_out(&self, query: &Sql) -> Sql;
     /// Takes rows from the client, as bytes.

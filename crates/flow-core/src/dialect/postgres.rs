@@ -284,6 +284,17 @@ impl Dialect for Postgres {
         sql!("SELECT FROM {query} AS q LIMIT 0", query)
     }
 
+    fn lies_on(&self, first: u64, beyond: Option<u64>) -> Option<Sql> {
+        // A scan of a range of pages, since Postgres 14.
+        let from = sql!("q.ctid >= '({first},0)'", first = Sql::from_dialect(first.to_string()));
+        Some(match beyond {
+            Some(page) => {
+                sql!("{from} AND q.ctid < '({page},0)'", from, page = Sql::from_dialect(page.to_string()))
+            }
+            None => from,
+        })
+    }
+
     fn copy_out(&self, query: &Sql) -> Sql {
         sql!("COPY (\n{query}\n) TO STDOUT (FORMAT binary)", query)
     }

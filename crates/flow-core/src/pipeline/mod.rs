@@ -66,6 +66,8 @@ pub struct Pipeline {
     pub expectations: Vec<Expected>,
     /// A forced path.
     pub force_path: Option<ForcePath>,
+    /// How many sessions read a table of another database at once.
+    pub parallel: u32,
     /// Time limits.
     pub limits: Limits,
     /// When it is due.

@@ -344,11 +344,15 @@ impl<'a> Resolved<'a> {
         }
     }
 
+    /// The source's query, in parentheses.
+    pub fn query(&self) -> Sql {
+        Sql::user(self.pipeline.source.query.text())
+    }
+
     /// Rows `q` of the source that meet `range`, behind all layers; `list` of them. Where layers are counted, a row of
     /// nothing else has their numbers.
-    pub fn select(&self, list: Sql, range: &Sql) -> Sql {
-        let query = Sql::user(self.pipeline.source.query.text());
-        let Some(layers) = self.prepared.layers(&query, range) else {
+    pub fn select(&self, query: &Sql, list: Sql, range: &Sql) -> Sql {
+        let Some(layers) = self.prepared.layers(query, range) else {
             return sql!("SELECT {list}\n  FROM {query} AS q{range}", list, query, range);
         };
         let beside = match self.counting() {

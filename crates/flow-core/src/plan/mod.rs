@@ -364,8 +364,9 @@ pub enum Action {
 /// Rows on their way from the source into the target, as bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Copy {
-    /// Sends the rows, on the source.
-    pub read: Statement,
+    /// Sends the rows, on the source: one statement, or several that each send a part, by a session each and all of one
+    /// instant.
+    pub reads: Vec<Statement>,
     /// Takes them, on the target.
     pub write: Statement,
     /// The table that takes them, which has their columns in their order.
@@ -430,7 +431,7 @@ impl Action {
     fn statements_mut(&mut self) -> Vec<&mut Statement> {
         match self {
             Action::Execute(statement) | Action::AskSource(statement) => vec![statement],
-            Action::Copy(Copy { read, write, .. }) => vec![read, write],
+            Action::Copy(Copy { reads, write, .. }) => reads.iter_mut().chain([write]).collect(),
             Action::Bring(Bring { read, write, .. }) => {
                 read.iter_mut().map(|read| &mut read.statement).chain([write]).collect()
             }
@@ -444,8 +445,14 @@ impl fmt::Display for Action {
         match self {
             Action::Execute(statement) => statement.fmt(f),
             Action::AskSource(statement) => write!(f, "-- on the source\n{statement}"),
-            Action::Copy(Copy { read, write, .. }) => {
-                write!(f, "-- on the source\n{read};\n-- on the target, as the rows come\n{write}")
+            Action::Copy(Copy { reads, write, .. }) => {
+                for (index, read) in reads.iter().enumerate() {
+                    match reads.len() {
+                        1 => writeln!(f, "-- on the source\n{read};")?,
+                        all => writeln!(f, "-- on the source, session {} of {all}\n{read};", index + 1)?,
+                    }
+                }
+                write!(f, "-- on the target, as the rows come\n{write}")
             }
             Action::Bring(Bring { rows, read, write, .. }) => match read {
                 Some(Asking { statement, .. }) => {

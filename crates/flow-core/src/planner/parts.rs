@@ -313,9 +313,11 @@ fn read_once(
         return Ok(());
     }
     let (names, values) = table_of(shared, table, dialect, builder)?;
-    let select =
-        sql!("SELECT {values}\n  FROM {query} AS q", values = Sql::join(values, ",\n       "), query);
-    builder.transfer(StepKind::Stage, purpose, copied(&select, table, &names, from, dialect));
+    let values = Sql::join(values, ",\n       ");
+    let select = |query: &Sql| sql!("SELECT {values}\n  FROM {query} AS q", values, query);
+    let parts = reading::slices::of_table(shared.pipeline, shared.source, from, builder)?;
+    let selects: Vec<Sql> = parts.unwrap_or_else(|| vec![query]).iter().map(select).collect();
+    builder.transfer(StepKind::Stage, purpose, copied(&selects, table, &names, from, dialect));
     Ok(())
 }
 
@@ -340,14 +342,14 @@ fn table_of(
 }
 
 fn copied(
-    select: &Sql,
+    selects: &[Sql],
     table: &QualifiedName,
     names: &[Ident],
     from: &dyn Dialect,
     dialect: &dyn Dialect,
 ) -> Action {
     Action::Copy(Copy {
-        read: from.copy_out(select).render(from),
+        reads: selects.iter().map(|select| from.copy_out(select).render(from)).collect(),
         write: dialect.copy_in(table, names).render(dialect),
         into: table.clone(),
         kept: names.len(),
@@ -398,6 +400,7 @@ fn read_several(
     ends: &Ends<'_>,
     builder: &mut PlanBuilder<'_>,
 ) -> Result<()> {
+    reading::slices::need_one_table(shared.pipeline)?;
     let dialect = ends.target.dialect;
     let path = |one: &OneReading| match one.within {
         true => ExecutionPath::SameDatabase,
@@ -439,7 +442,7 @@ fn read_several(
             builder.transfer(
                 StepKind::Stage,
                 purpose,
-                copied(&select, table, &names, ends.source.dialect, dialect),
+                copied(&[select], table, &names, ends.source.dialect, dialect),
             );
         }
     }

@@ -40,6 +40,9 @@ pub fn fits(load: &Resolved<'_>) -> std::result::Result<String, String> {
     let Some(live) = load.facts.target.live.as_ref() else {
         return Err("the table does not exist yet".to_owned());
     };
+    if load.pipeline.parallel > 1 {
+        return Err("several sessions read the source".to_owned());
+    }
     if load.pipeline.incremental.is_some() {
         return Err("incremental_column reads a part of the source only".to_owned());
     }

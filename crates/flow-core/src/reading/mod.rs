@@ -11,6 +11,7 @@ pub mod guards;
 mod part;
 mod path;
 pub mod rejected;
+pub mod slices;
 pub mod stage;
 pub mod straight;
 mod unread;

@@ -1,6 +1,6 @@
 //! Which form of reading a load takes: in place, by a stage, or compared in the client.
 
-use super::{client, stage};
+use super::{client, slices, stage};
 use crate::declare::options::{ForcePath, OnDuplicate};
 use crate::dialect::Cast;
 use crate::error::{ErrorCode, FlowError, Result};
@@ -13,7 +13,10 @@ use crate::pipeline::{Resolved, Rows};
 /// `path_impossible` for a forced path that cannot be taken, `invalid_value` for a type that cannot cross.
 pub fn choose(load: &mut Resolved<'_>) -> Result<()> {
     match load.facts.path {
-        ExecutionPath::SameDatabase => load.rows = rows_at_hand(load),
+        ExecutionPath::SameDatabase => {
+            slices::need_another_database(load)?;
+            load.rows = rows_at_hand(load);
+        }
         ExecutionPath::Staging | ExecutionPath::ClientDiff => {
             stage::crossings(load)?;
             let forced = load.pipeline.force_path;

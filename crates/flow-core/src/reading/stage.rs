@@ -1,6 +1,7 @@
 //! The stage: a table of the source's rows in the types of the target, beside the columns that only the load
 //! needs. In one database a statement fills it; from another database rows come as bytes, without being decoded.
 
+use super::slices;
 use crate::declare::options::{NullWatermark, OnDuplicate};
 use crate::dialect::{Cast, ColumnValue, Crossing, RowOrder};
 use crate::error::{ErrorCode, FlowError, Result};
@@ -75,11 +76,21 @@ pub fn select<'c>(
     columns: impl Iterator<Item = (&'c Ident, &'c Sql)>,
     range: &Sql,
 ) -> Sql {
+    select_from(load, &load.query(), columns, range)
+}
+
+/// As [`select`], of another query in the source's place.
+fn select_from<'c>(
+    load: &Resolved<'_>,
+    query: &Sql,
+    columns: impl Iterator<Item = (&'c Ident, &'c Sql)>,
+    range: &Sql,
+) -> Sql {
     let list = columns.map(|(name, value)| {
         let own_name = *value == sql!("q.{name}", name);
         if own_name { value.clone() } else { sql!("{value} AS {name}", value, name) }
     });
-    load.select(Sql::join(list, ",\n       "), range)
+    load.select(query, Sql::join(list, ",\n       "), range)
 }
 
 fn ours(load: &Resolved<'_>, data_type: &DataType) -> Sql {
@@ -206,20 +217,18 @@ fn across(
             Answer::Ignore,
         );
     }
-    let values = sent.iter().map(|column| (&column.name, &column.value));
+    let values = || sent.iter().map(|column| (&column.name, &column.value));
     let from = load.ends.source.dialect;
-    let read = from.copy_out(&select(load, values, &range));
+    let read = |query: &Sql| from.copy_out(&select_from(load, query, values(), &range)).render(from);
+    let reads = match slices::of(load, builder)? {
+        Some(parts) => parts.iter().map(read).collect(),
+        None => vec![read(&load.query())],
+    };
     let write = load.dialect.copy_in(&landing, &names);
     builder.transfer(
         StepKind::Stage,
         format!("copy the source query into {landing}"),
-        Action::Copy(Copy {
-            read: read.render(from),
-            write: write.render(load.dialect),
-            into: landing.clone(),
-            kept,
-            digests,
-        }),
+        Action::Copy(Copy { reads, write: write.render(load.dialect), into: landing.clone(), kept, digests }),
     );
     if by_insert {
         builder.step(StepKind::Stage, "cast the rows as an INSERT does", casts, Answer::Ignore);

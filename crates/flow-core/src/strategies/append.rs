@@ -208,8 +208,10 @@ fn full_steps(load: &Resolved<'_>, append: &Append, builder: &mut PlanBuilder<'_
     reading::say_what_is_prepared(load, builder);
     builder.phase(PhaseName::Apply);
     let from = match load.prepared.is_empty() {
-        true => sql!("{query} AS q", query = Sql::user(load.pipeline.source.query.text())),
-        false => sql!("(\n{rows}\n) AS q", rows = load.select(load.columns_of("q"), &Sql::empty())),
+        true => sql!("{query} AS q", query = load.query()),
+        false => {
+            sql!("(\n{rows}\n) AS q", rows = load.select(&load.query(), load.columns_of("q"), &Sql::empty()))
+        }
     };
     let sql = insert(load, append, "q", from);
     builder.reading_step(

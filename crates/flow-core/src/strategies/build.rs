@@ -156,6 +156,7 @@ impl Check<'_> {
             incremental,
             expectations,
             force_path: options.force_path,
+            parallel: options.parallel(),
             limits,
             schedule,
             policy: slot_policy(options),

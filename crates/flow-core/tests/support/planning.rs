@@ -136,6 +136,7 @@ impl<'d> Scene<'d> {
             not_null: key.clone(),
             primary_key: key,
             estimated_rows: 5000.0,
+            pages: Some(70_000),
             correlation: BTreeMap::new(),
             comments: Comments::default(),
         });

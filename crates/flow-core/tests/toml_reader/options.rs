@@ -55,13 +55,11 @@ fn what_a_later_version_will_have_is_refused_by_name() {
             "[transforms.t]\nsql = 'x'\nevery = '1h'",
             "not_yet_supported 3:1 `every` in transform `t` is not supported yet",
         ),
-        ("[defaults]\nparallel = 4", "not_yet_supported 2:1 `parallel` in [defaults] is not supported yet"),
+        ("[defaults]\nstrategy = 1", "not_yet_supported 2:1 `strategy` in [defaults] is not supported yet"),
     ];
     for (text, expected) in cases {
         assert_eq!(mistakes(text), [expected], "{text}");
     }
-    let expected = "not_yet_supported 5:1 `parallel` in pipeline `p` is not supported yet";
-    assert_eq!(mistakes(&pipeline("scd2", "parallel = 4")), [expected]);
     read("[transforms]\n[features]\n");
 }
 

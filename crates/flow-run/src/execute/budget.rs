@@ -48,14 +48,16 @@ impl Engine {
     }
 
     /// The sessions that a run may have open at once: two on its target, where its load and its row in the history have
-    /// one each, one on every other connection that it reads, and one where transforms follow it.
+    /// one each, one on every other connection that it reads with those that read at once, and one where transforms follow
+    /// it.
     fn needs(&self, targets: &Targets, request: &Request) -> BTreeMap<(Place, u32), Need> {
         let whole = &targets.whole;
         let target = &whole.target_connection;
         let mut sessions: BTreeMap<&str, u32> =
             BTreeMap::from([(target.as_str(), if request.dry_run { 1 } else { 2 })]);
         for member in whole.source.members() {
-            sessions.entry(&member.connection).or_insert(1);
+            let readers = if whole.parallel > 1 { whole.parallel } else { 0 };
+            sessions.entry(&member.connection).or_insert(1 + readers);
         }
         for transform in targets.after().filter(|_| !request.dry_run) {
             // By then the load's own are closed.

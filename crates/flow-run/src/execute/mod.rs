@@ -31,6 +31,7 @@ mod overview;
 mod patience;
 mod privileges;
 mod questions;
+mod readers;
 mod rejected;
 mod reports;
 mod rewind;

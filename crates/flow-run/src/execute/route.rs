@@ -187,7 +187,7 @@ fn takes_as_sent(source: &dyn Session, target: &dyn Session) -> bool {
 }
 
 /// What bounds the waiting on the source.
-fn limits(pipeline: &Pipeline) -> Limits {
+pub(super) fn limits(pipeline: &Pipeline) -> Limits {
     let limits = &pipeline.limits;
     Limits {
         lock: limits.lock_timeout.as_std(),

@@ -9,7 +9,7 @@ use super::targets::{Targets, of_target};
 use super::transfer::{self, Transferred};
 use super::united;
 use super::{Engine, Request, Stop};
-use super::{answers, authors};
+use super::{answers, authors, readers};
 use crate::history::{Claim, HistoryStore};
 use crate::session::{End, Limits, Session};
 use ematix_flow_core::duration::Duration;
@@ -452,8 +452,17 @@ impl Execution<'_> {
     ) -> Result<Transferred> {
         let silence = self.silence();
         match action {
+            Action::Copy(copy) if copy.reads.len() > 1 => {
+                let readers = readers::open(self.engine, &self.targets.whole, copy.reads.len()).await?;
+                let sources: Vec<&dyn Session> = readers.iter().map(AsRef::as_ref).collect();
+                let passing =
+                    transfer::copy_rows(copy, &sources, self.session, silence, self.observer, values);
+                let passed = unless_asked(&self.request.stop, passing).await;
+                readers::close(readers, passed.is_ok()).await;
+                passed
+            }
             Action::Copy(copy) => {
-                transfer::copy_rows(copy, source, self.session, silence, self.observer, values).await
+                transfer::copy_rows(copy, &[source], self.session, silence, self.observer, values).await
             }
             Action::Compare(compare) => {
                 transfer::compare_rows(compare, source, self.session, silence, self.observer, values).await

@@ -24,19 +24,24 @@ pub enum Transferred {
     GivenUp(String),
 }
 
-/// Copies rows, and counts those that came.
+/// Copies rows, and counts those that came. Each session sends what its own statement says.
 pub async fn copy_rows(
     plan: &Copy,
-    source: &dyn Session,
+    sources: &[&dyn Session],
     target: &dyn Session,
     silence: &Duration,
     observer: &dyn Observer,
     values: &mut Values,
 ) -> Result<Transferred> {
-    let (from, to) = (source.facts().dialect, target.facts().dialect);
-    let (read, write) = (plan.read.fill(values, from), plan.write.fill(values, to));
+    let from = |source: &&dyn Session| source.facts().dialect;
+    let reads: Vec<(&dyn Session, String)> = sources
+        .iter()
+        .zip(&plan.reads)
+        .map(|(source, read)| (*source, read.fill(values, from(source))))
+        .collect();
+    let write = plan.write.fill(values, target.facts().dialect);
     let mut tell = |passed| observer.passing(passed);
-    let passed = match copy(source, target, plan, &read, &write, silence, &mut tell).await {
+    let passed = match copy(&reads, target, plan, &write, silence, &mut tell).await {
         Ok(passed) => passed,
         Err(broken) => return ended(broken),
     };

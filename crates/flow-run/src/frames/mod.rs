@@ -138,7 +138,7 @@ async fn begun(
                 first.session().begin(Blame::Source, Access::ReadOnly, None).await?;
                 None
             }
-            Some(_) => Some(first.session().begin_shared(Blame::Source, None).await?),
+            Some(_) => Some(first.session().begin_shared(Blame::Source, None, None).await?),
         };
         let sent = columns::described(first.session(), wanted).await?;
         let statements = statements(first.session(), wanted, &sent, 2).await?;
@@ -148,7 +148,7 @@ async fn begun(
         let mut others = Vec::new();
         for _ in &statements[1..] {
             let other = Held::new(Box::new(connect(target, "read").await?));
-            other.session().begin_shared(Blame::Source, instant.as_deref()).await?;
+            other.session().begin_shared(Blame::Source, instant.as_deref(), None).await?;
             others.push(other);
         }
         Ok((sent, statements, others))

@@ -162,9 +162,14 @@ impl Session for Pooled {
         self.session().begin_snapshot(blame, tables, limits).await
     }
 
-    async fn begin_shared(&self, blame: Blame, instant: Option<&str>) -> Result<String> {
+    async fn begin_shared(
+        &self,
+        blame: Blame,
+        instant: Option<&str>,
+        limits: Option<&Limits>,
+    ) -> Result<String> {
         self.begun(true);
-        self.session().begin_shared(blame, instant).await
+        self.session().begin_shared(blame, instant, limits).await
     }
 
     async fn outside(&self, limits: Option<&Limits>) -> Result<()> {

@@ -329,8 +329,14 @@ impl Session for PostgresSession {
         self.ask_pinned(blame, "begin", &sql).await.map(|_| ())
     }
 
-    async fn begin_shared(&self, blame: Blame, instant: Option<&str>) -> Result<String> {
-        self.ask_pinned(blame, "begin", &transaction::begin_shared(instant, &self.settings)).await?;
+    async fn begin_shared(
+        &self,
+        blame: Blame,
+        instant: Option<&str>,
+        limits: Option<&Limits>,
+    ) -> Result<String> {
+        let sql = transaction::begin_shared(instant, &self.settings, limits);
+        self.ask_pinned(blame, "begin", &sql).await?;
         if let Some(instant) = instant {
             return Ok(instant.to_owned());
         }

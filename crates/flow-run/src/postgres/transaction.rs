@@ -58,14 +58,18 @@ pub(super) fn begin_snapshot(
 
 /// Begins a transaction whose statements see one instant: its own, or that of a snapshot which another has exported.
 /// <https://www.postgresql.org/docs/18/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION>
-pub(super) fn begin_shared(snapshot: Option<&str>, settings: &IndexMap<String, String>) -> String {
+pub(super) fn begin_shared(
+    snapshot: Option<&str>,
+    settings: &IndexMap<String, String>,
+    bounds: Option<&Limits>,
+) -> String {
     let mut sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned();
     if let Some(snapshot) = snapshot {
         let snapshot = Postgres.literal(&Literal::Text(snapshot.to_owned()));
         // Before any query: the settings are set by some.
         sql.push_str(&format!("; SET TRANSACTION SNAPSHOT {snapshot}"));
     }
-    with_settings(sql, settings, None)
+    with_settings(sql, settings, bounds)
 }
 
 fn with_settings(begin: String, settings: &IndexMap<String, String>, bounds: Option<&Limits>) -> String {

@@ -86,8 +86,13 @@ pub trait Session: Send + Sync {
     ///
     /// # Errors
     /// As [`Session::ask`]; `unsupported_by_engine`.
-    async fn begin_shared(&self, blame: Blame, instant: Option<&str>) -> Result<String> {
-        let _ = (blame, instant);
+    async fn begin_shared(
+        &self,
+        blame: Blame,
+        instant: Option<&str>,
+        limits: Option<&Limits>,
+    ) -> Result<String> {
+        let _ = (blame, instant, limits);
         let message = format!("two sessions of {} cannot read at one instant", self.facts().name);
         Err(FlowError::new(ErrorCode::UnsupportedByEngine, message))
     }

@@ -8,8 +8,10 @@ use ematix_flow_core::duration::Duration as Length;
 use ematix_flow_core::error::FlowError;
 use ematix_flow_core::hash::RowHasher;
 use ematix_flow_core::plan::Copy;
+use futures_util::future::try_join_all;
 use futures_util::{SinkExt, StreamExt};
 use std::future::poll_fn;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -35,6 +37,11 @@ impl Outgoing {
         let mut buffer = BytesMut::with_capacity(GATHERED + GATHERED / 8);
         buffer.extend_from_slice(HEADER);
         (Outgoing { buffer, sender }, receiver)
+    }
+
+    /// Another that is gathered for the same stream, a piece of whole rows at a time.
+    fn beside(&self) -> Outgoing {
+        Outgoing { buffer: BytesMut::with_capacity(GATHERED + GATHERED / 8), sender: self.sender.clone() }
     }
 
     /// Begins a row.
@@ -77,30 +84,62 @@ impl Outgoing {
     }
 }
 
-/// Copies the rows of one statement into another, and tells how far it has come.
+/// Copies the rows of one statement, or of several on a session each, into another, and tells how far it has come.
 ///
 /// # Errors
-/// What either server says; then the target has taken nothing.
+/// What any server says; then the target has taken nothing.
 pub async fn copy(
-    source: &dyn Session,
+    reads: &[(&dyn Session, String)],
     target: &dyn Session,
     plan: &Copy,
-    read: &str,
     write: &str,
     silence: &Length,
     tell: &mut (dyn FnMut(Passed) + Send),
 ) -> Result<Passed, Broken> {
     let (mut out, receiver) = Outgoing::begin();
     let sink = into_target(target, &plan.into, write).await?;
-    let stream = read_source(source, read, silence).await?;
-    let mut appender = Appender::new(plan);
+    let begun = reads.iter().map(|(source, read)| read_source(*source, read, silence));
+    let streams = try_join_all(begun).await?;
     let reading = async {
-        let passed = pass(stream, &mut out, tell, |row, out| appender.append(row, out)).await?;
+        let passed = match <[RowStream; 1]>::try_from(streams) {
+            Ok([stream]) => {
+                let mut appender = Appender::new(plan);
+                pass(stream, &mut out, tell, |row, out| appender.append(row, out)).await?
+            }
+            Err(streams) => pass_all(streams, &mut out, plan, tell).await?,
+        };
         out.end().await;
         Ok(passed)
     };
     let (passed, ()) = tokio::try_join!(reading, write_all(sink, receiver))?;
     Ok(passed)
+}
+
+/// Reads several streams to their ends at once, into one.
+async fn pass_all(
+    streams: Vec<RowStream>,
+    out: &mut Outgoing,
+    plan: &Copy,
+    tell: &mut (dyn FnMut(Passed) + Send),
+) -> Result<Passed, Broken> {
+    // What begins the stream is before every row.
+    out.send().await;
+    let told = Mutex::new((vec![Passed::default(); streams.len()], tell));
+    let each = streams.into_iter().enumerate().map(|(index, stream)| {
+        let (told, mut own) = (&told, out.beside());
+        async move {
+            let mut tell = |passed| {
+                let (each, tell) = &mut *told.lock().unwrap_or_else(PoisonError::into_inner);
+                each[index] = passed;
+                tell(each.iter().copied().sum());
+            };
+            let mut appender = Appender::new(plan);
+            let passed = pass(stream, &mut own, &mut tell, |row, out| appender.append(row, out)).await?;
+            own.send().await;
+            Ok::<Passed, Broken>(passed)
+        }
+    });
+    Ok(try_join_all(each).await?.into_iter().sum())
 }
 
 /// Reads a stream to its end, a row at a time.

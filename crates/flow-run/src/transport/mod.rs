@@ -14,6 +14,7 @@ use ematix_flow_core::duration::Duration;
 use ematix_flow_core::error::{FlowError, Result};
 use ematix_flow_core::plan::Blame;
 use ematix_flow_core::sql::QualifiedName;
+use std::iter::Sum;
 
 /// How far a transfer has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,15 @@ pub struct Passed {
     pub rows: i64,
     /// Bytes that the source has sent.
     pub bytes: u64,
+}
+
+impl Sum for Passed {
+    fn sum<I: Iterator<Item = Passed>>(each: I) -> Passed {
+        each.fold(Passed::default(), |sum, one| Passed {
+            rows: sum.rows + one.rows,
+            bytes: sum.bytes + one.bytes,
+        })
+    }
 }
 
 /// Why a transfer ended before its end.

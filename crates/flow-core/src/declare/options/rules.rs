@@ -151,6 +151,24 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        modes: &[],
+        option: "parallel",
+        code: ErrorCode::ConflictingOptions,
+        message: "`parallel` and `on_duplicate = \"latest\"` exclude each other",
+        hint: "the source ranks the rows of a key, which it can only do in one reading: parallel = 1",
+        is_broken: |options| options.parallel() > 1 && options.on_duplicate() == OnDuplicate::Latest,
+    },
+    Rule {
+        modes: &[],
+        option: "parallel",
+        code: ErrorCode::PathImpossible,
+        message: "`parallel` stages the rows, and `force_path` says otherwise",
+        hint: "remove force_path, or set it to \"staging\"; or parallel = 1",
+        is_broken: |options| {
+            options.parallel() > 1 && options.force_path.is_some_and(|path| path != ForcePath::Staging)
+        },
+    },
+    Rule {
         modes: &[Mode::Append, Mode::Truncate, Mode::Merge],
         option: "force_path",
         code: ErrorCode::PathImpossible,

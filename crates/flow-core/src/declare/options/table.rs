@@ -296,13 +296,6 @@ macro_rules! options {
             $(, flag $value:literal $help:literal $(after $after:ident)?)?
             $(, copy $copy_value:literal $copy_help:literal)?;
         )+
-        later {
-            $(
-                $(#[doc = $later_about:literal])+
-                $(#[schemars($($later_schema:tt)*)])?
-                $later:ident: $later_kind:ty $(, default $later_default:tt)?;
-            )*
-        }
         named { $($named:ident $(default $named_default:tt)?;)* }
     ) => {
         /// The options of a pipeline as written; `None` where nothing was.
@@ -311,7 +304,6 @@ macro_rules! options {
         #[schemars(deny_unknown_fields)]
         pub struct PipelineOptions {
             $($(#[doc = $about])+ $(#[schemars($($schema)*)])? pub $name: Option<$kind>,)+
-            $($(#[doc = $later_about])+ $(#[schemars($($later_schema)*)])? pub $later: Option<$later_kind>,)*
         }
 
         /// Every option of a pipeline beside `source` and `target`.
@@ -319,8 +311,6 @@ macro_rules! options {
             $(options!(@info $name, concat!($($about),+).trim_ascii_start(), Here, options!(@access $name)
                 $(, of $of)? $(, for [$($mode),+])? $(, default $default)?
                 $(, flag $value $help $(after $after)?)? $(, copy $copy_value $copy_help)?),)+
-            $(options!(@info $later, concat!($($later_about),+).trim_ascii_start(), NotYet, options!(@access $later)
-                $(, default $later_default)?),)*
             $(options!(@info $named, "", NotYet, None $(, default $named_default)?),)*
         ];
 
@@ -329,7 +319,6 @@ macro_rules! options {
             pub fn overlaid(&self, over: &PipelineOptions) -> PipelineOptions {
                 PipelineOptions {
                     $($name: over.$name.clone().or_else(|| self.$name.clone()),)+
-                    $($later: over.$later.clone().or_else(|| self.$later.clone()),)*
                 }
             }
 
@@ -338,7 +327,6 @@ macro_rules! options {
                 static DEFAULTS: std::sync::OnceLock<PipelineOptions> = std::sync::OnceLock::new();
                 DEFAULTS.get_or_init(|| PipelineOptions {
                     $($name: [$(Some(stringify!($default)),)? None][0].map(table::value_of),)+
-                    ..PipelineOptions::default()
                 })
             }
 

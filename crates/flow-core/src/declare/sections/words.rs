@@ -1,6 +1,5 @@
 //! What the reader says: whose option it is, what other tools call it, and what is still to come.
 
-use crate::declare::json_schema::toml_value;
 use crate::declare::node::{Node, Value};
 use crate::declare::options::{FOREIGN_MODES, FOREIGN_WORDS, Support, option_info};
 use crate::declare::project::quoted;
@@ -157,19 +156,13 @@ pub(super) fn not_yet(name: &str, node: &Node, owner: &Owner) -> Option<FlowErro
     })
 }
 
-/// Whether an option that a later version will have says what this version does anyway, or nothing.
+/// Whether what a later version will have says what this version does anyway, or nothing.
 pub(super) fn stands_at_default(name: &str, node: &Node, owner: &Owner) -> bool {
     if node.is_null() {
         return not_yet(name, node, owner).is_some();
     }
-    if let (Kind::Connection, Some(text)) = (owner.kind, node.as_text()) {
-        return libpq::is_refused(name) && libpq::check_parameter(name, text) == Ok(false);
-    }
-    if !matches!(owner.kind, Kind::Pipeline | Kind::Defaults) {
-        return false;
-    }
-    let Some(info) = option_info(name).filter(|info| info.support == Support::NotYet) else { return false };
-    info.default.map(toml_value).is_some_and(|default| node.to_json() == default)
+    let (Kind::Connection, Some(text)) = (owner.kind, node.as_text()) else { return false };
+    libpq::is_refused(name) && libpq::check_parameter(name, text) == Ok(false)
 }
 
 /// The option that was probably meant by an unknown name.

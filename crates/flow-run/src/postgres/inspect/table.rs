@@ -173,6 +173,7 @@ pub(super) fn relation_question(quoted: &str) -> String {
         "SELECT pg_catalog.json_build_object(
   'sql', pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
   'estimated_rows', c.reltuples,
+  'pages', CASE c.relkind WHEN 'r' THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint END,
   'comment', pg_catalog.obj_description(c.oid, 'pg_class'),
   'column_comments', (SELECT COALESCE(pg_catalog.json_object_agg(a.attname, d.description), '{{}}'::json)
                         FROM pg_catalog.pg_attribute AS a
@@ -216,6 +217,7 @@ pub(super) fn correlations_question(tables: &[String]) -> String {
 struct RelationJson {
     sql: String,
     estimated_rows: f64,
+    pages: Option<u64>,
     not_null: Vec<String>,
     indexes: Vec<IndexJson>,
     comment: Option<String>,
@@ -227,5 +229,9 @@ pub(super) fn read_relation(answer: &str) -> Result<Relation> {
     let json: RelationJson = parse(answer)?;
     let indexes: Vec<LiveIndex> = json.indexes.into_iter().map(LiveIndex::from).collect();
     let comments = Comments { table: json.comment, columns: json.column_comments };
-    Ok(Relation { comments, ..Relation::of(json.sql, json.not_null, &indexes, json.estimated_rows) })
+    Ok(Relation {
+        comments,
+        pages: json.pages,
+        ..Relation::of(json.sql, json.not_null, &indexes, json.estimated_rows)
+    })
 }
