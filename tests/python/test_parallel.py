@@ -151,7 +151,7 @@ def test_said_for_one_run(source: Database, flow: Flow) -> None:
     flow("run", "p", "--parallel", "2")
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[tuple[str, str], dict[str, Any], str]] = {
     "a query": (("merge", "SELECT id, owner, balance FROM app.accounts WHERE id > 5"), {}, "more than name columns"),
     "ranked": (
         ("merge", "app.accounts"),
