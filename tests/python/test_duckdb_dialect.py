@@ -295,6 +295,21 @@ def test_merge_does_not_stand_where_a_key_has_two_rows(connection: duckdb.DuckDB
     assert leftovers(connection) == []
 
 
+def test_merge_finds_two_rows_of_a_key_that_the_source_does_not_have(connection: duckdb.DuckDBPyConnection) -> None:
+    set_source(connection, ADA, BOB)
+    Run(connection).plan("merge_first_load")
+    set_source(connection, ADA, CY)
+    # More rows than keys were read, and none of them twice.
+    assert Run(connection).plan("merge") == {"rows_in": 2, "rows_new": 1, "rows_inserted": 1}
+    connection.execute(
+        "INSERT INTO analytics.dim_customers SELECT * FROM analytics.dim_customers WHERE customer_id = 2"
+    )
+    with pytest.raises(Refused) as refused:
+        Run(connection).plan("merge")
+    assert refused.value.args == ("target_failed", (1, "2", 2))
+    assert target(connection) == [ADA, BOB, BOB, CY]
+
+
 def test_merge_marks_keys_that_left_the_source(connection: duckdb.DuckDBPyConnection) -> None:
     set_source(connection, ADA, BOB)
     Run(connection).plan("merge_first_load")

@@ -1,9 +1,10 @@
 //! What the target's engine lacks gets another form here, and nowhere else: a unique index that it does not keep
 //! becomes a guard inside the transaction, after the rows were written.
 
+use crate::declare::options::OnDuplicate;
 use crate::engine::Uniqueness;
 use crate::error::ErrorCode;
-use crate::pipeline::Resolved;
+use crate::pipeline::{Resolved, Rows};
 use crate::pipeline::strategy::{KeyNeed, Requirement, Unique};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
@@ -73,9 +74,23 @@ fn guard(load: &Resolved<'_>, unique: &Unique, builder: &mut PlanBuilder<'_>) {
     let whole = of_keys && unique.columns.len() == load.keys.len();
     let mut which = vec![RunValue::RowsInserted, RunValue::RowsUpdated];
     if whole {
-        let purpose = format!("count keys that have several rows ({list})");
         which = vec![RunValue::RowsRepeated];
-        builder.step(StepKind::Guard, purpose, how_many(load, unique), Answer::Read(which.clone()));
+        let answer = || Answer::Read(vec![RunValue::RowsRepeated]);
+        let purpose = format!("count keys that have several rows ({list})");
+        match beside_the_source(load, unique) {
+            Some(sql) => {
+                let compared = format!("whether there are more rows than keys were read ({list})");
+                builder.step(StepKind::Guard, compared, sql, answer());
+                builder.step_if(
+                    RunValue::RowsRepeated,
+                    StepKind::Guard,
+                    purpose,
+                    how_many(load, unique),
+                    answer(),
+                );
+            }
+            None => builder.step(StepKind::Guard, purpose, how_many(load, unique), answer()),
+        }
     }
     let of_changes = of_keys
         && !whole
@@ -96,14 +111,42 @@ fn guard(load: &Resolved<'_>, unique: &Unique, builder: &mut PlanBuilder<'_>) {
     );
 }
 
+/// How many rows there are, and none where there are as many as keys were read: each of those has a row by now, so that
+/// none has two, and other keys have none. Two numbers that the engine knows say in no time what nearly always holds.
+fn beside_the_source(load: &Resolved<'_>, unique: &Unique) -> Option<Sql> {
+    let one_each = matches!(load.pipeline.strategy.keys(), KeyNeed::OfRows | KeyNeed::OfVersions)
+        && has_key_guards(load)
+        && load.pipeline.on_duplicate == OnDuplicate::Error;
+    if !one_each {
+        return None;
+    }
+    let count = load.dialect.function("count");
+    let keys = match &load.rows {
+        Rows::Direct(_) => sql!("{rows}", rows = RunValue::RowsIn),
+        Rows::Stage(_) => sql!("(SELECT {count}(*) FROM {stage})", count, stage = load.source()),
+        Rows::Compared => return None,
+    };
+    Some(sql!(
+        "SELECT CASE WHEN {count}(*) = {keys} THEN 0 ELSE {count}(*) END AS rows_repeated\n  FROM {target} AS t{condition}",
+        count,
+        keys,
+        target = load.table.name,
+        condition = where_judged(load, unique)
+    ))
+}
+
+fn where_judged(load: &Resolved<'_>, unique: &Unique) -> Sql {
+    let conditions = judged(load, unique);
+    match conditions.is_empty() {
+        true => Sql::empty(),
+        false => sql!("\n WHERE {conditions}", conditions = Sql::join(conditions, " AND ")),
+    }
+}
+
 /// How many rows stand beside another one of the same values. Counting is cheaper than grouping.
 fn how_many(load: &Resolved<'_>, unique: &Unique) -> Sql {
     let (target, count) = (&load.table.name, load.dialect.function("count"));
-    let conditions = judged(load, unique);
-    let condition = match conditions.is_empty() {
-        true => Sql::empty(),
-        false => sql!("\n WHERE {conditions}", conditions = Sql::join(conditions, " AND ")),
-    };
+    let condition = where_judged(load, unique);
     match unique.columns.as_slice() {
         [key] => sql!(
             "SELECT {count}(t.{key}) - {count}(DISTINCT t.{key}) AS rows_repeated\n  FROM {target} AS t{condition}",
