@@ -237,6 +237,18 @@ SELECT pg_catalog.json_build_object(
  WHERE f.name = :name
    AND f.version = :version;
 
+-- name: was_made_beside(target text)
+-- Created by a run that did not load it.
+SELECT COALESCE((SELECT h.created
+                   FROM ematix_flow.schema_history AS h
+                  WHERE h.target = :target
+                  ORDER BY h.recorded_at
+                  LIMIT 1), FALSE)
+       AND NOT EXISTS (SELECT 1
+                         FROM ematix_flow.targets AS t
+                        WHERE t.target = :target
+                          AND t.fingerprint IS NOT NULL);
+
 -- name: watermark_of(pipeline text)
 SELECT pg_catalog.json_build_object(
          'column', w.column_name,

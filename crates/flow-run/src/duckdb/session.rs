@@ -6,7 +6,7 @@ use super::library::{Connection, Fault};
 use super::process::{Mark, OpenFile, Taken};
 use super::rows;
 use crate::session::{
-    Access, Canceller, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session, nth,
+    Access, Canceller, End, Inspector, Limits, ResultSet, RowSink, RowStream, Session, nth, unreadable,
 };
 use async_trait::async_trait;
 use ematix_flow_core::engine::{DUCKDB, EngineFacts};
@@ -58,12 +58,15 @@ impl DuckDbSession {
         };
         let doing = "ask for the library's version";
         let question =
-            "SELECT system.main.version(); SELECT system.main.lower(system.main.current_database())";
+            "SELECT system.main.version(), system.main.lower(system.main.current_database())";
         let answers = session.ask(Blame::Target, doing, question).await?;
-        session.version = nth(&answers, 0, doing)?.only_value(doing)?.trim_start_matches('v').to_owned();
-        if nth(&answers, 1, doing)?.only_value(doing)? == SCHEMA {
+        let [Some(version), Some(database)] = nth(&answers, 0, doing)?.only_row(2, doing)? else {
+            return Err(unreadable(doing, "a version or a database without a name"));
+        };
+        if database == SCHEMA {
             return Err(like_the_file(SCHEMA));
         }
+        session.version = version.trim_start_matches('v').to_owned();
         Ok(session)
     }
 

@@ -1,7 +1,7 @@
 //! What is known of a target before its source is: the table, what stands beside it, and what is remembered of its loads.
 
 use super::beside;
-use crate::history::{KnownTarget, has_ledger, record_of, watermark_of};
+use crate::history::{KnownTarget, has_ledger, record_of, was_made_beside, watermark_of};
 use crate::session::{Session, nth};
 use ematix_flow_core::error::Result;
 use ematix_flow_core::facts::{StoredWatermark, TargetRecord};
@@ -62,13 +62,14 @@ pub(super) async fn looked(
         false => rejected_rows::table_of(name).ok().filter(|_| metadata_exists),
     };
     let beside = rejected.as_ref().map(|name| {
-        // To describe a table takes long: where nothing is put aside, its record is asked first.
+        // To describe a table takes long: where nothing is put aside, it is asked first whether it is one of these. What
+        // a pipeline loads has a record of its runs, too.
         let table = pipeline.quarantines().then(|| inspector.table(name));
-        (table, metadata_exists.then(|| record_of(dialect, &name.to_string())))
+        (table, metadata_exists.then(|| was_made_beside(dialect, &name.to_string())))
     });
     let first_beside = questions.len();
-    if let Some((table, record)) = &beside {
-        questions.extend(record.iter().map(|record| record.sql.clone()));
+    if let Some((table, made)) = &beside {
+        questions.extend(made.iter().map(|made| made.sql.clone()));
         questions.extend(table.iter().map(|table| table.sql.clone()));
     }
     let doing = "look at the target";
@@ -81,12 +82,10 @@ pub(super) async fn looked(
         ledger = loaded.read(nth(&answers, 3, doing)?, doing)?;
     }
     let rejected_live = match beside {
-        Some((table, record)) => {
-            let at = first_beside + usize::from(record.is_some());
-            let record =
-                record.map(|record| record.read(nth(&answers, first_beside, doing)?, doing)).transpose()?;
-            // What a pipeline loads has a record of its runs, too.
-            let ours = record.is_some_and(|known| known.ours && known.record.fingerprint.is_none());
+        Some((table, made)) => {
+            let at = first_beside + usize::from(made.is_some());
+            let made = made.map(|made| made.read(nth(&answers, first_beside, doing)?, doing)).transpose()?;
+            let ours = made.unwrap_or(false);
             match (table, &rejected) {
                 (Some(table), _) => {
                     let (_, live) = table.read(nth(&answers, at, doing)?, doing)?;

@@ -27,6 +27,12 @@ pub fn record_of(dialect: &dyn Dialect, target: &str) -> Question<KnownTarget> {
     })
 }
 
+/// Asks whether a table was created by a run that did not load it.
+pub fn was_made_beside(dialect: &dyn Dialect, table: &str) -> Question<bool> {
+    let sql = statement!("was_made_beside", target = table);
+    Question::new(sql.to_text(dialect), ResultSet::only_truth)
+}
+
 /// Asks how far a pipeline has read.
 pub fn watermark_of(dialect: &dyn Dialect, pipeline: &str) -> Question<Option<StoredWatermark>> {
     Question::new(statement!("watermark_of", pipeline = pipeline).to_text(dialect), |answer, doing| {

@@ -14,7 +14,7 @@ mod tests;
 mod views;
 
 pub use condition::{MetadataCondition, Silent};
-pub use facts::{KnownTarget, has_ledger, record_of, versions_of, watermark_of};
+pub use facts::{KnownTarget, has_ledger, record_of, versions_of, was_made_beside, watermark_of};
 pub use slots::{Claim, ClaimEnd, Scheduled, Schedules, Upstream};
 pub use state::KnownState;
 pub use store::{

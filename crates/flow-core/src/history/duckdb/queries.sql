@@ -42,6 +42,13 @@ UPDATE ematix_flow.run_history AS r
    AND {known}
 RETURNING r.run_id, r.pipeline_name, r.target, r.mode, r.parent_run_id IS NULL AND r.step_name IS NULL;
 
+-- name: enter_target
+-- Half as long as with ON CONFLICT; of two that find none, one meets a conflict, and tries again.
+INSERT INTO ematix_flow.targets (target)
+SELECT :target
+ WHERE {known}
+   AND NOT EXISTS (SELECT 1 FROM ematix_flow.targets AS t WHERE t.target = :target);
+
 -- name: enter_run
 INSERT INTO ematix_flow.run_history
        (run_id, pipeline_name, started_at, status, mode, target, started_by, host, pid, version, slot, parent_run_id,
@@ -85,6 +92,11 @@ UPDATE ematix_flow.run_history AS r
    SET committed_at = system.main.now()
  WHERE r.run_id = :run_id;
 
+-- name: record_steps
+-- Nobody is left without the answer to a COMMIT, and records them again.
+INSERT INTO ematix_flow.run_steps (run_id, n, kind, purpose, rows, milliseconds)
+VALUES {steps};
+
 -- name: wait_for_the_row
 SELECT TRUE;
 
@@ -94,34 +106,31 @@ SELECT r.status
  WHERE r.run_id = :run_id;
 
 -- name: record_of
+-- The declarations are read once for all that is asked of them.
 SELECT system.main.json_object(
          'generation', t.generation,
          'compare_set', t.compare_set,
          'earlier_sets', t.earlier_sets,
          'encoding_version', t.encoding_version,
          'fingerprint', t.fingerprint,
-         'keys', (SELECT system.main.arg_max(system.main.json_extract(h.declaration, '$.keys'), h.recorded_at)
-                    FROM ematix_flow.schema_history AS h
-                   WHERE h.target = :target
-                     AND system.main.json_array_length(h.declaration, '$.keys') > 0),
-         'kept_columns', (SELECT system.main.list(DISTINCT c.name)
-                            FROM (SELECT unnest(CAST(system.main.json_extract(h.declaration, '$.kept') AS VARCHAR[])) AS name
-                                    FROM ematix_flow.schema_history AS h
-                                   WHERE h.target = :target) AS c),
-         'known_columns', (SELECT system.main.list(DISTINCT c.name)
-                             FROM (SELECT unnest(system.main.json_keys(h.declaration, '$.columns')) AS name
-                                     FROM ematix_flow.schema_history AS h
-                                    WHERE h.target = :target) AS c),
-         'ttl', (SELECT system.main.arg_max(coalesce(system.main.json_extract_string(h.declaration, '$.ttl'), ''), h.recorded_at)
-                   FROM ematix_flow.schema_history AS h
-                  WHERE h.target = :target),
-         'ours', coalesce((SELECT system.main.arg_min(h.created, h.recorded_at)
-                             FROM ematix_flow.schema_history AS h
-                            WHERE h.target = q.target), false),
+         'keys', d.keys,
+         'kept_columns', d.kept_columns,
+         'known_columns', d.known_columns,
+         'ttl', d.ttl,
+         'ours', coalesce(d.ours, false),
          'instant', system.main.replace(CAST(system.main.timezone('UTC', system.main.greatest(system.main.now(), t.last_instant + INTERVAL '1 microsecond'))
                                              AS VARCHAR), ' ', 'T') || 'Z')
-  FROM (SELECT CAST(:target AS VARCHAR) AS target) AS q
-  LEFT JOIN ematix_flow.targets AS t ON t.target = q.target;
+  FROM (SELECT system.main.arg_max(h.keys, h.recorded_at) FILTER (WHERE system.main.json_array_length(h.keys) > 0) AS keys,
+               system.main.list_distinct(system.main.flatten(system.main.list(CAST(system.main.json_extract(h.declaration, '$.kept') AS VARCHAR[]))))
+                 AS kept_columns,
+               system.main.list_distinct(system.main.flatten(system.main.list(system.main.json_keys(h.declaration, '$.columns'))))
+                 AS known_columns,
+               system.main.arg_max(coalesce(system.main.json_extract_string(h.declaration, '$.ttl'), ''), h.recorded_at) AS ttl,
+               system.main.arg_min(h.created, h.recorded_at) AS ours
+          FROM (SELECT e.declaration, e.created, e.recorded_at, system.main.json_extract(e.declaration, '$.keys') AS keys
+                  FROM ematix_flow.schema_history AS e
+                 WHERE e.target = :target) AS h) AS d
+  LEFT JOIN ematix_flow.targets AS t ON t.target = :target;
 
 -- name: last_run_known
 SELECT coalesce(system.main.max(r.run_number) FILTER (WHERE r.known_at <= CAST(:known_at AS TIMESTAMPTZ)), 0)
