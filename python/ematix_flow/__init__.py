@@ -18,11 +18,11 @@ one may import those before it, and no other:
 
     _core _mypy
     show     answers notebook reports
-    ground   errors places mistakes names values secret
+    ground   errors places mistakes names values secret duckdb
     types
     declare  connections markers columns table helpers expectations transforms features strategies options records
              frames source _checked targets runnable registry pipelines decorators
-    run      frames duckdb connections progress modules transforms pour export engine features namespace
+    run      frames connections progress modules transforms pour export engine features namespace
              write partitions
     façade   errors normalize export df spark cli testing
 
@@ -31,110 +31,86 @@ one may import those before it, and no other:
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from .declare.columns import Column
-from .declare.decorators import Ematix, ematix
-from .declare.expectations import Expectation, expect
-from .declare.features import FeatureView
-from .declare.helpers import (
-    PreHelper,
-    deduplicate_by,
-    explode,
-    filter_where,
-    flatten,
-    limit,
-    rename,
-    sample_pct,
-    select,
-    with_column,
-)
-from .declare.markers import (
-    Marker,
-    Sql,
-    cast,
-    clamp,
-    collapse_whitespace,
-    column,
-    date_trunc,
-    default,
-    derive,
-    email_normalize,
-    empty_to_null,
-    hash,
-    lower,
-    map_values,
-    mask,
-    natural_key,
-    normalize_unicode,
-    nullif,
-    parse_bool,
-    parse_date,
-    parse_int,
-    parse_json,
-    parse_numeric,
-    parse_timestamp,
-    phone_normalize,
-    pk,
-    regex_replace,
-    replace,
-    round,
-    sql,
-    title,
-    to_ascii,
-    to_timezone,
-    trim,
-    truncate,
-    unique,
-    upper,
-    whitespace_to_null,
-)
-from .declare.pipelines import Pipeline, PipelineFunction
-from .declare.registry import Pipelines
-from .declare.source import Source
-from .declare.strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
-from .declare.table import ManagedTable
-from .declare.transforms import TransformRef
-from .ground.errors import (
-    ConnectError,
-    DataError,
-    DriftError,
-    FlowError,
-    LockedError,
-    SourceError,
-    SpecError,
-    TargetError,
-)
-from .run.connections import Connection, connect
-from .run.namespace import PipelineNamespace, pipeline
-from .show.answers import ErrorInfo
-from .types import (
-    JSON,
-    JSONB,
-    UUID,
-    Array,
-    BigInt,
-    Boolean,
-    Bytes,
-    ColumnType,
-    Date,
-    Double,
-    Enum,
-    Float,
-    Integer,
-    Interval,
-    Numeric,
-    PgType,
-    SmallInt,
-    String,
-    Text,
-    Time,
-    Timestamp,
-    TimestampTZ,
-)
 
 if TYPE_CHECKING:
     from ._core import RecordBatches
+    from .declare.columns import Column
+    from .declare.decorators import Ematix, ematix
+    from .declare.expectations import Expectation, expect
+    from .declare.features import FeatureView
+    from .declare.helpers import (
+        PreHelper,
+        deduplicate_by,
+        explode,
+        filter_where,
+        flatten,
+        limit,
+        rename,
+        sample_pct,
+        select,
+        with_column,
+    )
+    from .declare.markers import (
+        Marker,
+        Sql,
+        cast,
+        clamp,
+        collapse_whitespace,
+        column,
+        date_trunc,
+        default,
+        derive,
+        email_normalize,
+        empty_to_null,
+        hash,
+        lower,
+        map_values,
+        mask,
+        natural_key,
+        normalize_unicode,
+        nullif,
+        parse_bool,
+        parse_date,
+        parse_int,
+        parse_json,
+        parse_numeric,
+        parse_timestamp,
+        phone_normalize,
+        pk,
+        regex_replace,
+        replace,
+        round,
+        sql,
+        title,
+        to_ascii,
+        to_timezone,
+        trim,
+        truncate,
+        unique,
+        upper,
+        whitespace_to_null,
+    )
+    from .declare.pipelines import Pipeline, PipelineFunction
+    from .declare.registry import Pipelines
+    from .declare.source import Source
+    from .declare.strategies import SCD2, AppendOnly, MergeUpsert, Strategy, TruncateReplace
+    from .declare.table import ManagedTable
+    from .declare.transforms import TransformRef
+    from .ground.errors import (
+        ConnectError,
+        DataError,
+        DriftError,
+        FlowError,
+        LockedError,
+        SourceError,
+        SpecError,
+        TargetError,
+    )
+    from .run.connections import Connection, connect
+    from .run.namespace import PipelineNamespace, pipeline
+    from .show.answers import ErrorInfo
     from .show.reports import (
         CheckReport,
         KeyHistory,
@@ -144,6 +120,30 @@ if TYPE_CHECKING:
         Step,
         TransformReport,
         ValidationReport,
+    )
+    from .types import (
+        JSON,
+        JSONB,
+        UUID,
+        Array,
+        BigInt,
+        Boolean,
+        Bytes,
+        ColumnType,
+        Date,
+        Double,
+        Enum,
+        Float,
+        Integer,
+        Interval,
+        Numeric,
+        PgType,
+        SmallInt,
+        String,
+        Text,
+        Time,
+        Timestamp,
+        TimestampTZ,
     )
 
     __version__: str
@@ -261,24 +261,55 @@ __all__ = [
     "with_column",
 ]
 
-_REPORTS = frozenset(
-    ["CheckReport", "KeyHistory", "Plan", "RunHistory", "RunReport", "Step", "TransformReport", "ValidationReport"]
-)
+# In which module each is.
+_NAMES = {
+    "_core": "RecordBatches __version__",
+    "declare.columns": "Column",
+    "declare.decorators": "Ematix ematix",
+    "declare.expectations": "Expectation expect",
+    "declare.features": "FeatureView",
+    "declare.helpers": (
+        "PreHelper deduplicate_by explode filter_where flatten limit rename sample_pct select with_column"
+    ),
+    "declare.markers": (
+        "Marker Sql cast clamp collapse_whitespace column date_trunc default derive email_normalize empty_to_null "
+        "hash lower map_values mask natural_key normalize_unicode nullif parse_bool parse_date parse_int parse_json "
+        "parse_numeric parse_timestamp phone_normalize pk regex_replace replace round sql title to_ascii to_timezone "
+        "trim truncate unique upper whitespace_to_null"
+    ),
+    "declare.pipelines": "Pipeline PipelineFunction",
+    "declare.registry": "Pipelines",
+    "declare.source": "Source",
+    "declare.strategies": "SCD2 AppendOnly MergeUpsert Strategy TruncateReplace",
+    "declare.table": "ManagedTable",
+    "declare.transforms": "TransformRef",
+    "ground.errors": "ConnectError DataError DriftError FlowError LockedError SourceError SpecError TargetError",
+    "run.connections": "Connection connect",
+    "run.namespace": "PipelineNamespace pipeline",
+    "show.answers": "ErrorInfo",
+    "show.reports": "CheckReport KeyHistory Plan RunHistory RunReport Step TransformReport ValidationReport",
+    "types": (
+        "JSON JSONB UUID Array BigInt Boolean Bytes ColumnType Date Double Enum Float Integer Interval Numeric PgType "
+        "SmallInt String Text Time Timestamp TimestampTZ"
+    ),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+# These need nothing of the others, and the others nothing of them.
+_APART = ("_core", "show.reports")
 
 
-# What a declaration does not need is imported at its first use: the native module, and the reports.
+# What is not used is not imported: `flow` begins here, too.
 def __getattr__(name: str) -> Any:
-    if name in ("RecordBatches", "__version__"):
-        from . import _core
-
-        found: Any = getattr(_core, name)
-    elif name in _REPORTS:
-        from .show import reports
-
-        found = getattr(reports, name)
-    else:
+    module = _MODULES.get(name)
+    if module is None and name != "types":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found
+    if module not in _APART:
+        # Whoever declares may run what is declared.
+        import_module(".run", __name__)
+    found = import_module(f".{module}" if module else ".types", __name__)
+    if module:
+        found = getattr(found, name)
+        globals()[name] = found
     return found
 
 

@@ -165,7 +165,7 @@ def test_no_bar_of_progress_is_written_among_answers(tmp_path: Path) -> None:
     """DuckDB shows one on standard output where it takes a person to be there, as in `python -c` and notebooks."""
     code = """
 import duckdb
-from ematix_flow.run.duckdb import Connection
+from ematix_flow.ground.duckdb import Connection
 
 said = dict(name="x", file="w.duckdb", handed=False, read_only=False, memory_limit=None, threads=None)
 opened = Connection(**said, temp_directory=None, storage_version=None)

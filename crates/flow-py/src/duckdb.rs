@@ -25,7 +25,7 @@ impl Library for PythonModule {
     fn open(&self, opening: &Opening) -> Result<Arc<dyn Connection>, Fault> {
         let _call = UnderWay::begin();
         Python::attach(|py| {
-            let module = py.import("ematix_flow.run.duckdb")?;
+            let module = py.import("ematix_flow.ground.duckdb")?;
             let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
             // `driver` is for programs that load the library by themselves.
             let said = PyDict::new(py);

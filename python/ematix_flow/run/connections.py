@@ -396,7 +396,7 @@ def connect(
 
 
 def _handed_over(connection: Any, has_options: bool) -> Connection:
-    from .duckdb import hand_over
+    from ..ground.duckdb import hand_over
 
     if has_options:
         raise SpecError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -68,6 +69,30 @@ def interpreter(*words: str, **variables: str) -> subprocess.CompletedProcess[st
         check=True,
         env=environment,
     )
+
+
+def test_the_start_of_flow_imports_no_declaration() -> None:
+    code = "import sys, ematix_flow.cli; print(*sys.modules)"
+    loaded = interpreter("-S", "-c", code).stdout.split()
+    assert [name for name in loaded if name.startswith(("ematix_flow.declare", "ematix_flow.run"))] == []
+
+
+def test_every_public_name_is_there_whichever_is_used_first_and_its_module_is_the_one_that_checkers_read() -> None:
+    tree = ast.parse((ROOT / "python" / "ematix_flow" / "__init__.py").read_text(encoding="utf-8"))
+    declared = next(node for node in tree.body if isinstance(node, ast.If)).body
+    read = {
+        (alias.name, f"ematix_flow.{node.module}")
+        for node in declared
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    code = "import ematix_flow as e; print(*(f'{n} ematix_flow.{m}' for n, m in e._MODULES.items()), sep='\\n')"
+    found = {(name, module) for name, module in map(str.split, interpreter("-c", code).stdout.splitlines())}
+    assert found - {("__version__", "ematix_flow._core")} == read
+    every = interpreter("-c", "import ematix_flow as e; print(*e.__all__); assert set(e.__all__) <= set(dir(e))")
+    assert set(every.stdout.split()) == {name for name, _ in found}
+    for first in ("BigInt", "Source", "pipeline", "types", "__version__"):
+        interpreter("-c", f"from ematix_flow import {first}; from ematix_flow import *; ManagedTable, sql, RunReport")
 
 
 @pytest.mark.parametrize(

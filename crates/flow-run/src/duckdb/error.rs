@@ -8,7 +8,7 @@ use ematix_flow_core::plan::Blame;
 /// The fact of an error that names the class of the library's words.
 const CLASS: &str = "class";
 
-/// The class of the words of `python/ematix_flow/run/duckdb.py` about a file that is open as another database, too.
+/// The class of the words of `python/ematix_flow/ground/duckdb.py` about a file that is open as another database, too.
 const SECOND_DATABASE: &str = "Second Database Error";
 
 /// The error of a statement.

@@ -1,7 +1,8 @@
 """DuckDB through the module that the user has: files that it has open in this process are opened once more, not twice.
 
-Called by the native half, and by `connect` for a connection that is handed over. The module is imported when the first
-file is opened.
+Called by the native half, and by `connect` for a connection that is handed over. When the first file is opened, of the
+module its native half is imported, which has all that statements need in a third of the time; the rest comes with the
+first rows that pass as Arrow.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import struct
 import sys
 import threading
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from duckdb import DuckDBPyConnection
 
 OLDEST = (1, 4)
@@ -39,11 +43,7 @@ class Connection:
         temp_directory: str | None,
         storage_version: str | None,
     ) -> None:
-        import duckdb
-
-        version = tuple(int(part) for part in duckdb.__version__.split(".")[:2])
-        if version < OLDEST:
-            raise ImportError(f"the module duckdb is {duckdb.__version__}, older than {OLDEST[0]}.{OLDEST[1]}")
+        library()
         said = {"memory_limit": memory_limit, "threads": threads, "temp_directory": temp_directory}
         settings: Settings = {setting: str(value) for setting, value in said.items() if value is not None}
         self._connection: DuckDBPyConnection
@@ -55,19 +55,17 @@ class Connection:
             if storage_version is not None and not read_only:
                 _make_file(file, storage_version)
             self._connection = opened_alone(file, read_only, settings)
-        # As a setting of connect() it fails: the extension that knows zones is loaded afterwards.
-        self._connection.execute("SET TimeZone = 'UTC'")
-        # It writes to where answers go: from `python -c` and in notebooks, where it is on unless told.
-        self._connection.execute("SET enable_progress_bar = false")
-        # Else a UUID leaves as text.
-        self._connection.execute("SET arrow_lossless_conversion = true")
+        # The zone as a setting of connect() fails: the extension that knows zones is loaded afterwards. The bar writes to
+        # where answers go: from `python -c` and in notebooks, where it is on unless told. Without the last a UUID leaves
+        # as text.
+        self._connection.execute(
+            "SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET arrow_lossless_conversion = true"
+        )
 
     def run(self, sql: str) -> list[Answer]:
         """Runs statements one after another; of each its columns, its rows as texts, and how many rows it touched."""
-        import duckdb
-
         answers: list[Answer] = []
-        for statement in duckdb.extract_statements(sql):
+        for statement in self._connection.extract_statements(sql):
             cursor = self._connection.execute(statement)
             names = [column[0] for column in cursor.description or []]
             rows = cursor.fetchall()
@@ -80,10 +78,12 @@ class Connection:
 
     def query(self, sql: str) -> Any:
         """The rows of a query: an object with `__arrow_c_stream__`, of which they are read as they come."""
+        whole_module()
         return self._connection.sql(sql)
 
     def append(self, table: str, _ematix_rows: Any) -> int:
         """Takes the rows of a capsule of a stream into a table, which has their columns in their order; how many."""
+        whole_module()
         # The library looks the name of the parameter up.
         taken = self._connection.execute(f"INSERT INTO {table} SELECT * FROM _ematix_rows").fetchone()
         return taken[0] if taken else 0
@@ -95,6 +95,28 @@ class Connection:
     def close(self) -> None:
         """Rolls back what is open."""
         self._connection.close()
+
+
+def library() -> ModuleType:
+    """The native half of the module, of a version that is new enough.
+
+    Raises:
+        ImportError: There is no module, or it is too old.
+    """
+    try:
+        native = import_module("_duckdb")
+    except ModuleNotFoundError:
+        # Before 1.4 it had another name.
+        native = import_module("duckdb")
+    version = tuple(int(part) for part in native.__version__.split(".")[:2])
+    if version < OLDEST:
+        raise ImportError(f"the module duckdb is {native.__version__}, older than {OLDEST[0]}.{OLDEST[1]}")
+    return native
+
+
+def whole_module() -> None:
+    """Imports all of the module, which the native half would do itself in the middle of a statement."""
+    import_module("duckdb")
 
 
 def hand_over(connection: DuckDBPyConnection) -> str:
@@ -124,11 +146,9 @@ def _of_users(name: str) -> DuckDBPyConnection:
 
 
 def _in_memory(name: str, settings: Settings) -> DuckDBPyConnection:
-    import duckdb
-
     with _lock:
         if name not in _memories:
-            _memories[name] = settings, duckdb.connect(config=dict(settings))
+            _memories[name] = settings, library().connect(config=dict(settings))
         first, connection = _memories[name]
     if first != settings:
         raise FileError("Connection Error: it is open in memory with a different configuration")
@@ -137,9 +157,7 @@ def _in_memory(name: str, settings: Settings) -> DuckDBPyConnection:
 
 def _make_file(file: str, version: str) -> None:
     """Makes an empty file of an older version. As a setting of connect() every later connection would have to say it."""
-    import duckdb
-
-    with _lock, duckdb.connect() as connection:
+    with _lock, library().connect() as connection:
         if not os.path.exists(file):
             path, version = (text.replace("'", "''") for text in (file, version))
             connection.execute(f"ATTACH '{path}' AS made (STORAGE_VERSION '{version}')")
@@ -148,11 +166,9 @@ def _make_file(file: str, version: str) -> None:
 
 def opened_alone(file: str, read_only: bool, settings: Settings) -> DuckDBPyConnection:
     """Opens a file; another database object of this process that is just being closed is waited for."""
-    import duckdb
-
     attempts = 40
     while True:
-        connection = duckdb.connect(file, read_only=read_only, config=dict(settings))
+        connection: DuckDBPyConnection = library().connect(file, read_only=read_only, config=dict(settings))
         try:
             if sys.platform == "linux":
                 refuse_a_second_database(file)
