@@ -283,7 +283,8 @@ def test_what_is_not_there_yet_is_refused_with_the_reason(python: Interpreter, s
 
 
 def test_without_the_module_the_remedy_is_named(python: Interpreter) -> None:
-    (python.directory / "duckdb.py").write_text("raise ModuleNotFoundError(\"No module named 'duckdb'\")\n")
+    for name in ("duckdb", "_duckdb"):
+        (python.directory / f"{name}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{name}'\")\n")
     done = python.flow("connections", "check", "warehouse", expect=2)
     assert "No module named 'duckdb'" in done.stdout + done.stderr
     assert 'pip install "ematix-flow[duckdb]"' in done.stdout + done.stderr
