@@ -22,7 +22,7 @@ one may import those before it, and no other:
     types
     declare  connections markers columns table helpers expectations transforms features strategies options records
              frames source _checked targets runnable registry pipelines decorators
-    run      frames connections progress modules transforms pour export engine features namespace
+    run      frames connections progress modules declared transforms pour export engine features namespace
              write partitions
     façade   errors normalize export df spark cli testing
 

@@ -29,11 +29,12 @@ def main() -> int:
     if modules:
         # Only where Python declares something.
         from .run import export
+        from .run.declared import registry_for_flow
         from .run.modules import load_sound, seldom_collected, told
 
         with seldom_collected():
             pipelines, failed = load_sound(modules)
-            registry = export.registry_of(pipelines, [told(error) for error in failed])
+            registry = "\n".join(registry_for_flow(pipelines, [told(error) for error in failed]))
         call = export.answerer(pipelines)
     # The command line handles Ctrl-C itself; Python's handler would turn exit code 130 into 1.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

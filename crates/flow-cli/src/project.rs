@@ -11,7 +11,7 @@ use crate::workspace::{DEFAULT_CONFIG, Workspace};
 use ematix_flow_core::connections;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
 use ematix_flow_core::declare::for_each::{Question, may_mean, name_glob};
-use ematix_flow_core::declare::registry::{read_registry, read_sound_registry};
+use ematix_flow_core::declare::registry::Declarations;
 use ematix_flow_core::declare::variables::Chosen;
 use ematix_flow_core::declare::{
     PipelineOptions, PipelineSpec, ProjectSpec, add_sound, keep_sound, toml_file,
@@ -100,11 +100,15 @@ fn declared_by(
     modules: &[String],
     sound: bool,
 ) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
-    let registry = python.registry(modules).map_err(|error| vec![error])?;
-    match sound {
-        true => read_sound_registry(&registry, &ProcessEnvironment),
-        false => Ok((read_registry(&registry, &ProcessEnvironment)?, Vec::new())),
-    }
+    let mut declared = Declarations::default();
+    let ended = python.registry(modules, &mut declared).map_err(|error| vec![error])?;
+    let read = match sound {
+        true => declared.sound_project(&ProcessEnvironment),
+        false => declared.project(&ProcessEnvironment).map(|project| (project, Vec::new())),
+    };
+    // Who has said everything ends while it is judged.
+    ended().map_err(|error| vec![error])?;
+    read
 }
 
 impl Session {

@@ -9,7 +9,7 @@ use crate::workspace::DEFAULT_CONFIG;
 use child::{Process, Whom};
 use ematix_flow_arrow::BatchSource;
 use ematix_flow_core::declare::environment::ProcessEnvironment;
-use ematix_flow_core::declare::registry::{Answer, ToldError, read_answer, read_metrics};
+use ematix_flow_core::declare::registry::{Answer, Declarations, ToldError, read_answer, read_metrics};
 use ematix_flow_core::declare::toml_file;
 use ematix_flow_core::declare::variables::Chosen;
 use ematix_flow_core::error::{ErrorCode, FlowError};
@@ -23,13 +23,16 @@ use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Says whether who has told everything has ended well.
+pub type Ended = Box<dyn FnOnce() -> Result<(), FlowError>>;
+
 /// Whoever knows Python's pipelines.
 pub trait Python: Callables {
-    /// The registry of some modules as JSON.
+    /// Adds what some modules declare.
     ///
     /// # Errors
-    /// `import_failed`.
-    fn registry(&self, modules: &[String]) -> Result<String, FlowError>;
+    /// `import_failed`, and what [`Ended`] says.
+    fn registry(&self, modules: &[String], declared: &mut Declarations) -> Result<Ended, FlowError>;
     /// Itself, as who calls functions.
     fn callables(self: Arc<Self>) -> Arc<dyn Callables>;
 }
@@ -153,10 +156,21 @@ impl Callables for ChildPython {
 }
 
 impl Python for ChildPython {
-    fn registry(&self, modules: &[String]) -> Result<String, FlowError> {
+    fn registry(&self, modules: &[String], declared: &mut Declarations) -> Result<Ended, FlowError> {
         let mut arguments = vec!["registry"];
         arguments.extend(modules.iter().map(String::as_str));
-        self.answer(&arguments, "", None)
+        let (process, mut output) = self.ask(&arguments, "", None)?;
+        loop {
+            let line = process.line(&mut output)?;
+            if line.is_empty() {
+                return Ok(Box::new(move || process.ended("")));
+            }
+            // Each part is read while Python writes the next.
+            if let Err(error) = declared.add(&line) {
+                process.answer(line, output)?;
+                return Err(error);
+            }
+        }
     }
 
     fn callables(self: Arc<Self>) -> Arc<dyn Callables> {

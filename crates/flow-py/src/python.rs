@@ -2,8 +2,8 @@
 
 use crate::handed::{Handed, Hears, Raised};
 use ematix_flow_arrow::BatchSource;
-use ematix_flow_cli::python::{error_of, raised};
-use ematix_flow_core::declare::registry::{Answer, read_answer, read_metrics};
+use ematix_flow_cli::python::{Ended, error_of, raised};
+use ematix_flow_core::declare::registry::{Answer, Declarations, read_answer, read_metrics};
 use ematix_flow_core::error::{ErrorCode, FlowError};
 use ematix_flow_run::execute::callables::{Callables, GivenConnection, Interrupt};
 use pyo3::prelude::*;
@@ -168,8 +168,9 @@ impl Callables for InProcess {
 }
 
 impl ematix_flow_cli::python::Python for InProcess {
-    fn registry(&self, _modules: &[String]) -> Result<String, FlowError> {
-        Ok(self.registry.clone())
+    fn registry(&self, _modules: &[String], declared: &mut Declarations) -> Result<Ended, FlowError> {
+        declared.add(&self.registry)?;
+        Ok(Box::new(|| Ok(())))
     }
 
     fn callables(self: Arc<Self>) -> Arc<dyn Callables> {

@@ -157,7 +157,9 @@ class Column(Generic[T]):
 
     def export(self) -> str | dict[str, Any]:
         """The column as pipelines.toml has it: `"text?"`, or a table."""
-        spelled = self.type.toml + ("?" if self.nullable else "")
+        spelled = f"{self.type.toml}?" if self.nullable else self.type.toml
+        if self.default is None and not self.unique and not self.normalize:
+            return spelled
         said: dict[str, Any] = {"type": spelled}
         if isinstance(self.default, Sql):
             said["default"] = {"sql": self.default.text}
@@ -167,7 +169,7 @@ class Column(Generic[T]):
             said["unique"] = True
         if self.normalize:
             said["normalize"] = [marker.export() for marker in self.normalize]
-        return spelled if len(said) == 1 else said
+        return said
 
     def __repr__(self) -> str:
         said = [repr(self.type)]
@@ -191,6 +193,9 @@ def _default_value(value: Any) -> Any:
 
 def columns_of(cls: type) -> dict[str, Column[Any]]:
     """Columns by their attributes: those of base classes first, as fields of a dataclass are."""
+    found = _known_columns(cls)
+    if found is not None:
+        return found
     hints = _hints(cls)
     columns: dict[str, Column[Any]] = {}
     for base in reversed(cls.__mro__[:-1]):
@@ -198,7 +203,7 @@ def columns_of(cls: type) -> dict[str, Column[Any]]:
             hint = hints.get(name)
             known = _read.get((id(hint), name))
             if known is not None and name not in base.__dict__:
-                columns[name] = _copy(known[1])
+                columns[name] = known[1]
                 continue
             if name.startswith("__") or get_origin(hint) is ClassVar or hint is ClassVar:
                 continue
@@ -221,7 +226,7 @@ def columns_of(cls: type) -> dict[str, Column[Any]]:
 
 
 # Columns by the annotation and the name that say them, each with the annotation, whose id would be another's else. Tables
-# of one project are alike.
+# of one project are alike: they have them in common, and nobody changes a column once it is read.
 _read: dict[tuple[int, str], tuple[Any, Column[Any]]] = {}
 # What a column type is: a class, or an instance of it.
 _TYPES = (type(ColumnType), ColumnType)
@@ -232,17 +237,21 @@ _MOST_READ = 4096
 def _keep(hint: Any, name: str, column: Column[Any]) -> None:
     if len(_read) == _MOST_READ:
         _read.clear()
-    _read[id(hint), name] = (hint, _copy(column))
+    _read[id(hint), name] = (hint, column)
 
 
-def _copy(column: Column[Any]) -> Column[Any]:
-    # One after the other, which takes less memory than all at once: an object whose `__dict__` was asked for has one.
-    found: Column[Any] = Column.__new__(Column)
-    found.name, found.type = column.name, column.type
-    found.primary_key, found.natural_key = column.primary_key, column.natural_key
-    found.nullable, found.unique = column.nullable, column.unique
-    found.default, found.normalize = column.default, column.normalize
-    return found
+def _known_columns(cls: type) -> dict[str, Column[Any]] | None:
+    """The columns of a class that inherits none and says none that was not read before: most of many."""
+    if cls.__bases__ != (object,):
+        return None
+    own = cls.__dict__
+    columns: dict[str, Column[Any]] = {}
+    for name, hint in _own_annotations(cls).items():
+        known = _read.get((id(hint), name))
+        if known is None or name in own:
+            return None
+        columns[name] = known[1]
+    return None if any(isinstance(value, Column) for value in own.values()) else columns
 
 
 def _own_annotations(cls: type) -> Mapping[str, Any]:

@@ -236,12 +236,12 @@ def lower(where: str, mode: object, given: Mapping[str, Any], *, needs_mode: boo
     if strategy is not None:
         mode = _merge_strategy(where, mode, strategy, said)
     if mode is None and not needs_mode:
-        return {name: _value(f"{where}: {name}", name, value) for name, value in said.items()}
+        return {name: _value(where, name, value) for name, value in said.items()}
     found = check_mode(where, mode)
     lowered: dict[str, Any] = {"mode": found}
     for name, value in said.items():
-        lowered[name] = _value(f"{where}: {name}", name, value)
-        _check_fits(where, found, name, lowered[name])
+        lowered[name] = value = _value(where, name, value)
+        _check_fits(where, found, name, value)
     _check_together(where, lowered)
     return lowered
 
@@ -287,9 +287,9 @@ def _merge_strategy(where: str, mode: object, strategy: object, said: dict[str, 
 
 
 def _check_fits(where: str, mode: str, name: str, value: Any) -> None:
-    option = table().get(name, {})
-    modes = option.get("modes") or []
-    if modes and mode not in modes and value != option.get("default"):
+    option = table().get(name)
+    modes = None if option is None else option.get("modes")
+    if option is not None and modes and mode not in modes and value != option.get("default"):
         raise SpecError(
             f"{where}: {name} has no meaning in mode {mode}",
             code="option_not_for_mode",
@@ -298,18 +298,18 @@ def _check_fits(where: str, mode: str, name: str, value: Any) -> None:
         )
 
 
-_EXCLUDING = {
-    ("schedule", "every"): "a pipeline has one schedule: leave one of them out",
-    ("incremental_column", "handle_deletes"): "deletes show only in a full reading: leave one of them out",
-}
+_EXCLUDING = (
+    ("schedule", "every", "a pipeline has one schedule: leave one of them out"),
+    ("incremental_column", "handle_deletes", "deletes show only in a full reading: leave one of them out"),
+)
 
 
 def _check_together(where: str, said: Mapping[str, Any]) -> None:
     deletes = said.get("handle_deletes", "ignore")
-    for (one, other), hint in _EXCLUDING.items():
+    for one, other, hint in _EXCLUDING:
         if one in said and other in said and not (other == "handle_deletes" and deletes == "ignore"):
             raise SpecError(f"{where}: {one} and {other} exclude each other", code="conflicting_options", hint=hint)
-    if said["mode"] == "scd2" and deletes == "hard":
+    if deletes == "hard" and said["mode"] == "scd2":
         raise SpecError(
             f'{where}: handle_deletes="hard" would delete history',
             code="conflicting_options",
@@ -317,7 +317,13 @@ def _check_together(where: str, said: Mapping[str, Any]) -> None:
         )
 
 
+_OF_A_KIND = DURATIONS | NAMES | {"lookback", "transforms_pre", "expect", "transforms_post", "notify"}
+
+
 def _value(where: str, name: str, value: Any) -> Any:
+    if name not in _OF_A_KIND and isinstance(value, str):
+        return value
+    where = f"{where}: {name}"
     if name in DURATIONS:
         return duration(value, where)
     if name == "lookback":

@@ -80,12 +80,12 @@ class Pipeline(Runnable):
         mode: Any,
         given: Mapping[str, Any],
     ) -> None:
-        self.place = here()
+        self.place = here(2)
         self.name = _name(name)
         where = f"pipeline {self.name}"
         found = as_source(source, where)
         self._describe_load(where, found.export(), target, connection, mode, given)
-        self._connections |= found.connections()
+        found.add_connections(self._connections)
         # A frame lives as long as what loads it.
         self._source = found
 

@@ -37,13 +37,14 @@ def declare_pipeline(pipeline: Runnable) -> None:
     known = pipelines.get(pipeline.name)
     if known is not None:
         _refuse_duplicate("pipeline", pipeline.name, known.place, pipeline.place, "give one of them name=…")
-    tables = [(table.key, table) for table in pipeline.tables()]
-    for key, table in tables:
-        _refuse_other_table(pipeline, key, table)
+    tables = pipeline.tables()
+    for table in tables:
+        if others := _tables.get(table.key):
+            _refuse_other_table(pipeline, table, others)
     for table in known.tables() if known is not None else ():
         _tables[table.key].pop(pipeline.name, None)
-    for key, table in tables:
-        _tables.setdefault(key, {})[pipeline.name] = table
+    for table in tables:
+        _tables.setdefault(table.key, {})[pipeline.name] = table
     pipelines[pipeline.name] = pipeline
 
 
@@ -141,9 +142,9 @@ def check_tables(found: Mapping[str, Table], table: Table) -> None:
     )
 
 
-def _refuse_other_table(pipeline: Runnable, key: str, table: Table) -> None:
+def _refuse_other_table(pipeline: Runnable, table: Table, others: dict[str, Table]) -> None:
     """Holds a declaration to the last one of its table; that one was held to those before it."""
-    for name, known in reversed(_tables.get(key, {}).items()):
+    for name, known in reversed(others.items()):
         # One that this pipeline had before is being replaced.
         if name != pipeline.name:
             check_tables({known.key: known}, table)

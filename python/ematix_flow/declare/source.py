@@ -21,13 +21,11 @@ class Source:
     Source.postgres_table('crm', 'app.customers')
     """
 
-    def __init__(
-        self, connection: str | None, said: Mapping[str, Any], kind: str, members: Sequence[Source] = ()
-    ) -> None:
+    def __init__(self, connection: str | None, said: dict[str, Any], kind: str, members: Sequence[Source] = ()) -> None:
         self.connection = connection
-        self._said = dict(said)
+        self._said = said
         self._kind = kind
-        self._union = list(members)
+        self._union = members
         self.frame: HeldFrame | None = None
 
     @staticmethod
@@ -210,13 +208,20 @@ class Source:
 
     def export(self) -> dict[str, Any]:
         """The source as pipelines.toml has it."""
-        said: dict[str, Any] = {} if self.connection is None else {"connection": self.connection}
-        return said | self._said
+        return {**self._said} if self.connection is None else {"connection": self.connection, **self._said}
 
     def connections(self) -> set[str]:
         """The names of the connections that it reads."""
-        found = {self.connection} if self.connection else set()
-        return found.union(*(member.connections() for member in self._union))
+        found: set[str] = set()
+        self.add_connections(found)
+        return found
+
+    def add_connections(self, found: set[str]) -> None:
+        """Adds the names of the connections that it reads."""
+        if self.connection:
+            found.add(self.connection)
+        for member in self._union:
+            member.add_connections(found)
 
     def _members(self) -> Sequence[Source]:
         """The sources that it consists of: a union's, else itself."""

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..ground import places
@@ -25,11 +24,13 @@ from .markers import check_chain
 class Table:
     """What a class declares. `columns` goes by the attribute; a column knows its own name in the database."""
 
+    __slots__ = ("_qualified", "class_name", "columns", "description", "feature", "name", "place", "schema")
+
     def __init__(
         self,
         schema: str,
         name: str,
-        columns: Mapping[str, Column[Any]],
+        columns: dict[str, Column[Any]],
         *,
         description: str | None,
         place: places.Place,
@@ -37,19 +38,21 @@ class Table:
     ) -> None:
         self.schema = schema
         self.name = name
-        self.columns = dict(columns)
+        self.columns = columns
         self.description = description
         self.place = place
         self.class_name = class_name
         # What makes it a feature view; its table has the version behind the name then.
         self.feature: dict[str, Any] | None = None
+        self._qualified = qualified(schema, name)
 
     @property
     def key(self) -> str:
         """The name of the table, under which the registry has it: `schema.name`, of a feature view
         `schema.name_version`."""
-        version = "" if self.feature is None else f"_{self.feature['feature_version']}"
-        return qualified(self.schema, self.name + version)
+        if self.feature is None:
+            return self._qualified
+        return qualified(self.schema, f"{self.name}_{self.feature['feature_version']}")
 
     @property
     def column_names(self) -> list[str]:
@@ -71,12 +74,14 @@ class Table:
         said: dict[str, Any] = {"schema": self.schema, "name": self.name}
         if self.description:
             said["description"] = self.description
-        if self.primary_key:
-            said["primary_key"] = self.primary_key
-        if self.natural_key:
-            said["natural_key"] = self.natural_key
+        if primary_key := self.primary_key:
+            said["primary_key"] = primary_key
+        if natural_key := self.natural_key:
+            said["natural_key"] = natural_key
         said["columns"] = {column.name: column.export() for column in self.columns.values()}
-        return said | (self.feature or {})
+        if self.feature is not None:
+            said |= self.feature
+        return said
 
     def __repr__(self) -> str:
         columns = (
@@ -129,21 +134,22 @@ def declare(cls: type, schema: str, name: str) -> Table:
         )
     seen: dict[str, str] = {}
     for attribute, column in columns.items():
-        if column.name in seen:
+        first = seen.setdefault(column.name, attribute)
+        if first != attribute:
             raise SpecError(
-                f"{cls.__qualname__}: `{seen[column.name]}` and `{attribute}` are both the column `{column.name}`",
+                f"{cls.__qualname__}: `{first}` and `{attribute}` are both the column `{column.name}`",
                 code="duplicate_name",
                 hint="give one of them another name",
             )
-        seen[column.name] = attribute
         if column.normalize:
             check_chain(list(column.normalize), column.type, f"{cls.__qualname__}.{attribute}")
     described = _first_paragraph(cls.__dict__.get("__doc__"))
-    table = Table(schema, name, columns, description=described, place=places.here(), class_name=cls.__qualname__)
+    table = Table(schema, name, columns, description=described, place=places.here(2), class_name=cls.__qualname__)
     cls.__ematix_table__ = table  # type: ignore[attr-defined]
+    inherits, own = cls.__bases__ != (object,), cls.__dict__
     for attribute, column in columns.items():
-        # `Dim.email.sql` works on a class of annotations as it does on a type.
-        if not isinstance(getattr(cls, attribute, None), Column):
+        # `Dim.email.sql` works on a class of annotations as it does on a type. What is not there takes long to say so.
+        if not isinstance(getattr(cls, attribute, None) if inherits else own.get(attribute), Column):
             setattr(cls, attribute, column.type)
     return table
 
@@ -159,7 +165,7 @@ _FOREIGN = {
 
 
 def _refuse_foreign(cls: type) -> None:
-    if type(cls) is type and cls.__bases__ == (object,) and _FOREIGN.keys().isdisjoint(cls.__dict__.keys()):
+    if type(cls) is type and cls.__bases__ == (object,) and _FOREIGN.keys().isdisjoint(cls.__dict__):
         # Most are: a class that has nothing but what it says.
         return
     kind = next((kind for attribute, kind in _FOREIGN.items() if hasattr(cls, attribute)), None)
@@ -174,4 +180,4 @@ def _refuse_foreign(cls: type) -> None:
 
 
 def _first_paragraph(text: str | None) -> str | None:
-    return " ".join((text or "").strip().split("\n\n")[0].split()) or None
+    return (" ".join(text.strip().split("\n\n")[0].split()) or None) if text else None

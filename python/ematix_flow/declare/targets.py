@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     """A declared class, or a qualified name whose columns are read from the database."""
 
 
+_SAID = frozenset(COLUMNS)
+
+
 class Target:
     """What a pipeline writes to: the name that the registry refers to, and the declaration if there is one."""
+
+    __slots__ = ("name", "table")
 
     def __init__(self, name: str, table: Declared | None) -> None:
         self.name = name
@@ -60,12 +65,15 @@ def check_columns(where: str, target: Target, said: Mapping[str, Any]) -> None:
     """
     if target.table is None:
         return
-    if said["mode"] in ("merge", "scd2") and not target.keys(said):
+    keys = target.keys(said)
+    if said["mode"] in ("merge", "scd2") and not keys:
         raise SpecError(
             f"{where}: mode {said['mode']} needs keys, and {target.table.class_name} declares none",
             code="missing_keys",
             hint='say keys=["customer_id"], or mark the column: Annotated[BigInt, pk()] or natural_key()',
         )
+    if _SAID.isdisjoint(said):
+        return
     known = target.table.column_names
     for option in COLUMNS:
         for name in said.get(option, ()):
@@ -76,7 +84,7 @@ def check_columns(where: str, target: Target, said: Mapping[str, Any]) -> None:
                     hint=did_you_mean(name, known, f"its columns are {', '.join(known)}"),
                     context={"column": name, "table": target.name},
                 )
-    both = [name for name in target.keys(said) if name in said.get("overwrite_columns", ())]
+    both = [name for name in keys if name in said.get("overwrite_columns", ())]
     both += [name for name in said.get("compare_columns", ()) if name in said.get("overwrite_columns", ())]
     if both:
         raise SpecError(

@@ -28,7 +28,7 @@ class Place(NamedTuple):
 def caller() -> FrameType | None:
     """The nearest frame that is not of this package."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_of_the_package(frame.f_globals.get("__name__", "")):
+    while frame is not None and _is_ours(frame):
         frame = frame.f_back
     return frame
 
@@ -46,21 +46,60 @@ def _is_of_the_package(module: object) -> bool:
     return name == _PACKAGE or name.startswith(f"{_PACKAGE}.")
 
 
-def here() -> Place:
-    """The user's line that is running now.
+def entered_by(code: CodeType) -> None:
+    """Says which code of this package the user's calls run first."""
+    _entries[:] = [code]
+
+
+_entries: list[CodeType] = []
+
+
+def _before_the_entry(calls: int) -> FrameType | None:
+    """The user's frame, where what the user called first is so many calls up; Python makes an object of each frame that is
+    looked at, so that those between are not."""
+    try:
+        entry = sys._getframe(calls + 2)
+    except ValueError:
+        return None
+    frame = entry.f_back if entry.f_code in _entries else None
+    return None if frame is None or _is_ours(frame) else frame
+
+
+def here(calls: int = 0) -> Place:
+    """The user's line that is running now. `calls` says how many of this package lead from what the user called to whom
+    asks, where that is always the same: it is found sooner.
 
     A function that declares counts to its own module and to the module whose import called it.
     """
-    frame = caller()
+    frame = (_before_the_entry(calls) if calls else None) or caller()
     if frame is None:
         return Place("<unknown>", 0, ())
-    modules: tuple[str, ...] = (_module(frame),)
+    code, module, directory = frame.f_code, _module(frame), _directory()
+    if code.co_name != "<module>":
+        return _of_frame(frame, module, directory)
+    # A loop declares at one line again and again.
+    at = id(code), frame.f_lasti, module, directory
+    known = _known.get(at)
+    if known is None:
+        if len(_known) == _MOST_KNOWN:
+            _known.clear()
+        known = _known[at] = code, _of_frame(frame, module, directory)
+    return known[1]
+
+
+# Lines at the top of modules, each with its code, whose id would be another's else.
+_known: dict[tuple[int, int, str, str], tuple[CodeType, Place]] = {}
+_MOST_KNOWN = 256
+
+
+def _of_frame(frame: FrameType, module: str, directory: str) -> Place:
+    modules: tuple[str, ...] = (module,)
     outer: FrameType | None = frame
     while outer is not None and outer.f_code.co_name != "<module>":
         outer = outer.f_back
     if outer is not None and outer is not frame and not _is_ours(outer) and _module(outer) not in modules:
         modules += (_module(outer),)
-    return Place(shown(frame.f_code.co_filename), _line(frame), modules)
+    return Place(_shown(frame.f_code.co_filename, directory), _line(frame), modules)
 
 
 def of_function(function: Any) -> Place:
@@ -105,17 +144,25 @@ def _module(frame: FrameType) -> str:
 
 def shown(path: str) -> str:
     """A file as messages name it: relative to the working directory where it lies below it."""
-    if path.startswith("<"):
-        return path
+    return _shown(path, _directory())
+
+
+def _directory() -> str:
+    """The working directory; empty where it is gone."""
     try:
-        return _below(path, os.getcwd())
-    except (OSError, ValueError):
-        return path
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 @lru_cache
-def _below(path: str, directory: str) -> str:
-    below = os.path.relpath(path, directory)
+def _shown(path: str, directory: str) -> str:
+    if path.startswith("<") or not directory:
+        return path
+    try:
+        below = os.path.relpath(path, directory)
+    except ValueError:
+        return path
     return path if below.startswith(os.pardir) else below
 
 

@@ -230,9 +230,9 @@ def _engine(pipeline: str | Runnable, *, every_transform: bool = False) -> tuple
 
 def _engine_of(pipelines: Sequence[Runnable], *, every_transform: bool = False) -> Engine:
     from .._core import Engine
-    from . import export
+    from . import declared, export
 
-    return Engine(export.registry(pipelines, every_transform=every_transform), export.answerer(pipelines))
+    return Engine(declared.registry(pipelines, every_transform=every_transform), export.answerer(pipelines))
 
 
 def _read(text: str) -> dict[str, Any]:

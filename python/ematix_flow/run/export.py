@@ -9,8 +9,9 @@
 Without MODULE they come from EMATIX_FLOW_MODULE, separated by commas. What the user prints goes to stderr. A module
 that cannot be imported ends it with the user's traceback and exit code 2.
 
-Where EMATIX_FLOW_ASKER is set, a `flow` asks, which tells of errors itself: the registry holds those of the modules
-that cannot be imported beside the pipelines of the others, `{"errors": […]}`, and in place of any other answer stands
+Where EMATIX_FLOW_ASKER is set, a `flow` asks, which tells of errors itself: the registry, a part a line, holds those of
+the modules that cannot be imported beside the pipelines of the others, `{"errors": […]}`, and in place of any other answer
+stands
 `{"error": {"code", "message", "details", "hint", "context", "location"}}`.
 
 A `flow` that says `"frames": "piped"` takes the rows of a frame from here, too: behind the line of the answer the process
@@ -23,7 +24,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..declare import registry as declared
@@ -32,136 +33,17 @@ from ..declare.frames import as_frame
 from ..declare.pipelines import PipelineFunction, frame_declared_by
 from ..declare.runnable import Runnable
 from ..declare.source import Source
-from ..declare.table import Table
 from ..ground.errors import FlowError, SpecError
 from ..ground.secret import Secret
 from . import pour, transforms
 from .connections import Connection
+from .declared import as_json, functions_after, registry, registry_for_flow
 from .modules import load, load_sound, print_traceback, seldom_collected, tell, told
 
-SCHEMA = "ematix.registry.v1"
 # How long a function that is interrupted may take to end, until its process is ended.
 GRACE_SECONDS = 5
 # What an interrupt says that was a SIGTERM.
 TERMINATED = "SIGTERM"
-
-
-def registry(
-    pipelines: Iterable[Runnable],
-    *,
-    every_transform: bool = True,
-    errors: Sequence[dict[str, Any]] = (),
-    frames_by_call: bool = False,
-) -> str:
-    """The registry of some pipelines as JSON: they, their tables, and the connections made from a DSN.
-
-    Of the transforms every one that was declared, or only those to which the pipelines refer. `errors` are those of
-    modules that could not be imported. `frames_by_call` is for another process: it asks for a frame that a pipeline
-    declares as for one that a function returns.
-
-    Raises:
-        SpecError: `duplicate_name` for two different declarations of one table.
-    """
-    # The native module has the version that the binary holds the registry to.
-    from .._core import __version__
-
-    found = list(pipelines)
-    tables: dict[str, Table] = {}
-    names: set[str] = set()
-    for pipeline in found:
-        for table in pipeline.tables():
-            declared.check_tables(tables, table)
-            tables[table.key] = table
-        names |= pipeline.connections()
-    wanted = {name for pipeline in found for name in _transforms_of(pipeline)}
-    chosen = {name: item for name, item in declared.transforms.items() if every_transform or name in wanted}
-    transforms = {name: item.export() for name, item in chosen.items()}
-    names |= {item["connection"] for item in transforms.values() if "connection" in item}
-    for pipeline in found:
-        transforms |= {name: {"callable": True} for name in _functions_after(pipeline)}
-    places = {f"pipelines.{pipeline.name}": pipeline.place.export() for pipeline in found}
-    features = declared.versions_of(tables)
-    places |= {f"tables.{key}": table.place.export() for key, table in tables.items() if table.feature is None}
-    places |= {f"features.{key}": table.place.export() for key, table in features.items()}
-    for name in chosen:
-        if (place := declared.transform_place(name)) is not None:
-            places[f"transforms.{name}"] = place.export()
-    document: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": __version__,
-        "connections": {name: said for name in sorted(names) if (said := declared_as(name)) is not None},
-        "tables": {key: table.export() for key, table in tables.items() if table.feature is None},
-        "pipelines": {pipeline.name: _by_call(_with_functions(pipeline), frames_by_call) for pipeline in found},
-        "transforms": transforms,
-        "places": places,
-    }
-    if features:
-        document["features"] = {key: table.export() for key, table in features.items()}
-    if errors:
-        document["errors"] = list(errors)
-    return _json(document)
-
-
-def registry_of(
-    pipelines: Iterable[Runnable], errors: Sequence[dict[str, Any]], *, frames_by_call: bool = False
-) -> str:
-    """The registry for a `flow`, with all that is wrong with it."""
-    try:
-        return registry(pipelines, errors=errors, frames_by_call=frames_by_call)
-    except FlowError as error:
-        return registry((), errors=[*errors, told(error)])
-
-
-def _by_call(said: dict[str, Any], frames: bool) -> dict[str, Any]:
-    return said | {"source": {"callable": True}} if frames and "frame" in said.get("source", ()) else said
-
-
-def _transforms_of(pipeline: Runnable) -> list[str]:
-    said = _with_functions(pipeline)
-    steps = [step for load in (said, *said.get("targets", ())) for step in load.get("transforms_post", ())]
-    return [step["transform_ref"] for step in steps if isinstance(step, dict) and "transform_ref" in step]
-
-
-def _called_after(pipeline: Runnable) -> list[tuple[str, Callable[..., Any]]]:
-    """The functions among `transforms_post`, in their order, each with the transform that it is: one that was declared,
-    or the pipeline's own."""
-    functions = pipeline.post_functions()
-    if not functions:
-        return []
-    declared_as = {id(item.function): name for name, item in declared.transforms.items()}
-    found: list[tuple[str, Callable[..., Any]]] = []
-    for function in functions:
-        name = declared_as.get(id(function))
-        if name is None:
-            own = f"{pipeline.name}.{getattr(function, '__name__', 'transform')}"
-            # Two functions of one name are two transforms.
-            others = sum(1 for other, that in found if that is not function and other.startswith(own))
-            name = own if others == 0 else f"{own}_{others + 1}"
-        found.append((name, function))
-    return found
-
-
-def _functions_after(pipeline: Runnable) -> dict[str, Callable[..., Any]]:
-    """Those that are the pipeline's own."""
-    return {name: function for name, function in _called_after(pipeline) if name not in declared.transforms}
-
-
-def _with_functions(pipeline: Runnable) -> dict[str, Any]:
-    said = pipeline.declared()
-    if "targets" not in said and not said.get("transforms_post"):
-        return said
-    names = iter([name for name, _ in _called_after(pipeline)])
-    if "targets" in said:
-        said = said | {"targets": [_named_functions(load, names) for load in said["targets"]]}
-    return _named_functions(said, names)
-
-
-def _named_functions(said: dict[str, Any], names: Iterator[str]) -> dict[str, Any]:
-    steps = [
-        {"transform_ref": next(names)} if isinstance(step, dict) and "callable" in step else step
-        for step in said.get("transforms_post", ())
-    ]
-    return said | {"transforms_post": steps} if steps else said
 
 
 def answerer(pipelines: Iterable[Runnable], kept: list[Source] | None = None) -> Callable[[str, str], str]:
@@ -177,7 +59,7 @@ def answerer(pipelines: Iterable[Runnable], kept: list[Source] | None = None) ->
         request = _request(text)
         # A traceback of the user's function shows what stands here.
         del text
-        return _json(answer(verb, request))
+        return as_json(answer(verb, request))
 
     def answer(verb: str, request: dict[str, Any]) -> dict[str, Any]:
         if verb == "resolve":
@@ -190,17 +72,6 @@ def answerer(pipelines: Iterable[Runnable], kept: list[Source] | None = None) ->
         raise SpecError(f"the core asks for {verb!r}, which this version does not know", code="not_yet_supported")
 
     return call
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    """What goes to the core: the only place where a DSN is written out."""
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, default=_revealed)
-
-
-def _revealed(value: object) -> str:
-    if isinstance(value, Secret):
-        return value.reveal()
-    raise TypeError(f"no JSON for a {type(value).__name__}")
 
 
 def _request(text: str) -> dict[str, Any]:
@@ -267,7 +138,7 @@ def _call(pipelines: dict[str, Runnable], request: dict[str, Any]) -> dict[str, 
     name = request["transform"]
     functions = {name: item.function for name, item in declared.transforms.items()}
     for pipeline in pipelines.values():
-        functions |= _functions_after(pipeline)
+        functions |= functions_after(pipeline)
     if name not in functions:
         raise SpecError(f"there is no transform `{name}`", code="unknown_option", hint=f"there are {sorted(functions)}")
     return {"metrics": transforms.call(name, functions[name], request)}
@@ -312,8 +183,8 @@ def main(argv: Sequence[str]) -> int:
     kept: list[Source] = []
     try:
         code, found = answer(verb, names, modules, request, kept)
-        if found:
-            answers.write(found + "\n")
+        for text in found:
+            answers.write(text + "\n")
             answers.flush()
         if kept and request.get("frames") == "piped":
             pour.at_each_wish(kept[-1], names[0], wishes, answers.fileno())
@@ -367,39 +238,39 @@ def _found(
 ) -> str:
     """The answer to a call."""
     request["pipeline" if verb == "resolve" else "transform"] = names[0]
-    return answerer(pipelines, kept)(verb, _json(request))
+    return answerer(pipelines, kept)(verb, as_json(request))
 
 
 def _answer_to_people(
     verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any], kept: list[Source]
-) -> tuple[int, str]:
+) -> tuple[int, Iterable[str]]:
     try:
         pipelines = load(modules)
-        return 0, registry(pipelines) if verb == "registry" else _found(verb, names, pipelines, request, kept)
+        return 0, [registry(pipelines) if verb == "registry" else _found(verb, names, pipelines, request, kept)]
     except FlowError as error:
         tell(error)
-        return 2, ""
+        return 2, []
     except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
         print_traceback(error)
-        return 1, ""
+        return 1, []
 
 
 def _answer_to_flow(
     verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any], kept: list[Source]
-) -> tuple[int, str]:
+) -> tuple[int, Iterable[str]]:
     try:
         with seldom_collected():
             pipelines, failed = load_sound(modules)
             errors = [told(error) for error in failed]
             if verb == "registry":
-                return 0, registry_of(pipelines, errors, frames_by_call=True)
+                return 0, registry_for_flow(pipelines, errors, frames_by_call=True)
         if errors:
-            return 2, _error(errors[0])
-        return 0, _found(verb, names, pipelines, request, kept)
+            return 2, [_error(errors[0])]
+        return 0, [_found(verb, names, pipelines, request, kept)]
     except FlowError as error:
-        return 2, _error(told(error))
+        return 2, [_error(told(error))]
     except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
-        return 1, _error(told(error, message=raised_by(verb, names[0])))
+        return 1, [_error(told(error, message=raised_by(verb, names[0])))]
 
 
 def told_of_function(error: Exception, name: str, verb: str = "resolve") -> str:

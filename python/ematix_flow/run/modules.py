@@ -74,7 +74,7 @@ def seldom_collected() -> Iterator[None]:
 
 
 # How many objects are made between two looks.
-_SELDOM = 100_000
+_SELDOM = 400_000
 
 
 def _of_file(path: str) -> ModuleType:

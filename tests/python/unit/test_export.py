@@ -15,7 +15,7 @@ from fake_core import Core
 import ematix_flow
 from ematix_flow import BigInt, Connection, Pipeline, Source, SpecError, TimestampTZ, connect, ematix, pk
 from ematix_flow.declare import registry
-from ematix_flow.run import export
+from ematix_flow.run import declared, export
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -44,10 +44,15 @@ def test_the_registry_has_pipelines_tables_transforms_connections_and_places() -
     (name,) = found["connections"]
     assert name.startswith("dsn_") and len(name) == 12
     places = found.pop("places")
-    assert set(places) == {"pipelines.p", "tables.analytics.dim", "transforms.refresh"}
-    assert places["pipelines.p"]["file"].endswith("test_export.py") and places["pipelines.p"]["line"] > 0
+    ((file, lines),) = places.items()
+    assert file.endswith("test_export.py") and all(line > 0 for kind in lines.values() for line in kind.values())
+    assert {kind: list(names) for kind, names in lines.items()} == {
+        "transforms": ["refresh"],
+        "pipelines": ["p"],
+        "tables": ["analytics.dim"],
+    }
     assert found == {
-        "schema": "ematix.registry.v1",
+        "schema": "ematix.registry.v2",
         "version": ematix_flow.__version__,
         "connections": {name: {"dsn": "postgresql://u:secret@db/shop"}},
         "tables": {
@@ -94,6 +99,34 @@ def test_each_of_several_targets_has_its_functions() -> None:
         None,
     ]
     assert found["transforms"] == {"both.count": {"callable": True}}
+
+
+def test_the_parts_of_a_registry_are_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    @ematix.transform(name="refresh")
+    def refresh(conn: Connection) -> None: ...
+
+    for number in range(5):
+        Pipeline(
+            name=f"p{number}",
+            source=Source.postgres_query(connect(dsn=f"host={number}"), "SELECT 1"),
+            target=Dim if number == 3 else f"raw.t{number}",
+            mode="merge",
+            keys="id",
+        )
+    monkeypatch.setattr(declared, "PART", 2)
+    parts = [json.loads(part) for part in declared.registry_for_flow(registry.pipelines.values(), [{"code": "x"}])]
+    assert [list(part["pipelines"]) for part in parts] == [["p0", "p1"], ["p2", "p3"], ["p4"]]
+    assert [list(part["tables"]) for part in parts] == [["analytics.dim"], [], []]
+    assert [sorted(part) for part in parts[1:]] == [["pipelines", "places", "schema", "tables", "version"]] * 2
+    whole = document()
+    assert parts[0]["errors"] == [{"code": "x"}] and len(parts[0]["connections"]) == 5
+    for section in ("connections", "tables", "transforms", "pipelines"):
+        joined = {name: said for part in parts for name, said in part.get(section, {}).items()}
+        assert list(joined.items()) == list(whole[section].items())
+    (lines,) = whole["places"].values()
+    for kind, names in lines.items():
+        found = [part["places"].popitem()[1].get(kind, {}) for part in json.loads(json.dumps(parts))]
+        assert {name: line for part in found for name, line in part.items()} == names
 
 
 def test_a_single_run_carries_only_its_own_transforms() -> None:
@@ -193,7 +226,8 @@ def test_every_version_of_a_view_is_exported_in_the_order_of_declaration() -> No
     found = document()
     assert list(found["features"]) == ["features.user_features_v1", "features.user_features_v2"]
     assert found["pipelines"]["p"]["mode"] == "scd2"
-    assert set(found["places"]) >= {"features.features.user_features_v1", "features.features.user_features_v2"}
+    (lines,) = found["places"].values()
+    assert list(lines["features"]) == ["features.user_features_v1", "features.user_features_v2"]
     assert [name for name, _ in filled.tables()[0].columns.items()] == ["user_id", "seen"]
 
 
@@ -328,7 +362,7 @@ def test_the_command_prints_the_registry_alone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert list(found["pipelines"]) == ["customers", "broken"]
-    assert found["places"]["pipelines.customers"] == {"file": "jobs.py", "line": 11}
+    assert found["places"]["jobs.py"]["pipelines"]["customers"] == 11
     assert done.stderr == "a word of the user's\n"
 
 

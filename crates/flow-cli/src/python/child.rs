@@ -131,11 +131,17 @@ impl Process {
     /// All that it answers: what has come of it, and the rest.
     pub fn answer(&self, begun: String, mut output: BufReader<ChildStdout>) -> Result<String, FlowError> {
         let mut answer = begun.into_bytes();
-        let read = output.read_to_end(&mut answer).and_then(|_| self.end());
-        let status = read.map_err(|error| self.whom.unheard(&error))?;
+        output.read_to_end(&mut answer).map_err(|error| self.whom.unheard(&error))?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
+        self.ended(&answer)?;
+        Ok(answer)
+    }
+
+    /// Waits for its end, and says what of it is none to be glad of.
+    pub fn ended(&self, answer: &str) -> Result<(), FlowError> {
+        let status = self.end().map_err(|error| self.whom.unheard(&error))?;
         if status.success() {
-            return Ok(answer);
+            return Ok(());
         }
         let interpreter = &self.whom.interpreter;
         if status.code() == Some(NO_PACKAGE) {
@@ -148,7 +154,7 @@ impl Process {
         if let Some(signal) = signal_of(status) {
             return Err(self.whom.stopped(signal));
         }
-        Err(error_of(&answer).unwrap_or_else(|| {
+        Err(error_of(answer).unwrap_or_else(|| {
             self.whom
                 .failed(format!("{interpreter} ended without an answer ({status})"))
                 .hint("what it printed above says why")

@@ -17,10 +17,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use source::as_in_toml;
 use std::path::Path;
-use trees::{DeclaredAt, Trees};
+use trees::{Lines, Section, Trees};
 
 /// The version of the shape.
-pub const SCHEMA: &str = "ematix.registry.v1";
+pub const SCHEMA: &str = "ematix.registry.v2";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Registry {
@@ -37,7 +37,7 @@ struct Registry {
     #[serde(default)]
     transforms: IndexMap<String, Json>,
     #[serde(default)]
-    places: IndexMap<String, DeclaredAt>,
+    places: IndexMap<String, Lines>,
     /// Why modules could not be imported that would declare more.
     #[serde(default)]
     errors: Vec<ToldError>,
@@ -84,91 +84,127 @@ impl From<ToldError> for FlowError {
     }
 }
 
+/// What Python declares, a part at a time: a registry, or several of which each goes on with the one before.
+#[derive(Default)]
+pub struct Declarations {
+    trees: Trees,
+    errors: Vec<FlowError>,
+    begun: bool,
+}
+
+impl Declarations {
+    /// Adds what stands in a text, one registry or several.
+    ///
+    /// # Errors
+    /// `import_failed` for what is none, and for another version's.
+    pub fn add(&mut self, json: &str) -> Result<(), FlowError> {
+        for part in serde_json::Deserializer::from_str(json).into_iter::<Registry>() {
+            let part = part.map_err(|error| unreadable(&error.to_string()))?;
+            if part.schema != SCHEMA || part.version != env!("CARGO_PKG_VERSION") {
+                return Err(part.of_another_version());
+            }
+            self.begun = true;
+            self.errors.extend(part.errors.into_iter().map(FlowError::from));
+            self.trees.places(part.places);
+            self.trees.section(Section::Connections, part.connections);
+            self.trees.section(Section::Tables, part.tables);
+            self.trees.section(Section::Features, part.features);
+            self.trees.pipelines(part.pipelines);
+            self.trees.transforms(part.transforms);
+        }
+        Ok(())
+    }
+
+    /// The project that was declared.
+    ///
+    /// # Errors
+    /// `import_failed` for modules that could not be imported; every mistake, each at the line of Python that declared it.
+    pub fn project(self, environment: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
+        match self.read(environment)? {
+            (project, errors) if errors.is_empty() => Ok(project),
+            (_, errors) => Err(errors),
+        }
+    }
+
+    /// What is sound of the project that was declared, and what is wrong with the rest.
+    ///
+    /// # Errors
+    /// Mistakes that concern every pipeline.
+    pub fn sound_project(
+        self,
+        environment: &dyn Environment,
+    ) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
+        let (mut project, errors) = self.read(environment)?;
+        // A module that could not be imported declares nothing that would be left.
+        let mistakes: Vec<FlowError> =
+            errors.iter().filter(|error| error.code != ErrorCode::ImportFailed).cloned().collect();
+        if keep_sound(&mut project, &mistakes) { Ok((project, errors)) } else { Err(errors) }
+    }
+
+    /// What was declared, and all that is wrong with it.
+    fn read(self, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
+        let Declarations { mut trees, mut errors, begun } = self;
+        if !begun {
+            return Err(vec![unreadable("it is empty")]);
+        }
+        let mut reader = Reader::default();
+        let mistakes = std::mem::take(&mut trees.mistakes);
+        let mut document = Document {
+            reader: &mut reader,
+            checker: Checker { source: None, mistakes },
+            places: Places::default(),
+            directory: Path::new(""),
+            environment,
+        };
+        document.connections(&trees.whole(Section::Connections));
+        document.tables(&trees.whole(Section::Tables));
+        document.features(&trees.whole(Section::Features));
+        document.pipelines(&trees.whole(Section::Pipelines));
+        document.transforms(&trees.whole(Section::Transforms), &trees.functions);
+        reader.mistakes = document.checker.mistakes;
+        for (path, location) in trees.places {
+            reader.project.places.insert(path, location);
+        }
+        let (mut project, mistakes) = reader.conclude(Vec::new());
+        project.called = trees.called;
+        for (name, frame) in trees.frames {
+            let parts = project.together.get_mut(&name).into_iter().flat_map(|parts| parts.values_mut());
+            for spec in project.pipelines.get_mut(&name).into_iter().chain(parts) {
+                spec.source = SourceSpec { frame: Some(frame.clone()), ..SourceSpec::default() };
+            }
+        }
+        errors.extend(mistakes);
+        Ok((project, errors))
+    }
+}
+
+fn unreadable(why: &str) -> FlowError {
+    FlowError::new(ErrorCode::ImportFailed, format!("the exported registry cannot be read: {why}"))
+}
+
+impl Registry {
+    fn of_another_version(&self) -> FlowError {
+        FlowError::new(
+            ErrorCode::ImportFailed,
+            format!(
+                "the Python package is ematix-flow {} ({}), and this binary is {}",
+                self.version,
+                self.schema,
+                env!("CARGO_PKG_VERSION")
+            ),
+        )
+        .hint("install the same version of both: pip install ematix-flow")
+    }
+}
+
 /// Reads a registry.
 ///
 /// # Errors
-/// `import_failed` for another version's, and for modules that could not be imported; every mistake, each at the line
-/// of Python that declared it.
+/// As [`Declarations::add`] and [`Declarations::project`].
 pub fn read_registry(json: &str, environment: &dyn Environment) -> Result<ProjectSpec, Vec<FlowError>> {
-    match read(json, environment)? {
-        (project, errors) if errors.is_empty() => Ok(project),
-        (_, errors) => Err(errors),
-    }
-}
-
-/// Reads a registry and keeps what is sound of it.
-///
-/// # Errors
-/// `import_failed` for another version's, and mistakes that concern every pipeline.
-pub fn read_sound_registry(
-    json: &str,
-    environment: &dyn Environment,
-) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
-    let (mut project, errors) = read(json, environment)?;
-    // A module that could not be imported declares nothing that would be left.
-    let mistakes: Vec<FlowError> =
-        errors.iter().filter(|error| error.code != ErrorCode::ImportFailed).cloned().collect();
-    if keep_sound(&mut project, &mistakes) { Ok((project, errors)) } else { Err(errors) }
-}
-
-/// A registry, and all that is wrong with it.
-fn read(json: &str, environment: &dyn Environment) -> Result<(ProjectSpec, Vec<FlowError>), Vec<FlowError>> {
-    let registry: Registry = serde_json::from_str(json).map_err(|error| {
-        vec![FlowError::new(
-            ErrorCode::ImportFailed,
-            format!("the exported registry cannot be read: {error}"),
-        )]
-    })?;
-    if registry.schema != SCHEMA || registry.version != env!("CARGO_PKG_VERSION") {
-        return Err(vec![
-            FlowError::new(
-                ErrorCode::ImportFailed,
-                format!(
-                    "the Python package is ematix-flow {} ({}), and this binary is {}",
-                    registry.version,
-                    registry.schema,
-                    env!("CARGO_PKG_VERSION")
-                ),
-            )
-            .hint("install the same version of both: pip install ematix-flow"),
-        ]);
-    }
-    let mut trees = Trees::new(registry.places);
-    let connections = trees.section("connections", registry.connections);
-    let tables = trees.section("tables", registry.tables);
-    let features = trees.section("features", registry.features);
-    let pipelines = trees.pipelines(registry.pipelines);
-    let (transforms, functions) = trees.transforms(registry.transforms);
-    let Trees { places, called, frames, mistakes, .. } = trees;
-
-    let mut reader = Reader::default();
-    let mut document = Document {
-        reader: &mut reader,
-        checker: Checker { source: None, mistakes },
-        places: Places::default(),
-        directory: Path::new(""),
-        environment,
-    };
-    document.connections(&connections.node);
-    document.tables(&tables.node);
-    document.features(&features.node);
-    document.pipelines(&pipelines.node);
-    document.transforms(&transforms.node, &functions);
-    reader.mistakes = document.checker.mistakes;
-    for (path, location) in places {
-        reader.project.places.insert(path, location);
-    }
-    let (mut project, mistakes) = reader.conclude(Vec::new());
-    project.called = called;
-    for (name, frame) in frames {
-        let parts = project.together.get_mut(&name).into_iter().flat_map(|parts| parts.values_mut());
-        for spec in project.pipelines.get_mut(&name).into_iter().chain(parts) {
-            spec.source = SourceSpec { frame: Some(frame.clone()), ..SourceSpec::default() };
-        }
-    }
-    let mut errors: Vec<FlowError> = registry.errors.into_iter().map(FlowError::from).collect();
-    errors.extend(mistakes);
-    Ok((project, errors))
+    let mut declared = Declarations::default();
+    declared.add(json).map_err(|error| vec![error])?;
+    declared.project(environment)
 }
 
 /// What a pipeline's function answered: its source, and connections of its own.

@@ -18,7 +18,7 @@ fn one(options: Value) -> Value {
     pipeline.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
     json!({
         "pipelines": {"a \"b\"\u{7f}": pipeline},
-        "places": {"pipelines.a \"b\"\u{7f}": {"file": "flows.py", "line": 7}},
+        "places": {"flows.py": {"pipelines": {"a \"b\"\u{7f}": 7}}},
     })
 }
 
@@ -145,12 +145,7 @@ fn every_mistake_is_told_in_the_order_of_the_declarations() {
             "c": {"source": {"query": "q"}, "target": "s.t"},
         },
         "transforms": {"t": {"conection": "dwh"}},
-        "places": {
-            "pipelines.a": {"file": "f.py", "line": 9},
-            "pipelines.b": {"file": "f.py", "line": 1},
-            "pipelines.c": {"file": "f.py", "line": 5},
-            "transforms.t": {"file": "f.py", "line": 2},
-        },
+        "places": {"f.py": {"pipelines": {"a": 9, "b": 1, "c": 5}, "transforms": {"t": 2}}},
     });
     let errors = read(registry).expect_err("mistakes");
     let said: Vec<(ErrorCode, usize)> =
@@ -189,6 +184,51 @@ fn several_targets_are_pipelines_of_their_own_under_one() {
 fn a_function_is_called_later() {
     let project = read(one(json!({"source": {"callable": true, "connection": "crm"}}))).expect("a project");
     assert_eq!(project.called, HashSet::from(["a \"b\"\u{7f}".to_owned()]));
+}
+
+#[test]
+fn what_comes_in_parts_is_one_registry() {
+    let pipeline = |mode: &str| json!({"source": {"query": "q"}, "target": "t", "mode": mode});
+    let part = |mut part: Value| {
+        part["schema"] = SCHEMA.into();
+        part["version"] = env!("CARGO_PKG_VERSION").into();
+        part.to_string()
+    };
+    let parts = [
+        json!({
+            "tables": {"t": {"columns": {"id": "bigint"}}, "u": {"columns": {"id": "bigant"}}},
+            "pipelines": {"a": pipeline("upsart")},
+            "transforms": {"r": {"conection": "c"}},
+            "places": {"f.py": {"tables": {"t": 1, "u": 2}, "pipelines": {"a": 3}, "transforms": {"r": 4}}},
+        }),
+        json!({"tables": {"v": {"columns": {"id": null}}}, "places": {"g.py": {"tables": {"v": 5}}}}),
+        json!({"pipelines": {"b": pipeline("append")}, "places": {"f.py": {"pipelines": {"b": 6}}}}),
+    ];
+    let lines = |errors: Vec<FlowError>| -> Vec<usize> {
+        errors.iter().map(|error| error.location.as_ref().expect("a place").line).collect()
+    };
+    let mut declared = Declarations::default();
+    for each in &parts {
+        declared.add(&part(each.clone())).expect("a part");
+    }
+    // As those of one registry: by the sections, whatever part they came in.
+    let errors = declared.project(&ProcessEnvironment).expect_err("mistakes");
+    assert_eq!(lines(errors), [2, 5, 3, 4, 4]);
+    let texts: Vec<String> = parts.iter().map(|each| part(each.clone())).collect();
+    let errors = read_registry(&texts.join("\n"), &ProcessEnvironment).expect_err("mistakes");
+    assert_eq!(lines(errors), [2, 5, 3, 4, 4]);
+    let mut declared = Declarations::default();
+    declared.add(&texts[0]).expect("a part");
+    declared.add(&texts[2]).expect("a part");
+    let (project, _) = declared.sound_project(&ProcessEnvironment).expect("what is sound");
+    assert_eq!(project.pipelines.keys().collect::<Vec<_>>(), ["b"]);
+    assert_eq!(project.places.find("pipelines.b").map(|at| (at.file, at.line)), Some(("f.py".to_owned(), 6)));
+}
+
+#[test]
+fn what_is_empty_is_no_registry() {
+    let errors = read_registry("", &ProcessEnvironment).expect_err("nothing");
+    assert_eq!(errors[0].code, ErrorCode::ImportFailed);
 }
 
 #[test]

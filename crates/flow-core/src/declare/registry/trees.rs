@@ -6,7 +6,6 @@ use crate::declare::sections::{Mistake, section};
 use crate::declare::{FrameSpec, Places};
 use crate::error::{FlowError, Location};
 use indexmap::IndexMap;
-use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,18 +13,41 @@ use std::sync::Arc;
 /// What stands for a query that a function answers when it is called.
 const TO_BE_CALLED: &str = "SELECT NULL AS \"the pipeline's function is called first\"";
 
-/// A line of Python.
-#[derive(Deserialize)]
-pub(super) struct DeclaredAt {
-    file: String,
-    line: usize,
+/// The lines of a file at which things were declared: by their kind and their name.
+pub(super) type Lines = IndexMap<String, IndexMap<String, usize>>;
+
+/// The sections of a registry, in their order.
+#[derive(Clone, Copy)]
+pub(super) enum Section {
+    Connections,
+    Tables,
+    Features,
+    Pipelines,
+    Transforms,
 }
 
+impl Section {
+    const ALL: [&str; 5] = ["connections", "tables", "features", "pipelines", "transforms"];
+
+    fn name(self) -> &'static str {
+        Section::ALL[self as usize]
+    }
+}
+
+/// The bits of a value's place among all values that say how many there are before it; those above say the section.
+const BITS_OF_COUNT: u32 = usize::BITS - 4;
+
 /// The sections of a registry as trees, each value at the line of Python that declared its part.
+#[derive(Default)]
 pub(super) struct Trees {
     pub(super) places: HashMap<String, Arc<Location>>,
-    /// How many values there are so far: the order of mistakes.
-    order: usize,
+    sections: [Table; Section::ALL.len()],
+    /// The section that is being added to.
+    section: usize,
+    /// How many values there are so far: the order of mistakes in a section.
+    count: usize,
+    /// The names of the transforms that are functions.
+    pub(super) functions: Vec<String>,
     pub(super) called: HashSet<String>,
     /// Pipelines whose rows Python hands over.
     pub(super) frames: Vec<(String, FrameSpec)>,
@@ -33,71 +55,80 @@ pub(super) struct Trees {
 }
 
 impl Trees {
-    pub(super) fn new(places: IndexMap<String, DeclaredAt>) -> Trees {
-        let places = places
-            .into_iter()
-            .map(|(path, place)| {
-                // `pipelines.NAME`, where the name may have dots of its own.
-                let (kind, name) = path.split_once('.').unwrap_or((&path, ""));
-                let location = Location {
-                    file: place.file,
-                    line: place.line,
-                    column: 1,
-                    section: Some(section(&[kind, name])),
-                    excerpt: None,
-                };
-                (Places::path(kind, name), Arc::new(location))
-            })
-            .collect();
-        Trees { places, order: 0, called: HashSet::new(), frames: Vec::new(), mistakes: Vec::new() }
+    /// Where things were declared, by file.
+    pub(super) fn places(&mut self, places: IndexMap<String, Lines>) {
+        for (file, lines) in places {
+            for (kind, lines) in lines {
+                self.places.reserve(lines.len());
+                for (name, line) in lines {
+                    let location = Location {
+                        file: file.clone(),
+                        line,
+                        column: 1,
+                        section: Some(section(&[&kind, &name])),
+                        excerpt: None,
+                    };
+                    self.places.insert(Places::path(&kind, &name), Arc::new(location));
+                }
+            }
+        }
+    }
+
+    /// A section as it is so far.
+    pub(super) fn whole(&mut self, section: Section) -> Node {
+        self.section = section as usize;
+        let table = std::mem::take(&mut self.sections[self.section]);
+        Node { value: Value::Table(table), place: self.place(&None) }
+    }
+
+    fn order(&self) -> usize {
+        (self.section << BITS_OF_COUNT) | self.count
     }
 
     fn place(&mut self, at: &Option<Arc<Location>>) -> Place {
-        self.order += 1;
-        Place::Declared { at: at.clone(), order: self.order }
+        self.count += 1;
+        Place::Declared { at: at.clone(), order: self.order() }
     }
 
     fn of(&self, kind: &str, name: &str) -> Option<Arc<Location>> {
         self.places.get(&Places::path(kind, name)).cloned()
     }
 
-    pub(super) fn section(&mut self, kind: &str, parts: IndexMap<String, Json>) -> Field {
-        let key = self.place(&None);
-        let mut table = Table::default();
+    /// Adds things to a section.
+    pub(super) fn section(&mut self, section: Section, parts: IndexMap<String, Json>) {
+        self.section = section as usize;
         for (name, value) in parts {
-            let at = self.of(kind, &name);
+            let at = self.of(section.name(), &name);
             let field = self.field(value, &at);
-            table.insert(name, field);
+            self.sections[section as usize].insert(name, field);
         }
-        Field { node: Node { value: Value::Table(table), place: key.clone() }, key }
     }
 
-    pub(super) fn pipelines(&mut self, pipelines: IndexMap<String, Json>) -> Field {
-        let key = self.place(&None);
-        let mut table = Table::default();
+    /// Adds pipelines.
+    pub(super) fn pipelines(&mut self, pipelines: IndexMap<String, Json>) {
+        self.section = Section::Pipelines as usize;
         for (name, mut value) in pipelines {
             let at = self.of("pipelines", &name);
             let source = value.get_mut("source").and_then(Json::as_object_mut);
             match source.map_or(Ok(()), |source| self.source(&name, source)) {
                 Ok(()) => {
                     let field = self.field(value, &at);
-                    table.insert(name, field);
+                    self.sections[Section::Pipelines as usize].insert(name, field);
                 }
                 Err(error) => {
                     let error = match &at {
                         Some(at) => error.at(Location::clone(at)),
                         None => error,
                     };
-                    self.mistakes.push(Mistake { error, order: Some(self.order) });
+                    self.mistakes.push(Mistake { error, order: Some(self.order()) });
                 }
             }
         }
-        Field { node: Node { value: Value::Table(table), place: key.clone() }, key }
     }
 
-    /// The transforms as TOML has them, and the names of those that are functions.
-    pub(super) fn transforms(&mut self, transforms: IndexMap<String, Json>) -> (Field, Vec<String>) {
-        let mut functions = Vec::new();
+    /// Adds transforms, as TOML has them, and says which of them are functions.
+    pub(super) fn transforms(&mut self, transforms: IndexMap<String, Json>) {
+        let functions = &mut self.functions;
         let without_functions = transforms.into_iter().map(|(name, mut value)| {
             let said = value.as_object_mut().and_then(|value| value.shift_remove("callable"));
             if said == Some(Json::Bool(true)) {
@@ -106,7 +137,7 @@ impl Trees {
             (name, value)
         });
         let transforms = without_functions.collect();
-        (self.section("transforms", transforms), functions)
+        self.section(Section::Transforms, transforms);
     }
 
     /// A source as TOML has it, and whether a function answers it.
