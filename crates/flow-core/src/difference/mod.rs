@@ -13,7 +13,7 @@ mod statements;
 pub use forms::common_form;
 pub use of_pipeline::of_pipeline;
 pub use report::{ColumnDifference, DiffReport, DiffSample, SideReport};
-pub use statements::{BUCKETS, SAMPLED_BUCKETS};
+pub use statements::{BUCKETS, SAMPLED_BUCKETS, Sent};
 
 use crate::dialect::{Crossing, Dialect};
 use crate::error::{ErrorCode, FlowError, Result};

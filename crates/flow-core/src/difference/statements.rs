@@ -13,6 +13,15 @@ pub const SAMPLED_BUCKETS: i64 = 64;
 
 const TIMESTAMPTZ: u32 = 1184;
 
+/// How a value is sent of a row that is read whole: what a server need not compute, it sends sooner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So that equal values have equal bytes, and others not.
+    InForm,
+    /// A numeric as it is stored, with its scale, which is no part of its value.
+    Numeric,
+}
+
 impl Comparison {
     fn dialect(&self, which: Which) -> &'static dyn Dialect {
         self.side(which).dialect
@@ -27,6 +36,11 @@ impl Comparison {
             self.words(which).formed(own(pair, which), pair.form, &sql!("t.{name}", name = pair.name))
         };
         pairs.iter().map(formed).collect()
+    }
+
+    /// How the values that are compared are sent of rows that are read whole.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.compared.iter().map(|pair| as_stored(pair).unwrap_or(Sent::InForm)).collect()
     }
 
     fn comparable(&self, which: Which, pair: &Pair, alias: &'static str) -> Sql {
@@ -184,13 +198,18 @@ impl Comparison {
         )
     }
 
-    /// Every row, or some: its key, as it is or as its digest, then the values that are compared, each in its form.
+    /// Every row, or some: its key, as it is or as its digest, then the values that are compared, as [`Self::sent`] says.
     pub fn whole_rows(&self, which: Which, key: Option<Digest>, at_most: Option<i64>) -> Sql {
         let mut list = match key {
             Some(digest) => vec![self.key_digest(which, digest)],
             None => self.formed(which, &self.keys),
         };
-        list.extend(self.formed(which, &self.compared));
+        for pair in &self.compared {
+            match as_stored(pair) {
+                Some(_) => list.push(sql!("t.{name}", name = pair.name)),
+                None => list.extend(self.formed(which, std::slice::from_ref(pair))),
+            }
+        }
         let select = sql!(
             "SELECT {list}\n  FROM {rows} AS t{limit}",
             list = Sql::join(list, ",\n       "),
@@ -276,6 +295,16 @@ const HIDDEN: &str = "…";
 fn key_of(comparison: &Comparison, which: Which) -> Sql {
     let key: &Ident = &comparison.keys[0].name;
     sql!("{alias}.{key}", alias = Sql::text(which.alias()), key)
+}
+
+/// How a value may be sent as it is stored, where it is of one type on both sides.
+fn as_stored(pair: &Pair) -> Option<Sent> {
+    let is_one_type = pair.a.wire.oid.is_some() && pair.a.wire.oid == pair.b.wire.oid;
+    match pair.form {
+        Normal::Numeric if is_one_type => Some(Sent::Numeric),
+        Normal::Int8 | Normal::Text if is_one_type => Some(Sent::InForm),
+        _ => None,
+    }
 }
 
 fn own(pair: &Pair, which: Which) -> Normal {

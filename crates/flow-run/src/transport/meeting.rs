@@ -1,16 +1,22 @@
-//! Whole rows of two servers that meet while both are read. A row that has met the one of its key is forgotten; of one
-//! that waits, digests are kept. So two tables in about the same order take no memory, whatever their size.
+//! Whole rows of two servers that meet while both are read. A row that has met the one of its key is forgotten; one that
+//! waits is kept as it is for a while, then its digests are. So two tables in about the same order take no memory,
+//! whatever their size, and most rows are compared byte by byte, which is sooner done than a digest is made.
+
+mod values;
+mod waiting;
 
 use super::Broken;
 use crate::session::Session;
 use ematix_flow_core::copy_rows::{Row, RowReader};
+use ematix_flow_core::difference::Sent;
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
 use ematix_flow_core::plan::Blame;
 use futures_util::{FutureExt, StreamExt};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 use twox_hash::XxHash3_64;
+use values::Values;
+use waiting::{Kept, Waiting};
 
 const DOING: &str = "read the rows";
 
@@ -25,12 +31,12 @@ pub struct Reading<'r> {
 }
 
 /// How a row is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Shape {
     /// So many fields are its key; none: the first is the digest of the key.
     pub keys: usize,
-    /// So many are compared.
-    pub columns: usize,
+    /// How each that is compared is sent.
+    pub columns: Vec<Sent>,
     /// So many keys are told that are in one side alone, or whose rows differ.
     pub shown: usize,
     /// Bytes that may be kept of rows that wait.
@@ -102,20 +108,21 @@ pub async fn meet(sides: [Reading<'_>; 2], shape: Shape) -> Result<Option<Met>> 
 /// Where rows wait for each other.
 struct Hall {
     shape: Shape,
-    seed: u64,
+    values: Values,
     waiting: [Waiting; 2],
     met: Met,
 }
 
 impl Hall {
     fn new(shape: Shape) -> Hall {
-        let waiting = || Waiting { width: 2 + shape.columns, ..Waiting::default() };
+        // Nobody can write rows whose digests are alike.
+        let values = Values::new(RandomState::new().hash_one(0), &shape.columns);
+        let waiting = || Waiting::new(shape.keys.max(1), shape.columns.len());
         Hall {
-            shape,
-            // Nobody can write rows whose digests are alike.
-            seed: RandomState::new().hash_one(0),
             waiting: [waiting(), waiting()],
-            met: Met { by_column: vec![0; shape.columns], ..Met::default() },
+            met: Met { by_column: vec![0; shape.columns.len()], ..Met::default() },
+            values,
+            shape,
         }
     }
 
@@ -134,32 +141,38 @@ impl Hall {
 
     fn enter(&mut self, side: usize, row: &Row<'_>) -> std::result::Result<(), Broken> {
         let keys = self.shape.keys.max(1);
-        if row.fields.len() != keys + self.shape.columns {
+        if row.fields.len() != keys + self.shape.columns.len() {
             return Err(Broken::Failed(misshapen()));
         }
-        let head = row.head(keys);
         let key = match (self.shape.keys, row.fields[0]) {
             (0, Some(digest)) => {
                 u64::from_be_bytes(digest.try_into().map_err(|_| Broken::Failed(misshapen()))?)
             }
             (0, None) => return Err(Broken::Failed(misshapen())),
-            _ => XxHash3_64::oneshot_with_seed(self.seed, head),
+            _ => XxHash3_64::oneshot_with_seed(self.values.seed, row.head(keys)),
         };
-        let whole = XxHash3_64::oneshot_with_seed(self.seed, &row.bytes[head.len()..]);
-        let values = row.fields[keys..].iter().map(|value| half_digest(self.seed, *value));
         self.met.rows[side] += 1;
-        let Some(slot) = self.waiting[1 - side].leave(key) else {
-            return match self.waiting[side].wait(key, whole, values) {
+        let Some(place) = self.waiting[1 - side].leave(key) else {
+            return match self.waiting[side].wait(key, row.bytes, &self.values) {
                 true => Ok(()),
-                false => Err(Broken::GivenUp("two keys have one digest".to_owned())),
+                false => Err(one_digest()),
             };
         };
-        let (of_other, columns) = self.waiting[1 - side].kept(slot);
-        if of_other != whole {
-            self.met.differing += 1;
-            for ((count, of_other), value) in self.met.by_column.iter_mut().zip(columns).zip(values) {
-                *count += i64::from(*of_other != value);
+        let by_column = &mut self.met.by_column;
+        let differ = match self.waiting[1 - side].kept(place) {
+            Kept::AsItIs(other) if other == row.bytes => false,
+            Kept::AsItIs(other) => {
+                let head = row.head(keys);
+                if !other.starts_with(head) {
+                    return Err(one_digest());
+                }
+                self.values.differ(&other[head.len()..], &row.fields[keys..], by_column)
             }
+            Kept::Digests(other) => self.values.differ_by_digests(other, row.bytes, keys, by_column),
+        };
+        self.waiting[1 - side].forget(place);
+        if differ {
+            self.met.differing += 1;
             if self.met.differ.len() < self.shape.shown {
                 self.met.differ.push(key as i64);
             }
@@ -169,7 +182,7 @@ impl Hall {
 
     fn close(mut self) -> Met {
         for side in [0, 1] {
-            let mut lone: Vec<i64> = self.waiting[side].slots.keys().map(|key| *key as i64).collect();
+            let mut lone: Vec<i64> = self.waiting[side].keys().map(|key| key as i64).collect();
             self.met.only[side] = lone.len() as i64;
             lone.sort_unstable();
             lone.truncate(self.shape.shown);
@@ -179,72 +192,8 @@ impl Hall {
     }
 }
 
-/// Rows of a side that wait: the digest of the key, of the row in two halves, and of each value.
-#[derive(Default)]
-struct Waiting {
-    slots: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
-    width: usize,
-    digests: Vec<u32>,
-    free: Vec<u32>,
-}
-
-impl Waiting {
-    /// `false` where the key waits already.
-    fn wait(&mut self, key: u64, whole: u64, values: impl Iterator<Item = u32>) -> bool {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            let slot = self.digests.len() / self.width;
-            self.digests.resize(self.digests.len() + self.width, 0);
-            u32::try_from(slot).expect("memory is bounded far below")
-        });
-        let start = slot as usize * self.width;
-        let kept = &mut self.digests[start..start + self.width];
-        (kept[0], kept[1]) = ((whole >> 32) as u32, whole as u32);
-        for (place, value) in kept[2..].iter_mut().zip(values) {
-            *place = value;
-        }
-        self.slots.insert(key, slot).is_none()
-    }
-
-    /// Where the row of a key waited; what stands there holds until the next one waits.
-    fn leave(&mut self, key: u64) -> Option<u32> {
-        let slot = self.slots.remove(&key)?;
-        self.free.push(slot);
-        Some(slot)
-    }
-
-    fn kept(&self, slot: u32) -> (u64, &[u32]) {
-        let start = slot as usize * self.width;
-        let kept = &self.digests[start..start + self.width];
-        (u64::from(kept[0]) << 32 | u64::from(kept[1]), &kept[2..])
-    }
-
-    fn bytes(&self) -> usize {
-        // A place in the table is a key, its slot and a byte.
-        self.slots.capacity() * 17 + (self.digests.capacity() + self.free.capacity()) * 4
-    }
-}
-
-/// Digests need no further hash.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are numbers")
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-}
-
-/// Half of the digest of a value: what says in which column two rows differ that are known to differ.
-fn half_digest(seed: u64, value: Option<&[u8]>) -> u32 {
-    value.map_or(0, |value| XxHash3_64::oneshot_with_seed(seed, value) as u32 | 1)
+fn one_digest() -> Broken {
+    Broken::GivenUp("two keys have one digest".to_owned())
 }
 
 fn misshapen() -> FlowError {
@@ -273,7 +222,7 @@ mod tests {
     }
 
     fn shape(keys: usize) -> Shape {
-        Shape { keys, columns: 2, shown: 2, memory: 1 << 20 }
+        Shape { keys, columns: vec![Sent::InForm; 2], shown: 2, memory: 1 << 20 }
     }
 
     fn rows() -> impl Strategy<Value = Rows> {

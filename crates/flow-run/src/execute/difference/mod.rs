@@ -22,6 +22,7 @@ use ematix_flow_core::plan::Blame;
 use ematix_flow_core::query::ReadQuery;
 use ematix_flow_core::secret::Secret;
 use ematix_flow_core::sql::QualifiedName;
+use futures_util::future::join;
 use sides::instant;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -67,10 +68,21 @@ impl Engine {
     /// # Errors
     /// As connecting and reading; `missing_keys`, `duplicate_source_key`, `null_key`, `invalid_value`.
     pub async fn diff(&self, a: &DiffSide, b: &DiffSide, request: &DiffRequest) -> Result<DiffReport> {
-        let mut sessions = vec![self.open_in_utc(&a.connection, "diff A").await?];
-        if b.connection != a.connection {
-            sessions.push(self.open_in_utc(&b.connection, "diff B").await?);
-        }
+        let sessions = match b.connection == a.connection {
+            true => vec![self.open_in_utc(&a.connection, "diff A").await?],
+            false => {
+                let of_a = self.open_in_utc(&a.connection, "diff A");
+                let of_b = self.open_in_utc(&b.connection, "diff B");
+                // Of two that fail the first is told.
+                match join(of_a, of_b).await {
+                    (Ok(of_a), Ok(of_b)) => vec![of_a, of_b],
+                    (of_a, of_b) => {
+                        let told = [of_a.err(), of_b.err()].into_iter().flatten().next();
+                        return Err(told.expect("one of them failed"));
+                    }
+                }
+            }
+        };
         let work = self.diff_of(&sessions, a, b, request);
         let done = until_stopped(&sessions, request.stop.clone(), work).await;
         close(sessions).await;
@@ -106,8 +118,15 @@ impl Engine {
             None => None,
         };
         let instant = instant.as_deref();
-        let of_a = self.side(Which::A, first, a, instant, hides).await?;
-        let of_b = self.side(Which::B, last, b, instant, hides).await?;
+        let looked_at_a = self.side(Which::A, first, a, instant, hides);
+        let looked_at_b = self.side(Which::B, last, b, instant, hides);
+        let (of_a, of_b) = match across {
+            true => {
+                let (of_a, of_b) = join(looked_at_a, looked_at_b).await;
+                (of_a?, of_b?)
+            }
+            false => (looked_at_a.await?, looked_at_b.await?),
+        };
         if instant.is_some() && !of_a.is_history && !of_b.is_history {
             return Err(no_history());
         }

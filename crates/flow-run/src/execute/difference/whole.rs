@@ -13,8 +13,8 @@ const FEWEST_ROWS: f64 = 50_000.0;
 /// Rows that are read to see how wide they are.
 const FIRST: i64 = 64;
 /// Bytes that are read to see how many rows differ, and what is sent sooner.
-const TRIED: i64 = 4 << 20;
-const MOST_TRIED: i64 = 20_000;
+const TRIED: i64 = 1 << 20;
+const MOST_TRIED: i64 = 6_000;
 /// Of a thousand rows, so many must differ.
 const FEWEST_OF_THOUSAND: i64 = 1;
 /// Bytes that rows may take that have not met their other.
@@ -83,7 +83,7 @@ impl Compared<'_> {
         };
         let shape = Shape {
             keys: if digest.is_some() { 0 } else { self.comparison.keys.len() },
-            columns: self.comparison.compared.len(),
+            columns: self.comparison.sent(),
             shown,
             memory: MEMORY,
         };
