@@ -4,8 +4,8 @@
 use crate::declare::options::OnDuplicate;
 use crate::engine::Uniqueness;
 use crate::error::ErrorCode;
-use crate::pipeline::{Resolved, Rows};
 use crate::pipeline::strategy::{KeyNeed, Requirement, Unique};
+use crate::pipeline::{Resolved, Rows};
 use crate::plan::builder::PlanBuilder;
 use crate::plan::{Answer, GuardFailure, StepKind};
 use crate::reading::guards::{ROWS, has_key_guards};

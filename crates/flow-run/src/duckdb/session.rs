@@ -57,8 +57,7 @@ impl DuckDbSession {
             cancelled: Arc::default(),
         };
         let doing = "ask for the library's version";
-        let question =
-            "SELECT system.main.version(), system.main.lower(system.main.current_database())";
+        let question = "SELECT system.main.version(), system.main.lower(system.main.current_database())";
         let answers = session.ask(Blame::Target, doing, question).await?;
         let [Some(version), Some(database)] = nth(&answers, 0, doing)?.only_row(2, doing)? else {
             return Err(unreadable(doing, "a version or a database without a name"));
