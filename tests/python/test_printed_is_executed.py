@@ -25,6 +25,7 @@ CONDITIONAL = (
     "guard: no NULL keys",
     "guard: no duplicate keys",
     "guard: no key has two",
+    "guard: count keys that have several rows",
     "guard: not more than",
     "stage: keep the latest row of each key",
     "insert: insert rows that are new",
