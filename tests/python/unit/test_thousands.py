@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 import time
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +114,28 @@ def test_a_line_far_down_a_long_module_is_the_one_that_python_says() -> None:
     exec(code, found)
     assert [place.line for place, _ in found["seen"]] == [line for _, line in found["seen"]]
     assert len({line for _, line in found["seen"]}) == count
+
+
+def test_a_line_that_declares_again_and_again_is_told_as_it_is_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    file = tmp_path / "below" / "loop.py"
+    code = compile("for _ in range(2):\n    seen.append(here())\n", str(file), "exec")
+    seen: list[places.Place] = []
+
+    def run(module: str) -> places.Place:
+        exec(code, {"here": places.here, "seen": seen, "__name__": module})
+        first, second = seen[-2:]
+        assert first == second
+        return first
+
+    monkeypatch.chdir(tmp_path)
+    assert run("one") == (os.path.join("below", "loop.py"), 2, ("one",))
+    assert run("other") == (os.path.join("below", "loop.py"), 2, ("other",))
+    monkeypatch.chdir(tmp_path / "below")
+    assert run("one") == ("loop.py", 2, ("one",))
+    exec(compile("def declare():\n    seen.append(here())\n", str(file), "exec"), found := {"here": places.here})
+    found |= {"seen": seen, "__name__": "helpers"}
+    exec(compile("declare()\n", "user.py", "exec"), {"declare": found["declare"], "__name__": "user"})
+    assert seen[-1] == ("loop.py", 2, ("helpers", "user"))
