@@ -441,12 +441,9 @@ run_tests() {
     build_static_for_tests
     phase "cargo build" build_python
     say_seconds
-    # Where what users get is built anyway, it is what is tested: a run of it takes a third of the time.
-    tested=$CARGO_TARGET_DIR/debug/flow
-    [ "${CI:-}" != true ] || tested=$EMATIX_FLOW_STATIC_BIN
     say "pytest"
     # Last, so that its closing line is the last line. One worker more than there are cores: many tests wait.
-    EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$tested} "$venv/bin/python" -m pytest \
+    EMATIX_FLOW_BIN=${EMATIX_FLOW_BIN:-$CARGO_TARGET_DIR/debug/flow} "$venv/bin/python" -m pytest \
         -n "$(($(cores) + 1))" --dist worksteal --durations 25 --durations-min 5 \
         --basetemp "$files_directory/pytest" "$@"
 }

@@ -182,17 +182,6 @@ def flow_binary() -> Path:
     """The binary under test: EMATIX_FLOW_BIN, else the one a dev build puts into the target directory."""
     if chosen := os.environ.get("EMATIX_FLOW_BIN"):
         return Path(chosen).absolute()
-    return dev_binary()
-
-
-def dynamic_binary() -> Path:
-    """A binary that loads libraries, with cargo's list of its sources beside it: the one under test, or the dev build
-    where that is the static one."""
-    chosen = flow_binary()
-    return dev_binary() if chosen == Path(os.environ.get("EMATIX_FLOW_STATIC_BIN", "")).absolute() else chosen
-
-
-def dev_binary() -> Path:
     return target_directory() / "debug" / "flow"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from customers import project
 from empty_root import USER, EmptyRoot
-from flow_binary import dynamic_binary
+from flow_binary import flow_binary
 from tls_client import project_of
 from tls_server import NAMES, ROOT, TlsServer
 
@@ -92,7 +92,7 @@ def is_sent(path: Path) -> bool:
 
 
 def test_the_builder_is_sent_what_the_binary_is_made_of() -> None:
-    listed = dynamic_binary().with_suffix(".d")
+    listed = flow_binary().with_suffix(".d")
     if not listed.exists():
         pytest.skip("the binary was built elsewhere: the list of its sources is not beside it")
     # Cargo writes `target: source source …`, a blank in a path as `\ `.

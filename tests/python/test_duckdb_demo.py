@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from documentation import blocks_of, commands_of, matches
 from duckdb_library import library, python_library
-from flow_binary import Flow, dynamic_binary
+from flow_binary import Flow
 from python_package import ROOT, Interpreter
 
 DEMO = ("demo", "--engine", "duckdb")
@@ -88,8 +88,7 @@ def test_a_variable_that_would_lead_elsewhere_is_refused(python: Interpreter) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="preloads a library as Linux does")
-def test_the_native_binary_plays_it_where_it_finds_the_library(tmp_path: Path) -> None:
-    flow = Flow(dynamic_binary(), tmp_path)
+def test_the_native_binary_plays_it_where_it_finds_the_library(flow: Flow) -> None:
     manifests = flow.directory / "manifests"
     manifests.mkdir()
     text = f'manifest_version = 1\n[Driver]\nentrypoint = "duckdb_adbc_init"\nshared = "{library()}"\n'

@@ -15,7 +15,7 @@ import pytest
 from duckdb_library import library, python_library
 from duckdb_pipelines import PIPELINES, SLOW, Sql, counts, fill, load_with_every_strategy, reports_of, statements_in
 from empty_root import EmptyRoot
-from flow_binary import Finished, Flow, dynamic_binary, target_directory
+from flow_binary import Finished, Flow, flow_binary, target_directory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="preloads a library as Linux does")
 
@@ -26,7 +26,7 @@ DSN = 'dsn = "duckdb:warehouse.duckdb"\n'
 def native(tmp_path: Path) -> Iterator[Flow]:
     """The binary where DuckDB's library can be loaded; no connection says where it is."""
     preloaded = python_library(tmp_path)
-    flow = Flow(dynamic_binary(), tmp_path, {"LD_PRELOAD": str(preloaded)})
+    flow = Flow(flow_binary(), tmp_path, {"LD_PRELOAD": str(preloaded)})
     flow.project(with_driver(PIPELINES))
     yield flow
     flow.stop_all()

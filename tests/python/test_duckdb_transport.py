@@ -12,7 +12,7 @@ import pytest
 from database import Database
 from duckdb_file import DuckDbFile
 from duckdb_library import library, python_library
-from flow_binary import Finished, Flow, dynamic_binary
+from flow_binary import Finished, Flow, flow_binary
 from warm_package import warm_package
 
 PROJECT = """
@@ -63,7 +63,7 @@ def load(request: pytest.FixtureRequest, database: Database, file: DuckDbFile, t
         with warm_package(tmp_path, CRM=database.dsn) as flow:
             yield played(flow, "")
         return
-    native = Flow(dynamic_binary(), tmp_path, {"LD_PRELOAD": str(python_library(tmp_path)), "CRM": database.dsn})
+    native = Flow(flow_binary(), tmp_path, {"LD_PRELOAD": str(python_library(tmp_path)), "CRM": database.dsn})
     yield played(native, f'driver = "{library()}"')
     native.stop_all()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from flow_binary import dynamic_binary
+from flow_binary import flow_binary
 from python_package import ROOT
 from wheel import Environment, session_wheel
 
@@ -36,7 +36,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_they_have_every_file_that_the_program_is_made_of(sources: Path) -> None:
     with tarfile.open(sources) as packed:
         names = {name.partition("/")[2] for name in packed.getnames()}
-    listed = dynamic_binary().with_suffix(".d")
+    listed = flow_binary().with_suffix(".d")
     if not listed.exists():
         pytest.skip("the binary was built elsewhere: the list of its sources is not beside it")
     # Cargo writes `target: source source …`, a blank in a path as `\\ `.
