@@ -139,16 +139,21 @@ impl Engine {
         let reading = unless_asked(stop, frames::read(at, &wanted)).await?;
         let out = FileOut::begin(to, Some(reading.schema))?;
         let mut part = reading.parts.into_iter().next().expect("a reading has at least one part");
-        write(out, stop, async |pieces| {
+        let written = write(out, stop, async |pieces| {
             while let Some(batch) = part.next().await.map_err(finite)? {
                 if pieces.send(Piece::Batch(batch)).await.is_err() {
                     return Ok(());
                 }
             }
-            part.close().await;
             Ok(())
         })
-        .await
+        .await;
+        // The statement may go on where nobody reads it any more: it is cancelled before the process ends.
+        match written {
+            Ok(_) => part.close().await,
+            Err(_) => part.abandon().await,
+        }
+        written
     }
 }
 
@@ -161,16 +166,20 @@ async fn lines_into(
 ) -> Result<Written> {
     let mut text = unless_asked(stop, frames::read_lines(at, query, lines)).await?;
     let out = FileOut::begin(to, None)?;
-    write(out, stop, async |pieces| {
+    let written = write(out, stop, async |pieces| {
         while let Some(bytes) = text.next().await? {
             if pieces.send(Piece::Text(bytes)).await.is_err() {
                 return Ok(());
             }
         }
-        text.close().await;
         Ok(())
     })
-    .await
+    .await;
+    match written {
+        Ok(_) => text.close().await,
+        Err(_) => text.abandon().await,
+    }
+    written
 }
 
 /// Writes in a thread of its own what comes. Where not all comes, nothing is left behind before it answers.

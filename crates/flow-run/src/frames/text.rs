@@ -118,4 +118,9 @@ impl Text {
         let _ = self.held.session().end(Blame::Source, DOING, End::Commit).await;
         self.held.close().await;
     }
+
+    /// Ends it before.
+    pub async fn abandon(self) {
+        self.held.abandon().await;
+    }
 }
