@@ -10,6 +10,7 @@ from pathlib import Path
 from contenders import flow_binary
 from databases import HERE, Database
 from proxy import Proxy
+from tables import CUSTOMERS
 from turns import compare
 
 # 160 Mbit/s a connection: what one stream has of a long way, where several have more together.
@@ -22,6 +23,7 @@ dsn = "${env:CRM}"
 [pipelines.load]
 source = { connection = "crm", table = "raw.customers" }
 target = "bench.customers"
+target_connection = "default"
 mode = "truncate"
 """
 
@@ -38,11 +40,7 @@ def parallel(home: Database, elsewhere: Database, rows: int, rounds: int, folder
 
     def piped(source: str) -> float:
         home.execute("DROP TABLE IF EXISTS bench.piped")
-        with_columns = elsewhere.row(
-            "SELECT string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)"
-            " FROM pg_attribute WHERE attrelid = 'raw.customers'::regclass AND attnum > 0"
-        )[0]
-        home.execute(f"CREATE TABLE bench.piped ({with_columns})")
+        home.execute(f"CREATE TABLE bench.piped ({CUSTOMERS.definition()})")
         started = time.perf_counter()
         read = subprocess.Popen(
             ["psql", "-q", "-X", source, "-c", "COPY raw.customers TO STDOUT (FORMAT binary)"], stdout=subprocess.PIPE
