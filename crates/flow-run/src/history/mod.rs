@@ -1,6 +1,7 @@
 //! Asks and writes what is remembered of runs, over a session of whoever asks. The statements are those of
 //! `ematix_flow_core::history`; no table is named here.
 
+mod asked;
 mod condition;
 mod facts;
 mod forget;
@@ -12,14 +13,14 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod views;
+mod watermarks;
 
+pub use asked::LastRuns;
 pub use condition::{MetadataCondition, Silent};
 pub use facts::{KnownTarget, has_ledger, record_of, versions_of, was_made_beside, watermark_of};
 pub use slots::{Claim, ClaimEnd, Scheduled, Schedules, Upstream};
 pub use state::KnownState;
-pub use store::{
-    Entered, Entry, Failure, HistoryStore, LastRuns, LostRun, Renewed, RunStart, Slot, host, lease_lost,
-};
+pub use store::{Entered, Entry, Failure, HistoryStore, LostRun, Renewed, RunStart, Slot, host, lease_lost};
 
 use crate::session::{ResultSet, nth, unreadable};
 use ematix_flow_core::error::{ErrorCode, FlowError, Result};
