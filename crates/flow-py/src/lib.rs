@@ -20,7 +20,12 @@ mod partitions;
 mod features;
 mod engine;
 
+use mimalloc::MiMalloc;
 use pyo3::prelude::*;
+
+/// As in the `flow` binary; what Python and other extensions allocate is their own.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The native half of the Python package `ematix_flow`.
 #[pymodule]

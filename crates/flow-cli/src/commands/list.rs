@@ -22,11 +22,14 @@ pub fn list(session: &Session, args: &ListArgs) -> Outcome {
     let selection = selection::choose(project, &args.selection)?;
     let mut clock = Clock::new(args.next.map_or(1, NonZeroUsize::get));
     selection.names.iter().for_each(|name| clock.look_up(&project.pipelines[name]));
+    let console = &session.console;
     let listed = cores::each(&selection.names, |name| {
         let spec = &project.pipelines[name];
-        self::listed(project, name, spec, args.next.is_some(), clock.next_slots(spec))
+        let mut listed = self::listed(project, name, spec, args.next.is_some(), clock.next_slots(spec));
+        // Only programs see it, and it takes longer than all the rest.
+        listed.declaration = if console.is_human() { None } else { fingerprint(project, name) };
+        listed
     });
-    let console = &session.console;
     if listed.is_empty() && !project.pipelines.is_empty() && console.is_human() {
         console.tell("no pipeline is selected\n");
     } else if console.is_human() && args.next.is_some() {
@@ -54,7 +57,7 @@ fn listed(project: &ProjectSpec, name: &str, spec: &PipelineSpec, all: bool, slo
         target: project.target_names(name, spec).join(", "),
         tags: options.tags.clone().unwrap_or_default(),
         enabled: options.enabled.unwrap_or(true),
-        declaration: fingerprint(project, name),
+        declaration: None,
     }
 }
 
