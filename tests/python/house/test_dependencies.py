@@ -1,8 +1,10 @@
-"""Every dependency that the workspace names is one of a crate's; whether a crate uses its own, cargo-machete says."""
+"""Every dependency that the workspace names is one of a crate's, and has the same features in tests as in what is built;
+whether a crate uses its own, cargo-machete says."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,3 +37,19 @@ def test_one_that_no_crate_takes_over_is_named() -> None:
     crates = ["[dependencies]\nserde.workspace = true\n", "[dev-dependencies]\ntokio = { workspace = true }\n"]
     assert unused(workspace, crates) == {"uuid"}
     assert unused(workspace, [*crates, "[dependencies]\nuuid = { workspace = true, optional = true }"]) == set()
+
+
+def built(edges: str) -> dict[str, str]:
+    """The packages of the workspace's tree, each version with its features."""
+    words = ["cargo", "tree", "--workspace", "--locked", "--offline", "--no-dedupe", "--prefix", "none"]
+    tree = subprocess.run(
+        [*words, "-e", edges, "-f", "{p}|{f}"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return dict(line.removesuffix(" (*)").split("|") for line in tree.stdout.splitlines() if line)
+
+
+def test_what_is_built_has_the_features_that_the_tests_ask_for() -> None:
+    """Or what they share is compiled twice: a minute and a half of every run of both."""
+    alone, beside_tests = built("normal,build"), built("normal,build,dev")
+    assert len(alone) > 200
+    assert {name: (features, beside_tests[name]) for name, features in alone.items() if beside_tests[name] != features} == {}

@@ -36,7 +36,7 @@ def test_the_registry_has_pipelines_tables_transforms_connections_and_places() -
 
     def count(conn: Connection) -> None: ...
 
-    source = Source.postgres_query(connect(dsn="postgresql://u:secret@db/shop"), "SELECT 1")
+    source = Source.postgres_query(connect(dsn="postgresql://u:secret@db/of_the_registry"), "SELECT 1")
     Pipeline(
         name="p", source=source, target=Dim, mode="merge", transforms_post=[count, ematix.transform_ref("refresh")]
     )
@@ -54,7 +54,7 @@ def test_the_registry_has_pipelines_tables_transforms_connections_and_places() -
     assert found == {
         "schema": "ematix.registry.v2",
         "version": ematix_flow.__version__,
-        "connections": {name: {"dsn": "postgresql://u:secret@db/shop"}},
+        "connections": {name: {"dsn": "postgresql://u:secret@db/of_the_registry"}},
         "tables": {
             "analytics.dim": {
                 "schema": "analytics",
