@@ -98,6 +98,72 @@ def test_it_shows_what_it_will_do_and_asks(flow: Flow, database: Database) -> No
     assert backfill(flow, "customers", text)["rows_inserted"] == 3
 
 
+def slices(flow: Flow, text: str, *more: str, expect: int = 0) -> list[dict[str, Any]]:
+    said = ("--yes", *more, "--output", "json")
+    runs: list[dict[str, Any]] = flow("backfill", "states", *said, config=text, expect=expect).json()["runs"]
+    return runs
+
+
+def test_slices_are_runs_of_their_own_and_come_to_the_same(flow: Flow, database: Database, states: str) -> None:
+    part = ("--from", "2026-01-10T00:00Z", "--to", "2026-01-14T00:00Z")
+    runs = slices(flow, states, *part, "--batch-by", "36h")
+    assert [run["rows_in"] for run in runs] == [1, 1, 1]
+    assert days(database) == [1, 11, 12, 13, 31]
+    # Beside the two runs that came before.
+    assert database.value("SELECT count(*) FROM ematix_flow.run_history WHERE status = 'success'") == 5
+    # Up to now, and what comes after: the last has no end.
+    runs = slices(flow, states, "--from", "2026-01-10T00:00Z", "--batch-by", "100d")
+    assert runs[0]["rows_inserted"] == 1
+    assert sum(run["rows_in"] for run in runs) == 5
+    assert days(database) == [1, 11, 12, 13, 14, 31]
+    assert flow("check", "states", config=states).code == 0
+
+
+TIMED = """
+[pipelines.states]
+source = { query = "SELECT id, at, value FROM app.rows" }
+target = "marts.rows"
+mode = "merge"
+keys = "id"
+incremental_column = "at"
+"""
+
+
+def test_a_slice_that_fails_leaves_those_before_and_says_how_to_go_on(flow: Flow, database: Database) -> None:
+    database.execute(
+        "CREATE SCHEMA app; CREATE TABLE app.rows (id bigint, at timestamptz, value text);"
+        "INSERT INTO app.rows SELECT d, '2026-01-01Z'::timestamptz + d * interval '1 day', 'v' FROM generate_series(0, 9) d;"
+        "UPDATE app.rows SET id = NULL WHERE id = 5"
+    )
+    words = ("backfill", "states", "--yes", "--from", "2026-01-01T00:00Z", "--batch-by", "2d")
+    failed = flow(*words, config=TIMED, expect=4)
+    assert "null_key" in failed.stderr
+    going_on = "flow backfill states --from 2026-01-05T00:00:00Z --batch-by 2d"
+    assert f"hint: go on with {going_on}\n" in failed.stderr
+    assert database.value("SELECT count(*) FROM marts.rows") == 4
+    database.execute("UPDATE app.rows SET id = 5 WHERE id IS NULL")
+    flow(*going_on.split()[1:], "--yes", config=TIMED)
+    assert database.rows("SELECT * FROM marts.rows ORDER BY 1") == database.rows("SELECT * FROM app.rows ORDER BY 1")
+    assert database.rows("SELECT last_value FROM ematix_flow.watermarks") == []
+
+
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        (("--from", "2026-01-01", "--to", "2026-01-05", "--batch-by", "1d"), "conflicting_options"),
+        (("--from", "1", "--batch-by", "10"), "missing_option"),
+        (("--from", "2026-01-01", "--batch-by", "10"), "invalid_value"),
+        (("--from", "2026-01-01", "--batch-by", "1ms"), "invalid_value"),
+        (("--from", "2026-01-01", "--to", "5", "--batch-by", "1d"), "invalid_value"),
+    ],
+)
+def test_slices_that_cannot_be_are_refused(flow: Flow, database: Database, part: tuple[str, ...], code: str) -> None:
+    database.execute("CREATE SCHEMA app; CREATE TABLE app.rows (id bigint, at timestamptz, value text)")
+    found = flow("backfill", "states", "--yes", *part, "--output", "json", config=TIMED, expect=2).json()
+    assert found["errors"][0]["code"] == code, found
+    assert database.value("SELECT to_regclass('marts.rows')") is None
+
+
 @pytest.mark.parametrize(
     ("options", "part", "code", "why"),
     [

@@ -1,7 +1,9 @@
 //! What was read from the databases before a plan is made. Values only: the planner asks nobody.
 
+mod part;
 mod rewind;
 
+pub use part::SourcePart;
 pub use rewind::{PastDeclaration, PastRun, PastWatermark, RewindFacts, RunNamed, Written};
 
 use crate::markers::Raw;
@@ -94,22 +96,6 @@ pub struct RunFacts {
     pub part: Option<SourcePart>,
     /// The version of ematix-flow.
     pub version: &'static str,
-}
-
-/// A part of the source, by the column that tells parts: a number, or an instant in ISO 8601, UTC.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SourcePart {
-    /// Its first value.
-    pub from: Option<String>,
-    /// The value before which it ends.
-    pub to: Option<String>,
-}
-
-impl SourcePart {
-    /// Whether it is all of the source.
-    pub fn is_all(&self) -> bool {
-        self.from.is_none() && self.to.is_none()
-    }
 }
 
 /// What is known of the source.

@@ -28,6 +28,7 @@ Examples:
   flow backfill customers               the whole source once more
   flow backfill states --from 2026-03-01 --to 2026-03-08
   flow backfill states --from 2026-03-01 --dry-run
+  flow backfill states --from 2020-01-01 --batch-by 30d
   flow backfill customers --yes         off a terminal";
 
 /// Arguments of `rewind`.
@@ -61,6 +62,9 @@ pub struct BackfillArgs {
     /// Only rows before this value
     #[arg(long, value_name = "VALUE", value_parser = bound, allow_hyphen_values = true)]
     pub to: Option<String>,
+    /// Load it in slices of this length, each a run of its own: a length of time, or for a column of numbers a number
+    #[arg(long, value_name = "LENGTH", requires = "from")]
+    pub batch_by: Option<String>,
     /// Do everything and roll it back
     #[arg(long)]
     pub dry_run: bool,

@@ -14,8 +14,10 @@ use ematix_flow_core::declare::PipelineOptions;
 use ematix_flow_core::error::{ErrorCode, ExitCode, FlowError};
 use ematix_flow_core::facts::{RunNamed, SourcePart};
 use ematix_flow_core::plan::Plan;
-use ematix_flow_core::report::{PlanReport, PlannedPipeline};
+use ematix_flow_core::report::{PlanReport, PlannedPipeline, RunReport, Status};
 use ematix_flow_run::execute::{Engine, PlannedRewind, Request, Stop};
+use jiff::Timestamp;
+use serde_json::json;
 use tokio::sync::watch;
 
 /// Puts a target back to what a run had left.
@@ -40,24 +42,81 @@ pub fn rewind(session: &Session, args: &RewindArgs) -> Outcome {
     })
 }
 
-/// Loads a source once more, or a part of it.
+/// Loads a source once more, or a part of it, at once or in slices.
 pub fn backfill(session: &Session, args: &BackfillArgs) -> Outcome {
     refuse_silence(session, "backfill", args.yes || args.dry_run)?;
+    let part = SourcePart { from: args.from.clone(), to: args.to.clone(), is_followed: false };
+    let slices = match &args.batch_by {
+        Some(length) => part.in_slices(length, Timestamp::now())?,
+        None => vec![part.clone()],
+    };
     let engine = named(session, &args.name)?;
-    let part = SourcePart { from: args.from.clone(), to: args.to.clone() };
-    let request = |stop| Request {
-        backfill: Some(part.clone()),
+    let request = |slice: &SourcePart, stop| Request {
+        backfill: Some(slice.clone()),
         dry_run: args.dry_run,
         ..project::request(PipelineOptions::default(), stop)
     };
-    let plan = signals::block_on(async |stop| engine.plan(&args.name, &request(stop)).await)??;
+    let plan = signals::block_on(async |stop| engine.plan(&args.name, &request(&slices[0], stop)).await)??;
     show(session, &args.name, &plan);
     let what = if part.is_all() { "all of its source" } else { "that part of its source" };
-    if !agreed(session, args.yes || args.dry_run, &format!("Load {what} into {} again?", plan.header.target))
-    {
+    let runs = if slices.len() > 1 { format!(", in {} runs", slices.len()) } else { String::new() };
+    let question = format!("Load {what} into {} again{runs}?", plan.header.target);
+    if !agreed(session, args.yes || args.dry_run, &question) {
         return Ok(ExitCode::Success);
     }
-    perform(session, &engine, &args.name, request)
+    match args.batch_by {
+        Some(_) => in_slices(session, &engine, args, &slices, request),
+        None => perform(session, &engine, &args.name, |stop| request(&slices[0], stop)),
+    }
+}
+
+/// One run after another, to the first that fails: what it leaves is said, so that another command can go on.
+fn in_slices(
+    session: &Session,
+    engine: &Engine,
+    args: &BackfillArgs,
+    slices: &[SourcePart],
+    request: impl Fn(&SourcePart, watch::Receiver<Stop>) -> Request,
+) -> Outcome {
+    let console = &session.console;
+    let (mut ended, stop) = signals::block_on(async |stop| {
+        let screen = Screen::new(console, false);
+        let mut all = Vec::with_capacity(slices.len());
+        for (index, slice) in slices.iter().enumerate() {
+            console.tell(&format!("slice {} of {}: {}\n", index + 1, slices.len(), words(slice)));
+            let ended = run::one(session, engine, &screen, &args.name, &request(slice, stop.clone())).await;
+            if console.format() == Format::NdJson {
+                console.json(&ended.report);
+            }
+            let is_good = ended.report.status == Status::Success;
+            all.push(ended);
+            if !is_good {
+                console.tell(&format!("hint: go on with {}\n", command_from(args, slice)));
+                break;
+            }
+        }
+        (all, *stop.borrow())
+    })?;
+    tell_others(session, engine, ended.iter_mut().map(|ended| &mut ended.report).collect(), None);
+    let reports: Vec<&RunReport> = ended.iter().map(|ended| &ended.report).collect();
+    if console.format() == Format::Json {
+        console.json(&json!({ "schema": "ematix.runs.v1", "runs": reports }));
+    }
+    Ok(reports.last().map_or(ExitCode::Success, |report| exit::of_report(report, stop)))
+}
+
+fn words(slice: &SourcePart) -> String {
+    let end = |name: &str, bound: &Option<String>| bound.as_ref().map(|text| format!("{name} {text}"));
+    [end("from", &slice.from), end("to", &slice.to)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// The command that loads a slice and those behind it.
+fn command_from(args: &BackfillArgs, slice: &SourcePart) -> String {
+    let option = |name: &str, value: &Option<String>| {
+        value.as_ref().map_or_else(String::new, |value| format!(" --{name} {value}"))
+    };
+    let ends = [option("from", &slice.from), option("to", &args.to), option("batch-by", &args.batch_by)];
+    format!("flow backfill {}{}", args.name, ends.concat())
 }
 
 fn named(session: &Session, name: &str) -> Result<Engine, project::Failure> {

@@ -153,7 +153,7 @@ pub trait LoadStrategy: fmt::Debug + Send + Sync {
                 "load all of it again: leave --from and --to out",
             );
         }
-        if part.to.is_some() {
+        if part.to.is_some() && !part.is_followed {
             return conflict(
                 "keeps the last row that it reads of a key, and that may lie after --to",
                 "leave --to out: what has changed since is read, too",
