@@ -119,6 +119,26 @@ def test_run_due_reports_the_module_and_runs_the_others(command: Run, tmp_path: 
     assert database.value("SELECT to_regclass('dw.half')") is None
 
 
+MANY = f"""
+from ematix_flow import Pipeline, Source
+for n in range(600):
+    Pipeline(name=f"{{prefix}}{{n}}", source=Source.postgres_query("default", "SELECT 1 AS id"), target=f"dw.{{prefix}}{{n}}",
+             target_connection="default", mode="merge", keys="id", **(dict({DUE}) if n == 0 else {{}}))
+"""
+
+
+@pytest.mark.parametrize("modules", [("many", "broken"), ("broken", "many")])
+def test_what_a_module_declared_long_before_it_failed_is_not_run(
+    command: Run, tmp_path: Path, database: Database, modules: tuple[str, ...]
+) -> None:
+    """Of many pipelines the first are told while the module still declares."""
+    (tmp_path / "many.py").write_text("prefix = 'many_'" + MANY)
+    (tmp_path / "broken.py").write_text("prefix = 'half_'" + MANY + "raise RuntimeError('boom')\n")
+    stdout, _ = command("run-due", "--output", "json", expect=2, modules=modules)
+    assert [run["pipeline"] for run in json.loads(stdout)["runs"]] == ["of_toml", "many_0"]
+    assert database.value("SELECT to_regclass('dw.half_0')") is None
+
+
 def test_a_module_that_others_import_is_broken_for_them_alone(command: Run, tmp_path: Path) -> None:
     (tmp_path / "shared.py").write_text(SOUND.replace("flows = Pipelines()\n", ""))
     (tmp_path / "broken.py").write_text("import shared\n1 / 0\n")

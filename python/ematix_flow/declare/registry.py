@@ -24,6 +24,8 @@ transforms: dict[str, Transform] = {}
 _transform_places: dict[str, Place] = {}
 # By table, in the order of their declaration: the view shows the version that is declared last.
 feature_views: dict[str, Table] = {}
+# Who hears of each pipeline as it is declared.
+_hearers: list[Callable[[Runnable], None]] = []
 # Of each table its declarations, by the pipelines that write it: who declares a pipeline looks at one, not at all.
 _tables: dict[str, dict[str, Table]] = {}
 
@@ -46,6 +48,18 @@ def declare_pipeline(pipeline: Runnable) -> None:
     for table in tables:
         _tables.setdefault(table.key, {})[pipeline.name] = table
     pipelines[pipeline.name] = pipeline
+    for hear in _hearers:
+        hear(pipeline)
+
+
+@contextlib.contextmanager
+def heard_by(hear: Callable[[Runnable], None]) -> Iterator[None]:
+    """Tells of each pipeline that is declared meanwhile."""
+    _hearers.append(hear)
+    try:
+        yield
+    finally:
+        _hearers.remove(hear)
 
 
 def declare_transform(transform: Transform) -> None:

@@ -33,16 +33,70 @@ def registry(pipelines: Iterable[Runnable], *, every_transform: bool = True) -> 
 
 
 def registry_for_flow(
-    pipelines: Iterable[Runnable], errors: Sequence[dict[str, Any]], *, frames_by_call: bool = False
+    pipelines: Iterable[Runnable],
+    errors: Sequence[dict[str, Any]],
+    *,
+    frames_by_call: bool = False,
+    early: Early | None = None,
 ) -> Iterator[str]:
     """The registry for a `flow`, in parts, with all that is wrong with it: `errors` are those of modules that could not be
     imported. `frames_by_call` is for another process: it asks for a frame that a pipeline declares as for one that a
-    function returns.
+    function returns. What went `early` is not said again, or all of it is taken back.
     """
     try:
-        return _parts(list(pipelines), size=PART, errors=errors, frames_by_call=frames_by_call)
+        return _parts(list(pipelines), size=PART, errors=errors, frames_by_call=frames_by_call, early=early)
     except FlowError as error:
-        return _parts([], size=PART, errors=[*errors, told(error)])
+        return _parts([], size=PART, errors=[*errors, told(error)], early=early)
+
+
+class Early:
+    """Parts that go to a `flow` while modules still declare, so that it reads while Python runs: a pipeline as it is when it
+    is declared, unless what is declared later could change how it is said.
+    """
+
+    def __init__(self, write: Callable[[str], None], *, frames_by_call: bool) -> None:
+        self._write = write
+        self._frames_by_call = frames_by_call
+        self._waiting: list[Runnable] = []
+        self._ended = False
+        self.pipelines: list[Runnable] = []
+        self.tables: dict[str, Table] = {}
+
+    def hear(self, pipeline: Runnable) -> None:
+        """Of a pipeline that was declared; every so many are a part."""
+        # A function is called by the name of its transform, and that may be declared after it.
+        self._ended = self._ended or bool(pipeline.post_functions())
+        if self._ended:
+            return
+        self._waiting.append(pipeline)
+        if len(self._waiting) == PART:
+            self._send()
+
+    def _send(self) -> None:
+        tables = {
+            table.key: table
+            for pipeline in self._waiting
+            for table in pipeline.tables()
+            if table.feature is None and table.key not in self.tables
+        }
+        part = _part(self._waiting, tables.values(), {}, {}, self._frames_by_call)
+        try:
+            self._write(as_json(part))
+        except (OSError, TypeError, ValueError):
+            # Said at the end, outside of the user's module: nobody listens, or there is no JSON for it.
+            self._ended = True
+            return
+        self.pipelines += self._waiting
+        self.tables |= tables
+        self._waiting = []
+
+    def holds(self, pipelines: Sequence[Runnable], tables: Mapping[str, Table]) -> bool:
+        """Whether what went is how a registry begins that has these."""
+        begun = pipelines[: len(self.pipelines)]
+        return len(begun) == len(self.pipelines) and (
+            all(now is then for now, then in zip(begun, self.pipelines, strict=True))
+            and all(tables.get(key) is table for key, table in self.tables.items())
+        )
 
 
 def _parts(
@@ -52,6 +106,7 @@ def _parts(
     every_transform: bool = True,
     errors: Sequence[dict[str, Any]] = (),
     frames_by_call: bool = False,
+    early: Early | None = None,
 ) -> Iterator[str]:
     """A registry as one that follows on another: each of some pipelines and their tables, the first with all the rest."""
     tables: dict[str, Table] = {}
@@ -63,7 +118,7 @@ def _parts(
                 declared.check_tables(tables, table)
                 tables[key] = table
         names |= pipeline.connections()
-    return _written(pipelines, tables, names, size, every_transform, errors, frames_by_call)
+    return _written(pipelines, tables, names, size, every_transform, errors, frames_by_call, early)
 
 
 def _written(
@@ -74,33 +129,49 @@ def _written(
     every_transform: bool,
     errors: Sequence[dict[str, Any]],
     frames_by_call: bool,
+    early: Early | None,
 ) -> Iterator[str]:
-    # The native module has the version that the binary holds the registry to.
-    from .._core import __version__
-
-    head: dict[str, Any] = {"schema": SCHEMA, "version": __version__}
     rest, places = _rest(pipelines, tables, names, every_transform)
     if errors:
         rest["errors"] = list(errors)
-    every_table = [table for table in tables.values() if table.feature is None]
-    most = max(len(pipelines), len(every_table), 1)
+    left = [table for table in tables.values() if table.feature is None]
+    if early is not None and early.pipelines:
+        if early.holds(pipelines, tables):
+            pipelines = pipelines[len(early.pipelines) :]
+            left = [table for table in left if table.key not in early.tables]
+        else:
+            rest["restarts"] = True
+    most = max(len(pipelines), len(left), 1)
     for at in range(0, most, size or most):
         part = slice(at, at + (size or most))
-        for pipeline in pipelines[part]:
-            _place(places, "pipelines", pipeline.name, pipeline.place)
-        for table in every_table[part]:
-            _place(places, "tables", table.key, table.place)
-        document = {
-            **head,
-            "tables": {table.key: table.export() for table in every_table[part]},
-            "pipelines": {
-                pipeline.name: _by_call(_with_functions(pipeline), frames_by_call) for pipeline in pipelines[part]
-            },
-            **rest,
-            "places": places,
-        }
-        yield as_json(document)
+        yield as_json(_part(pipelines[part], left[part], rest, places, frames_by_call))
         rest, places = {}, {}
+
+
+def _part(
+    pipelines: Sequence[Runnable],
+    tables: Iterable[Table],
+    rest: Mapping[str, Any],
+    places: dict[str, dict[str, dict[str, int]]],
+    frames_by_call: bool,
+) -> dict[str, Any]:
+    # The native module has the version that the binary holds the registry to.
+    from .._core import __version__
+
+    for pipeline in pipelines:
+        _place(places, "pipelines", pipeline.name, pipeline.place)
+    exported = {}
+    for table in tables:
+        _place(places, "tables", table.key, table.place)
+        exported[table.key] = table.export()
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "tables": exported,
+        "pipelines": {pipeline.name: _by_call(_with_functions(pipeline), frames_by_call) for pipeline in pipelines},
+        **rest,
+        "places": places,
+    }
 
 
 def _rest(

@@ -20,6 +20,7 @@ stays, and for each line on stdin it sends them by stdout, in the parts that the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -37,7 +38,7 @@ from ..ground.errors import FlowError, SpecError
 from ..ground.secret import Secret
 from . import pour, transforms
 from .connections import Connection
-from .declared import as_json, functions_after, registry, registry_for_flow
+from .declared import Early, as_json, functions_after, registry, registry_for_flow
 from .modules import load, load_sound, print_traceback, seldom_collected, tell, told
 
 # How long a function that is interrupted may take to end, until its process is ended.
@@ -181,11 +182,15 @@ def main(argv: Sequence[str]) -> int:
     modules = argv[1 + len(names) :] or request.get("modules") or module_names_of_environment()
     answer = _answer_to_flow if os.environ.get("EMATIX_FLOW_ASKER") else _answer_to_people
     kept: list[Source] = []
+
+    def write(text: str) -> None:
+        answers.write(text + "\n")
+        answers.flush()
+
     try:
-        code, found = answer(verb, names, modules, request, kept)
+        code, found = answer(verb, names, modules, request, kept, write)
         for text in found:
-            answers.write(text + "\n")
-            answers.flush()
+            write(text)
         if kept and request.get("frames") == "piped":
             pour.at_each_wish(kept[-1], names[0], wishes, answers.fileno())
     except KeyboardInterrupt as wish:
@@ -242,7 +247,12 @@ def _found(
 
 
 def _answer_to_people(
-    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any], kept: list[Source]
+    verb: str,
+    names: Sequence[str],
+    modules: Sequence[str],
+    request: dict[str, Any],
+    kept: list[Source],
+    _write: Callable[[str], None],
 ) -> tuple[int, Iterable[str]]:
     try:
         pipelines = load(modules)
@@ -256,14 +266,20 @@ def _answer_to_people(
 
 
 def _answer_to_flow(
-    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any], kept: list[Source]
+    verb: str,
+    names: Sequence[str],
+    modules: Sequence[str],
+    request: dict[str, Any],
+    kept: list[Source],
+    write: Callable[[str], None],
 ) -> tuple[int, Iterable[str]]:
     try:
-        with seldom_collected():
+        early = Early(write, frames_by_call=True) if verb == "registry" else None
+        with seldom_collected(), contextlib.nullcontext() if early is None else declared.heard_by(early.hear):
             pipelines, failed = load_sound(modules)
             errors = [told(error) for error in failed]
             if verb == "registry":
-                return 0, registry_for_flow(pipelines, errors, frames_by_call=True)
+                return 0, registry_for_flow(pipelines, errors, frames_by_call=True, early=early)
         if errors:
             return 2, [_error(errors[0])]
         return 0, [_found(verb, names, pipelines, request, kept)]

@@ -52,4 +52,6 @@ def test_what_is_built_has_the_features_that_the_tests_ask_for() -> None:
     """Or what they share is compiled twice: a minute and a half of every run of both."""
     alone, beside_tests = built("normal,build"), built("normal,build,dev")
     assert len(alone) > 200
-    assert {name: (features, beside_tests[name]) for name, features in alone.items() if beside_tests[name] != features} == {}
+    assert {
+        name: (features, beside_tests[name]) for name, features in alone.items() if beside_tests[name] != features
+    } == {}

@@ -129,6 +129,81 @@ def test_the_parts_of_a_registry_are_the_registry(monkeypatch: pytest.MonkeyPatc
         assert {name: line for part in found for name, line in part.items()} == names
 
 
+def declares(names: str, **options: Any) -> None:
+    for name in names.split():
+        Pipeline(
+            name=name,
+            source=Source.postgres_query(connect(dsn=f"host={name}"), "SELECT 1"),
+            target=Dim if name == "d" else f"raw.{name}",
+            mode="merge",
+            keys="id",
+            **options,
+        )
+
+
+def sections(parts: list[Any], *names: str) -> dict[str, list[tuple[str, Any]]]:
+    return {name: [item for part in parts for item in part.get(name, {}).items()] for name in names}
+
+
+def test_what_goes_early_and_what_follows_are_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "PART", 2)
+    written: list[str] = []
+    early = declared.Early(written.append, frames_by_call=False)
+    with registry.heard_by(early.hear):
+        declares("a b c d")
+        assert len(written) == 2
+        declares("e", transforms_post=[print])
+        # A function's name may be another once its transform is declared, and so may what comes after it wait.
+        declares("f g")
+    declares("h")
+    assert len(written) == 2
+    rest = declared.registry_for_flow(registry.pipelines.values(), [{"code": "x"}], early=early)
+    parts = [json.loads(part) for part in [*written, *rest]]
+    assert [list(part["pipelines"]) for part in parts] == [["a", "b"], ["c", "d"], ["e", "f"], ["g", "h"]]
+    assert [part.get("errors") for part in parts] == [None, None, [{"code": "x"}], None]
+    whole = document()
+    names = ("connections", "tables", "pipelines", "transforms")
+    assert sections(parts, *names) == sections([whole], *names)
+    assert not any("restarts" in part for part in parts)
+
+
+@pytest.mark.parametrize("later", ["gone", "replaced", "chosen", "another table"])
+def test_what_went_early_and_is_not_so_is_taken_back(monkeypatch: pytest.MonkeyPatch, later: str) -> None:
+    monkeypatch.setattr(declared, "PART", 2)
+    written: list[str] = []
+    early = declared.Early(written.append, frames_by_call=False)
+    with registry.heard_by(early.hear):
+        declares("a b c d e")
+    if later == "gone":
+        del registry.pipelines["c"]
+    elif later == "replaced":
+        registry.pipelines["b"] = registry.pipelines.pop("e")
+    elif later == "another table":
+        early.tables["analytics.dim"] = declared.Table(
+            "analytics", "dim", {}, description=None, place=registry.here(), class_name="Dim"
+        )
+    chosen = [item for name, item in registry.pipelines.items() if later != "chosen" or name in "bcde"]
+    parts = [json.loads(part) for part in declared.registry_for_flow(chosen, [], early=early)]
+    assert [part.get("restarts") for part in parts] == [True, *[None] * (len(parts) - 1)]
+    whole = json.loads(export.registry(chosen))
+    names = ("connections", "tables", "pipelines", "transforms")
+    assert sections(parts, *names) == sections([whole], *names)
+
+
+def test_who_does_not_listen_and_what_has_no_json_leave_the_users_module_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "PART", 1)
+
+    def gone(_: str) -> None:
+        raise BrokenPipeError
+
+    early = declared.Early(gone, frames_by_call=False)
+    with registry.heard_by(early.hear):
+        declares("a b")
+    assert early.pipelines == []
+    (part, _) = declared.registry_for_flow(registry.pipelines.values(), [], early=early)
+    assert "restarts" not in json.loads(part)
+
+
 def test_a_single_run_carries_only_its_own_transforms() -> None:
     ematix.transform(name="other")(print)
     Pipeline(name="p", source=Source.postgres_query("a", "SELECT 1"), target=Dim, mode="merge")

@@ -26,6 +26,9 @@ pub const SCHEMA: &str = "ematix.registry.v2";
 struct Registry {
     schema: String,
     version: String,
+    /// Whether the parts before it are taken back: they were said while modules still declared.
+    #[serde(default)]
+    restarts: bool,
     #[serde(default)]
     connections: IndexMap<String, Json>,
     #[serde(default)]
@@ -102,6 +105,9 @@ impl Declarations {
             let part = part.map_err(|error| unreadable(&error.to_string()))?;
             if part.schema != SCHEMA || part.version != env!("CARGO_PKG_VERSION") {
                 return Err(part.of_another_version());
+            }
+            if part.restarts {
+                *self = Declarations::default();
             }
             self.begun = true;
             self.errors.extend(part.errors.into_iter().map(FlowError::from));
