@@ -140,6 +140,11 @@ def test_a_connection_has_room_for_all_of_them(source: Database, flow: Flow) -> 
     assert "may have 4 at once, and a run of `p` needs 5 there" in error["message"]
     flow.project(project("merge", connections={"crm": {"max_connections": 5}}))
     flow("run", "p")
+    # Where the target is there, too, its load and the row in the history have a session each besides.
+    text = project("merge", connections={"crm": {"max_connections": 6}}, force_path="staging")
+    flow.project(text.replace('"warehouse"', '"crm"'))
+    error = flow("run", "p", "--output", "json", expect=2).json()["error"]
+    assert "may have 6 at once, and a run of `p` needs 7 there" in error["message"]
 
 
 def test_said_for_one_run(source: Database, flow: Flow) -> None:

@@ -1,20 +1,16 @@
 //! The `flow` binary: the library with this process's arguments, and with the drivers that a process without Python has.
 
+mod memory;
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 mod static_glibc;
 
 use ematix_flow_cli::python::Surroundings;
 use ematix_flow_run::duckdb::{self, DuckDbDriver};
-use mimalloc::MiMalloc;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The C library's gives large pieces back to the system each time, which clears them for the next: to read thousands of
-/// pipelines takes a fifth longer with it, to plan them a third.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
 fn main() -> ExitCode {
+    memory::gives_back_soon();
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
     static_glibc::keep_to_what_is_linked_in();
     let around = Surroundings { python: None, drivers: vec![duckdb_driver()] };

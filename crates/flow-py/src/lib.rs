@@ -2,6 +2,7 @@
 //!
 //! The modules stand in the order in which they may use each other, and a test holds them to it.
 
+mod memory;
 mod convert;
 mod errors;
 mod progress;
@@ -20,12 +21,7 @@ mod partitions;
 mod features;
 mod engine;
 
-use mimalloc::MiMalloc;
 use pyo3::prelude::*;
-
-/// As in the `flow` binary; what Python and other extensions allocate is their own.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The native half of the Python package `ematix_flow`.
 #[pymodule]
@@ -59,6 +55,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        memory::gives_back_soon();
         under_way::wait_at_exit(module.py())?;
         telemetry::finish_at_exit(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

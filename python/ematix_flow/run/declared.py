@@ -73,22 +73,22 @@ class Early:
             self._send()
 
     def _send(self) -> None:
+        # Taken first: another thread may declare meanwhile.
+        part, self._waiting = self._waiting, []
         tables = {
             table.key: table
-            for pipeline in self._waiting
+            for pipeline in part
             for table in pipeline.tables()
             if table.feature is None and table.key not in self.tables
         }
-        part = _part(self._waiting, tables.values(), {}, {}, self._frames_by_call)
         try:
-            self._write(as_json(part))
+            self._write(as_json(_part(part, tables.values(), {}, {}, self._frames_by_call)))
         except (OSError, TypeError, ValueError):
             # Said at the end, outside of the user's module: nobody listens, or there is no JSON for it.
             self._ended = True
             return
-        self.pipelines += self._waiting
+        self.pipelines += part
         self.tables |= tables
-        self._waiting = []
 
     def holds(self, pipelines: Sequence[Runnable], tables: Mapping[str, Table]) -> bool:
         """Whether what went is how a registry begins that has these."""

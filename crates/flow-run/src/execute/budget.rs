@@ -57,7 +57,11 @@ impl Engine {
             BTreeMap::from([(target.as_str(), if request.dry_run { 1 } else { 2 })]);
         for member in whole.source.members() {
             let readers = if whole.parallel > 1 { whole.parallel } else { 0 };
-            sessions.entry(&member.connection).or_insert(1 + readers);
+            // On the target's own connection the load's session reads, unless several do.
+            sessions
+                .entry(&member.connection)
+                .and_modify(|sessions| *sessions += if readers > 0 { 1 + readers } else { 0 })
+                .or_insert(1 + readers);
         }
         for transform in targets.after().filter(|_| !request.dry_run) {
             // By then the load's own are closed.
