@@ -359,8 +359,10 @@ run_demo() {
     "$CARGO_TARGET_DIR/debug/flow" demo "$@"
 }
 
+need_tools() { need cc_works rust_works python_works zoneinfo_works; }
+
 need_everything() {
-    need cc_works rust_works python_works zoneinfo_works
+    need_tools
     need_python_tests
 }
 
@@ -431,7 +433,7 @@ run_coverage() {
 cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; }
 
 run_tests() {
-    need cc_works rust_works python_works zoneinfo_works
+    need_tools
     need pgbouncer_works mariadb_works faketime_works static_cc_works browser_works java_works
     [ -n "${EMATIX_FLOW_TEST_DSN:-}" ] || need_postgres
     # The first time pip takes minutes of one core, and cargo leaves one idle often enough.

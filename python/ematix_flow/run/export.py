@@ -180,7 +180,6 @@ def main(argv: Sequence[str]) -> int:
     request = _request(text) if names else {}
     del text
     modules = argv[1 + len(names) :] or request.get("modules") or module_names_of_environment()
-    answer = _answer_to_flow if os.environ.get("EMATIX_FLOW_ASKER") else _answer_to_people
     kept: list[Source] = []
 
     def write(text: str) -> None:
@@ -188,7 +187,10 @@ def main(argv: Sequence[str]) -> int:
         answers.flush()
 
     try:
-        code, found = answer(verb, names, modules, request, kept, write)
+        if os.environ.get("EMATIX_FLOW_ASKER"):
+            code, found = _answer_to_flow(verb, names, modules, request, kept, write)
+        else:
+            code, found = _answer_to_people(verb, names, modules, request, kept)
         for text in found:
             write(text)
         if kept and request.get("frames") == "piped":
@@ -247,12 +249,7 @@ def _found(
 
 
 def _answer_to_people(
-    verb: str,
-    names: Sequence[str],
-    modules: Sequence[str],
-    request: dict[str, Any],
-    kept: list[Source],
-    _write: Callable[[str], None],
+    verb: str, names: Sequence[str], modules: Sequence[str], request: dict[str, Any], kept: list[Source]
 ) -> tuple[int, Iterable[str]]:
     try:
         pipelines = load(modules)

@@ -25,10 +25,9 @@ pub fn list(session: &Session, args: &ListArgs) -> Outcome {
     let console = &session.console;
     let listed = cores::each(&selection.names, |name| {
         let spec = &project.pipelines[name];
-        let mut listed = self::listed(project, name, spec, args.next.is_some(), clock.next_slots(spec));
         // Only programs see it, and it takes longer than all the rest.
-        listed.declaration = if console.is_human() { None } else { fingerprint(project, name) };
-        listed
+        let declaration = if console.is_human() { None } else { fingerprint(project, name) };
+        Listed { declaration, ..listed(project, name, spec, args.next.is_some(), clock.next_slots(spec)) }
     });
     if listed.is_empty() && !project.pipelines.is_empty() && console.is_human() {
         console.tell("no pipeline is selected\n");

@@ -83,7 +83,7 @@ fn in_slices(
         let screen = Screen::new(console, false);
         let mut all = Vec::with_capacity(slices.len());
         for (index, slice) in slices.iter().enumerate() {
-            console.tell(&format!("slice {} of {}: {}\n", index + 1, slices.len(), words(slice)));
+            console.tell(&format!("slice {} of {}: {}\n", index + 1, slices.len(), slice.words()));
             let ended = run::one(session, engine, &screen, &args.name, &request(slice, stop.clone())).await;
             if console.format() == Format::NdJson {
                 console.json(&ended.report);
@@ -103,11 +103,6 @@ fn in_slices(
         console.json(&json!({ "schema": "ematix.runs.v1", "runs": reports }));
     }
     Ok(reports.last().map_or(ExitCode::Success, |report| exit::of_report(report, stop)))
-}
-
-fn words(slice: &SourcePart) -> String {
-    let end = |name: &str, bound: &Option<String>| bound.as_ref().map(|text| format!("{name} {text}"));
-    [end("from", &slice.from), end("to", &slice.to)].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// The command that loads a slice and those behind it.

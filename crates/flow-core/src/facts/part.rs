@@ -24,6 +24,12 @@ impl SourcePart {
         self.from.is_none() && self.to.is_none()
     }
 
+    /// From where to where it goes, in words.
+    pub fn words(&self) -> String {
+        let end = |name: &str, bound: &Option<String>| bound.as_ref().map(|text| format!("{name} {text}"));
+        [end("from", &self.from), end("to", &self.to)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
     /// The same in slices of a length, in their order: of a time (`"1d"`), or of a whole number. Where it has no end, the
     /// last slice has none, and begins before `now`.
     ///

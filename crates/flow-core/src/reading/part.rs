@@ -17,11 +17,9 @@ use jiff::Timestamp;
 /// the column's.
 pub fn range(load: &Resolved<'_>, part: &SourcePart, builder: &mut PlanBuilder<'_>) -> Result<Sql> {
     let column = load.pipeline.strategy.part_by(load.pipeline)?;
-    let end = |name: &str, bound: &Option<String>| bound.as_ref().map(|text| format!("{name} {text}"));
-    let words: Vec<String> = [end("from", &part.from), end("to", &part.to)].into_iter().flatten().collect();
     builder.note(format!(
         "loads again the rows whose {column} lies {}; the watermark stays where it is",
-        words.join(" ")
+        part.words()
     ));
     let (value, data_type) = place(load, column)?;
     let mut conditions = Vec::new();
